@@ -1,0 +1,51 @@
+"""diffanim: every timestep of a diffusion model's sampling loop, as an animation.
+
+The flow, left to right::
+
+    model ──► sampling / recorder ──► trajectory ──► timeline ──► frames ──► encode
+
+A model is opened (`diffanim.models`), its sampling loop runs (`diffanim.sampling`, or any diffusers pipeline) while a
+`Recorder` captures each call's x_t and x̂0, the model's guess of the finished image. They go into a `Trajectory` on the
+disk. From there on nothing needs torch: a timeline says which step is shown for how long, frames are composed one at a
+time, and encoders write them as GIF or MP4. Capture once, render many::
+
+    import diffanim
+
+    run = diffanim.record("path/to/model", path="run.zarr", num_inference_steps=40)
+    diffanim.render(run, "out.gif", "out.mp4", fps=10)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .errors import DiffanimError as DiffanimError
+    from .recorder import Recorder as Recorder
+    from .recorder import record as record
+    from .render import render as render
+    from .step import Step as Step
+    from .trajectory import RunInfo as RunInfo
+    from .trajectory import Trajectory as Trajectory
+
+# Loaded at first use: `import diffanim` and the command line's help must not wait for torch.
+_PUBLIC = {
+    "DiffanimError": "errors",
+    "Recorder": "recorder",
+    "RunInfo": "trajectory",
+    "Step": "step",
+    "Trajectory": "trajectory",
+    "record": "recorder",
+    "render": "render",
+}
+
+__all__ = ["DiffanimError", "Recorder", "RunInfo", "Step", "Trajectory", "__version__", "record", "render"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'diffanim' has no attribute {name!r}")
+    return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)

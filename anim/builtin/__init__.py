@@ -1,0 +1,1 @@
+"""The built-in model: its weights and card, and where they lie."""

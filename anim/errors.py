@@ -1,0 +1,41 @@
+"""What can go wrong, as one tree.
+
+    DiffanimError
+    ├── SettingsError     a setting has a value that is not allowed
+    ├── ModelError        a model cannot be opened
+    ├── SchedulerError    a scheduler is unknown, does not fit the model, or has no continuous x̂0
+    ├── SamplingError     the run itself failed: NaN in the samples, no memory left on the device
+    ├── TrajectoryError   a recording cannot be read, written or continued
+    └── OutputError       a picture or film cannot be written
+
+Every message is one line for the person who gave the input: what came, what is allowed, what to do next. The command
+line prints it without a traceback and exits with 1.
+"""
+
+
+class DiffanimError(Exception):
+    """Base of every error that diffanim raises on purpose."""
+
+
+class SettingsError(DiffanimError, ValueError):
+    """A setting has a value that is not allowed."""
+
+
+class ModelError(DiffanimError):
+    """A model cannot be opened."""
+
+
+class SchedulerError(DiffanimError):
+    """A scheduler is unknown, does not fit the model, or predicts no continuous image."""
+
+
+class SamplingError(DiffanimError):
+    """The run itself failed; what was captured before stays."""
+
+
+class TrajectoryError(DiffanimError):
+    """A recording cannot be read, written or continued."""
+
+
+class OutputError(DiffanimError):
+    """A picture or film cannot be written."""

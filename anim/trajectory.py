@@ -1,0 +1,449 @@
+"""The on-disk record of a run: written while the run goes on, read lazily, checked as it is read.
+
+A trajectory is a Zarr v3 group. ``x`` is [N+1, B, C, …] (the last row is the finished sample), ``x0`` [N, B, C, …],
+both float32 with one chunk a step, and ``t``, ``signal`` and ``noise`` are [N]. Every chunk carries a CRC-32C, so a
+damaged file is found instead of drawn. A row of ``t`` is written after the images of its step: it makes the step count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import queue
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import google_crc32c
+import numpy as np
+import zarr
+import zarr.errors
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
+from zarr.storage import MemoryStore
+
+from .errors import SamplingError, TrajectoryError
+from .step import Array, Step
+from .version import __version__
+
+FORMAT_VERSION = 1
+QUEUED_STEPS = 4
+"""How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
+
+_CHECKPOINT = "checkpoint.safetensors"
+_ROWS = ("t", "signal", "noise")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What made a run; kept with it, so that a picture can always say where it comes from."""
+
+    model: str
+    """The model's short name, as titles show it."""
+    scheduler: str
+    """The scheduler's class, such as ``DDIMScheduler``."""
+    scheduler_config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Everything that decides the bits of the run (model path, steps, batch, seed, labels …). Two runs with equal
+    settings are the same run."""
+    seed: int | None = None
+    prompt: str | None = None
+    labels: tuple[str, ...] = ()
+    """The class of each image, for a class-conditional model."""
+    guidance: float | None = None
+    space: Literal["pixel", "latent"] = "pixel"
+    clipped: str | None = None
+    """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that a run depends on, read from the installed packages without importing them."""
+    versions = {"diffanim": __version__, "python": platform.python_version()}
+    for package in ("torch", "diffusers", "numpy", "zarr"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+class StepArray:
+    """Images of a run by row, read from the record when they are asked for: ``run.x[i]`` is float32 [B, C, …]."""
+
+    def __init__(self, name: str, array: zarr.Array[Any], rows: int) -> None:
+        self._name, self._array, self._rows = name, array, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[rows, B, C, …]."""
+        return (self._rows, *self._array.shape[1:])
+
+    def __len__(self) -> int:
+        """The number of rows that are whole."""
+        return self._rows
+
+    def __getitem__(self, row: int) -> Array:
+        """One row, checked.
+
+        Raises:
+            IndexError: there is no such row.
+            TrajectoryError: the row is damaged or missing on the disk.
+        """
+        if not -self._rows <= row < self._rows:
+            raise IndexError(f"{self._name} has rows 0 to {self._rows - 1}, not {row}")
+        row %= self._rows
+        where = f"{self._name}[{row}] of {_place(self._array)}"
+        try:
+            images = np.asarray(self._array[row], dtype=np.float32)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise TrajectoryError(f"{where} is damaged ({error}); record the run again") from error
+        # A chunk that is not there reads as the fill value, NaN, and what is written is finite.
+        if not np.isfinite(images).all():
+            raise TrajectoryError(f"{where} is missing; record the run again")
+        return images
+
+    def __iter__(self) -> Iterator[Array]:
+        """Row by row, one in memory at a time."""
+        return (self[row] for row in range(self._rows))
+
+
+class Trajectory:
+    """A recorded run, whole or as far as it came.
+
+    Attributes:
+        path: where it lies; None for one that is kept in memory.
+        info: what made it.
+        total: how many calls of the scheduler the run has, or was to have.
+        complete: whether the finished sample is there.
+        x: rows [B, C, …] of the samples before each step; if complete, one row more: the finished sample.
+        x0: rows [B, C, …] of the image that the model expected at each step.
+        t: float64 [steps], the scheduler's timesteps.
+        signal: float64 [steps], a of ``x = a·x0 + b·ε``.
+        noise: float64 [steps], b of it.
+    """
+
+    def __init__(self, group: zarr.Group, path: Path | None) -> None:
+        """Use `Trajectory.open`; this takes a group that is known to be ours."""
+        self.path = path
+        attributes = group.attrs.asdict()["diffanim"]
+        known: Any = attributes["run"]
+        self.info = RunInfo(**{**known, "labels": tuple(known["labels"])})
+        self.complete = bool(attributes["complete"])
+        rows = {name: np.asarray(_member(group, name, path)[:], dtype=np.float64) for name in _ROWS}
+        self.total = len(rows["t"])
+        whole = np.isfinite(rows["t"])
+        steps = self.total if whole.all() else int(np.argmin(whole))
+        self.t, self.signal, self.noise = (rows[name][:steps] for name in _ROWS)
+        self.x = StepArray("x", _member(group, "x", path), steps + self.complete)
+        self.x0 = StepArray("x0", _member(group, "x0", path), steps)
+
+    @property
+    def steps(self) -> int:
+        """How many whole steps are there."""
+        return len(self.t)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Trajectory:
+        """Open a recording.
+
+        Raises:
+            TrajectoryError: there is none, it is not one of ours, of another format version, or damaged.
+        """
+        folder = Path(path)
+        group = _open_group(folder)
+        try:
+            return cls(group, folder)
+        except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
+            raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
+
+    def verify(self) -> None:
+        """Read every row and check it.
+
+        Raises:
+            TrajectoryError: names the first row that is damaged or missing.
+        """
+        for images in (self.x, self.x0):
+            for _ in images:
+                pass
+
+
+class TrajectoryWriter:
+    """Writes a run as its steps arrive, on a thread of its own, so that the sampling loop does not wait for the disk.
+
+    Nothing is on the disk before the first step is. An error of the thread is raised by the next call.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, info: RunInfo, *, overwrite: bool = False) -> None:
+        """Write to the folder ``path``, or into memory where it is None.
+
+        Raises:
+            TrajectoryError: something is at ``path`` already and ``overwrite`` is False, or its folder is missing.
+        """
+        self.path = None if path is None else Path(path)
+        self.info = info
+        self._overwrite = overwrite
+        self._group: zarr.Group | None = None
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._rows: dict[str, NDArray[np.float64]] = {}
+        self._written = 0
+        self._queue: queue.Queue[tuple[Step, bytes | None] | Array | None] = queue.Queue(QUEUED_STEPS)
+        self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
+        if self.path is not None:
+            _check_target(self.path, overwrite)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes]:
+        """Go on with an interrupted recording: the writer, and the checkpoint that its last whole step left.
+
+        Raises:
+            TrajectoryError: the recording is complete, damaged, or left no checkpoint.
+        """
+        run = Trajectory.open(path)
+        folder = Path(path)
+        if run.complete:
+            raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
+        run.verify()
+        try:
+            checkpoint = (folder / _CHECKPOINT).read_bytes()
+        except OSError as error:
+            raise TrajectoryError(f"{folder} cannot be continued: it has no checkpoint; record it again") from error
+        writer = cls(folder, run.info, overwrite=True)
+        writer._group = _open_group(folder, mode="r+")
+        writer._arrays = {name: _member(writer._group, name, folder) for name in ("x", "x0", *_ROWS)}
+        writer._rows = {name: np.asarray(writer._arrays[name][:]) for name in _ROWS}
+        writer._written = run.steps
+        return writer, checkpoint
+
+    def add(self, step: Step, checkpoint: bytes | None = None) -> None:
+        """Hand over a step, and what is needed to go on after it. Returns at once unless the disk is far behind.
+
+        Raises:
+            SamplingError: an earlier step held NaN or inf.
+            TrajectoryError: an earlier step could not be written.
+        """
+        self._put((step, checkpoint))
+
+    def finish(self, sample: Array) -> Trajectory:
+        """Write the finished sample, float32 [B, C, …], wait for the disk, and open what was written.
+
+        Raises:
+            SamplingError, TrajectoryError: as `add`.
+        """
+        self._put(sample)
+        self.close()
+        self._raise_failure()
+        return self._open()
+
+    def close(self) -> None:
+        """Write what is still waiting and stop. Never raises: what is whole on the disk stays."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps are whole on the disk."""
+        return self._written
+
+    def _open(self) -> Trajectory:
+        assert self._group is not None
+        return Trajectory(self._group, self.path)
+
+    def _put(self, item: tuple[Step, bytes | None] | Array) -> None:
+        self._raise_failure()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="diffanim-writer", daemon=True)
+            self._thread.start()
+        self._queue.put(item)
+
+    def _raise_failure(self) -> None:
+        if isinstance(self._failure, OSError):
+            reason = self._failure.strerror or str(self._failure)
+            raise TrajectoryError(
+                f"cannot write {self.path}: {reason}; {self._written} steps are kept"
+            ) from self._failure
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._failure is not None:
+                continue  # Drain, so that the loop is never stuck on a full queue.
+            try:
+                if isinstance(item, tuple):
+                    self._write(*item)
+                else:
+                    self._write_final(item)
+            except Exception as error:  # Whatever it is, the sampling loop must hear of it.
+                self._failure = error
+
+    def _write(self, step: Step, checkpoint: bytes | None) -> None:
+        for what, images in (("x_t", step.x), ("x̂0", step.x0)):
+            _demand_finite(what, images, step.index + 1, step.total)
+        if self._group is None:
+            self._group = self._create(step)
+        if step.index >= len(self._rows["t"]):
+            self._resize(step.index + 1)
+        self._write_chunk("x", step.index, step.x)
+        self._write_chunk("x0", step.index, step.x0)
+        for name in ("noise", "signal", "t"):
+            self._rows[name][step.index] = getattr(step, name)
+            self._write_chunk(name, 0, self._rows[name])
+        self._written = step.index + 1
+        if checkpoint is not None and self.path is not None:
+            _replace_file(self.path / _CHECKPOINT, checkpoint)
+
+    def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> None:
+        """Chunk ``row`` of an array, in its encoding: little-endian, then the CRC-32C of that.
+
+        Through Zarr's own ``array[row] = values`` a chunk costs 4 ms of the interpreter, which the sampling loop
+        shares; written here it costs a tenth. In memory there is no file, so there Zarr does it.
+        """
+        array = self._arrays[name]
+        if self.path is None:
+            array[row * array.chunks[0] : (row + 1) * array.chunks[0]] = values.reshape(array.chunks)
+            return
+        raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).tobytes()
+        chunk = self.path / name / "c" / "/".join([str(row), *["0"] * (array.ndim - 1)])
+        chunk.parent.mkdir(parents=True, exist_ok=True)
+        _replace_file(chunk, raw + google_crc32c.value(raw).to_bytes(4, "little"))
+
+    def _write_final(self, sample: Array) -> None:
+        _demand_finite("the finished sample", sample, self._written, self._written)
+        assert self._group is not None, "a run has at least one step"
+        if self._written != len(self._rows["t"]):
+            self._resize(self._written)
+        self._write_chunk("x", self._written, sample)
+        self._group.attrs["diffanim"] = _attributes(self.info, complete=True)
+        if self.path is not None:
+            (self.path / _CHECKPOINT).unlink(missing_ok=True)
+
+    def _create(self, step: Step) -> zarr.Group:
+        if self.path is not None and self._overwrite and self.path.exists():
+            shutil.rmtree(self.path)
+        store = MemoryStore() if self.path is None else self.path
+        group = zarr.create_group(store, attributes={"diffanim": _attributes(self.info, complete=False)})
+        axes = ("image", "channel", "height", "width") if step.x.ndim == 4 else ("image", *[None] * (step.x.ndim - 1))
+        for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
+            shape = (rows, *images.shape)
+            self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
+        for name in _ROWS:
+            self._rows[name] = np.full(step.total, np.nan)
+            self._arrays[name] = _create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
+        return group
+
+    def _resize(self, steps: int) -> None:
+        """The scheduler was called more or fewer times than it announced."""
+        assert self._group is not None
+        for name in _ROWS:
+            rows = np.full(steps, np.nan)
+            kept = min(steps, self._written)
+            rows[:kept] = self._rows[name][:kept]
+            self._rows[name] = rows
+            # Its one chunk was as long as the run was to be, so the array is made anew.
+            self._arrays[name] = _create_array(self._group, name, (steps,), (steps,), "float64", ("step",))
+            self._write_chunk(name, 0, rows)
+        for name, count in (("x", steps + 1), ("x0", steps)):
+            self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
+
+
+def _attributes(info: RunInfo, *, complete: bool) -> dict[str, Any]:
+    return {"format": FORMAT_VERSION, "complete": complete, "run": asdict(info)}
+
+
+def _create_array(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: str,
+    dimension_names: tuple[str | None, ...],
+) -> zarr.Array[Any]:
+    return group.create_array(
+        name,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        compressors=[Crc32cCodec()],
+        filters=None,
+        fill_value=float("nan"),
+        dimension_names=dimension_names,
+        overwrite=True,
+    )
+
+
+def _member(group: zarr.Group, name: str, path: Path | None) -> zarr.Array[Any]:
+    try:
+        member = group[name]
+    except KeyError as error:
+        raise TrajectoryError(f"{path} is damaged: it has no array {name!r}; record the run again") from error
+    if not isinstance(member, zarr.Array):
+        raise TrajectoryError(f"{path} is damaged: {name!r} is no array; record the run again")
+    return member
+
+
+def _place(array: zarr.Array[Any]) -> str:
+    """The recording that an array belongs to, for a message."""
+    root = getattr(array.store, "root", None)
+    return "the run in memory" if root is None else str(root)
+
+
+def _demand_finite(what: str, images: Array, number: int, total: int) -> None:
+    if not np.isfinite(images).all():
+        raise SamplingError(
+            f"{what} holds NaN or inf at step {number} of {total}; what was captured before stays. "
+            "Try --dtype float32, more steps or another scheduler"
+        )
+
+
+def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
+    if not folder.exists():
+        raise TrajectoryError(f"there is no recording at {folder}")
+    if not folder.is_dir():
+        raise TrajectoryError(f"{folder} is a file; a recording is a folder written by diffanim (run.zarr)")
+    if not any(folder.iterdir()):
+        raise TrajectoryError(f"{folder} is empty: there is no recording in it")
+    try:
+        group = zarr.open_group(folder, mode=mode)
+        attributes = group.attrs.asdict().get("diffanim")
+    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
+        raise TrajectoryError(f"{folder} is no Zarr group, so no recording of diffanim") from error
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
+    if not isinstance(attributes, dict):
+        raise TrajectoryError(f"{folder} is a Zarr group, but not one that diffanim wrote")
+    if attributes.get("format") != FORMAT_VERSION:
+        raise TrajectoryError(
+            f"{folder} has format {attributes.get('format')}; diffanim {__version__} reads format {FORMAT_VERSION}. "
+            "Record the run again, or use the diffanim that wrote it"
+        )
+    return group
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if not path.parent.is_dir():
+        raise TrajectoryError(f"the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise TrajectoryError(f"the folder {path.parent} cannot be written to")
+    if path.exists():
+        if not overwrite:
+            raise TrajectoryError(f"{path} exists already; name another path or say --overwrite")
+        if not path.is_dir() or (any(path.iterdir()) and not (path / "zarr.json").is_file()):
+            raise TrajectoryError(f"{path} is not a recording, so it is not overwritten; name another path")
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    """Old or new, never half of either."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
