@@ -1,1 +1,184 @@
-"""Film and picture formats: one module each, found by suffix in one table."""
+"""Film and picture formats: one module each, found by suffix in one table.
+
+An encoder takes one `Frame` at a time and holds none of them::
+
+    check_output("out.gif", fps=10)          # before any expensive work
+    with open_encoder("out.gif", clip) as encoder:
+        for frame in frames:
+            encoder.write(frame)
+
+The file appears at its path when the block ends without an exception; otherwise what was there stays as it was.
+Nothing heavy is imported here: the command line's help is made from this table.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from ..errors import OutputError
+
+if TYPE_CHECKING:
+    from ..frame import Clip, Frame
+
+StrPath = str | os.PathLike[str]
+Quality = Literal["best", "fast"]
+
+
+class Encoder(Protocol):
+    """Writes the frames of one clip to one file, as a context manager.
+
+    When the block ends well the file is finished, checked and renamed to its path. After any exception, an interrupt
+    from the keyboard too, nothing is left of it and what was at the path is untouched.
+    """
+
+    def __enter__(self) -> Self:
+        """Begin a hidden file beside the path."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file and put it at the path; after an exception, remove it."""
+        ...
+
+    def write(self, frame: Frame) -> None:
+        """Write the next frame, uint8 [H, W, 3] in the clip's size.
+
+        Raises:
+            OutputError: it is not the frame that the clip announced, or it cannot be written.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """What can be written, as help texts and errors tell it."""
+
+    suffix: str
+    name: str
+    about: str
+    max_fps: float
+    """The highest rate that players show as it is meant."""
+    why_max: str
+    even_sizes: bool
+    """Whether width and height must be even; the encoder pads an odd picture by one pixel."""
+    module: str
+    """The module of this package that writes it, imported when it is needed."""
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        entry.suffix: entry
+        for entry in (
+            Format(
+                ".gif",
+                "GIF",
+                "plays wherever pictures are shown, such as a README",
+                max_fps=50,
+                why_max="browsers slow down anything faster",
+                even_sizes=False,
+                module="gif",
+            ),
+            Format(
+                ".mp4",
+                "MP4",
+                "H.264 video for slides and lectures",
+                max_fps=120,
+                why_max="displays show no more",
+                even_sizes=True,
+                module="mp4",
+            ),
+        )
+    }
+)
+"""Every format by its suffix."""
+
+
+def format_of(path: StrPath) -> Format:
+    """The format that a path's suffix asks for, in any case of letters.
+
+    Raises:
+        OutputError: nobody writes that suffix.
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() in FORMATS:
+        return FORMATS[suffix.lower()]
+    known = ", ".join(f"{entry.suffix} ({entry.about})" for entry in FORMATS.values())
+    if not suffix:
+        raise OutputError(f"{path} has no suffix that says what to write; there are {known}")
+    raise OutputError(f"nobody writes {suffix} files; there are {known}")
+
+
+def check_output(path: StrPath, fps: float) -> None:
+    """Find what would make writing fail, before any expensive work is done.
+
+    Raises:
+        OutputError: the suffix, the rate, the folder, the path or a missing encoder stand in the way.
+    """
+    entry = format_of(path)
+    _check_rate(entry, fps)
+    _check_place(Path(path))
+    _module(entry).check_available()
+
+
+def open_encoder(path: StrPath, clip: Clip, *, quality: Quality = "best") -> Encoder:
+    """The encoder for a path's suffix; nothing is written before its block is entered.
+
+    ``quality="fast"`` takes less time for a file that looks a little worse.
+
+    Raises:
+        OutputError: as `check_output`, or the clip is one that the format cannot hold.
+    """
+    from .output import Output
+
+    check_output(path, clip.fps)
+    module = _module(format_of(path))
+    module.check_clip(clip)
+    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, quality))
+
+
+def timing_note(path: StrPath, fps: float) -> str | None:
+    """A sentence for the user if the format cannot show every frame for exactly 1/fps seconds."""
+    hundredths = 100 / fps
+    if format_of(path).suffix != ".gif" or math.isclose(hundredths, round(hundredths), rel_tol=1e-9):
+        return None
+    short = math.floor(hundredths)
+    exact = 100 / short if hundredths - short < 0.5 and short >= 2 else 100 / (short + 1)
+    return (
+        f"GIF delays are whole hundredths of a second: {fps:g} frames a second are kept on average with delays of "
+        f"{short} and {short + 1} hundredths ({exact:g} would be exact)"
+    )
+
+
+def _module(entry: Format) -> Any:
+    return import_module(f".{entry.module}", __name__)
+
+
+def _check_rate(entry: Format, fps: float) -> None:
+    if not math.isfinite(fps) or fps <= 0:
+        raise OutputError(f"{fps:g} frames a second cannot be shown; give a number above 0, such as 10")
+    if fps > entry.max_fps:
+        raise OutputError(
+            f"{fps:g} frames a second are too many for {entry.name} ({entry.why_max}); give at most {entry.max_fps:g}, "
+            "or leave steps out"
+        )
+
+
+def _check_place(path: Path) -> None:
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist; create it first"
+        raise OutputError(f"the folder {folder} {what}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {folder} cannot be written to; name another")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it")
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise OutputError(f"{path} cannot be overwritten; name another file")
