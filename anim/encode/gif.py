@@ -1,12 +1,15 @@
-"""GIF, one frame at a time: 255 colours chosen for what is shown, and only the pixels that change."""
+"""GIF, one frame at a time: only the pixels that change, in colours chosen for each part of the picture.
+
+Pillow's own way of saving holds every frame until the end; its public ``getheader`` and ``getdata`` do not.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +18,22 @@ from PIL import GifImagePlugin, Image
 from ..errors import OutputError
 from ..frame import Clip, Frame, Region
 from . import Quality
+from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, pack, unpack
 
-MAX_DELAY = 65535
-"""Hundredths of a second: what two bytes hold."""
 MIN_DELAY = 2
 """Hundredths of a second: browsers show anything shorter for ten."""
+MAX_DELAY = 65535
+"""Hundredths of a second: what two bytes hold."""
 MAX_SIDE = 65535
+"""Pixels, for the same reason."""
 TOLERANCE = 24.0
 """How far, in levels of 255, a pixel of the noisy panel may lag behind before it is drawn again."""
-PALETTES = {"best": 4, "fast": 1}
-CLEAN_WEIGHT = 3
-"""How many pixels of x̂0 are looked at for each one of x_t when colours are chosen."""
-CHROME_COLOURS = 32
-"""Colours kept for text, graphics and background."""
-SAMPLED_PIXELS = 40_000
+FADE = 0.25
+"""The tolerance falls to 0 over this part of the clip, at its end."""
+PALETTES: Mapping[Quality, int] = MappingProxyType({"best": 4, "fast": 1})
+"""How many times the colours are chosen anew."""
 
-TRANSPARENT = 255
-
-Pixels = NDArray[np.uint8]
+Packed = NDArray[np.uint32]
 
 
 def delays(seconds: Sequence[float]) -> list[int]:
@@ -40,7 +41,7 @@ def delays(seconds: Sequence[float]) -> list[int]:
 
     Every frame ends at the hundredth nearest to its time, so rounding does not add up.
     """
-    result = []
+    result: list[int] = []
     shown, elapsed = 0, 0.0
     for duration in seconds:
         elapsed += duration
@@ -57,10 +58,12 @@ def check_clip(clip: Clip) -> None:
     """Find what no GIF can hold.
 
     Raises:
-        OutputError: a side or a delay that does not fit into two bytes.
+        OutputError: a side or a delay does not fit into two bytes.
     """
     if max(clip.width, clip.height) > MAX_SIDE:
-        raise OutputError(f"a GIF has at most {MAX_SIDE} pixels a side, not {clip.width}×{clip.height}")
+        raise OutputError(
+            f"a GIF has at most {MAX_SIDE} pixels a side, not {clip.width}×{clip.height}; make it smaller"
+        )
     if max(delays(clip.seconds)) > MAX_DELAY:
         raise OutputError(
             f"a GIF shows one frame for at most {MAX_DELAY / 100:g} s, not {max(clip.seconds):g}; hold it for less"
@@ -72,18 +75,6 @@ def open_writer(path: Path, clip: Clip, quality: Quality) -> GifWriter:
     return GifWriter(path, clip, quality)
 
 
-@dataclass(frozen=True, eq=False)
-class Palette:
-    """255 colours; index 255 is kept for what is not drawn."""
-
-    colours: Pixels
-    """uint8 [256, 3]."""
-    packed: NDArray[np.uint32]
-    """uint32 [256]: the same, a number each."""
-    image: Image.Image
-    """What Pillow takes a palette from."""
-
-
 class GifWriter:
     """Writes each frame as the pixels that differ from what is shown already."""
 
@@ -91,31 +82,30 @@ class GifWriter:
         self._clip = clip
         self._delays = delays(clip.seconds)
         self._dither = quality == "best"
-        self._palettes = choose_palettes(clip, PALETTES[quality])
-        self._shown: NDArray[np.uint32] | None = None
+        self._panels = [_Panel(region) for region in clip.regions]
+        samples = [frame.pixels for frame in clip.samples()]
+        *self._palettes, last = choose_palettes(samples, clip.regions, PALETTES[quality])
+        self._last_palette = last if quality == "best" else self._palettes[-1]
+        self._shown: Packed = np.zeros((clip.height, clip.width), np.uint32)
         self._file = path.open("wb")
 
     def write(self, frame: Frame, number: int) -> None:
-        """Write what changed."""
-        count = len(self._clip.seconds)
-        palette = self._palettes[number * len(self._palettes) // count]
-        indices = self._quantize(frame.pixels, palette)
-        new = palette.packed[indices]
-        if self._shown is None:
-            self._header(palette)
-            self._shown = new
-            box = (slice(0, new.shape[0]), slice(0, new.shape[1]))
+        """Write what changed since the frame before."""
+        palette = self._palette(number)
+        picture = Image.fromarray(frame.pixels)
+        wanted = pack(picture)
+        for panel in self._panels:
+            panel.find_cells(wanted)
+        indices = self._draw(picture, wanted, palette)
+        colours = palette.packed[indices]
+        if number == 0:
+            self._write_header(palette)
         else:
-            keep = self._keep(frame.pixels, new, self._tolerance(number))
+            keep = self._keep(wanted, colours, self._tolerance(frame, number))
             indices[keep] = TRANSPARENT
-            self._shown = np.where(keep, self._shown, new)
-            box = _box(~keep)
-        image = Image.fromarray(indices[box], "P")
-        image.putpalette(palette.colours.tobytes())
-        params = {"duration": self._delays[number] * 10, "transparency": TRANSPARENT, "disposal": 1}
-        if palette is not self._palettes[0]:
-            params["include_color_table"] = True
-        self._file.writelines(GifImagePlugin.getdata(image, (box[1].start, box[0].start), **params))
+            np.copyto(colours, self._shown, where=keep)
+        self._write_part(indices, palette, number)
+        self._shown = colours
 
     def finish(self) -> None:
         """Write the end mark."""
@@ -124,88 +114,111 @@ class GifWriter:
 
     def abort(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:  # What could not be written is about to be removed.
+            self._file.close()
 
-    def _header(self, palette: Palette) -> None:
-        image = Image.new("P", (self._clip.width, self._clip.height))
-        image.putpalette(palette.colours.tobytes())
-        blocks, _ = GifImagePlugin.getheader(image, None, {"loop": 0, "comment": self._clip.comment})
-        self._file.writelines(blocks)
+    def _palette(self, number: int) -> Palette:
+        count = len(self._clip.seconds)
+        return self._last_palette if number == count - 1 else self._palettes[number * len(self._palettes) // count]
 
-    def _tolerance(self, number: int) -> float:
+    def _tolerance(self, frame: Frame, number: int) -> float:
+        """Levels by which x_t may lag: none where an eye has time to look."""
+        if frame.seconds > 2 / self._clip.fps:
+            return 0.0
         left = 1 - number / max(1, len(self._clip.seconds) - 1)
-        return TOLERANCE * min(1.0, 4 * left)
+        return TOLERANCE * min(1.0, left / FADE)
 
-    def _quantize(self, pixels: Pixels, palette: Palette) -> Pixels:
-        picture = Image.fromarray(pixels)
-        indices = np.array(picture.quantize(palette=palette.image, dither=Image.Dither.NONE))
-        for region in self._clip.regions:
-            if self._dither and region.kind == "clean":
-                part = Image.fromarray(pixels[region.slices])
-                indices[region.slices] = part.quantize(palette=palette.image, dither=Image.Dither.FLOYDSTEINBERG)
+    def _draw(self, picture: Image.Image, wanted: Packed, palette: Palette) -> Pixels:
+        """The frame in the palette's indices, uint8 [H, W]."""
+        indices = np.array(picture.quantize(palette=palette.every, dither=Image.Dither.NONE))
+        for panel in self._panels:
+            if self._dithers(panel):
+                part = Image.fromarray(np.ascontiguousarray(unpack(wanted[panel.region.slices])))
+                dithered = part.quantize(palette=palette.calm, dither=Image.Dither.FLOYDSTEINBERG)
+                indices[panel.region.slices] = np.asarray(dithered)
+        # Pillow's search is rough and dithering spills over; the background is what it is, between images too.
+        indices[wanted == palette.packed[0]] = 0
         return indices
 
-    def _keep(self, pixels: Pixels, new: NDArray[np.uint32], tolerance: float) -> NDArray[np.bool_]:
-        assert self._shown is not None
-        keep: NDArray[np.bool_] = self._shown == new
-        for region in self._clip.regions:
-            if region.kind == "noisy":
-                place = region.slices
-                error = _distance(new[place], pixels[place])
-                keep[place] |= _distance(self._shown[place], pixels[place]) <= error + tolerance**2
+    def _dithers(self, panel: _Panel) -> bool:
+        """Grain of single pixels hides bands; grain of enlarged pixels would be seen itself, and costs more bytes."""
+        return self._dither and panel.region.kind == "clean" and not panel.enlarged
+
+    def _keep(self, wanted: Packed, colours: Packed, tolerance: float) -> NDArray[np.bool_]:
+        """Which pixels stay as they are shown, bool [H, W]."""
+        keep: NDArray[np.bool_] = self._shown == colours
+        for panel in self._panels:
+            # A dithered pixel makes up for its neighbours' errors: there, an old one that is nearer is not better.
+            if not self._dithers(panel):
+                lag = tolerance if panel.region.kind == "noisy" else 0.0
+                target = panel.cells(wanted)
+                old, new = (_distance(panel.cells(packed), target) for packed in (self._shown, colours))
+                panel.put(keep, old <= new + lag**2)
         return keep
 
+    def _write_header(self, palette: Palette) -> None:
+        image = Image.new("P", (self._clip.width, self._clip.height))
+        image.putpalette(palette.colours.tobytes())
+        blocks, _ = GifImagePlugin.getheader(image, None, {"loop": 0, "comment": self._clip.comment.encode()})
+        self._file.writelines(blocks)
 
-def choose_palettes(clip: Clip, count: int) -> list[Palette]:
-    """Colours for ``count`` equal spans of time, from the clip's samples."""
-    samples = [frame.pixels for frame in clip.samples()]
-    chrome = _chrome_colours(samples[0], clip.regions)
-    spans = [samples[i * len(samples) // count : max(1, (i + 1) * len(samples) // count)] for i in range(count)]
-    return [_palette(span, clip.regions, chrome) for span in spans]
-
-
-def _palette(samples: Iterable[Pixels], regions: Sequence[Region], chrome: Pixels) -> Palette:
-    parts = []
-    for pixels, region in itertools.product(samples, regions):
-        panel = pixels[region.slices].reshape(-1, 3)
-        wanted = SAMPLED_PIXELS * (CLEAN_WEIGHT if region.kind == "clean" else 1)
-        parts.append(panel[:: max(1, len(panel) // wanted)])
-    flat = np.concatenate(parts)
-    picture = Image.fromarray(flat[None])
-    panel_colours = picture.quantize(255 - len(chrome), Image.Quantize.FASTOCTREE).getpalette()
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(chrome)] = chrome
-    rest = np.array(panel_colours, np.uint8).reshape(-1, 3)[: 255 - len(chrome)]
-    colours[len(chrome) : len(chrome) + len(rest)] = rest
-    colours[len(chrome) + len(rest) :] = colours[0]
-    packed = np.zeros((256, 4), np.uint8)
-    packed[:, :3] = colours
-    image = Image.new("P", (1, 1))
-    image.putpalette(colours[:255].tobytes())
-    return Palette(colours, packed.view(np.uint32)[:, 0], image)
+    def _write_part(self, indices: Pixels, palette: Palette, number: int) -> None:
+        """Write the smallest rectangle that holds all that is drawn; one see-through pixel if nothing is."""
+        rows, columns = _box(indices != TRANSPARENT)
+        image = Image.fromarray(indices[rows, columns])
+        image.putpalette(palette.colours.tobytes())
+        options: dict[str, Any] = {"duration": self._delays[number] * 10, "disposal": 1}
+        if number > 0:
+            options["transparency"] = TRANSPARENT
+        if palette is not self._palettes[0]:
+            options["include_color_table"] = True
+        self._file.writelines(GifImagePlugin.getdata(image, (columns.start, rows.start), **options))
 
 
-def _chrome_colours(pixels: Pixels, regions: Sequence[Region]) -> Pixels:
-    outside = np.ones(pixels.shape[:2], bool)
-    for region in regions:
-        outside[region.slices] = False
-    if not outside.any():
-        return np.zeros((0, 3), np.uint8)
-    picture = Image.fromarray(pixels[outside][None])
-    counts = sorted(picture.getcolors(1 << 24) or [], key=lambda entry: entry[0], reverse=True)
-    exact = [colour for _, colour in counts[:CHROME_COLOURS]]
-    return np.array(exact, np.uint8)
+class _Panel:
+    """A region, and the cells that it consists of: an enlarged image is compared as small as it came."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self._row_starts = np.zeros(region.height, bool)
+        self._column_starts = np.zeros(region.width, bool)
+        self._row_starts[0] = self._column_starts[0] = True
+
+    @property
+    def enlarged(self) -> bool:
+        """Whether most cells are larger than a pixel."""
+        return bool(self._row_starts.mean() * self._column_starts.mean() < 0.5)
+
+    def find_cells(self, wanted: Packed) -> None:
+        """Mark where cells begin on this frame, uint32 [H, W].
+
+        Borders that were found once stay, so that what was drawn before is constant in every cell too.
+        """
+        part = wanted[self.region.slices]
+        self._row_starts[1:] |= (part[1:] != part[:-1]).any(1)
+        self._column_starts[1:] |= (part[:, 1:] != part[:, :-1]).any(0)
+
+    def cells(self, picture: Packed) -> Packed:
+        """One value for each cell of the region."""
+        return picture[self.region.slices][self._row_starts][:, self._column_starts]
+
+    def put(self, picture: NDArray[np.bool_], cells: NDArray[np.bool_]) -> None:
+        """Draw cells into the region."""
+        rows, columns = (np.cumsum(starts) - 1 for starts in (self._row_starts, self._column_starts))
+        picture[self.region.slices] = cells[rows][:, columns]
 
 
-def _distance(packed: NDArray[np.uint32], pixels: Pixels) -> NDArray[np.int32]:
-    channels = np.ascontiguousarray(packed).view(np.uint8).reshape(*packed.shape, 4)[..., :3]
-    difference = channels.astype(np.int16) - pixels
+def _distance(some: Packed, others: Packed) -> NDArray[np.int32]:
+    """Squared distance of colours, in levels²."""
+    difference = unpack(some).astype(np.int16) - unpack(others)
     distance: NDArray[np.int32] = np.einsum("ijk,ijk->ij", difference, difference, dtype=np.int32)
     return distance
 
 
-def _box(changed: NDArray[np.bool_]) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+def _box(drawn: NDArray[np.bool_]) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
     if not len(rows):
         return slice(0, 1), slice(0, 1)
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -1,0 +1,168 @@
+"""The 255 colours of a GIF frame, chosen for the three things that a frame shows.
+
+Text, graphics and background get a few colours, exactly; x̂0 gets most of them, because it is looked at; x_t gets the
+rest, because noise hides its errors. x̂0 is dithered without the colours of the noise: mixed in, they are specks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..frame import Region
+
+COLOURS = 255
+TRANSPARENT = 255
+"""The index that is left for "as it was"."""
+EXACT_COLOURS = 8
+"""So many of the most frequent colours of text and background are taken as they are."""
+SAMPLED_PIXELS = 20_000
+"""How many pixels of a panel are looked at in each sample."""
+RARE = 0.7
+"""Colours are weighted by their count to this power, so that a small blue flower keeps its blue."""
+ROUNDS = 4
+"""Rounds of k-means. From the fourth on they gain less than 0.1 dB."""
+
+Kind = Literal["chrome", "clean", "noisy"]
+Pixels = NDArray[np.uint8]
+
+SHARES: Mapping[Kind, int] = MappingProxyType({"chrome": 32, "clean": 159, "noisy": 64})
+"""How many colours each part gets; what a clip does not show leaves its share to the others."""
+_BITS: Mapping[Kind, int] = MappingProxyType({"chrome": 8, "clean": 6, "noisy": 5})
+"""How finely colours are told apart while they are counted, in bits a channel."""
+_WHITE_BLACK = np.array([[255, 255, 255], [0, 0, 0]], np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """What one frame may be drawn with."""
+
+    colours: Pixels
+    """uint8 [256, 3]; the last one is never drawn. The first is the background's."""
+    every: Image.Image
+    """All of them, in the form that Pillow takes a palette from."""
+    calm: Image.Image
+    """Those of text and x̂0 only."""
+
+    packed: NDArray[np.uint32]
+    """uint32 [256]: the colours as `pack` puts them."""
+
+
+def pack(picture: Image.Image) -> NDArray[np.uint32]:
+    """An RGB picture as uint32 [H, W]: a number for each pixel, to compare them at once."""
+    numbers = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint32)
+    return numbers.reshape(picture.height, picture.width)
+
+
+def unpack(packed: NDArray[np.uint32]) -> Pixels:
+    """uint32 […] as uint8 […, 3]."""
+    return np.ascontiguousarray(packed)[..., None].view(np.uint8)[..., :3]
+
+
+def choose_palettes(samples: Sequence[Pixels], regions: Sequence[Region], count: int) -> list[Palette]:
+    """Colours for ``count`` equal spans of time, out of samples spread over all of it; then one for the last frame.
+
+    Text keeps the same colours throughout, so that it is not drawn again at every change.
+    """
+    shares = _shares(regions)
+    chrome = _chrome(samples, regions, shares.pop("chrome", 0))
+    cuts = [i * len(samples) // count for i in range(count + 1)]
+    spans = [samples[start : max(stop, start + 1)] for start, stop in itertools.pairwise(cuts)]
+    return [_palette(span, regions, chrome, shares) for span in (*spans, samples[-1:])]
+
+
+def _shares(regions: Sequence[Region]) -> dict[Kind, int]:
+    kinds: list[Kind] = ["chrome", *sorted({region.kind for region in regions})]
+    shares = {kind: SHARES[kind] for kind in kinds}
+    richest = max(kinds, key=lambda kind: SHARES[kind])
+    shares[richest] += COLOURS - sum(shares.values())
+    return shares
+
+
+def _palette(
+    samples: Sequence[Pixels], regions: Sequence[Region], chrome: Pixels, shares: Mapping[Kind, int]
+) -> Palette:
+    parts = [chrome, *(_panel(samples, regions, kind, shares[kind]) for kind in ("clean", "noisy") if kind in shares)]
+    chosen = np.concatenate(parts)
+    colours = np.concatenate([chosen, np.repeat(chosen[:1], 256 - len(chosen), 0)])
+    calm = len(chrome) + shares.get("clean", 0)
+    return Palette(colours, _as_image(colours[:COLOURS]), _as_image(colours[:calm]), _numbers(colours))
+
+
+def _panel(samples: Sequence[Pixels], regions: Sequence[Region], kind: Kind, count: int) -> Pixels:
+    """``count`` colours for the panels of a kind, white and black among them: averages would make both grey."""
+    parts = [
+        panel[:: max(1, len(panel) // SAMPLED_PIXELS)]
+        for pixels, region in itertools.product(samples, regions)
+        if region.kind == kind
+        for panel in [pixels[region.slices].reshape(-1, 3)]
+    ]
+    return np.concatenate([_WHITE_BLACK, _cluster(np.concatenate(parts), count - 2, _BITS[kind])])
+
+
+def _chrome(samples: Sequence[Pixels], regions: Sequence[Region], count: int) -> Pixels:
+    """``count`` colours for what lies outside of the panels, the most frequent first and as they are."""
+    outside = np.ones(samples[0].shape[:2], bool)
+    for region in regions:
+        outside[region.slices] = False
+    seen = np.concatenate([pixels[outside] for pixels in (samples[0], samples[-1])])
+    if not len(seen):
+        return np.zeros((count, 3), np.uint8)
+    found = Image.fromarray(seen[None]).getcolors(len(seen)) or []
+    ordered = sorted(found, key=lambda entry: (-entry[0], entry[1]))
+    colours = np.array([colour for _, colour in ordered], np.uint8)
+    exact = colours[:EXACT_COLOURS] if len(colours) > count else colours
+    rest = seen[~np.isin(_numbers(seen), _numbers(exact))]
+    parts = [exact, _cluster(rest, count - len(exact), _BITS["chrome"])] if len(rest) else [exact]
+    chosen = np.concatenate(parts)
+    return np.concatenate([chosen, np.repeat(chosen[:1], count - len(chosen), 0)])
+
+
+def _cluster(pixels: Pixels, count: int, bits: int) -> Pixels:
+    """``count`` colours [count, 3] that lie near pixels [n, 3]: an octree's, moved by k-means to where they fit best.
+
+    k-means runs over counted colours, which are some thousands where pixels are hundreds of thousands.
+    """
+    points, weights = _histogram(pixels, bits)
+    start = Image.fromarray(pixels[None]).quantize(count, Image.Quantize.FASTOCTREE).getpalette() or [0, 0, 0]
+    centres = np.resize(np.array(start, np.float32).reshape(-1, 3)[:count], (count, 3))
+    for _ in range(ROUNDS):
+        scores = (centres * centres).sum(1) - 2 * points @ centres.T
+        nearest = scores.argmin(1)
+        weight = np.bincount(nearest, weights, count)
+        used = weight > 0
+        for channel in range(3):
+            total = np.bincount(nearest, weights * points[:, channel], count)
+            centres[used, channel] = total[used] / weight[used]
+        idle = np.flatnonzero(~used)
+        if len(idle):  # They go where the error is largest.
+            error = weights * (scores[np.arange(len(points)), nearest] + (points * points).sum(1))
+            worst = np.argsort(-error, kind="stable")[: len(idle)]
+            centres[idle[: len(worst)]] = points[worst]
+    return np.clip(np.rint(centres), 0, 255).astype(np.uint8)
+
+
+def _histogram(pixels: Pixels, bits: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean colours [m, 3] and weights [m] of the occupied cells of the colour cube."""
+    coarse = (pixels >> (8 - bits)).astype(np.int32)
+    cells = (coarse[:, 0] << 2 * bits) | (coarse[:, 1] << bits) | coarse[:, 2]
+    _, inverse, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    sums = [np.bincount(inverse, pixels[:, channel]) for channel in range(3)]
+    return (np.stack(sums, 1) / counts[:, None]).astype(np.float32), (counts**RARE).astype(np.float32)
+
+
+def _numbers(colours: Pixels) -> NDArray[np.uint32]:
+    return pack(Image.fromarray(colours[None])).ravel()
+
+
+def _as_image(colours: Pixels) -> Image.Image:
+    image = Image.new("P", (1, 1))
+    image.putpalette(colours.tobytes())
+    return image
