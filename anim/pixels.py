@@ -1,4 +1,4 @@
-"""The one place where images in (−1, 1) become pixels."""
+"""The one place where floats, usually in (−1, 1), become pixels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from .errors import OutputError
 Pixels = NDArray[np.uint8]
 
 
-def to_rgb(images: NDArray[np.floating]) -> Pixels:
+def to_rgb(images: NDArray[np.floating], value_range: tuple[float, float] = (-1, 1)) -> Pixels:
     """Images as sRGB: ``round(255 · (x/2 + 1/2))``, what lies outside of (−1, 1) cut off.
 
     Computed in float32, and so the same bits as diffusers' ``numpy_to_pil((x / 2 + 0.5).clamp(0, 1))``.
 
     Args:
-        images: floats [..., C, H, W] in (−1, 1); C is 1 (grey) or 3 (red, green, blue).
+        images: floats [..., C, H, W]; C is 1 (grey) or 3 (red, green, blue).
+        value_range: what black and white are in them, if not −1 and 1.
 
     Returns:
         uint8 [..., H, W, 3], contiguous.
@@ -27,8 +28,9 @@ def to_rgb(images: NDArray[np.floating]) -> Pixels:
     channels = images.shape[-3] if images.ndim >= 3 else 0
     demand_colours(channels)
     values = np.moveaxis(images, -3, -1).astype(np.float32, order="C")
-    values /= 2
-    values += np.float32(0.5)
+    black, white = value_range
+    values /= np.float32(white - black)
+    values -= np.float32(black / (white - black))
     np.clip(values, 0, 1, out=values)
     values *= 255
     rgb: Pixels = np.rint(values, out=values).astype(np.uint8)

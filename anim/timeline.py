@@ -50,7 +50,7 @@ def timeline(
     Raises:
         SettingsError: a setting is out of its range, or there is nothing to show.
     """
-    _check_rates(fps, hold, every)
+    check_timing(fps, hold, every)
     start, end = _range(run_steps, first, last)
     rows = list(range(start - 1, end, every))
     if rows[-1] != end - 1:
@@ -61,7 +61,12 @@ def timeline(
     return (*(Shot(row, 1 / fps) for row in moving), Shot(held, max(hold, 1 / fps)))
 
 
-def _check_rates(fps: float, hold: float, every: int) -> None:
+def check_timing(fps: float, hold: float, every: int) -> None:
+    """Find a setting that is out of its range before any work is done.
+
+    Raises:
+        SettingsError: says which, and what is allowed.
+    """
     if not (math.isfinite(fps) and fps > 0 and math.isfinite(1 / fps)):
         raise SettingsError(f"fps is {fps}; it must be above 0, such as {DEFAULT_FPS:g}")
     if not (math.isfinite(hold) and hold >= 0):

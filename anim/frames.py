@@ -1,0 +1,183 @@
+"""One picture at a time: what stands still is drawn once; images, cursor and numbers are added to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import headings
+from .errors import OutputError
+from .frame import Clip, Frame, Region
+from .headings import Type
+from .labels import Number, Placed, blend
+from .layout import README_WIDTH, Box, arrange, text_size
+from .noising import curves
+from .panels import DEFAULT_PANELS, Caption, panel_named
+from .pixels import Pixels, demand_colours
+from .strip import Strip
+from .themes import DEFAULT_THEME, theme_named
+from .timeline import Shot
+from .trajectory import Trajectory
+
+SAMPLES = 9
+"""How many pictures stand for all of them when an encoder chooses colours."""
+
+Size = tuple[int, int | None]
+"""(width, height) in pixels; where the height is None it follows the content, and the width is the most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A picture without its images and its cursor."""
+
+    background: Pixels
+    """uint8 [H, W, 3], with the text that stands still."""
+    texts: tuple[Placed, ...]
+    """All text, still or changing."""
+
+
+class Composer:
+    """Draws the pictures of a run.
+
+    Attributes:
+        width: of every picture, in pixels.
+        height: of every picture, in pixels.
+        regions: where the panels lie.
+        layout: where everything lies.
+        strip: the noise schedule.
+        running: what the pictures of all steps have in common.
+        closing: what stands around the finished image.
+    """
+
+    def __init__(
+        self,
+        run: Trajectory,
+        *,
+        size: Size = (README_WIDTH, None),
+        theme: str = DEFAULT_THEME,
+        panels: Sequence[str] = DEFAULT_PANELS,
+    ) -> None:
+        """Draw what stands still.
+
+        Args:
+            run: with one step at least.
+            size: of the pictures.
+            theme: a name of `themes.THEMES`.
+            panels: names of `panels.PANELS`, from left to right.
+
+        Raises:
+            SettingsError: a size or a name that is not allowed.
+            OutputError: the run has no images that can be shown.
+        """
+        count, image = _shown_images(run)
+        self._run, self._theme = run, theme_named(theme)
+        self._panels = [panel_named(name) for name in panels]
+        self._type, self._curves = Type(text_size(*size)), curves(run)
+        wordings = [panel.captions(run) for panel in self._panels], [panel.closing for panel in self._panels]
+        lines = self._type.heights([c for state in wordings for panel in state for c in panel], self._curves)
+        self.layout = arrange(count, image, width=size[0], height=size[1], lines=lines, panels=len(panels))
+        self.width, self.height = self.layout.width, self.layout.height
+        self.regions = tuple(
+            Region(place.box.x, place.box.y, place.box.width, place.box.height, panel.kind)
+            for panel, place in zip(self._panels, self.layout.panels, strict=True)
+        )
+        self.strip = Strip(self._curves, max(run.total, run.steps), self.layout.strip, self._theme, self._type.em)
+        self.running, self.closing = (
+            self._sheet(captions, closing=closing) for captions, closing in zip(wordings, (False, True), strict=True)
+        )
+
+    def compose(self, shot: Shot) -> Frame:
+        """The picture of a shot, in memory of its own.
+
+        Raises:
+            IndexError: the run has no such row.
+            TrajectoryError: the row is damaged.
+        """
+        row, finished = shot.row, self._run.steps
+        if not 0 <= row < len(self._run.x):
+            raise IndexError(f"the run has rows 0 to {len(self._run.x) - 1} to show, not {row}")
+        sheet = self.closing if row == finished else self.running
+        picture = sheet.background.copy()
+        for panel, place in zip(self._panels, self.layout.panels, strict=True):
+            for image, cell in zip(panel.images(self._run, row), place.cells, strict=True):
+                draw_image(picture, cell, image)
+        self.strip.draw(picture, row)
+        for text in sheet.texts:
+            if isinstance(text.piece, Number):
+                self._write(picture, text, row)
+        return Frame(picture, shot.seconds)
+
+    def frames(self, shots: Iterable[Shot]) -> Iterator[Frame]:
+        """The pictures of shots, one after the other."""
+        return map(self.compose, shots)
+
+    def clip(self, shots: Sequence[Shot], fps: float, comment: str = "") -> Clip:
+        """What an encoder must know before the first of these shots."""
+        chosen = np.unique(np.linspace(0, len(shots) - 1, SAMPLES).round().astype(int))
+        return Clip(
+            width=self.width,
+            height=self.height,
+            fps=fps,
+            seconds=tuple(shot.seconds for shot in shots),
+            regions=self.regions,
+            samples=lambda: self.frames(shots[index] for index in chosen),
+            comment=comment,
+        )
+
+    def _sheet(self, captions: Sequence[Sequence[Caption]], *, closing: bool) -> Sheet:
+        layout, type_ = self.layout, self._type
+        texts = headings.title(self._run, layout.title, type_, closing=closing)
+        for wordings, place in zip(captions, layout.panels, strict=True):
+            texts += headings.caption(wordings, place.caption, type_)
+        texts += headings.legend(self._run.info, self._curves, layout.legend, type_)
+        background = np.empty((self.height, self.width, 3), np.uint8)
+        background[:] = self._theme.background
+        for place in layout.panels:
+            for cell in place.cells:
+                self._outline(background, cell)
+        for text in texts:
+            if not isinstance(text.piece, Number):
+                self._write(background, text)
+        return Sheet(background, tuple(texts))
+
+    def _outline(self, picture: Pixels, cell: Box) -> None:
+        line = max(self._type.em // 24, 1)
+        picture[cell.y - line : cell.bottom + line, cell.x - line : cell.right + line] = self._theme.hairline
+
+    def _write(self, picture: Pixels, text: Placed, row: int | None = None) -> None:
+        blend(picture, text.mask(row), text.x, text.baseline, self._theme.ink(text.piece.ink))
+
+
+def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
+    """Fill a cell of a picture [H, W, 3] with an image [h, w, 3], in place.
+
+    A whole multiple is made by repeating pixels; any other size by Lanczos' filter, which averages over all that one
+    pixel stands for, so that fine detail does not turn into moiré.
+    """
+    place = picture[cell.slices]
+    factor = cell.width // image.shape[1]
+    if (cell.height, cell.width) == (factor * image.shape[0], factor * image.shape[1]):
+        wide = image.repeat(factor, axis=1)
+        for offset in range(factor):
+            place[offset::factor] = wide
+    else:
+        place[:] = np.asarray(Image.fromarray(image).resize((cell.width, cell.height), Image.Resampling.LANCZOS))
+
+
+def _shown_images(run: Trajectory) -> tuple[int, tuple[int, int]]:
+    """How many images the run has, and (height, width) of one."""
+    if run.steps < 1:
+        raise OutputError("the run has no whole step to show; record it again")
+    if run.info.space == "latent":
+        raise OutputError("the run holds latents, which cannot be shown before they are decoded to pixels")
+    if len(run.x.shape) != 5:
+        raise OutputError(
+            f"the run's samples are {list(run.x.shape[1:])}, not images [B, C, H, W], and cannot be shown"
+        )
+    _, count, channels, height, width = run.x.shape
+    demand_colours(channels)
+    return count, (height, width)

@@ -1,0 +1,317 @@
+"""Where everything goes: from the number and the size of the images and the picture's size to boxes, in whole pixels.
+
+From top to bottom: the title line, a caption over each panel, the panels side by side, the schedule strip, its legend.
+The panels get all the room that the lines of text leave, and the images in them are drawn as large as fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from .errors import SettingsError
+
+README_WIDTH = 830
+"""As wide as GitHub shows a README's pictures."""
+LECTURE_SIZE = (1920, 1080)
+"""Full HD."""
+SMALLEST_WIDTH = 240
+SMALLEST_TEXT = 12
+"""1 em in pixels; below it nobody reads."""
+
+_TALLEST_PANEL = 1.2
+"""Where only a width is given, a panel's room is at most this much higher than wide."""
+_WORTH_SMOOTHING = 1.25
+"""Between 1 and 2, an image is enlarged (smoothly, as no whole factor fits) only if that makes it this much larger."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle, in pixels from the picture's top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """The first column outside of it."""
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        """The first row outside of it."""
+        return self.y + self.height
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index [H, W, …]."""
+        return slice(self.y, self.bottom), slice(self.x, self.right)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text."""
+
+    x: int
+    width: int
+    baseline: int
+    """The first row below it."""
+
+    @property
+    def right(self) -> int:
+        """The first column outside of it."""
+        return self.x + self.width
+
+
+@dataclass(frozen=True)
+class LineHeights:
+    """How far text goes above and below its baseline, in pixels."""
+
+    title: tuple[int, int]
+    caption: tuple[int, int]
+    legend: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a panel's images are arranged."""
+
+    columns: int
+    rows: int
+    cell_width: int
+    """Of an image as it is shown, in pixels."""
+    cell_height: int
+    gap: int
+    """Pixels between two cells, which all begin on even pixels."""
+
+    @property
+    def width(self) -> int:
+        """Of the whole panel, in pixels."""
+        return self.columns * (even(self.cell_width) + self.gap) - self.gap
+
+    @property
+    def height(self) -> int:
+        """Of the whole panel, in pixels."""
+        return self.rows * (even(self.cell_height) + self.gap) - self.gap
+
+    def cells(self, x: int, y: int, count: int) -> Iterator[Box]:
+        """The first ``count`` cells of a panel at (x, y), row by row."""
+        for index in range(count):
+            row, column = divmod(index, self.columns)
+            left = x + column * (even(self.cell_width) + self.gap)
+            upper = y + row * (even(self.cell_height) + self.gap)
+            yield Box(left, upper, self.cell_width, self.cell_height)
+
+    def across(self, panels: int, space: _Spacing) -> int:
+        """How wide a picture of so many panels is."""
+        return panels * self.width + (panels - 1) * space.gutter + 2 * space.margin
+
+
+@dataclass(frozen=True)
+class PanelPlace:
+    """Where one panel goes."""
+
+    box: Box
+    """Around its cells."""
+    cells: tuple[Box, ...]
+    """One for each image, all of one size."""
+    caption: Line
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything goes."""
+
+    width: int
+    height: int
+    title: Line
+    panels: tuple[PanelPlace, ...]
+    strip: Box
+    legend: Line
+
+
+def text_size(width: int, height: int | None) -> int:
+    """1 em of the text, in pixels: 12 at 480 pixels across, 17 at 830, 32 at Full HD."""
+    across = width if height is None else min(width, height * 16 / 9)
+    return max(SMALLEST_TEXT, round(SMALLEST_TEXT + (across - 480) * 20 / 1440))
+
+
+def arrange(
+    count: int,
+    image: tuple[int, int],
+    *,
+    width: int,
+    height: int | None = None,
+    lines: LineHeights,
+    panels: int = 2,
+) -> Layout:
+    """Lay a picture out.
+
+    Args:
+        count: how many images each panel shows.
+        image: (height, width) of one, in its own pixels.
+        width: of the picture, in pixels; where no height is given, the most: it shrinks to what the images fill.
+        height: of the picture; None for as high as its content.
+        lines: the heights of its text.
+        panels: how many there are side by side.
+
+    Raises:
+        SettingsError: the picture is too small for anything to be seen.
+    """
+    _check_size(width, height)
+    em = text_size(width, height)
+    space = _Spacing.of(em)
+    across = (width - 2 * space.margin - (panels - 1) * space.gutter) // panels
+    down = round(across * _TALLEST_PANEL) if height is None else height - space.chrome(lines)
+    if min(across, down) < em:
+        raise SettingsError(f"{_size(width, height)} pixels leave no room for images; make the picture larger")
+    grid = best_grid(count, image, (across, down), gap=space.gap, smooth=height is not None)
+    if height is not None:
+        space = space.stretched(em, width - grid.across(panels, space), down - grid.height)
+    size = (grid.across(panels, space), even(space.chrome(lines) + grid.height))
+    return _place(grid, count, panels, space, lines, size if height is None else (width, height))
+
+
+def best_grid(count: int, image: tuple[int, int], room: tuple[int, int], *, gap: int, smooth: bool) -> Grid:
+    """The arrangement with the largest images; of equal ones the squarest, then the fullest, then the widest.
+
+    Args:
+        count: of images.
+        image: (height, width) of one, in its own pixels.
+        room: (width, height) for all of them.
+        gap: pixels between two.
+        smooth: whether images between once and twice enlarged may be resampled.
+    """
+
+    def merit(grid: Grid) -> tuple[float, ...]:
+        squareness = -abs(math.log(grid.width / grid.height))
+        return grid.cell_width * grid.cell_height, round(squareness, 6), -grid.columns * grid.rows, grid.columns
+
+    candidates = []
+    for columns in range(1, count + 1):
+        rows = math.ceil(count / columns)
+        cell = ((room[0] + gap) // columns - gap, (room[1] + gap) // rows - gap)
+        if min(cell) >= 2:
+            width, height = shown_size(image, (cell[0] // 2 * 2, cell[1] // 2 * 2), smooth=smooth)
+            candidates.append(Grid(columns, rows, width, height, gap))
+    if not candidates:
+        raise SettingsError(f"{count} images do not fit; make the picture larger or show fewer of them")
+    return max(candidates, key=merit)
+
+
+def shown_size(image: tuple[int, int], cell: tuple[int, int], *, smooth: bool) -> tuple[int, int]:
+    """How large an image is shown: (width, height) of the picture's pixels.
+
+    A whole multiple of its own size, so that every pixel of it stays a sharp square; or smaller, where it has to be.
+    Between once and twice its size no whole factor helps: with ``smooth`` it is enlarged all the same, if that gains
+    enough.
+
+    Args:
+        image: (height, width), in its own pixels.
+        cell: (width, height) that it must fit into, in the picture's pixels.
+        smooth: whether resampling it for a larger size is allowed.
+    """
+    height, width = image
+    factor = min(cell[0] / width, cell[1] / height)
+    if factor >= 2 or (1 <= factor < _WORTH_SMOOTHING) or (factor >= 1 and not smooth):
+        return math.floor(factor) * width, math.floor(factor) * height
+    # Whole and even, as video needs, and at least something.
+    return max(round(width * factor / 2) * 2, 2), max(round(height * factor / 2) * 2, 2)
+
+
+def even(length: int) -> int:
+    """The next even number, which keeps a video's colour pairs within one image."""
+    return length + length % 2
+
+
+@dataclass(frozen=True)
+class _Spacing:
+    """What separates things, in pixels, all even."""
+
+    margin: int
+    """Left and right."""
+    top: int
+    bottom: int
+    gutter: int
+    """Between two panels."""
+    gap: int
+    """Between two images."""
+    under_title: int
+    under_caption: int
+    over_strip: int
+    strip: int
+    """How high the schedule is."""
+    under_strip: int
+
+    @classmethod
+    def of(cls, em: int) -> _Spacing:
+        """The tightest that looks good with text of this size."""
+
+        def ems(count: float) -> int:
+            return 2 * round(count * em / 2)
+
+        return cls(
+            margin=ems(0.9),
+            top=ems(0.9),
+            bottom=ems(0.8),
+            gutter=ems(1.3),
+            gap=max(ems(0.25), 4),
+            under_title=ems(0.6),
+            under_caption=ems(0.3),
+            over_strip=ems(0.65),
+            strip=ems(1.7),
+            under_strip=ems(0.4),
+        )
+
+    def chrome(self, lines: LineHeights) -> int:
+        """How much of the picture's height is not panels."""
+        gaps = (self.top, self.under_title, self.under_caption, self.over_strip, self.under_strip, self.bottom)
+        return even(sum(gaps) + self.strip + sum(lines.title) + sum(lines.caption) + sum(lines.legend))
+
+    def stretched(self, em: int, across: int, down: int) -> _Spacing:
+        """Spread room that the images cannot use: some into a higher schedule and wider gaps, the rest all round."""
+
+        def share(part: float, most: float, room: int) -> int:
+            return 2 * int(min(part * room, most * em) / 2)
+
+        gutter, strip = share(1 / 3, 2, across), share(0.4, 1.6, down)
+        title, over = share(0.12, 0.8, down), share(0.12, 0.8, down)
+        rest = down - strip - title - over
+        return replace(
+            self,
+            margin=self.margin + (across - gutter) // 4 * 2,
+            gutter=self.gutter + gutter,
+            strip=self.strip + strip,
+            under_title=self.under_title + title,
+            over_strip=self.over_strip + over,
+            top=self.top + rest // 4 * 2,
+        )
+
+
+def _place(grid: Grid, count: int, panels: int, space: _Spacing, lines: LineHeights, size: tuple[int, int]) -> Layout:
+    inside = grid.across(panels, space) - 2 * space.margin
+    title = space.top + lines.title[0]
+    caption = title + lines.title[1] + space.under_title + lines.caption[0]
+    top = even(caption + lines.caption[1] + space.under_caption)
+    strip = Box(space.margin, top + grid.height + space.over_strip, inside, space.strip)
+    legend = strip.bottom + space.under_strip + lines.legend[0]
+    places = []
+    for panel in range(panels):
+        box = Box(space.margin + panel * (grid.width + space.gutter), top, grid.width, grid.height)
+        cells = tuple(grid.cells(box.x, box.y, count))
+        places.append(PanelPlace(box, cells, Line(box.x, box.width, caption)))
+    return Layout(*size, Line(space.margin, inside, title), tuple(places), strip, Line(space.margin, inside, legend))
+
+
+def _check_size(width: int, height: int | None) -> None:
+    if width < SMALLEST_WIDTH:
+        raise SettingsError(f"the picture is {width} pixels wide; its text needs at least {SMALLEST_WIDTH}")
+    if height is not None and height < 1:
+        raise SettingsError(f"the picture is {height} pixels high; there must be some")
+
+
+def _size(width: int, height: int | None) -> str:
+    return f"a width of {width}" if height is None else f"{width}×{height}"

@@ -1,0 +1,131 @@
+"""What can be shown of a run, by name. A panel says how a row is drawn and labelled, and nothing about places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .errors import SettingsError
+from .labels import Maths, Number, Phrase
+from .noising import natural, notation_of, rescaled
+from .pixels import Pixels, to_rgb
+from .trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The line above a panel: its symbol at the left, quiet words after it, numbers at the right."""
+
+    title: Phrase
+    words: str = ""
+    readouts: tuple[Phrase, ...] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One view of a run."""
+
+    name: str
+    kind: Literal["noisy", "clean"]
+    """Whether its pixels are noise, which an encoder may treat roughly, or an image, which it may not."""
+    images: Callable[[Trajectory, int], Pixels]
+    """uint8 [B, H, W, 3] of a row, counted from 0; the row after the last step is the finished image."""
+    captions: Callable[[Trajectory], tuple[Caption, ...]]
+    """What may stand above it while the run goes on, the best first; the first that fits is taken."""
+    closing: tuple[Caption, ...]
+    """The same for the finished image."""
+
+
+def panel_named(name: str) -> Panel:
+    """Look a panel up.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    try:
+        return PANELS[name]
+    except KeyError:
+        raise SettingsError(f"there is no panel {name!r}; there are {', '.join(PANELS)}") from None
+
+
+def _sample_images(run: Trajectory, row: int) -> Pixels:
+    """x_t, at unit variance where it explodes."""
+    return to_rgb(natural(run, run.x[row], row), run.info.value_range)
+
+
+def _guess_images(run: Trajectory, row: int) -> Pixels:
+    """x̂0 as it was predicted from the x_t of the same row. Where no noise is left, x̂0 is the sample itself."""
+    images = run.x[row] if row == run.steps and run.complete else run.x0[row]
+    return to_rgb(images, run.info.value_range)
+
+
+def _sample_captions(run: Trajectory) -> tuple[Caption, ...]:
+    time: Phrase = (Maths("t ="), Number.of(run.t, _decimals_of_time(run)))
+    symbol = notation_of(run).noise
+    noise: Phrase = (Maths(f"{symbol} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise"))
+    title, spelled = _scaled_title(run, time, noise) if rescaled(run) else _mixture_title(run, time)
+    return (*spelled, Caption(title, "", (time, noise)), Caption(title, "", (noise,)), Caption(title), Caption(()))
+
+
+def _scaled_title(run: Trajectory, time: Phrase, noise: Phrase) -> tuple[Phrase, list[Caption]]:
+    # The formula is the one for images in (−1, 1); others are centred too, which the words alone can say.
+    formula = rf"x_t\,/\,{notation_of(run).scale}" if run.info.value_range == (-1, 1) else "x_t"
+    title: Phrase = (Maths(formula),)
+    phrases = ("noisy sample, at unit variance", "at unit variance")
+    return title, [Caption(title, phrase, (time, noise)) for phrase in phrases]
+
+
+def _mixture_title(run: Trajectory, time: Phrase) -> tuple[Phrase, list[Caption]]:
+    """What x_t is made of at this step, in numbers."""
+    signal, noise = Number.of(run.signal, 2, "signal"), Number.of(run.noise, 2, "noise")
+    mixture = (Maths("x_t ="), signal, Maths("x_0 +"), noise, Maths(r"\epsilon"))
+    return (Maths("x_t"),), [Caption(mixture, phrase, (time,)) for phrase in ("noisy sample", "")]
+
+
+def _guess_captions(run: Trajectory) -> tuple[Caption, ...]:
+    title: Phrase = (Maths(r"\hat{x}_0"),)
+    guess = ["the model’s guess of the finished image", "the model’s guess of the image", "the model’s guess"]
+    if run.info.clipped:
+        # Short of room, what was done to the prediction matters more than what it is.
+        phrases = [*(f"{phrase}, {run.info.clipped}" for phrase in guess), run.info.clipped, "clipped", ""]
+    else:
+        phrases = [*guess, "guess", ""]
+    return (*(Caption(title, phrase) for phrase in phrases), Caption(()))
+
+
+def _decimals_of_time(run: Trajectory) -> int:
+    """None for whole timesteps, else enough to tell steps apart: three where t runs from 1 to 0."""
+    if np.array_equal(run.t, np.rint(run.t)):
+        return 0
+    return 3 if np.abs(run.t).max() <= 10 else 1
+
+
+def _decimals_of_noise(run: Trajectory) -> int:
+    """Two, or three where two would show some noise as none."""
+    positive = run.noise[run.noise > 0]
+    return 3 if positive.size and positive.min() < 0.005 else 2
+
+
+def _closing(title: str, *phrases: str) -> tuple[Caption, ...]:
+    return (*(Caption((Maths(title),), phrase) for phrase in phrases), Caption(()))
+
+
+PANELS = {
+    panel.name: panel
+    for panel in (
+        Panel("x", "noisy", _sample_images, _sample_captions, _closing("x_0", "the finished image", "finished", "")),
+        Panel(
+            "x0",
+            "clean",
+            _guess_images,
+            _guess_captions,
+            _closing(
+                r"\hat{x}_0 = x_0", "no noise left, nothing to guess", "nothing left to guess", "no noise left", ""
+            ),
+        ),
+    )
+}
+DEFAULT_PANELS = ("x", "x0")
