@@ -11,7 +11,7 @@ time, and encoders write them as GIF or MP4. Capture once, render many::
 
     import diffanim
 
-    run = diffanim.record("path/to/model", path="run.zarr", num_inference_steps=40)
+    run = diffanim.record("path/to/model", steps=40, path="run.zarr")
     diffanim.render(run, "out.gif", "out.mp4", fps=10)
 """
 
@@ -25,8 +25,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from .errors import DiffanimError as DiffanimError
     from .recorder import Recorder as Recorder
-    from .recorder import record as record
     from .render import render as render
+    from .runs import record as record
     from .step import Step as Step
     from .trajectory import RunInfo as RunInfo
     from .trajectory import Trajectory as Trajectory
@@ -38,7 +38,7 @@ _PUBLIC = {
     "RunInfo": "trajectory",
     "Step": "step",
     "Trajectory": "trajectory",
-    "record": "recorder",
+    "record": "runs",
     "render": "render",
 }
 

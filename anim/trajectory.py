@@ -14,7 +14,7 @@ import queue
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -57,6 +57,8 @@ class RunInfo:
     """The class of each image, for a class-conditional model."""
     guidance: float | None = None
     space: Literal["pixel", "latent"] = "pixel"
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    """What black and white are in ``x`` and ``x0``; score-based models have (0, 1)."""
     clipped: str | None = None
     """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -131,7 +133,7 @@ class Trajectory:
         self.path = path
         attributes = group.attrs.asdict()["diffanim"]
         known: Any = attributes["run"]
-        self.info = RunInfo(**{**known, "labels": tuple(known["labels"])})
+        self.info = RunInfo(**{**known, "labels": tuple(known["labels"]), "value_range": tuple(known["value_range"])})
         self.complete = bool(attributes["complete"])
         rows = {name: np.asarray(_member(group, name, path)[:], dtype=np.float64) for name in _ROWS}
         self.total = len(rows["t"])
@@ -190,28 +192,27 @@ class TrajectoryWriter:
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._rows: dict[str, NDArray[np.float64]] = {}
         self._written = 0
-        self._queue: queue.Queue[tuple[Step, bytes | None] | Array | None] = queue.Queue(QUEUED_STEPS)
+        self._queue: queue.Queue[Step | bytes | Array | None] = queue.Queue(2 * QUEUED_STEPS)
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
         if self.path is not None:
             _check_target(self.path, overwrite)
 
     @classmethod
-    def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes]:
-        """Go on with an interrupted recording: the writer, and the checkpoint that its last whole step left.
+    def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
+        """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
+
+        Without one the run begins again, and writes the same bits over those that are there.
 
         Raises:
-            TrajectoryError: the recording is complete, damaged, or left no checkpoint.
+            TrajectoryError: the recording is complete or damaged.
         """
         run = Trajectory.open(path)
         folder = Path(path)
         if run.complete:
             raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
         run.verify()
-        try:
-            checkpoint = (folder / _CHECKPOINT).read_bytes()
-        except OSError as error:
-            raise TrajectoryError(f"{folder} cannot be continued: it has no checkpoint; record it again") from error
+        checkpoint = (folder / _CHECKPOINT).read_bytes() if (folder / _CHECKPOINT).exists() else None
         writer = cls(folder, run.info, overwrite=True)
         writer._group = _open_group(folder, mode="r+")
         writer._arrays = {name: _member(writer._group, name, folder) for name in ("x", "x0", *_ROWS)}
@@ -219,14 +220,26 @@ class TrajectoryWriter:
         writer._written = run.steps
         return writer, checkpoint
 
-    def add(self, step: Step, checkpoint: bytes | None = None) -> None:
-        """Hand over a step, and what is needed to go on after it. Returns at once unless the disk is far behind.
+    def note_clipping(self, clipped: str) -> None:
+        """Say how x̂0 is clipped; to be called before the first step."""
+        self.info = replace(self.info, clipped=clipped)
+
+    def add(self, step: Step) -> None:
+        """Hand over a step. Returns at once unless the disk is far behind.
 
         Raises:
             SamplingError: an earlier step held NaN or inf.
             TrajectoryError: an earlier step could not be written.
         """
-        self._put((step, checkpoint))
+        self._put(step)
+
+    def keep(self, checkpoint: bytes) -> None:
+        """Hand over what is needed to go on after the last step; it takes the place of the one before.
+
+        Raises:
+            SamplingError, TrajectoryError: as `add`.
+        """
+        self._put(checkpoint)
 
     def finish(self, sample: Array) -> Trajectory:
         """Write the finished sample, float32 [B, C, …], wait for the disk, and open what was written.
@@ -255,7 +268,7 @@ class TrajectoryWriter:
         assert self._group is not None
         return Trajectory(self._group, self.path)
 
-    def _put(self, item: tuple[Step, bytes | None] | Array) -> None:
+    def _put(self, item: Step | bytes | Array) -> None:
         self._raise_failure()
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="diffanim-writer", daemon=True)
@@ -276,14 +289,16 @@ class TrajectoryWriter:
             if self._failure is not None:
                 continue  # Drain, so that the loop is never stuck on a full queue.
             try:
-                if isinstance(item, tuple):
-                    self._write(*item)
+                if isinstance(item, Step):
+                    self._write(item)
+                elif isinstance(item, bytes):
+                    self._write_checkpoint(item)
                 else:
                     self._write_final(item)
             except Exception as error:  # Whatever it is, the sampling loop must hear of it.
                 self._failure = error
 
-    def _write(self, step: Step, checkpoint: bytes | None) -> None:
+    def _write(self, step: Step) -> None:
         for what, images in (("x_t", step.x), ("x̂0", step.x0)):
             _demand_finite(what, images, step.index + 1, step.total)
         if self._group is None:
@@ -296,7 +311,9 @@ class TrajectoryWriter:
             self._rows[name][step.index] = getattr(step, name)
             self._write_chunk(name, 0, self._rows[name])
         self._written = step.index + 1
-        if checkpoint is not None and self.path is not None:
+
+    def _write_checkpoint(self, checkpoint: bytes) -> None:
+        if self.path is not None:
             _replace_file(self.path / _CHECKPOINT, checkpoint)
 
     def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> None:

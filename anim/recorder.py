@@ -1,0 +1,214 @@
+"""Capturing: a wrapper around ``scheduler.step`` that sees every call and changes none."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from types import MethodType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from .errors import SchedulerError, SettingsError
+from .prediction import Schedule
+from .step import Array, Step
+from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+
+_STEP_METHODS = ("step", "step_pred")
+"""What schedulers call the method that goes one step on; score-based ones say ``step_pred``."""
+
+
+class Recorder:
+    """Records the run that happens inside its ``with`` block, step by step::
+
+        with diffanim.Recorder(pipe, "run.zarr") as recorder:
+            pipe("a lighthouse", num_inference_steps=40)
+        recorder.trajectory.x0[12]
+
+    It wraps ``step`` of the pipeline's scheduler for the length of the block; the pipeline computes the same bits with
+    it and without it, and nothing of it is changed afterwards. One block records one run.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        info: RunInfo | None = None,
+        overwrite: bool = False,
+        on_step: Callable[[Step], None] | None = None,
+        writer: TrajectoryWriter | None = None,
+        first: int = 0,
+    ) -> None:
+        """Prepare; nothing is wrapped before the block is entered.
+
+        Args:
+            pipeline: a diffusers pipeline, or a bare scheduler for those who hold the loop themselves.
+            path: the folder to write, such as ``run.zarr``; None keeps the run in memory.
+            info: what the run is made of; read off the pipeline if it is not given.
+            overwrite: whether a recording that is at ``path`` already may go.
+            on_step: called with every `Step` as it is captured, for progress or for a picture of one's own.
+            writer: an open writer to go on with, instead of ``path``.
+            first: how many calls came before, when a run goes on.
+
+        Raises:
+            SchedulerError: there is no scheduler with a ``step`` in the pipeline.
+            TrajectoryError: ``path`` is taken or cannot be written to.
+        """
+        self._pipeline = pipeline
+        self._schedulers = _schedulers_of(pipeline)
+        self._writer = writer or TrajectoryWriter(
+            path, info or _describe(pipeline, self._schedulers[0]), overwrite=overwrite
+        )
+        self._on_step = on_step
+        self._calls = first
+        self._total = 0
+        self._schedule: Schedule | None = None
+        self._sample: torch.Tensor | None = None
+        self._wrappers: list[_StepWrapper] = []
+        self._trajectory: Trajectory | None = None
+        self.finished: torch.Tensor | None = None
+        """The finished sample, for one who knows better than what the last step returned; to be set in the block."""
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The finished recording.
+
+        Raises:
+            SettingsError: the block has not ended, or nothing was sampled in it.
+        """
+        if self._trajectory is None:
+            raise SettingsError("there is no recording yet: run the pipeline inside the Recorder's with block first")
+        return self._trajectory
+
+    def __enter__(self) -> Self:
+        """Start to listen."""
+        self._wrappers = [_StepWrapper(scheduler, self._capture) for scheduler in self._schedulers]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop listening; finish the recording, or leave it as far as it came where the block raised."""
+        for wrapper in reversed(self._wrappers):
+            wrapper.remove()
+        try:
+            finished = self._sample if self.finished is None else self.finished
+            if error is None and finished is not None:
+                self._trajectory = self._writer.finish(_to_host(finished))
+        finally:
+            self._writer.close()
+
+    def _capture(self, scheduler: Any, index: int | None, arguments: dict[str, Any], result: Any) -> None:
+        """One call has been made; ``index`` is the scheduler's step index before it, None at a first call."""
+        if self._schedule is None:
+            self._schedule = Schedule(scheduler)
+            self._total = self._calls + _calls_to_come(self._pipeline, scheduler, self._calls)
+            if self._schedule.clipped:
+                self._writer.note_clipping(self._schedule.clipped)
+        if self._calls >= self._total:
+            raise SettingsError("a Recorder records one run: open a new one for the next call of the pipeline")
+        if index is None:
+            index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
+        x, t = _argument(arguments, "sample", "sample_hat"), float(_argument(arguments, "timestep", "sigma_hat"))
+        mixture = self._schedule.mixture(index, t)
+        x0 = self._schedule.x0(arguments["model_output"], x, mixture, index)
+        step = Step(self._calls, self._total, t, _to_host(x), _to_host(x0), mixture.signal, mixture.noise)
+        self._calls += 1
+        self._sample = result[0] if isinstance(result, tuple) else result.prev_sample
+        self._writer.add(step)
+        if self._on_step is not None:
+            self._on_step(step)
+
+
+class _StepWrapper:
+    """Stands in for one scheduler's ``step``, passing everything on.
+
+    A callable object and no closure: pipelines deep-copy schedulers (LTX2, Kandinsky), and a copied closure would go on
+    stepping the original. ``functools.update_wrapper`` keeps the signature, which pipelines probe for ``eta`` and
+    ``generator``.
+    """
+
+    def __init__(self, scheduler: Any, capture: Callable[[Any, int | None, dict[str, Any], Any], None]) -> None:
+        self._scheduler, self._capture = scheduler, capture
+        self._name = next(name for name in _STEP_METHODS if hasattr(scheduler, name))
+        self._inner = getattr(scheduler, self._name)
+        self._before = vars(scheduler).get(self._name)  # Another recorder's wrapper, if they are nested.
+        self._signature = inspect.signature(self._inner)
+        functools.update_wrapper(self, self._inner)
+        setattr(scheduler, self._name, self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        index = getattr(self._scheduler, "step_index", None)
+        result = self._inner(*args, **kwargs)
+        with torch.no_grad():
+            self._capture(self._scheduler, index, self._signature.bind(*args, **kwargs).arguments, result)
+        return result
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        copied = memo[id(self._scheduler)]
+        return MethodType(getattr(type(copied), self._name), copied)
+
+    def remove(self) -> None:
+        if self._before is None:
+            delattr(self._scheduler, self._name)
+        else:
+            setattr(self._scheduler, self._name, self._before)
+
+
+def _schedulers_of(pipeline: Any) -> list[Any]:
+    """Every part of a pipeline that steps; a bare scheduler is its own."""
+    parts = getattr(pipeline, "components", None)
+    candidates = list(parts.values()) if isinstance(parts, dict) else [pipeline]
+    steppers = [p for p in candidates if hasattr(p, "set_timesteps") and any(hasattr(p, m) for m in _STEP_METHODS)]
+    if not steppers:
+        raise SchedulerError(
+            f"{type(pipeline).__name__} has no scheduler with a step method: there is nothing to record"
+        )
+    return steppers
+
+
+def _calls_to_come(pipeline: Any, scheduler: Any, calls: int) -> int:
+    """How many calls the run still has, this one included."""
+    announced = getattr(pipeline, "_num_timesteps", None) or len(scheduler.timesteps)
+    return max(int(announced) - calls, 1)
+
+
+def _describe(pipeline: Any, scheduler: Any) -> RunInfo:
+    """What can be read off a pipeline that somebody else drives."""
+    parts = getattr(pipeline, "components", {})
+    latent = any(name in parts for name in ("vae", "vqvae", "movq", "vqgan"))
+    path = getattr(getattr(pipeline, "config", None), "_name_or_path", None)
+    return RunInfo(
+        model=str(path).rstrip("/").rsplit("/", 1)[-1] if path else type(pipeline).__name__,
+        scheduler=type(scheduler).__name__,
+        scheduler_config=plain_config(scheduler),
+        space="latent" if latent else "pixel",
+        versions=library_versions(),
+    )
+
+
+def plain_config(scheduler: Any) -> dict[str, Any]:
+    """A scheduler's configuration as JSON can hold it: arrays as lists, what cannot be held as its text."""
+    return {key: _plain(value) for key, value in dict(scheduler.config).items() if not key.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _argument(arguments: dict[str, Any], *names: str) -> Any:
+    return next(arguments[name] for name in names if name in arguments)
+
+
+def _to_host(images: torch.Tensor) -> Array:
+    """A copy, always: on the CPU ``.cpu()`` would be the tensor that the sampler goes on with."""
+    copied = images.detach().to("cpu", torch.float32, copy=True)
+    return np.asarray(copied.contiguous().numpy())

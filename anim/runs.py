@@ -1,0 +1,182 @@
+"""Making a run: record it, go on with it, or find that it is there already."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import SamplingError, SettingsError, TrajectoryError
+from .models import ModelFiles, locate
+from .settings import RunSettings
+from .step import Step
+from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+
+Plan = Literal["record", "resume", "reuse"]
+OnStep = Callable[[Step], None]
+
+_OUT_OF_MEMORY = ("outofmemory", "out of memory", "not enough memory", "memoryerror", "can't allocate")
+
+
+def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> Plan:
+    """Whether a run is at ``path`` already, whole or in part; told without importing torch.
+
+    Raises:
+        TrajectoryError: what is there was recorded with other settings, or is no recording.
+    """
+    if path is None or overwrite or not path.exists():
+        return "record"
+    run = Trajectory.open(path)
+    recorded, wanted = dict(run.info.settings), settings.to_record(files)
+    other = [
+        f"{name} {recorded.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
+    ]
+    if other:
+        raise TrajectoryError(f"{path} was recorded with {'; '.join(other)}: name another path, or say --overwrite")
+    return "reuse" if run.complete else "resume"
+
+
+def record_settings(
+    settings: RunSettings, path: Path | None, *, overwrite: bool = False, on_step: OnStep | None = None
+) -> Trajectory:
+    """Record a run of a bare denoiser at ``path``; go on with it if a part of it is there; open it if all of it is.
+
+    Args:
+        settings: what to run.
+        path: the folder to write, ``run.zarr``; None keeps the run in memory.
+        overwrite: whether a recording with other settings may go.
+        on_step: called with every step as it is captured.
+
+    Raises:
+        DiffanimError: of the kind that fits; what was captured before stays at ``path``.
+    """
+    files = locate(settings.model)
+    planned = plan(settings, files, path, overwrite=overwrite)
+    if planned == "reuse":
+        assert path is not None
+        return Trajectory.open(path)
+    with _memory_errors(settings):
+        return _sample(settings, files, path, planned, overwrite, on_step)
+
+
+def record(
+    source: Any = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Trajectory:
+    """Record a run: every timestep's x_t and x̂0, and the finished sample.
+
+    ::
+
+        run = diffanim.record("path/to/model", steps=40, batch=4, seed=0, path="run.zarr")
+        run = diffanim.record(pipe, prompt="a lighthouse", num_inference_steps=40, path="run.zarr")
+
+    Args:
+        source: a diffusers pipeline, which is called with ``options``; or a model of a network and a scheduler alone: a
+            directory, a hub id, or None for the built-in one, and ``options`` are the fields of `RunSettings`.
+        path: the folder to write; None keeps the run in memory.
+        overwrite: whether a recording that is at ``path`` already may go. A model's run that was interrupted is gone on
+            with, and one that is complete is opened, if the settings are the same.
+        on_step: called with every `Step` as it is captured.
+        **options: see ``source``.
+
+    Raises:
+        DiffanimError: of the kind that fits.
+    """
+    if source is None or isinstance(source, (str, os.PathLike)):
+        options["labels"] = tuple(str(label) for label in options.get("labels", ()))
+        settings = RunSettings(model=None if source is None else os.fspath(source), **options)
+        return record_settings(settings, None if path is None else Path(path), overwrite=overwrite, on_step=on_step)
+    from .recorder import Recorder
+
+    with Recorder(source, path, overwrite=overwrite, on_step=on_step) as recorder:
+        source(**options)
+    return recorder.trajectory
+
+
+def _sample(
+    settings: RunSettings, files: ModelFiles, path: Path | None, planned: Plan, overwrite: bool, on_step: OnStep | None
+) -> Trajectory:
+    from .checkpoint import SchedulerMemory, pack, unpack
+    from .models import open_model
+    from .recorder import Recorder, plain_config
+    from .sampling import Denoiser, generators_for, initial_noise, sample
+    from .schedulers import make_scheduler, set_timesteps
+
+    writer, checkpoint = TrajectoryWriter.resume(path) if planned == "resume" and path else (None, None)
+    device, dtype = settings.device, settings.dtype
+    if writer is not None:  # The same bits come only from the same device.
+        device, dtype = (str(writer.info.settings[name]) for name in ("device", "dtype"))
+    model = open_model(files, device=device, dtype=dtype, allow_pickle=settings.allow_pickle)
+    scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
+    set_timesteps(scheduler, settings.steps, model.device)
+    classes = _classes(model, settings)
+    info = RunInfo(
+        model=files.name,
+        scheduler=type(scheduler).__name__,
+        scheduler_config=plain_config(scheduler),
+        settings={
+            **settings.to_record(files),
+            "device": str(model.device),
+            "dtype": str(model.unet.dtype).removeprefix("torch."),
+        },
+        seed=settings.seed,
+        labels=tuple(model.class_name(number) for number in classes) if settings.labels else (),
+        guidance=settings.guidance if settings.guidance != 1.0 else None,
+        value_range=(0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0),
+        versions=library_versions(),
+    )
+    learned = str(scheduler.config.get("variance_type", "")).startswith("learned")
+    denoiser = Denoiser(model, classes, settings.guidance, keeps_variance=learned)
+    if hasattr(scheduler, "noise_sampler_seed"):  # A Brownian tree instead of a generator; one for each image, too.
+        scheduler.noise_sampler_seed = [settings.seed + k for k in range(settings.batch)]
+    generators, memory = generators_for(settings.seed, settings.batch), SchedulerMemory(scheduler)
+    writer = writer or TrajectoryWriter(path, info, overwrite=overwrite)
+    if checkpoint is not None:
+        x, done = unpack(checkpoint, generators, memory, model.device)
+    else:
+        x, done = initial_noise(model, scheduler, generators), 0
+
+    def keep(x: Any, done: int) -> None:
+        writer.keep(pack(x, done, generators, memory))
+
+    with Recorder(scheduler, writer=writer, first=done, on_step=on_step) as recorder:
+        on_sample = keep if path is not None else None
+        recorder.finished = sample(denoiser, scheduler, x, generators, done=done, on_sample=on_sample)
+    return recorder.trajectory
+
+
+def _classes(model: Any, settings: RunSettings) -> tuple[int, ...]:
+    """The class of each image: the labels in turn; the null class where none is asked for."""
+    numbers = model.class_numbers(settings.labels)
+    if model.classes is None:
+        return ()
+    if not numbers and model.null_class is None:
+        raise SettingsError(
+            f"the model {model.name} needs a class: add --label with a number from 0 to {model.classes - 1}"
+        )
+    if settings.guidance != 1.0 and model.null_class is None:
+        raise SettingsError(f"--guidance: the model {model.name} was trained without a class for none; leave it out")
+    numbers = numbers or (model.null_class,)
+    return tuple(numbers[k % len(numbers)] for k in range(settings.batch))
+
+
+@contextlib.contextmanager
+def _memory_errors(settings: RunSettings) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # CUDA has a class of its own for it; the CPU's allocator raises a RuntimeError, numpy a MemoryError.
+        words = f"{type(error).__name__} {error}".lower()
+        if not any(sign in words for sign in _OUT_OF_MEMORY):
+            raise
+        raise SamplingError(
+            f"out of memory with a batch of {settings.batch}; lower --batch, or try --dtype bfloat16 or another --device"
+        ) from error

@@ -1,0 +1,144 @@
+"""The seed's loop, for a bare denoiser: noise in, image out, every call seen by the recorder."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+
+from .models import Model
+
+OnSample = Callable[[torch.Tensor, int], None]
+
+@dataclass(frozen=True, eq=False)
+class Denoiser:
+    """A network with its classes and guidance, as the loop calls it."""
+
+    model: Model
+    classes: tuple[int, ...]
+    """The class of each image; empty for an unconditional network."""
+    guidance: float = 1.0
+    """w of classifier-free guidance, ``out = uncond + w·(cond − uncond)`` (Ho & Salimans 2022, eq. 6, with w + 1 for
+    w): 1 is the bare conditional prediction."""
+    keeps_variance: bool = False
+    """Whether the scheduler takes the second half of a network's channels, a learned variance."""
+
+    def __call__(self, model_input: torch.Tensor, t: Any) -> torch.Tensor:
+        """What the network predicts for a scaled input [B, C, H, W]: float32 [B, C or 2C, H, W]."""
+        if not self.classes:
+            return self._run(model_input, t, None)
+        classes = torch.tensor(self.classes, device=model_input.device)
+        if self.guidance == 1.0:
+            return self._run(model_input, t, classes)
+        assert self.model.null_class is not None
+        both = torch.cat([classes, torch.full_like(classes, self.model.null_class)])
+        conditional, unconditional = self._run(torch.cat([model_input, model_input]), t, both).chunk(2)
+        return unconditional + self.guidance * (conditional - unconditional)
+
+    def _run(self, model_input: torch.Tensor, t: Any, classes: torch.Tensor | None) -> torch.Tensor:
+        keywords = {} if classes is None else {"class_labels": classes}
+        output = self.model.unet(model_input.to(self.model.unet.dtype), t, **keywords).sample.float()
+        return torch.as_tensor(output if self.keeps_variance else output[:, : model_input.shape[1]])
+
+
+def generators_for(seed: int, batch: int) -> list[torch.Generator]:
+    """A random generator for each image: image k of seed s draws what image 0 of seed s + k draws.
+
+    So an image depends neither on the batch that it is in nor, being drawn on the CPU, on the device.
+    """
+    return [torch.Generator().manual_seed(seed + k) for k in range(batch)]
+
+
+def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
+    shape = (len(generators), *model.sample_shape)
+    noise = randn_tensor(shape, generator=list(generators), device=model.device, dtype=torch.float32)
+    return noise * getattr(scheduler, "init_noise_sigma", 1.0)
+
+
+@torch.inference_mode()
+def sample(
+    denoiser: Denoiser,
+    scheduler: Any,
+    x: torch.Tensor,
+    generators: Sequence[torch.Generator],
+    *,
+    done: int = 0,
+    on_sample: OnSample | None = None,
+) -> torch.Tensor:
+    """Run the loop from ``x`` to the finished image.
+
+    Args:
+        denoiser: what to call.
+        scheduler: with its timesteps set.
+        x: float32 [B, C, H, W], the sample that call ``done`` starts from.
+        generators: one for each image, for schedulers that add noise.
+        done: how many steps were made before.
+        on_sample: called after each step with the next sample and the number of steps made, so that both can be kept.
+
+    Returns:
+        float32 [B, C, H, W].
+    """
+    loop = _OTHER_LOOPS.get(type(scheduler).__name__, _steps)
+    for x in loop(denoiser, scheduler, x, list(generators), done):
+        done += 1
+        if on_sample is not None:
+            on_sample(x, done)
+    return x
+
+
+def _steps(
+    denoiser: Denoiser, scheduler: Any, x: torch.Tensor, generators: list[torch.Generator], done: int
+) -> Iterator[torch.Tensor]:
+    """The seed's loop; yields the sample after each step."""
+    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+    noise = {"generator": generators} if takes_generator else {}
+    scales = hasattr(scheduler, "scale_model_input")  # Flow matching has no need to.
+    for t in scheduler.timesteps[done:]:
+        model_input = scheduler.scale_model_input(x, t) if scales else x
+        x = scheduler.step(denoiser(model_input, t), t, x, **noise).prev_sample
+        yield x
+
+
+def _score_sde_steps(
+    denoiser: Denoiser, scheduler: Any, x: torch.Tensor, generators: list[torch.Generator], done: int
+) -> Iterator[torch.Tensor]:
+    """Predictor and corrector on the variance-exploding SDE (Song et al. 2021, alg. 2). Its images lie in (0, 1)."""
+    last = len(scheduler.timesteps) - 1
+    for i, t in enumerate(scheduler.timesteps[done:], start=done):
+        sigma = scheduler.sigmas[i] * torch.ones(len(x), device=x.device)
+        for _ in range(scheduler.config.correct_steps):
+            x = scheduler.step_correct(denoiser(x, sigma), x, generator=generators).prev_sample
+        stepped = scheduler.step_pred(denoiser(x, sigma), t, x, generator=generators)
+        x = stepped.prev_sample
+        yield x if i < last else stepped.prev_sample_mean  # The image is without the noise that the last step adds.
+
+
+def _karras_ve_steps(
+    denoiser: Denoiser, scheduler: Any, x: torch.Tensor, generators: list[torch.Generator], done: int
+) -> Iterator[torch.Tensor]:
+    """Heun's method with churn (Karras et al. 2022, alg. 2), around a network that was made for score SDE (eq. 213)."""
+
+    def direction(sample: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return (sigma / 2) * denoiser((sample + 1) / 2, sigma / 2)
+
+    for t in scheduler.timesteps[done:]:
+        sigma, sigma_prev = scheduler.schedule[t], scheduler.schedule[t - 1] if t > 0 else torch.zeros(())
+        x_hat, sigma_hat = scheduler.add_noise_to_input(x, sigma, generator=generators)
+        stepped = scheduler.step(direction(x_hat, sigma_hat), sigma_hat, sigma_prev, x_hat)
+        if sigma_prev != 0:
+            output = direction(stepped.prev_sample, sigma_prev)
+            stepped = scheduler.step_correct(
+                output, sigma_hat, sigma_prev, x_hat, stepped.prev_sample, stepped.derivative
+            )
+        x = stepped.prev_sample
+        yield x
+
+
+_Loop = Callable[[Denoiser, Any, torch.Tensor, list[torch.Generator], int], Iterator[torch.Tensor]]
+# The two schedulers whose interface is not scale_model_input and step.
+_OTHER_LOOPS: dict[str, _Loop] = {"ScoreSdeVeScheduler": _score_sde_steps, "KarrasVeScheduler": _karras_ve_steps}
