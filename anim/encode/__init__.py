@@ -27,6 +27,10 @@ from ..errors import OutputError
 if TYPE_CHECKING:
     from ..frame import Clip, Frame
 
+README_SIZE = (830, None)
+"""As wide as GitHub shows a README's pictures."""
+LECTURE_SIZE = (1920, 1080)
+"""What projectors and slides are."""
 StrPath = str | os.PathLike[str]
 Quality = Literal["best", "fast"]
 
@@ -69,6 +73,8 @@ class Format:
     why_max: str
     even_sizes: bool
     """Whether width and height must be even; the encoder pads an odd picture by one pixel."""
+    size: tuple[int, int | None]
+    """Width and height that are taken unless others are asked for; a height of None follows from the content."""
     module: str
     """The module of this package that writes it, imported when it is needed."""
 
@@ -84,6 +90,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=50,
                 why_max="browsers slow down anything faster",
                 even_sizes=False,
+                size=README_SIZE,
                 module="gif",
             ),
             Format(
@@ -93,6 +100,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=120,
                 why_max="displays show no more",
                 even_sizes=True,
+                size=LECTURE_SIZE,
                 module="mp4",
             ),
         )

@@ -18,7 +18,7 @@ from PIL import GifImagePlugin, Image
 from ..errors import OutputError
 from ..frame import Clip, Frame, Region
 from . import Quality
-from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, pack, unpack
+from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, unpack
 
 MIN_DELAY = 2
 """Hundredths of a second: browsers show anything shorter for ten."""
@@ -81,11 +81,11 @@ class GifWriter:
     def __init__(self, path: Path, clip: Clip, quality: Quality) -> None:
         self._clip = clip
         self._delays = delays(clip.seconds)
-        self._dither = quality == "best"
+        self._best = quality == "best"
         self._panels = [_Panel(region) for region in clip.regions]
         samples = [frame.pixels for frame in clip.samples()]
         *self._palettes, last = choose_palettes(samples, clip.regions, PALETTES[quality])
-        self._last_palette = last if quality == "best" else self._palettes[-1]
+        self._last_palette = last if self._best else self._palettes[-1]
         self._shown: Packed = np.zeros((clip.height, clip.width), np.uint32)
         self._file = path.open("wb")
 
@@ -138,13 +138,15 @@ class GifWriter:
                 part = Image.fromarray(np.ascontiguousarray(unpack(wanted[panel.region.slices])))
                 dithered = part.quantize(palette=palette.calm, dither=Image.Dither.FLOYDSTEINBERG)
                 indices[panel.region.slices] = np.asarray(dithered)
+            elif self._best and panel.region.kind == "clean":
+                panel.put(indices, nearest(panel.cells(wanted), palette))
         # Pillow's search is rough and dithering spills over; the background is what it is, between images too.
         indices[wanted == palette.packed[0]] = 0
         return indices
 
     def _dithers(self, panel: _Panel) -> bool:
         """Grain of single pixels hides bands; grain of enlarged pixels would be seen itself, and costs more bytes."""
-        return self._dither and panel.region.kind == "clean" and not panel.enlarged
+        return self._best and panel.region.kind == "clean" and not panel.enlarged
 
     def _keep(self, wanted: Packed, colours: Packed, tolerance: float) -> NDArray[np.bool_]:
         """Which pixels stay as they are shown, bool [H, W]."""
@@ -204,7 +206,7 @@ class _Panel:
         """One value for each cell of the region."""
         return picture[self.region.slices][self._row_starts][:, self._column_starts]
 
-    def put(self, picture: NDArray[np.bool_], cells: NDArray[np.bool_]) -> None:
+    def put(self, picture: NDArray[Any], cells: NDArray[Any]) -> None:
         """Draw cells into the region."""
         rows, columns = (np.cumsum(starts) - 1 for starts in (self._row_starts, self._column_starts))
         picture[self.region.slices] = cells[rows][:, columns]

@@ -66,6 +66,14 @@ def unpack(packed: NDArray[np.uint32]) -> Pixels:
     return np.ascontiguousarray(packed)[..., None].view(np.uint8)[..., :3]
 
 
+def nearest(wanted: NDArray[np.uint32], palette: Palette) -> Pixels:
+    """The index of the nearest colour for each of [n, m]. Pillow's own search is rough, by 1 dB on smooth pictures."""
+    found, inverse = np.unique(wanted, return_inverse=True)
+    best = _closeness(unpack(found).astype(np.float32), palette.colours[:COLOURS].astype(np.float32)).argmax(1)
+    indices: Pixels = best.astype(np.uint8)[inverse]
+    return indices.reshape(wanted.shape)
+
+
 def choose_palettes(samples: Sequence[Pixels], regions: Sequence[Region], count: int) -> list[Palette]:
     """Colours for ``count`` equal spans of time, out of samples spread over all of it; then one for the last frame.
 
@@ -73,9 +81,14 @@ def choose_palettes(samples: Sequence[Pixels], regions: Sequence[Region], count:
     """
     shares = _shares(regions)
     chrome = _chrome(samples, regions, shares.pop("chrome", 0))
-    cuts = [i * len(samples) // count for i in range(count + 1)]
-    spans = [samples[start : max(stop, start + 1)] for start, stop in itertools.pairwise(cuts)]
+    spans = [_span(samples, part, count) for part in range(count)]
     return [_palette(span, regions, chrome, shares) for span in (*spans, samples[-1:])]
+
+
+def _span(samples: Sequence[Pixels], part: int, parts: int) -> Sequence[Pixels]:
+    """The samples of one part of the time, and those just outside: between them, colours lie between theirs."""
+    last = len(samples) - 1
+    return samples[part * last // parts : -(-(part + 1) * last // parts) + 1]
 
 
 def _shares(regions: Sequence[Region]) -> dict[Kind, int]:
@@ -134,19 +147,27 @@ def _cluster(pixels: Pixels, count: int, bits: int) -> Pixels:
     start = Image.fromarray(pixels[None]).quantize(count, Image.Quantize.FASTOCTREE).getpalette() or [0, 0, 0]
     centres = np.resize(np.array(start, np.float32).reshape(-1, 3)[:count], (count, 3))
     for _ in range(ROUNDS):
-        scores = (centres * centres).sum(1) - 2 * points @ centres.T
-        nearest = scores.argmin(1)
-        weight = np.bincount(nearest, weights, count)
+        scores = _closeness(points, centres)
+        chosen = scores.argmax(1)
+        weight = np.bincount(chosen, weights, count)
         used = weight > 0
         for channel in range(3):
-            total = np.bincount(nearest, weights * points[:, channel], count)
+            total = np.bincount(chosen, weights * points[:, channel], count)
             centres[used, channel] = total[used] / weight[used]
         idle = np.flatnonzero(~used)
         if len(idle):  # They go where the error is largest.
-            error = weights * (scores[np.arange(len(points)), nearest] + (points * points).sum(1))
+            error = weights * ((points * points).sum(1) / 2 - scores[np.arange(len(points)), chosen])
             worst = np.argsort(-error, kind="stable")[: len(idle)]
             centres[idle[: len(worst)]] = points[worst]
     return np.clip(np.rint(centres), 0, 255).astype(np.uint8)
+
+
+def _closeness(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
+    """p·c − c²/2 for all points [n, 3] and centres [m, 3], [n, m]: largest for the nearest centre, in one product."""
+    ones = np.ones((len(points), 1), np.float32)
+    halves = (centres * centres).sum(1, keepdims=True) / -2
+    closeness: NDArray[np.float32] = np.concatenate([points, ones], 1) @ np.concatenate([centres, halves], 1).T
+    return closeness
 
 
 def _histogram(pixels: Pixels, bits: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
