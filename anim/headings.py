@@ -1,8 +1,8 @@
 """What the lines of text say, and which of it fits.
 
-Short of room, a line lets go in a fixed order. The title keeps the step, then that a run was interrupted, the model
-(shortened if it must be), the scheduler, the guidance; a caption takes the first of its panel's wordings that fits; the
-legend keeps its symbols, then their words, then the prompt or the classes (shortened).
+Short of room, a line lets go in a fixed order. The title shortens the model, then loses the guidance, the scheduler,
+the word that the run was interrupted, and the model, but never the step. A caption takes the first of its panel's
+wordings that fits. The legend loses the prompt or the classes, then the words beside its symbols.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from .typeset import legible, shortened
 
 _SHORTEST_NOTE = 8
 """In em: a prompt shortened below this says nothing."""
+_SHORTEST_MODEL = 6
+"""In em, likewise."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Type:
     @property
     def symbol(self) -> Sizes:
         """Of a panel's symbol."""
-        return Sizes(self.em, 1.5 * self.em)
+        return Sizes(self.em, 1.4 * self.em)
 
     def heights(self, captions: Iterable[Caption], curves: Iterable[Curve]) -> LineHeights:
         """How much room the lines need above and below."""
@@ -110,30 +112,22 @@ def _step(run: Trajectory, *, closing: bool) -> Phrase:
 
 
 def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
-    """As much as fits of what made the run; what is left out is decided by rank, not by place."""
-    interrupted = f"interrupted: {run.steps} of {run.total} steps"
-    guidance = "" if run.info.guidance is None else f"guidance {run.info.guidance:g}"
-    ranked = [
-        (3, Words("" if run.complete else interrupted, "warning")),
-        (0, Words(run.info.model, "strong")),
-        (1, Words(scheduler_title(run.info.scheduler))),
-        (2, Words(guidance)),
-    ]
-    kept: dict[int, Words] = {}
-    for place_, words in ranked:
-        rest = room - width(_dotted(kept), sizes) - (width((Words("·"),), sizes) + 2 * sizes.space if kept else 0)
-        text = shortened(words.text, sizes.words, rest) if place_ == 0 else words.text
-        if text and width((Words(text),), sizes) <= rest:
-            kept[place_] = Words(text, words.ink)
-    return _dotted(kept)
+    """As much as fits of what made the run: model, scheduler, guidance, and whether it was interrupted."""
+    info = run.info
+    model, scheduler = Words(info.model, "strong"), Words(scheduler_title(info.scheduler))
+    guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
+    state = () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
+    shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))
+    for rest in ((scheduler, *guidance, *state), (scheduler, *state), state, ()):
+        left = room - width(_dotted(model, *rest), sizes) + width((model,), sizes)
+        if left >= shortest:
+            return _dotted(Words(shortened(model.text, sizes.words, left), model.ink), *rest)
+    return ()
 
 
-def _dotted(parts: dict[int, Words]) -> Phrase:
-    """The parts in the order of their places, with dots between."""
-    phrase: list[Words] = []
-    for _, words in sorted(parts.items()):
-        phrase += [Words("·"), words] if phrase else [words]
-    return tuple(phrase)
+def _dotted(first: Words, *others: Words) -> Phrase:
+    """The parts with dots between."""
+    return first, *(piece for other in others for piece in (Words("·"), other))
 
 
 def _key(curve: Curve, *, worded: bool) -> Phrase:

@@ -20,8 +20,10 @@ SMALLEST_WIDTH = 240
 SMALLEST_TEXT = 12
 """1 em in pixels; below it nobody reads."""
 
-_TALLEST_PANEL = 1.2
-"""Where only a width is given, a panel's room is at most this much higher than wide."""
+_NARROWEST_GAP = 2
+"""Pixels between two images: room for the hairline around each."""
+_TALLEST_ROOM = (1.2, 1.4)
+"""Where only a width is given, a panel's room is at most this much higher than wide; the second if images are tall."""
 _WORTH_SMOOTHING = 1.25
 """Between 1 and 2, an image is enlarged (smoothly, as no whole factor fits) only if that makes it this much larger."""
 
@@ -134,9 +136,10 @@ class Layout:
 
 
 def text_size(width: int, height: int | None) -> int:
-    """1 em of the text, in pixels: 12 at 480 pixels across, 17 at 830, 32 at Full HD."""
+    """1 em of the text, in pixels: a sixtieth of the width, so 32 at Full HD; small pictures need more: 16 at 830."""
     across = width if height is None else min(width, height * 16 / 9)
-    return max(SMALLEST_TEXT, round(SMALLEST_TEXT + (across - 480) * 20 / 1440))
+    legible = min(SMALLEST_TEXT + (across - 480) / 90, 16)
+    return round(max(SMALLEST_TEXT, legible, across / 60))
 
 
 def arrange(
@@ -165,7 +168,8 @@ def arrange(
     em = text_size(width, height)
     space = _Spacing.of(em)
     across = (width - 2 * space.margin - (panels - 1) * space.gutter) // panels
-    down = round(across * _TALLEST_PANEL) if height is None else height - space.chrome(lines)
+    tallest = min(max(image[0] / image[1], _TALLEST_ROOM[0]), _TALLEST_ROOM[1])
+    down = round(across * tallest) if height is None else height - space.chrome(lines)
     if min(across, down) < em:
         raise SettingsError(f"{_size(width, height)} pixels leave no room for images; make the picture larger")
     grid = best_grid(count, image, (across, down), gap=space.gap, smooth=height is not None)
@@ -176,30 +180,37 @@ def arrange(
 
 
 def best_grid(count: int, image: tuple[int, int], room: tuple[int, int], *, gap: int, smooth: bool) -> Grid:
-    """The arrangement with the largest images; of equal ones the squarest, then the fullest, then the widest.
+    """The arrangement with the largest images; of equal ones the fullest, the squarest, the widest, the airiest.
 
     Args:
         count: of images.
         image: (height, width) of one, in its own pixels.
         room: (width, height) for all of them.
-        gap: pixels between two.
+        gap: pixels between two; less where that makes room for larger images.
         smooth: whether images between once and twice enlarged may be resampled.
     """
 
     def merit(grid: Grid) -> tuple[float, ...]:
         squareness = -abs(math.log(grid.width / grid.height))
-        return grid.cell_width * grid.cell_height, round(squareness, 6), -grid.columns * grid.rows, grid.columns
+        used = grid.columns * grid.rows
+        return grid.cell_width * grid.cell_height, -used, round(squareness, 2), grid.columns, grid.gap
 
-    candidates = []
-    for columns in range(1, count + 1):
-        rows = math.ceil(count / columns)
-        cell = ((room[0] + gap) // columns - gap, (room[1] + gap) // rows - gap)
-        if min(cell) >= 2:
-            width, height = shown_size(image, (cell[0] // 2 * 2, cell[1] // 2 * 2), smooth=smooth)
-            candidates.append(Grid(columns, rows, width, height, gap))
+    candidates = [
+        Grid(columns, rows, *shown_size(image, cell, smooth=smooth), narrow)
+        for columns in range(1, count + 1)
+        for rows in [math.ceil(count / columns)]
+        for narrow in sorted({gap, _NARROWEST_GAP})
+        for cell in [(_share(room[0], columns, narrow), _share(room[1], rows, narrow))]
+        if min(cell) >= 2
+    ]
     if not candidates:
         raise SettingsError(f"{count} images do not fit; make the picture larger or show fewer of them")
     return max(candidates, key=merit)
+
+
+def _share(room: int, cells: int, gap: int) -> int:
+    """The even number of pixels that each of so many cells gets."""
+    return (room - (cells - 1) * gap) // cells // 2 * 2
 
 
 def shown_size(image: tuple[int, int], cell: tuple[int, int], *, smooth: bool) -> tuple[int, int]:
@@ -255,14 +266,14 @@ class _Spacing:
 
         return cls(
             margin=ems(0.9),
-            top=ems(0.9),
+            top=ems(0.8),
             bottom=ems(0.8),
             gutter=ems(1.3),
             gap=max(ems(0.25), 4),
             under_title=ems(0.6),
             under_caption=ems(0.3),
             over_strip=ems(0.65),
-            strip=ems(1.7),
+            strip=ems(1.6),
             under_strip=ems(0.4),
         )
 
@@ -277,7 +288,7 @@ class _Spacing:
         def share(part: float, most: float, room: int) -> int:
             return 2 * int(min(part * room, most * em) / 2)
 
-        gutter, strip = share(1 / 3, 2, across), share(0.4, 1.6, down)
+        gutter, strip = share(1 / 3, 2, across), share(0.4, 3, down)
         title, over = share(0.12, 0.8, down), share(0.12, 0.8, down)
         rest = down - strip - title - over
         return replace(

@@ -67,7 +67,7 @@ def _sample_captions(run: Trajectory) -> tuple[Caption, ...]:
     symbol = notation_of(run).noise
     noise: Phrase = (Maths(f"{symbol} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise"))
     title, spelled = _scaled_title(run, time, noise) if rescaled(run) else _mixture_title(run, time)
-    return (*spelled, Caption(title, "", (time, noise)), Caption(title, "", (noise,)), Caption(title), Caption(()))
+    return (*spelled, Caption(title, "", (time, noise)), Caption(title, "", (time,)), Caption(title), Caption(()))
 
 
 def _scaled_title(run: Trajectory, time: Phrase, noise: Phrase) -> tuple[Phrase, list[Caption]]:

@@ -27,14 +27,17 @@ def to_rgb(images: NDArray[np.floating], value_range: tuple[float, float] = (-1,
     """
     channels = images.shape[-3] if images.ndim >= 3 else 0
     demand_colours(channels)
-    values = np.moveaxis(images, -3, -1).astype(np.float32, order="C")
     black, white = value_range
+    values = images.astype(np.float32)
     values /= np.float32(white - black)
     values -= np.float32(black / (white - black))
     np.clip(values, 0, 1, out=values)
     values *= 255
-    rgb: Pixels = np.rint(values, out=values).astype(np.uint8)
-    return np.repeat(rgb, 3, axis=-1) if channels == 1 else rgb
+    np.rint(values, out=values)
+    rgb = np.empty((*images.shape[:-3], *images.shape[-2:], 3), np.uint8)
+    for colour in range(3):
+        rgb[..., colour] = values[..., colour % channels, :, :]
+    return rgb
 
 
 def demand_colours(channels: int) -> None:

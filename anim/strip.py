@@ -16,7 +16,7 @@ from .themes import Colour, Theme
 from .typeset import Mask
 
 _OVERSAMPLING = 4
-_DIMMED = 0.4
+_DIMMED = 0.5
 """How much of its colour a curve keeps where the cursor has not been."""
 
 
@@ -35,7 +35,7 @@ class Strip:
         """
         self.box = box
         self._curves, self._points, self._theme, self._em = curves, points, theme, em
-        self._stroke = max(em / 10, 1.5)
+        self._stroke, self._radius = max(em / 10, 1.5), round(em * 0.22) + 1
         self._behind, self._ahead = self._draw(1.0), self._draw(_DIMMED)
 
     def column(self, row: int) -> int:
@@ -51,10 +51,10 @@ class Strip:
         line = max(self._em // 16, 1)
         left = min(max(x - line // 2, columns.start), columns.stop - line)
         picture[rows, left : left + line] = self._theme.quiet
-        dot = _disc(round(self._em * 0.22) + 1)
+        dot = _disc(self._radius)
         for curve in self._curves:
             y = round(self.box.y + self._level(curve.heights[row]))
-            blend(picture, dot, x - dot.width // 2, y + dot.descent, self._theme.ink(curve.ink))
+            blend(picture, dot, x - self._radius, y + 1, self._theme.ink(curve.ink))
 
     def _draw(self, strength: float) -> NDArray[np.uint8]:
         image = Image.new("RGB", (self.box.width * _OVERSAMPLING, self.box.height * _OVERSAMPLING))
@@ -78,13 +78,13 @@ class Strip:
         ]
 
     def _level(self, height: float) -> float:
-        """Pixels below the strip's top; half a stroke stays free above and below."""
-        return self._stroke / 2 + (1 - height) * (self.box.height - 1 - self._stroke)
+        """Pixels below the strip's top, from where the cursor's dots stay inside at both ends."""
+        return self._radius + (1 - height) * (self.box.height - 1 - 2 * self._radius)
 
 
 @lru_cache(maxsize=16)
 def _disc(radius: int) -> Mask:
-    """A filled circle whose centre is a pixel's centre, which `blend` puts ``descent`` pixels above the baseline."""
+    """A filled circle, its centre in the middle of the last row above the baseline."""
     offsets = np.arange(-radius, radius + 1)
     distance = np.hypot(offsets[:, None], offsets)
     alpha = np.clip(radius - distance, 0, 1) * 255
