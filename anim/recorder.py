@@ -138,7 +138,7 @@ class _StepWrapper:
         self._inner = getattr(scheduler, self._name)
         self._before = vars(scheduler).get(self._name)  # Another recorder's wrapper, if they are nested.
         self._signature = inspect.signature(self._inner)
-        functools.update_wrapper(self, self._inner)
+        functools.update_wrapper(self, self._inner, updated=())
         setattr(scheduler, self._name, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -14,6 +14,7 @@ from .models import Model
 
 OnSample = Callable[[torch.Tensor, int], None]
 
+
 @dataclass(frozen=True, eq=False)
 class Denoiser:
     """A network with its classes and guidance, as the loop calls it."""
@@ -37,12 +38,13 @@ class Denoiser:
         assert self.model.null_class is not None
         both = torch.cat([classes, torch.full_like(classes, self.model.null_class)])
         conditional, unconditional = self._run(torch.cat([model_input, model_input]), t, both).chunk(2)
-        return unconditional + self.guidance * (conditional - unconditional)
+        guided: torch.Tensor = unconditional + self.guidance * (conditional - unconditional)
+        return guided
 
     def _run(self, model_input: torch.Tensor, t: Any, classes: torch.Tensor | None) -> torch.Tensor:
         keywords = {} if classes is None else {"class_labels": classes}
-        output = self.model.unet(model_input.to(self.model.unet.dtype), t, **keywords).sample.float()
-        return torch.as_tensor(output if self.keeps_variance else output[:, : model_input.shape[1]])
+        output: torch.Tensor = self.model.unet(model_input.to(self.model.unet.dtype), t, **keywords).sample.float()
+        return output if self.keeps_variance else output[:, : model_input.shape[1]]
 
 
 def generators_for(seed: int, batch: int) -> list[torch.Generator]:
@@ -57,7 +59,7 @@ def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Gener
     """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
     shape = (len(generators), *model.sample_shape)
     noise = randn_tensor(shape, generator=list(generators), device=model.device, dtype=torch.float32)
-    return noise * getattr(scheduler, "init_noise_sigma", 1.0)
+    return noise * float(getattr(scheduler, "init_noise_sigma", 1.0))
 
 
 @torch.inference_mode()

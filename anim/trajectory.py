@@ -131,8 +131,8 @@ class Trajectory:
     def __init__(self, group: zarr.Group, path: Path | None) -> None:
         """Use `Trajectory.open`; this takes a group that is known to be ours."""
         self.path = path
-        attributes = group.attrs.asdict()["diffanim"]
-        known: Any = attributes["run"]
+        attributes: Any = group.attrs.asdict()["diffanim"]
+        known = attributes["run"]
         self.info = RunInfo(**{**known, "labels": tuple(known["labels"]), "value_range": tuple(known["value_range"])})
         self.complete = bool(attributes["complete"])
         rows = {name: np.asarray(_member(group, name, path)[:], dtype=np.float64) for name in _ROWS}

@@ -41,7 +41,10 @@ def rows(run: diffanim.Trajectory) -> tuple[np.ndarray, np.ndarray]:
     [
         (diffusers.DDIMPipeline, diffusers.DDIMScheduler()),
         (diffusers.DDPMPipeline, diffusers.DDPMScheduler()),
-        (diffusers.DDIMPipeline, diffusers.DDIMScheduler(prediction_type="v_prediction", beta_schedule="squaredcos_cap_v2")),
+        (
+            diffusers.DDIMPipeline,
+            diffusers.DDIMScheduler(prediction_type="v_prediction", beta_schedule="squaredcos_cap_v2"),
+        ),
     ],
 )
 def test_the_loop_equals_diffusers_own(pipeline: Any, scheduler: Any, tmp_path: Path) -> None:
@@ -106,7 +109,9 @@ def test_resumed_equals_uninterrupted(tiny_model: Path, tmp_path: Path, schedule
         assert (kept.steps, kept.total, kept.complete) == (index + 1, whole.total, False)
         assert (kept.x[index] == whole.x[index]).all()
         seen: list[int] = []
-        resumed = diffanim.record(tiny_model, path=path, on_step=lambda step, seen=seen: seen.append(step.index), **options)
+        resumed = diffanim.record(
+            tiny_model, path=path, on_step=lambda step, seen=seen: seen.append(step.index), **options
+        )
         assert seen == list(range(index, whole.total))  # It was cut off before that step's checkpoint.
         assert resumed.complete
         for ours, theirs in zip(rows(resumed), rows(whole), strict=True):

@@ -1,0 +1,75 @@
+"""The command ``diffanim``: a group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from diffanim.errors import DiffanimError
+from diffanim.version import __version__
+
+COMMANDS = ("render", "record", "inspect", "completion")
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+
+
+class LazyGroup(click.Group):
+    """Imports a command's file when the command is asked for: each one stands in ``diffanim.cli.<name>``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order in which a new user needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"diffanim.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="diffanim")
+def cli() -> None:
+    """Animate a diffusion model at work: every timestep's x_t beside the model's guess of the finished image.
+
+    \b
+      diffanim render --fps 10            a GIF and an MP4 of the built-in model, in outputs/
+      diffanim record -o run.zarr         only capture
+      diffanim render run.zarr -o a.gif   render again, with no model and no torch
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 an error in one line, 2 wrong usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(None if arguments is None else list(arguments), prog_name="diffanim", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
+    except DiffanimError as error:
+        click.echo(f"diffanim: {error}", err=True)
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"diffanim: {where}{error.strerror or error}", err=True)
+        sys.exit(EXIT_ERROR)
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    """Unwind, so that nothing half-written stays behind."""
+    sys.exit(EXIT_TERMINATED)
+
+
+if __name__ == "__main__":
+    main()

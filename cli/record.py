@@ -1,0 +1,31 @@
+"""``diffanim record``: only capture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffanim.cli import options
+
+
+@click.command()
+@options.run_options
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="RUN.zarr", help="The folder to write."
+)
+@options.overwrite
+@options.quiet
+def record(output: Path, overwrite: bool, quiet: bool, **run: Any) -> None:
+    """Sample a model and keep every timestep's x_t and x̂0 in RUN.zarr.
+
+    A recording that was interrupted is gone on with, to the same bits, by the same command.
+    """
+    from diffanim.cli.progress import Reporter
+    from diffanim.cli.recording import make_run
+
+    settings = options.take_run_settings(run)
+    with Reporter(quiet=quiet) as reporter:
+        make_run(settings, output, reporter, overwrite=overwrite)
+    click.echo(output)

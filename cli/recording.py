@@ -1,0 +1,42 @@
+"""What ``record`` and ``render`` share: making the run that is asked for, and saying what was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffanim.cli.progress import Reporter
+from diffanim.models import locate
+from diffanim.settings import RunSettings
+
+if TYPE_CHECKING:
+    from diffanim.trajectory import Trajectory
+
+
+def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite: bool) -> Trajectory:
+    """Record at ``path``, go on there, or take what is there."""
+    from diffanim.runs import plan, record_settings
+    from diffanim.trajectory import Trajectory
+
+    planned = plan(settings, locate(settings.model), path, overwrite=overwrite)
+    if planned == "reuse":
+        reporter.note(f"using the recording made with these settings: {path}")
+    elif planned == "resume":
+        done = Trajectory.open(path)
+        reporter.note(f"going on with {path} after step {done.steps} of {done.total}")
+    else:
+        reporter.note("loading torch and the model")
+    try:
+        return record_settings(
+            settings,
+            path,
+            overwrite=overwrite,
+            on_step=lambda step: reporter.advance("sampling", step.index + 1, step.total),
+        )
+    except KeyboardInterrupt:
+        if path.exists():
+            kept = Trajectory.open(path)
+            reporter.note(
+                f"interrupted: {kept.steps} of {kept.total} steps are kept in {path}; the same command goes on from there"
+            )
+        raise

@@ -1,0 +1,148 @@
+"""``diffanim render``: a recording, made first if need be, as an animation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from diffanim.cli import options
+from diffanim.encode import FORMATS, check_output, timing_note
+from diffanim.errors import OutputError
+from diffanim.models import locate
+from diffanim.settings import RunSettings
+from diffanim.themes import DEFAULT_THEME, THEMES
+from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, check_timing
+
+if TYPE_CHECKING:
+    from diffanim.cli.progress import Reporter
+    from diffanim.trajectory import Trajectory
+
+DEFAULT_FOLDER = Path("outputs")
+DEFAULT_SUFFIXES = (".gif", ".mp4")
+
+
+def _size_text(size: tuple[int, int | None]) -> str:
+    return "x".join(str(length) for length in size if length is not None)
+
+
+def _parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int | None] | None:
+    """Parse "W" or "WxH" into (W, None) or (W, H)."""
+    if value is None:
+        return None
+    width, _, height = value.lower().replace("×", "x").partition("x")
+    if not width.isdecimal() or (height and not height.isdecimal()):
+        raise click.BadParameter(f"{value!r} is no size; give a width such as 830, or 1920x1080", context, parameter)
+    return int(width), int(height) if height else None
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN.zarr]")
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help=f"A file to write, {' or '.join(FORMATS)}; several are written in one pass. By default a GIF and an MP4 in "
+    f"{DEFAULT_FOLDER}/.",
+)
+@click.option("--fps", type=float, default=DEFAULT_FPS, show_default=True, help="Steps shown a second.")
+@click.option(
+    "--hold", type=float, default=DEFAULT_HOLD, show_default=True, help="Seconds for which the finished image stays."
+)
+@click.option("--every", type=int, default=1, show_default=True, help="Show every n-th step only.")
+@click.option("--from", "first", type=int, metavar="STEP", help="The first step shown, counted from 1.")
+@click.option("--to", "last", type=int, metavar="STEP", help="The last step shown.")
+@click.option("--theme", type=click.Choice(list(THEMES)), default=DEFAULT_THEME, show_default=True, help="Colours.")
+@click.option(
+    "--size",
+    callback=_parse_size,
+    metavar="W[xH]",
+    help="In pixels; a width alone lets the height follow. By default "
+    + ", ".join(f"{_size_text(entry.size)} for {suffix}" for suffix, entry in FORMATS.items())
+    + ".",
+)
+@options.run_options
+@options.overwrite
+@options.quiet
+@click.pass_context
+def render(
+    ctx: click.Context,
+    /,
+    run: Path | None,
+    outputs: tuple[Path, ...],
+    overwrite: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Animate a run: x_t and the model's guess x̂0 side by side, at every timestep.
+
+    With RUN.zarr that recording is rendered, and torch is not even loaded. Without it the run that the options
+    describe is recorded first, or used again if it is there already.
+    """
+    from diffanim.cli.progress import Reporter
+
+    if run is not None:
+        _refuse_run_options(ctx)
+    settings = options.take_run_settings(given)
+    check_timing(given["fps"], given["hold"], given["every"])
+    outputs, recording = _places(run, outputs, settings)
+    for output in outputs:
+        check_output(output, given["fps"])
+    with Reporter(quiet=quiet) as reporter:
+        _render(_the_run(run, recording, settings, reporter, overwrite), outputs, reporter, given)
+    for output in outputs:
+        click.echo(output)
+
+
+def _the_run(
+    run: Path | None, recording: Path, settings: RunSettings, reporter: Reporter, overwrite: bool
+) -> Trajectory:
+    from diffanim.cli.recording import make_run
+    from diffanim.trajectory import Trajectory
+
+    if run is None:
+        return make_run(settings, recording, reporter, overwrite=overwrite)
+    recorded = Trajectory.open(run)
+    if not recorded.complete:
+        reporter.note(
+            f"{run} was interrupted after step {recorded.steps} of {recorded.total}: there is no finished image"
+        )
+    return recorded
+
+
+def _render(run: Trajectory, outputs: tuple[Path, ...], reporter: Reporter, options: dict[str, Any]) -> None:
+    import diffanim
+
+    for output in outputs:
+        if note := timing_note(output, options["fps"]):
+            reporter.note(note)
+    diffanim.render(run, *outputs, **options, on_frame=lambda done, total: reporter.advance("rendering", done, total))
+
+
+def _places(run: Path | None, outputs: tuple[Path, ...], settings: RunSettings) -> tuple[tuple[Path, ...], Path]:
+    """Where the files go, and where the recording is kept: beside the first of them, under a name of its own."""
+    stem = run.name.removesuffix(".zarr") if run else settings.file_stem(locate(settings.model))
+    if not outputs:
+        try:
+            DEFAULT_FOLDER.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot make the folder {DEFAULT_FOLDER}: {error.strerror}; name files with -o"
+            ) from error
+        outputs = tuple(DEFAULT_FOLDER / f"{stem}{suffix}" for suffix in DEFAULT_SUFFIXES)
+    return outputs, outputs[0].parent / f"{stem}.zarr"
+
+
+def _refuse_run_options(ctx: click.Context) -> None:
+    """A recording is what it is: asking for another seed of it is a mistake."""
+    for name in (*options.RUN_OPTION_NAMES, "overwrite"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = "label" if name == "labels" else name.replace("_", "-")
+            raise click.UsageError(
+                f"--{option} belongs to recording, and RUN.zarr is recorded already; leave one out", ctx
+            )

@@ -1,0 +1,237 @@
+"""Opening models: directories in the hub's own formats, made here; every way in which one can be broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import save_model
+
+import diffanim
+from diffanim.errors import ModelError, SchedulerError, SettingsError
+from diffanim.models import locate, open_model, resolve_device
+from diffanim.runs import record_settings
+from diffanim.settings import RunSettings
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy that may be broken."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def opened(folder: Path, **options: Any) -> Any:
+    return open_model(locate(str(folder)), device="cpu", **options)
+
+
+def test_a_directory(model: Path) -> None:
+    found = opened(model)
+    assert (found.name, found.sample_shape, found.classes) == ("model", (3, 16, 16), None)
+    assert found.unet.dtype == torch.float32
+    assert not found.unet.training
+
+
+def test_early_repositories_keep_all_parts_in_the_top_folder(model: Path) -> None:
+    for part in ("unet", "scheduler"):
+        for file in (model / part).iterdir():
+            file.rename(model / file.name)
+        (model / part).rmdir()
+    assert diffanim.record(model, steps=1, batch=1).steps == 1
+
+
+def test_a_hub_id_from_the_local_cache(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache as huggingface_hub lays it out; offline, so that nothing is asked of the network."""
+    commit = "0" * 40
+    repository = tmp_path / "hub" / "models--someone--tiny-ddim"
+    shutil.copytree(model, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    files = locate("someone/tiny-ddim")
+    assert files.name == "tiny-ddim"
+    assert open_model(files, device="cpu").sample_shape == (3, 16, 16)
+    with pytest.raises(ModelError, match="not on this machine, and the hub cannot be reached"):
+        locate("someone/else")
+
+
+def test_pickled_weights_only_when_allowed(model: Path) -> None:
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    from safetensors.torch import load_file
+
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(ModelError, match="--allow-pickle"):
+        opened(model)
+    assert opened(model, allow_pickle=True).sample_shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ("model_index.json", "no model_index.json"),
+        ("unet", "lacks unet/config.json"),
+        ("scheduler", "lacks scheduler/scheduler_config.json"),
+        ("unet/config.json", "lacks unet/config.json"),
+        ("unet/diffusion_pytorch_model.safetensors", "lacks the weights"),
+    ],
+)
+def test_a_part_is_missing(model: Path, lost: str, words: str) -> None:
+    target = model / lost
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    with pytest.raises(ModelError, match=words):
+        locate(str(model))
+
+
+@pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", "scheduler/scheduler_config.json"])
+def test_a_damaged_configuration(model: Path, file: str) -> None:
+    (model / file).write_text("{")
+    with pytest.raises(ModelError, match="damaged|cannot be loaded"):
+        opened(model)
+
+
+def test_damaged_weights(model: Path) -> None:
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        opened(model)
+
+
+def change_index(model: Path, **changes: Any) -> None:
+    index = json.loads((model / "model_index.json").read_text())
+    (model / "model_index.json").write_text(json.dumps({**index, **changes}))
+
+
+def test_a_model_that_needs_what_is_not_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_index(model, _class_name="StableDiffusionPipeline", text_encoder=["transformers", "CLIPTextModel"])
+    monkeypatch.setattr("diffanim.models.find_spec", lambda _name: None)
+    with pytest.raises(ModelError, match=r"diffanim\[text\]"):
+        locate(str(model))
+    monkeypatch.setattr("diffanim.models.find_spec", lambda _name: object())
+    with pytest.raises(ModelError, match=r"StableDiffusionPipeline .* diffanim.record\(pipe"):
+        locate(str(model))
+
+
+def test_code_of_a_model_is_not_run(model: Path) -> None:
+    change_index(model, unet=["my_code", "MyUNet"])
+    with pytest.raises(ModelError, match=r"my_code.MyUNet"):
+        opened(model)
+
+
+def test_what_is_no_model(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for source, words in {
+        str(tmp_path / "nothing"): "no model at",
+        str(tmp_path / "file"): "is a file",
+        str(tmp_path): "no model_index.json",
+        str(tiny_model / "unet"): "name the folder above",
+        "nothing": "no model at",
+    }.items():
+        with pytest.raises(ModelError, match=words):
+            locate(source)
+
+
+def test_a_fingerprint_follows_the_content(model: Path) -> None:
+    before = locate(str(model)).fingerprint
+    moved = model.rename(model.parent / "moved")
+    assert locate(str(moved)).fingerprint == before
+    config = moved / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace("0.02", "0.03"))
+    assert locate(str(moved)).fingerprint != before
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    with pytest.raises(SettingsError, match="no device; there are"):
+        resolve_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(SettingsError, match="it has cpu"):
+            resolve_device("cuda")
+
+
+def test_labels(labelled_model: Path, tiny_model: Path) -> None:
+    model = opened(labelled_model)
+    assert (model.classes, model.null_class) == (4, 3)
+    assert model.class_numbers(["Cat", "2", "dog"]) == (0, 2, 1)
+    for label, words in {"bird": "0 to 3, or by name: cat, dog", "4": "0 to 3", "-1": "0 to 3"}.items():
+        with pytest.raises(SettingsError, match=words):
+            model.class_numbers([label])
+    with pytest.raises(SettingsError, match="not class-conditional"):
+        opened(tiny_model).class_numbers(["cat"])
+
+
+def test_a_model_that_needs_a_class(labelled_model: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(labelled_model, tmp_path / "model")
+    (model / "labels.json").unlink()
+    with pytest.raises(SettingsError, match="add --label with a number from 0 to 3"):
+        diffanim.record(model, steps=1)
+    with pytest.raises(SettingsError, match="trained without a class for none"):
+        diffanim.record(model, steps=1, labels=["1"], guidance=2)
+    assert diffanim.record(model, steps=1, batch=2, labels=["1"]).info.labels == ("1", "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": -3}, "steps is -3"),
+        ({"steps": 1001}, "1001 .* 1000"),
+        ({"batch": 0}, "batch is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**63}, "seed is"),
+        ({"guidance": float("nan")}, "guidance is nan"),
+        ({"guidance": 2.0}, "--label"),
+        ({"dtype": "int8"}, "no dtype 'int8'; there are auto"),
+        ({"labels": ("1",) * 5}, "5 labels are too many"),
+        ({"labels": ("cat",)}, "not class-conditional"),
+    ],
+)
+def test_settings_out_of_range(tiny_model: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        diffanim.record(tiny_model, **options)
+
+
+def test_a_scheduler_that_does_not_fit_names_those_that_do(tiny_model: Path) -> None:
+    with pytest.raises(SchedulerError, match=r"does not fit this model.*those that do: ddim, ddpm"):
+        diffanim.record(tiny_model, scheduler="flow-euler")
+    with pytest.raises(SettingsError, match="there is no scheduler 'dimm'; there are ddim"):
+        diffanim.record(tiny_model, scheduler="dimm")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("[enforce fail] not enough memory: you tried to allocate"), torch.OutOfMemoryError("CUDA")]
+)
+def test_out_of_memory_says_what_to_lower(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    calls = []
+
+    def forward(*_args: Any, **_kwargs: Any) -> None:
+        calls.append(1)
+        raise error
+
+    monkeypatch.setattr("diffusers.UNet2DModel.forward", forward)
+    with pytest.raises(diffanim.DiffanimError, match="batch of 7; lower --batch"):
+        record_settings(RunSettings(model=str(tiny_model), batch=7), tmp_path / "run.zarr")
+    assert calls
+    assert not (tmp_path / "run.zarr").exists()
+
+
+def test_nan_says_at_which_step_and_keeps_the_steps(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffanim.sampling import Denoiser
+
+    predict = Denoiser.__call__
+
+    def break_late(self: Denoiser, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return predict(self, x, t) if t >= 500 else x * torch.nan
+
+    monkeypatch.setattr(Denoiser, "__call__", break_late)
+    with pytest.raises(diffanim.DiffanimError, match="NaN or inf at step 6 of 10"):
+        diffanim.record(tiny_model, steps=10, batch=1, path=tmp_path / "run.zarr")
+    assert diffanim.Trajectory.open(tmp_path / "run.zarr").steps == 5
