@@ -1,0 +1,53 @@
+"""Runs made up from formulas, in memory: any kind of noise, number and size of images, in no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from diffanim.step import Step
+from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
+
+SCHEDULERS = {
+    "preserving": "DDIMScheduler",
+    "exploding": "EulerAncestralDiscreteScheduler",
+    "flow": "FlowMatchEulerDiscreteScheduler",
+}
+
+
+def mixture(kind: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """(signal, noise), both [steps], from the most noise to the least."""
+    left = np.linspace(1, 0, steps, endpoint=False)
+    if kind == "preserving":
+        return np.cos(left * 1.56), np.sin(left * 1.56)
+    if kind == "exploding":
+        return np.ones(steps), 80.0 ** (2 * left - 1)
+    return 1 - left, left
+
+
+def synthetic_run(
+    kind: str = "preserving",
+    *,
+    steps: int = 6,
+    shape: tuple[int, int, int, int] = (4, 3, 16, 16),
+    interrupted_after: int | None = None,
+    contrast: float = 0.5,
+    **info: Any,
+) -> Trajectory:
+    """A run in which the model slowly makes out images of uniform noise; ``shape`` is [B, C, H, W]."""
+    random = np.random.default_rng(0)
+    image = random.uniform(-contrast, contrast, shape).astype(np.float32)
+    epsilon = random.standard_normal(shape).astype(np.float32)
+    signal, noise = mixture(kind, steps)
+    known = {"model": "made up", "scheduler": SCHEDULERS[kind], **info}
+    writer = TrajectoryWriter(None, RunInfo(**known))
+    for index in range(steps if interrupted_after is None else interrupted_after):
+        a, b = float(signal[index]), float(noise[index])
+        x = (a * image + b * epsilon).astype(np.float32)
+        x0 = (image * (index + 1) / (steps + 1)).astype(np.float32)
+        writer.add(Step(index, steps, 1000 * (1 - index / steps) - 1, x, x0, a, b))
+    if interrupted_after is None:
+        return writer.finish(image)
+    writer.close()
+    return writer._open()
