@@ -5,6 +5,7 @@ Pillow's own way of saving holds every frame until the end; its public ``gethead
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -114,9 +115,7 @@ class GifWriter:
 
     def abort(self) -> None:
         """Let go of the file."""
-        try:
-            self._file.close()
-        except OSError:  # What could not be written is about to be removed.
+        with contextlib.suppress(OSError):  # What could not be written is about to be removed.
             self._file.close()
 
     def _palette(self, number: int) -> Palette:
