@@ -24,6 +24,8 @@ _NARROWEST_GAP = 2
 """Pixels between two images: room for the hairline around each."""
 _TALLEST_ROOM = (1.2, 1.4)
 """Where only a width is given, a panel's room is at most this much higher than wide; the second if images are tall."""
+_NOTICED = 1.15
+"""How much larger an image's area has to be to count as larger."""
 _WORTH_SMOOTHING = 1.25
 """Between 1 and 2, an image is enlarged (smoothly, as no whole factor fits) only if that makes it this much larger."""
 
@@ -166,17 +168,33 @@ def arrange(
     """
     _check_size(width, height)
     em = text_size(width, height)
-    space = _Spacing.of(em)
-    across = (width - 2 * space.margin - (panels - 1) * space.gutter) // panels
-    tallest = min(max(image[0] / image[1], _TALLEST_ROOM[0]), _TALLEST_ROOM[1])
-    down = round(across * tallest) if height is None else height - space.chrome(lines)
-    if min(across, down) < em:
+    fits = [
+        (best_grid(count, image, room, gap=space.gap, smooth=height is not None), space)
+        for space in (_Spacing.of(em), _Spacing.of(em).tightened(em))
+        if min(room := _room(image, width, height, panels, space, space.chrome(lines))) >= em
+    ]
+    if not fits:
         raise SettingsError(f"{_size(width, height)} pixels leave no room for images; make the picture larger")
-    grid = best_grid(count, image, (across, down), gap=space.gap, smooth=height is not None)
+    grid, space = max(fits, key=lambda fit: _rank(fit[0]))  # Of equals the first, which is the more spacious.
     if height is not None:
-        space = space.stretched(em, width - grid.across(panels, space), down - grid.height)
+        room = _room(image, width, height, panels, space, space.chrome(lines))
+        space = space.stretched(em, width - grid.across(panels, space), room[1] - grid.height)
     size = (grid.across(panels, space), even(space.chrome(lines) + grid.height))
     return _place(grid, count, panels, space, lines, size if height is None else (width, height))
+
+
+def _room(
+    image: tuple[int, int], width: int, height: int | None, panels: int, space: _Spacing, chrome: int
+) -> tuple[int, int]:
+    """(width, height) that one panel may have at most."""
+    across = (width - 2 * space.margin - (panels - 1) * space.gutter) // panels
+    tallest = min(max(image[0] / image[1], _TALLEST_ROOM[0]), _TALLEST_ROOM[1])
+    return across, round(across * tallest) if height is None else height - chrome
+
+
+def _rank(grid: Grid) -> int:
+    """How large a grid's images are, in steps that the eye notices: nothing else is given up for less than one."""
+    return math.floor(math.log(grid.cell_width * grid.cell_height, _NOTICED))
 
 
 def best_grid(count: int, image: tuple[int, int], room: tuple[int, int], *, gap: int, smooth: bool) -> Grid:
@@ -193,7 +211,7 @@ def best_grid(count: int, image: tuple[int, int], room: tuple[int, int], *, gap:
     def merit(grid: Grid) -> tuple[float, ...]:
         squareness = -abs(math.log(grid.width / grid.height))
         used = grid.columns * grid.rows
-        return grid.cell_width * grid.cell_height, -used, round(squareness, 2), grid.columns, grid.gap
+        return _rank(grid), -used, round(squareness, 2), grid.columns, grid.gap
 
     candidates = [
         Grid(columns, rows, *shown_size(image, cell, smooth=smooth), narrow)
@@ -276,6 +294,10 @@ class _Spacing:
             strip=ems(1.6),
             under_strip=ems(0.4),
         )
+
+    def tightened(self, em: int) -> _Spacing:
+        """For images that would just miss their next whole factor: less room beside the panels and between them."""
+        return replace(self, margin=2 * round(0.25 * em), gutter=2 * round(0.35 * em))
 
     def chrome(self, lines: LineHeights) -> int:
         """How much of the picture's height is not panels."""

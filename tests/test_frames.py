@@ -65,6 +65,13 @@ def test_both_panels_show_the_same_row_pixel_by_pixel(kind: str, size: tuple[int
                 np.testing.assert_array_equal(shown[cell.slices], enlarged)
 
 
+@pytest.mark.parametrize(("size", "factor"), [(LECTURE_SIZE, 6), ((1280, 720), 4), (README, 3), ((800, None), 3)])
+def test_four_small_images_fill_the_usual_pictures(size: tuple[int, int | None], factor: int) -> None:
+    for kind in ("preserving", "exploding", "flow"):
+        composer = Composer(synthetic_run(kind, steps=1, shape=(4, 3, 64, 64)), size=size)
+        assert composer.layout.panels[0].cells[0].width == factor * 64
+
+
 def test_regions_are_the_panels(run: Trajectory) -> None:
     composer = Composer(run)
     assert [region.kind for region in composer.regions] == ["noisy", "clean"]
