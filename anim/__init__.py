@@ -25,7 +25,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .errors import DiffanimError as DiffanimError
     from .recorder import Recorder as Recorder
-    from .render import render as render
+    from .rendering import render as render
     from .runs import record as record
     from .step import Step as Step
     from .trajectory import RunInfo as RunInfo
@@ -39,7 +39,7 @@ _PUBLIC = {
     "Step": "step",
     "Trajectory": "trajectory",
     "record": "runs",
-    "render": "render",
+    "render": "rendering",
 }
 
 __all__ = ["DiffanimError", "Recorder", "RunInfo", "Step", "Trajectory", "__version__", "record", "render"]

@@ -246,8 +246,8 @@ def _class_of(files: ModelFiles, part: str) -> Any:
     found = getattr(diffusers, name, None) if library == "diffusers" else None
     if found is None:
         raise ModelError(
-            f"{files.name} names {library}.{name} as its {part}, which diffusers {diffusers.__version__} does not have; "
-            "code that comes with a model is never run"
+            f"{files.name} names {library}.{name} as its {part}, which diffusers {diffusers.__version__} does not "
+            "have; code that comes with a model is never run"
         )
     return found
 

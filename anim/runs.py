@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import SamplingError, SettingsError, TrajectoryError
-from .models import ModelFiles, locate
+from .models import Model, ModelFiles, locate
 from .settings import RunSettings
 from .step import Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
@@ -106,54 +106,65 @@ def _sample(
 ) -> Trajectory:
     from .checkpoint import SchedulerMemory, pack, unpack
     from .models import open_model
-    from .recorder import Recorder, plain_config
+    from .recorder import Recorder
     from .sampling import Denoiser, generators_for, initial_noise, sample
-    from .schedulers import make_scheduler, set_timesteps
 
     writer, checkpoint = TrajectoryWriter.resume(path) if planned == "resume" and path else (None, None)
-    device, dtype = settings.device, settings.dtype
-    if writer is not None:  # The same bits come only from the same device.
-        device, dtype = (str(writer.info.settings[name]) for name in ("device", "dtype"))
-    model = open_model(files, device=device, dtype=dtype, allow_pickle=settings.allow_pickle)
+    # The same bits come only from the same device.
+    here = writer.info.settings if writer else {"device": settings.device, "dtype": settings.dtype}
+    model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
+    scheduler = _scheduler(model, settings)
+    classes = _classes(model, settings)
+    denoiser = Denoiser(model, classes, settings.guidance, keeps_variance=_takes_variance(scheduler))
+    generators, memory = generators_for(settings.seed, settings.batch), SchedulerMemory(scheduler)
+    if checkpoint is not None:
+        x, done = unpack(checkpoint, generators, memory, model.device)
+    else:
+        x, done = initial_noise(model, scheduler, generators), 0
+    kept = writer or TrajectoryWriter(path, _info(settings, files, model, scheduler, classes), overwrite=overwrite)
+
+    def keep(sample: Any, steps: int) -> None:
+        kept.keep(pack(sample, steps, generators, memory))
+
+    with Recorder(scheduler, writer=kept, first=done, on_step=on_step) as recorder:
+        on_sample = keep if path is not None else None
+        recorder.finished = sample(denoiser, scheduler, x, generators, done=done, on_sample=on_sample)
+    return recorder.trajectory
+
+
+def _scheduler(model: Model, settings: RunSettings) -> Any:
+    """The scheduler of a run, with its timesteps laid out."""
+    from .schedulers import make_scheduler, set_timesteps
+
     scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
     set_timesteps(scheduler, settings.steps, model.device)
-    classes = _classes(model, settings)
-    info = RunInfo(
+    if hasattr(scheduler, "noise_sampler_seed"):  # A Brownian tree instead of a generator; one for each image, too.
+        scheduler.noise_sampler_seed = [settings.seed + k for k in range(settings.batch)]
+    return scheduler
+
+
+def _takes_variance(scheduler: Any) -> bool:
+    return str(scheduler.config.get("variance_type", "")).startswith("learned")
+
+
+def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any, classes: tuple[int, ...]) -> RunInfo:
+    from .recorder import plain_config
+
+    dtype = str(model.unet.dtype).removeprefix("torch.")
+    return RunInfo(
         model=files.name,
         scheduler=type(scheduler).__name__,
         scheduler_config=plain_config(scheduler),
-        settings={
-            **settings.to_record(files),
-            "device": str(model.device),
-            "dtype": str(model.unet.dtype).removeprefix("torch."),
-        },
+        settings={**settings.to_record(files), "device": str(model.device), "dtype": dtype},
         seed=settings.seed,
         labels=tuple(model.class_name(number) for number in classes) if settings.labels else (),
         guidance=settings.guidance if settings.guidance != 1.0 else None,
         value_range=(0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0),
         versions=library_versions(),
     )
-    learned = str(scheduler.config.get("variance_type", "")).startswith("learned")
-    denoiser = Denoiser(model, classes, settings.guidance, keeps_variance=learned)
-    if hasattr(scheduler, "noise_sampler_seed"):  # A Brownian tree instead of a generator; one for each image, too.
-        scheduler.noise_sampler_seed = [settings.seed + k for k in range(settings.batch)]
-    generators, memory = generators_for(settings.seed, settings.batch), SchedulerMemory(scheduler)
-    writer = writer or TrajectoryWriter(path, info, overwrite=overwrite)
-    if checkpoint is not None:
-        x, done = unpack(checkpoint, generators, memory, model.device)
-    else:
-        x, done = initial_noise(model, scheduler, generators), 0
-
-    def keep(x: Any, done: int) -> None:
-        writer.keep(pack(x, done, generators, memory))
-
-    with Recorder(scheduler, writer=writer, first=done, on_step=on_step) as recorder:
-        on_sample = keep if path is not None else None
-        recorder.finished = sample(denoiser, scheduler, x, generators, done=done, on_sample=on_sample)
-    return recorder.trajectory
 
 
-def _classes(model: Any, settings: RunSettings) -> tuple[int, ...]:
+def _classes(model: Model, settings: RunSettings) -> tuple[int, ...]:
     """The class of each image: the labels in turn; the null class where none is asked for."""
     numbers = model.class_numbers(settings.labels)
     if model.classes is None:
@@ -164,7 +175,8 @@ def _classes(model: Any, settings: RunSettings) -> tuple[int, ...]:
         )
     if settings.guidance != 1.0 and model.null_class is None:
         raise SettingsError(f"--guidance: the model {model.name} was trained without a class for none; leave it out")
-    numbers = numbers or (model.null_class,)
+    if not numbers and model.null_class is not None:
+        numbers = (model.null_class,)
     return tuple(numbers[k % len(numbers)] for k in range(settings.batch))
 
 
@@ -178,5 +190,5 @@ def _memory_errors(settings: RunSettings) -> Iterator[None]:
         if not any(sign in words for sign in _OUT_OF_MEMORY):
             raise
         raise SamplingError(
-            f"out of memory with a batch of {settings.batch}; lower --batch, or try --dtype bfloat16 or another --device"
+            f"out of memory with a batch of {settings.batch}; lower --batch, or try --dtype bfloat16, another --device"
         ) from error

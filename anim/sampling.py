@@ -58,7 +58,7 @@ def generators_for(seed: int, batch: int) -> list[torch.Generator]:
 def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
     shape = (len(generators), *model.sample_shape)
-    noise = randn_tensor(shape, generator=list(generators), device=model.device, dtype=torch.float32)
+    noise: torch.Tensor = randn_tensor(shape, generator=list(generators), device=model.device, dtype=torch.float32)
     return noise * float(getattr(scheduler, "init_noise_sigma", 1.0))
 
 
@@ -86,11 +86,12 @@ def sample(
         float32 [B, C, H, W].
     """
     loop = _OTHER_LOOPS.get(type(scheduler).__name__, _steps)
-    for x in loop(denoiser, scheduler, x, list(generators), done):
+    sample = x
+    for sample in loop(denoiser, scheduler, x, list(generators), done):
         done += 1
         if on_sample is not None:
-            on_sample(x, done)
-    return x
+            on_sample(sample, done)
+    return sample
 
 
 def _steps(

@@ -39,8 +39,8 @@ class SchedulerChoice:
 SCHEDULERS: tuple[SchedulerChoice, ...] = (
     SchedulerChoice("ddim", "DDIMScheduler", "DDIM (Song et al. 2021), deterministic"),
     SchedulerChoice("ddpm", "DDPMScheduler", "DDPM (Ho et al. 2020), fresh noise at every step", stochastic=True),
-    SchedulerChoice("pndm", "PNDMScheduler", "PNDM (Liu et al. 2022), Runge–Kutta start, 9 more calls", predicts=_NOISE),
-    SchedulerChoice("plms", "PNDMScheduler", "PNDM without that start: 1 more call", predicts=_NOISE,
+    SchedulerChoice("pndm", "PNDMScheduler", "PNDM (Liu et al. 2022), Runge–Kutta start: +9 calls", predicts=_NOISE),
+    SchedulerChoice("plms", "PNDMScheduler", "PNDM without that start: +1 call", predicts=_NOISE,
                     overrides={"skip_prk_steps": True}),
     SchedulerChoice("euler", "EulerDiscreteScheduler", "Euler's method on the ODE (Karras et al. 2022)"),
     SchedulerChoice("euler-a", "EulerAncestralDiscreteScheduler", "Euler with ancestral noise", predicts=_NOISE,
@@ -56,7 +56,7 @@ SCHEDULERS: tuple[SchedulerChoice, ...] = (
     SchedulerChoice("unipc", "UniPCMultistepScheduler", "UniPC (Zhao et al. 2023), predictor and corrector"),
     SchedulerChoice("deis", "DEISMultistepScheduler", "DEIS (Zhang & Chen 2023), exponential integrator"),
     SchedulerChoice("sa", "SASolverScheduler", "SA-Solver (Xue et al. 2023), stochastic Adams", stochastic=True),
-    SchedulerChoice("lms", "LMSDiscreteScheduler", "linear multistep on the ODE"),
+    SchedulerChoice("lms", "LMSDiscreteScheduler", "linear multistep on the ODE", needs="scipy"),
     SchedulerChoice("kdpm2", "KDPM2DiscreteScheduler", "DPM-Solver-2 in Karras form: 2N − 1 calls", predicts=_NOISE),
     SchedulerChoice("kdpm2-a", "KDPM2AncestralDiscreteScheduler", "the same with ancestral noise", predicts=_NOISE,
                     stochastic=True),
@@ -124,9 +124,7 @@ def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
     """
     trained = int(scheduler.config.get("num_train_timesteps", steps))
     if not 1 <= steps <= trained:
-        raise SettingsError(
-            f"--steps {steps} is out of range: this model was trained with {trained} timesteps, so 1 to {trained}"
-        )
+        raise SettingsError(f"steps is {steps}; this model was trained with {trained} timesteps, so 1 to {trained}")
     try:
         if type(scheduler).__name__ in ("LCMScheduler", "TCDScheduler"):
             # They pick from the steps of a distillation, 50 unless told; asked for more, let there have been more.
@@ -144,8 +142,8 @@ def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
 def _reaches_the_noise(choice: SchedulerChoice, own: Any) -> bool:
     """Whether it can begin where the model's schedule ends.
 
-    At zero terminal SNR (Lin et al. 2024) nothing of the image is left at the last timestep, σ = b/a is infinite, and only
-    classes that know of it can begin there.
+    At zero terminal SNR (Lin et al. 2024) nothing of the image is left at the last timestep, σ = b/a is infinite, and
+    only classes that know of it can begin there.
     """
     if choice.family != "discrete" or float(own.alphas_cumprod[-1]) > 1e-6:
         return True
@@ -157,8 +155,8 @@ def _reaches_the_noise(choice: SchedulerChoice, own: Any) -> bool:
 def _with_the_models_own_noise(choice: SchedulerChoice, own: Any) -> Any:
     """Construct it so that it mixes image and noise as the model was trained to undo.
 
-    ``from_config`` leaves out what was a default of the other class, though the defaults differ; and some classes do not
-    know every beta schedule, or its rescaling to zero terminal SNR, but all of them take the betas themselves.
+    ``from_config`` leaves out what was a default of the other class, though the defaults differ; and some classes do
+    not know every beta schedule, or its rescaling to zero terminal SNR, but all of them take the betas themselves.
     """
     import diffusers
     import torch

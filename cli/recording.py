@@ -37,6 +37,7 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
         if path.exists():
             kept = Trajectory.open(path)
             reporter.note(
-                f"interrupted: {kept.steps} of {kept.total} steps are kept in {path}; the same command goes on from there"
+                f"interrupted: {kept.steps} of {kept.total} steps are kept in {path}; "
+                "the same command goes on from there"
             )
         raise

@@ -1,0 +1,46 @@
+"""What a package brings: every module, one version, what its files say of each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import diffanim
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_every_subpackage_is_listed() -> None:
+    """One that is left out is missing from the wheel, and nothing says so."""
+    folders = {"anim": "diffanim", "cli": "diffanim.cli"}
+    found = {
+        ".".join([folders[top], *file.relative_to(ROOT / top).parent.parts])
+        for top in folders
+        for file in (ROOT / top).rglob("__init__.py")
+    }
+    setuptools = PROJECT["tool"]["setuptools"]
+    assert found == set(setuptools["packages"]) == set(setuptools["package-dir"])
+
+
+def test_the_built_in_model_is_in_the_package() -> None:
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["diffanim.builtin"]
+    folder = ROOT / "anim" / "builtin"
+    packed = {file for pattern in patterns for file in folder.glob(pattern)}
+    assert packed == {file for file in (folder / "emoji").rglob("*") if file.is_file()}
+    assert sum(file.stat().st_size for file in packed) < 40e6
+
+
+def test_the_changelog_knows_the_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == diffanim.__version__
+
+
+def test_constraints_pin_every_dependency() -> None:
+    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *(entry for extra in extras.values() for entry in extra)]
+    names = {re.split(r"[\[<>=]", entry)[0].lower() for entry in wanted} - {"diffanim"}
+    assert names <= {name.lower() for name in pinned}
