@@ -89,7 +89,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
         "prompt": "a long prompt " * 9,
         "clipped": "clipped to ±1",
     }
-    for steps_recorded in (None, 2):
+    for steps_recorded in (None, 2) if kind == "preserving" else (None,):
         run = synthetic_run(kind, shape=shape, steps=3, interrupted_after=steps_recorded, **info)
         composer = Composer(run, size=size)
         canvas, images = Box(0, 0, composer.width, composer.height), [p.box for p in composer.layout.panels]
@@ -102,7 +102,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
                 assert 0 <= box.y < box.bottom <= canvas.height
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     batch=st.integers(1, 17),
     high=st.integers(8, 80),
