@@ -101,12 +101,12 @@ def write_ours(path: Path, clip: Clip, frames: list[Pixels], quality: Any) -> No
 def write_theirs(path: Path, clip: Clip, frames: list[Pixels]) -> None:
     """Through imageio, with what a careful user would say: right delays, or right repeats and a rate that plays."""
     if path.suffix == ".gif":
-        imageio.mimsave(path, frames, duration=[1000 * seconds for seconds in clip.seconds], loop=0)
+        imageio.mimsave(path, list[Any](frames), duration=[1000 * seconds for seconds in clip.seconds], loop=0)
         return
     plan = timing(clip)
     counts = [plan.tick * ticks for ticks in plan.ticks]
     counts[-1] += plan.hold
-    repeated = [pixels for pixels, count in zip(frames, counts, strict=True) for _ in range(count)]
+    repeated: list[Any] = [pixels for pixels, count in zip(frames, counts, strict=True) for _ in range(count)]
     imageio.mimsave(path, repeated, fps=float(plan.rate), macro_block_size=2)
 
 
@@ -132,6 +132,7 @@ def read(path: Path, clip: Clip) -> Iterator[Pixels]:
         return
     plan = timing(clip)
     starts = np.cumsum([0, *(plan.tick * ticks for ticks in plan.ticks[:-1])])
+    reader: Any
     with imageio.get_reader(path) as reader:
         wanted = set(starts.tolist())
         yield from (np.asarray(pixels) for number, pixels in enumerate(reader) if number in wanted)

@@ -7,14 +7,14 @@ import subprocess
 import tracemalloc
 from pathlib import Path
 
-import imageio_ffmpeg
+import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from clips import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]
 
 from diffanim.encode import open_encoder
 from diffanim.encode.gif import MAX_DELAY, MIN_DELAY, delays
