@@ -14,7 +14,7 @@ from .errors import OutputError
 from .frame import Clip, Frame, Region
 from .headings import Type
 from .labels import Number, Placed, blend
-from .layout import README_WIDTH, Box, arrange, text_size
+from .layout import README_WIDTH, Box, Size, arrange, text_size
 from .noising import curves
 from .panels import DEFAULT_PANELS, Caption, panel_named
 from .pixels import Pixels, demand_colours
@@ -25,9 +25,6 @@ from .trajectory import Trajectory
 
 SAMPLES = 9
 """How many pictures stand for all of them when an encoder chooses colours."""
-
-Size = tuple[int, int | None]
-"""(width, height) in pixels; where the height is None it follows the content, and the width is the most."""
 
 
 @dataclass(frozen=True, eq=False)

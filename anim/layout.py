@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 from .errors import SettingsError
 
+Size = tuple[int, int | None]
+"""(width, height) in pixels; where the height is None it follows the content, and the width is the most."""
 README_WIDTH = 830
 """As wide as GitHub shows a README's pictures."""
 LECTURE_SIZE = (1920, 1080)

@@ -63,9 +63,7 @@ def _guess_images(run: Trajectory, row: int) -> Pixels:
 
 
 def _sample_captions(run: Trajectory) -> tuple[Caption, ...]:
-    time: Phrase = (Maths("t ="), Number.of(run.t, _decimals_of_time(run)))
-    symbol = notation_of(run).noise
-    noise: Phrase = (Maths(f"{symbol} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise"))
+    time, noise = _time(run), _noise(run)
     title, spelled = _scaled_title(run, time, noise) if rescaled(run) else _mixture_title(run, time)
     return (*spelled, Caption(title, "", (time, noise)), Caption(title, "", (time,)), Caption(title), Caption(()))
 
@@ -93,7 +91,18 @@ def _guess_captions(run: Trajectory) -> tuple[Caption, ...]:
         phrases = [*(f"{phrase}, {run.info.clipped}" for phrase in guess), run.info.clipped, "clipped", ""]
     else:
         phrases = [*guess, "guess", ""]
-    return (*(Caption(title, phrase) for phrase in phrases), Caption(()))
+    # The pair is one of the same step: both panels say which, as long as a word about the picture fits beside it.
+    readouts = (_time(run), _noise(run)) if rescaled(run) else (_time(run),)
+    timed = [Caption(title, phrase, readouts) for phrase in phrases if phrase]
+    return (*timed, *(Caption(title, phrase) for phrase in phrases), Caption(()))
+
+
+def _time(run: Trajectory) -> Phrase:
+    return Maths("t ="), Number.of(run.t, _decimals_of_time(run))
+
+
+def _noise(run: Trajectory) -> Phrase:
+    return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise")
 
 
 def _decimals_of_time(run: Trajectory) -> int:

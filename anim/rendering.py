@@ -9,13 +9,11 @@ from pathlib import Path
 
 from .encode import check_output, format_of, open_encoder
 from .errors import SettingsError
+from .layout import Size
 from .themes import DEFAULT_THEME
 from .timeline import DEFAULT_FPS, DEFAULT_HOLD, timeline
 from .trajectory import Trajectory
 from .version import __version__
-
-Size = tuple[int, int | None]
-"""Width and height in pixels; a height of None follows from the content."""
 
 
 def render(

@@ -15,6 +15,7 @@ DEFAULT_STEPS = 40
 DEFAULT_BATCH = 4
 MAX_SEED = 2**63 - 1
 
+
 @dataclass(frozen=True)
 class RunSettings:
     """What decides a run of a bare denoiser, to the bit.

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from diffanim.cli import options
 from diffanim.encode import FORMATS, check_output, timing_note
 from diffanim.errors import OutputError
+from diffanim.layout import Size
 from diffanim.models import locate
 from diffanim.settings import RunSettings
 from diffanim.themes import DEFAULT_THEME, THEMES
@@ -24,11 +25,11 @@ DEFAULT_FOLDER = Path("outputs")
 DEFAULT_SUFFIXES = (".gif", ".mp4")
 
 
-def _size_text(size: tuple[int, int | None]) -> str:
+def _size_text(size: Size) -> str:
     return "x".join(str(length) for length in size if length is not None)
 
 
-def _parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int | None] | None:
+def _parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> Size | None:
     """Parse "W" or "WxH" into (W, None) or (W, H)."""
     if value is None:
         return None

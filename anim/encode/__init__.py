@@ -23,14 +23,11 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from ..errors import OutputError
+from ..layout import LECTURE_SIZE, README_WIDTH, Size
 
 if TYPE_CHECKING:
     from ..frame import Clip, Frame
 
-README_SIZE = (830, None)
-"""As wide as GitHub shows a README's pictures."""
-LECTURE_SIZE = (1920, 1080)
-"""What projectors and slides are."""
 StrPath = str | os.PathLike[str]
 Quality = Literal["best", "fast"]
 
@@ -73,8 +70,8 @@ class Format:
     why_max: str
     even_sizes: bool
     """Whether width and height must be even; the encoder pads an odd picture by one pixel."""
-    size: tuple[int, int | None]
-    """Width and height that are taken unless others are asked for; a height of None follows from the content."""
+    size: Size
+    """What is taken unless another is asked for."""
     module: str
     """The module of this package that writes it, imported when it is needed."""
 
@@ -90,7 +87,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=50,
                 why_max="browsers slow down anything faster",
                 even_sizes=False,
-                size=README_SIZE,
+                size=(README_WIDTH, None),
                 module="gif",
             ),
             Format(

@@ -118,6 +118,8 @@ class Output:
             yield
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+        except OutputError as error:
+            raise OutputError(f"cannot write {self.path}: {error}") from error
 
 
 def reason_of(error: OSError) -> str:

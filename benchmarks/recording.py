@@ -1,0 +1,62 @@
+"""What capturing costs: the seed's loop bare, and the same loop recorded to the disk. Prints the ratio.
+
+python benchmarks/recording.py [--model DIRECTORY] [--steps 10] [--pairs 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from diffanim import Recorder
+from diffanim.models import locate, open_model
+from diffanim.sampling import Denoiser, generators_for, initial_noise, sample
+from diffanim.schedulers import set_timesteps
+
+
+def main() -> None:
+    """Run both in turn, so that a machine whose speed drifts slows both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a directory; the built-in model by default")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=5)
+    arguments = parser.parse_args()
+    model = open_model(locate(arguments.model))
+    classes = () if model.null_class is None else (model.null_class,) * arguments.batch
+
+    def loop() -> None:
+        set_timesteps(model.scheduler, arguments.steps, model.device)
+        generators = generators_for(0, arguments.batch)
+        sample(Denoiser(model, classes), model.scheduler, initial_noise(model, model.scheduler, generators), generators)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def recorded(folder: Path) -> None:
+        with Recorder(model.scheduler, folder / "run.zarr", overwrite=True):
+            loop()
+
+    bare_seconds, recorded_seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        loop()  # Warm up.
+        for _ in range(arguments.pairs):
+            start = time.perf_counter()
+            loop()
+            between = time.perf_counter()
+            recorded(Path(folder))
+            bare_seconds.append(between - start)
+            recorded_seconds.append(time.perf_counter() - between)
+    ratios = [ours / bare for ours, bare in zip(recorded_seconds, bare_seconds, strict=True)]
+    print(f"{arguments.steps} steps of {arguments.batch} images on {model.device}, {arguments.pairs} pairs")
+    print(f"bare      {statistics.median(bare_seconds):8.3f} s (median)")
+    print(f"recorded  {statistics.median(recorded_seconds):8.3f} s (median)")
+    print(f"ratio     {statistics.median(ratios):8.3f}   (pair by pair {min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()
