@@ -278,9 +278,7 @@ class TrajectoryWriter:
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError):
             reason = self._failure.strerror or str(self._failure)
-            raise TrajectoryError(
-                f"cannot write {self.path}: {reason}; {self._written} steps are kept"
-            ) from self._failure
+            raise TrajectoryError(f"cannot write {self.path}: {reason}; steps kept: {self._written}") from self._failure
         if self._failure is not None:
             raise self._failure
 

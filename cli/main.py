@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         error.show()
         sys.exit(EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
+        click.echo("diffanim: interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except DiffanimError as error:
         click.echo(f"diffanim: {error}", err=True)

@@ -36,8 +36,5 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
     except KeyboardInterrupt:
         if path.exists():
             kept = Trajectory.open(path)
-            reporter.note(
-                f"interrupted: {kept.steps} of {kept.total} steps are kept in {path}; "
-                "the same command goes on from there"
-            )
+            reporter.note(f"{kept.steps} of {kept.total} steps are kept in {path}; the same command goes on from there")
         raise
