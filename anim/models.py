@@ -249,6 +249,8 @@ def _class_of(files: ModelFiles, part: str) -> Any:
             f"{files.name} names {library}.{name} as its {part}, which diffusers {diffusers.__version__} does not "
             "have; code that comes with a model is never run"
         )
+    if hasattr(found, "_backends"):  # What diffusers shows in place of a class that lacks a package.
+        raise ModelError(f"{files.name} needs {name}, which needs more packages: pip install 'diffanim[text]'")
     return found
 
 

@@ -121,6 +121,15 @@ def test_code_of_a_model_is_not_run(model: Path) -> None:
         opened(model)
 
 
+def test_a_class_that_diffusers_has_only_with_more_packages(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers.utils import dummy_pt_objects
+
+    change_index(model, scheduler=["diffusers", "KarrasVeScheduler"])
+    monkeypatch.setattr("diffusers.KarrasVeScheduler", dummy_pt_objects.KarrasVeScheduler)
+    with pytest.raises(ModelError, match=r"needs KarrasVeScheduler.*diffanim\[text\]"):
+        opened(model)
+
+
 def test_what_is_no_model(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "file").write_text("x")
     for source, words in {
