@@ -29,7 +29,15 @@ NULL_LABEL = "(none)"
 
 _BUILTIN_FOLDER = Path(__file__).parent / "builtin" / BUILTIN
 _PARTS = ("unet", "scheduler")
-_HUB_FILES = ["model_index.json", "*config.json", "labels.json", *(f"{part}/*" for part in _PARTS)]
+_HUB_FILES = [
+    "model_index.json",
+    "*config.json",
+    "labels.json",
+    "diffusion_pytorch_model.*",
+    *(f"{part}/*" for part in _PARTS),
+]
+_LOOKED_AT = 1 << 20
+"""Bytes at either end of a file that tell one state of a model from another: training changes every weight."""
 _SAFE, _PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -49,15 +57,16 @@ class ModelFiles:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the model does: its configurations by content, its weights by size and time of change."""
+        """Changes when the model does: with its configurations, or with the size, beginning or end of its weights."""
         digest = hashlib.sha256()
         for part in _PARTS:
             for file in sorted(self.part(part).glob("*")):
-                if file.suffix == ".json":
-                    digest.update(file.read_bytes())
-                elif file.suffix in (*_SAFE, *_PICKLED):
-                    status = file.stat()
-                    digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}".encode())
+                if file.suffix in (".json", *_SAFE, *_PICKLED):
+                    digest.update(f"{file.name} {file.stat().st_size}".encode())
+                    with file.open("rb") as content:
+                        digest.update(content.read(_LOOKED_AT))
+                        content.seek(max(file.stat().st_size - _LOOKED_AT, 0))
+                        digest.update(content.read())
         return digest.hexdigest()[:16]
 
 

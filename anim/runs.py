@@ -31,7 +31,7 @@ def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwri
     run = Trajectory.open(path)
     recorded, wanted = dict(run.info.settings), settings.to_record(files)
     other = [
-        f"{name} {recorded.get(name)!r}, not {value!r}"
+        "another state of the model" if name == "fingerprint" else f"{name} {recorded.get(name)!r}, not {value!r}"
         for name, value in wanted.items()
         if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
     ]

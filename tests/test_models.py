@@ -146,10 +146,15 @@ def test_what_is_no_model(tmp_path: Path, tiny_model: Path) -> None:
 def test_a_fingerprint_follows_the_content(model: Path) -> None:
     before = locate(str(model)).fingerprint
     moved = model.rename(model.parent / "moved")
+    weights = moved / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.touch()
     assert locate(str(moved)).fingerprint == before
     config = moved / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.02", "0.03"))
-    assert locate(str(moved)).fingerprint != before
+    other = locate(str(moved)).fingerprint
+    assert other != before
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert locate(str(moved)).fingerprint not in (before, other)
 
 
 def test_devices() -> None:
