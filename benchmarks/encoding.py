@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from diffanim.encode import open_encoder
+from diffanim.encode import EncodeOptions, open_encoder
 from diffanim.encode.mp4 import timing
 from diffanim.frame import Clip, Frame, Region
 
@@ -93,7 +93,7 @@ def timed(work: Callable[[], None]) -> float:
 
 def write_ours(path: Path, clip: Clip, frames: list[Pixels], quality: Any) -> None:
     """Through diffanim."""
-    with open_encoder(path, clip, quality=quality) as encoder:
+    with open_encoder(path, clip, EncodeOptions(quality)) as encoder:
         for pixels, seconds in zip(frames, clip.seconds, strict=True):
             encoder.write(Frame(pixels, seconds))
 

@@ -20,16 +20,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ..errors import OutputError
 from ..layout import LECTURE_SIZE, README_WIDTH, Size
+from .options import Chroma, EncodeOptions
 
 if TYPE_CHECKING:
     from ..frame import Clip, Frame
 
 StrPath = str | os.PathLike[str]
-Quality = Literal["best", "fast"]
+DEFAULT_OPTIONS = EncodeOptions()
 
 
 class Encoder(Protocol):
@@ -74,6 +75,12 @@ class Format:
     """What is taken unless another is asked for."""
     module: str
     """The module of this package that writes it, imported when it is needed."""
+    codecs: tuple[str, ...] = ()
+    """What `EncodeOptions.codec` may be, the default first; nothing where there is no choice."""
+    chromas: tuple[Chroma, ...] = ()
+    """What `EncodeOptions.chroma` may be, the default first; nothing where there is no choice."""
+    max_level: int = 0
+    """The highest `EncodeOptions.level`; 0 where a smaller file takes a smaller picture."""
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -121,32 +128,31 @@ def format_of(path: StrPath) -> Format:
     raise OutputError(f"nobody writes {suffix} files; there are {known}")
 
 
-def check_output(path: StrPath, fps: float) -> None:
+def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPTIONS) -> None:
     """Find what would make writing fail, before any expensive work is done.
 
     Raises:
-        OutputError: the suffix, the rate, the folder, the path or a missing encoder stand in the way.
+        OutputError: the suffix, the rate, an option, the folder, the path or a missing encoder stand in the way.
     """
     entry = format_of(path)
     _check_rate(entry, fps)
+    _check_options(entry, options)
     _check_place(Path(path))
-    _module(entry).check_available()
+    _module(entry).check_available(options)
 
 
-def open_encoder(path: StrPath, clip: Clip, *, quality: Quality = "best") -> Encoder:
+def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPTIONS) -> Encoder:
     """The encoder for a path's suffix; nothing is written before its block is entered.
-
-    ``quality="fast"`` takes less time for a file that looks a little worse.
 
     Raises:
         OutputError: as `check_output`, or the clip is one that the format cannot hold.
     """
     from .output import Output
 
-    check_output(path, clip.fps)
+    check_output(path, clip.fps, options)
     module = _module(format_of(path))
     module.check_clip(clip)
-    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, quality))
+    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, options))
 
 
 def timing_note(path: StrPath, fps: float) -> str | None:
@@ -174,6 +180,14 @@ def _check_rate(entry: Format, fps: float) -> None:
             f"{fps:g} frames a second are too many for {entry.name} ({entry.why_max}); give at most {entry.max_fps:g}, "
             "or leave steps out"
         )
+
+
+def _check_options(entry: Format, options: EncodeOptions) -> None:
+    for asked, known, what in ((options.codec, entry.codecs, "codec"), (options.chroma, entry.chromas, "chroma")):
+        if asked is not None and known and asked not in known:
+            raise OutputError(f"{entry.name} has no {what} {asked}; there are {', '.join(known)}")
+    if options.level > entry.max_level:
+        raise OutputError(f"{entry.name} has no level {options.level}; the highest is {entry.max_level}")
 
 
 def _check_place(path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import GifImagePlugin, Image
 
 from ..errors import OutputError
 from ..frame import Clip, Frame, Region
-from . import Quality
+from .options import EncodeOptions, Quality
 from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, unpack
 
 MIN_DELAY = 2
@@ -51,7 +51,7 @@ def delays(seconds: Sequence[float]) -> list[int]:
     return result
 
 
-def check_available() -> None:
+def check_available(options: EncodeOptions) -> None:  # noqa: ARG001 - one signature for all.
     """Pillow is always there."""
 
 
@@ -71,21 +71,21 @@ def check_clip(clip: Clip) -> None:
         )
 
 
-def open_writer(path: Path, clip: Clip, quality: Quality) -> GifWriter:
+def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> GifWriter:
     """Choose the colours; what is written goes to ``path``, over what is there."""
-    return GifWriter(path, clip, quality)
+    return GifWriter(path, clip, options)
 
 
 class GifWriter:
     """Writes each frame as the pixels that differ from what is shown already."""
 
-    def __init__(self, path: Path, clip: Clip, quality: Quality) -> None:
+    def __init__(self, path: Path, clip: Clip, options: EncodeOptions) -> None:
         self._clip = clip
         self._delays = delays(clip.seconds)
-        self._best = quality == "best"
+        self._best = options.quality == "best"
         self._panels = [_Panel(region) for region in clip.regions]
         samples = [frame.pixels for frame in clip.samples()]
-        *self._palettes, last = choose_palettes(samples, clip.regions, PALETTES[quality])
+        *self._palettes, last = choose_palettes(samples, clip.regions, PALETTES[options.quality])
         self._last_palette = last if self._best else self._palettes[-1]
         self._shown: Packed = np.zeros((clip.height, clip.width), np.uint32)
         self._file = path.open("wb")

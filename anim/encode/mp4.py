@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..frame import Clip, Frame
-from . import Quality
+from .options import EncodeOptions
 
 MIN_WIRE_RATE = 24
 """Frames a second that are at least in the file: below this, players stutter when they seek and some refuse."""
@@ -84,7 +84,7 @@ def timing(clip: Clip) -> Timing:
     return Timing(rate, tick, (*(count // tick for count in before), 1), last - tick)
 
 
-def check_available() -> None:
+def check_available(options: EncodeOptions) -> None:  # noqa: ARG001 - one signature for all.
     """Find out whether the ffmpeg at hand can write H.264.
 
     Raises:
@@ -97,7 +97,7 @@ def check_clip(clip: Clip) -> None:
     """H.264 holds what a clip can be."""
 
 
-def open_writer(path: Path, clip: Clip, quality: Quality) -> Mp4Writer:  # noqa: ARG001 - one signature for all.
+def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> Mp4Writer:  # noqa: ARG001 - one signature for all.
     """Start ffmpeg; what it writes goes to ``path``, over what is there. The best quality is the fast one."""
     return Mp4Writer(path, clip)
 
