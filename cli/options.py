@@ -1,7 +1,8 @@
-"""Options that several commands share; their choices and defaults come from the library's own tables."""
+"""Options in groups, shared by commands; their choices and defaults come from the library's own tables."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from diffanim.models import BUILTIN, DEVICES, DTYPES
 from diffanim.schedulers import SCHEDULERS
 from diffanim.settings import DEFAULT_BATCH, DEFAULT_STEPS, RunSettings
+from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, Timing
 
 Command = Callable[..., Any]
 
@@ -64,6 +66,61 @@ _RUN_OPTIONS = (
     click.option("--allow-pickle", is_flag=True, help="Load pickled weights. A pickle can run code: trust its maker."),
 )
 
+
+class Seconds(click.ParamType):
+    """A time such as 8, 8s, 1.5s or 500ms; the library says which are allowed."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """In seconds."""
+        if isinstance(value, float):
+            return value
+        number, unit = re.fullmatch(r"\s*(.*?)\s*(ms|s|)\s*", value, re.DOTALL).groups()  # type: ignore[union-attr]
+        try:
+            return float(number) / (1000 if unit == "ms" else 1)
+        except ValueError:
+            self.fail(f"{value!r} is no time; give seconds, such as 8 or 2.5s", param, ctx)
+
+
+SECONDS = Seconds()
+_TIMING_OPTIONS = (
+    click.option("--fps", type=float, default=DEFAULT_FPS, show_default=True, help="Steps shown a second."),
+    click.option(
+        "--duration",
+        type=SECONDS,
+        metavar="SECONDS",
+        help="How long the animation takes from the beginning to the end, holds included, such as 8s; in place of "
+        "--fps.",
+    ),
+    click.option(
+        "--hold",
+        type=SECONDS,
+        metavar="SECONDS",
+        default=DEFAULT_HOLD,
+        show_default=True,
+        help="For how long the finished image stays.",
+    ),
+    click.option(
+        "--hold-first",
+        type=SECONDS,
+        metavar="SECONDS",
+        default=0.0,
+        show_default=True,
+        help="For how long the first picture stays.",
+    ),
+    click.option("--every", type=int, default=1, show_default=True, help="Show every n-th step only."),
+    click.option(
+        "--from",
+        "first",
+        metavar="STEP",
+        help="The first step shown, counted from 1, or the timestep from which on, such as t=500.",
+    ),
+    click.option("--to", "last", metavar="STEP", help="The last step shown, likewise."),
+    click.option("--bounce", is_flag=True, help="After the hold, go back to the beginning."),
+    click.option("--ease", is_flag=True, help="Give more time to where x̂0 changes most, in the same time in all."),
+)
+
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of what was written.")
 overwrite = click.option(
     "--overwrite", is_flag=True, help="Record anew, even where a recording is that was made with other settings."
@@ -77,9 +134,25 @@ def run_options(command: Command) -> Command:
     return command
 
 
+def timing_options(command: Command) -> Command:
+    """The options that decide which step is shown for how long."""
+    for option in reversed(_TIMING_OPTIONS):
+        command = option(command)
+    return command
+
+
 RUN_OPTION_NAMES = tuple(RunSettings.__dataclass_fields__)
 
 
 def take_run_settings(options: dict[str, Any]) -> RunSettings:
     """Take the options that decide a run out of a command's, as settings."""
     return RunSettings(**{name: options.pop(name) for name in RUN_OPTION_NAMES})
+
+
+def timing_of(options: dict[str, Any]) -> Timing:
+    """A command's options of time, which stay where they are, checked.
+
+    Raises:
+        SettingsError: one is out of its range.
+    """
+    return Timing(**{name: options[name] for name in Timing.__dataclass_fields__})

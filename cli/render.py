@@ -15,7 +15,7 @@ from diffanim.layout import Size
 from diffanim.models import locate
 from diffanim.settings import RunSettings
 from diffanim.themes import DEFAULT_THEME, THEMES
-from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, check_timing
+from diffanim.timeline import DEFAULT_FPS
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -51,13 +51,7 @@ def _parse_size(context: click.Context, parameter: click.Parameter, value: str |
     help=f"A file to write, {' or '.join(FORMATS)}; several are written in one pass. By default a GIF and an MP4 in "
     f"{DEFAULT_FOLDER}/.",
 )
-@click.option("--fps", type=float, default=DEFAULT_FPS, show_default=True, help="Steps shown a second.")
-@click.option(
-    "--hold", type=float, default=DEFAULT_HOLD, show_default=True, help="Seconds for which the finished image stays."
-)
-@click.option("--every", type=int, default=1, show_default=True, help="Show every n-th step only.")
-@click.option("--from", "first", type=int, metavar="STEP", help="The first step shown, counted from 1.")
-@click.option("--to", "last", type=int, metavar="STEP", help="The last step shown.")
+@options.timing_options
 @click.option("--theme", type=click.Choice(list(THEMES)), default=DEFAULT_THEME, show_default=True, help="Colours.")
 @click.option(
     "--size",
@@ -90,10 +84,11 @@ def render(
     if run is not None:
         _refuse_run_options(ctx)
     settings = options.take_run_settings(given)
-    check_timing(given["fps"], given["hold"], given["every"])
+    _refuse_two_speeds(ctx)
+    timing = options.timing_of(given)
     outputs, recording = _places(run, outputs, settings)
     for output in outputs:
-        check_output(output, given["fps"])
+        check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS)
     with Reporter(quiet=quiet) as reporter:
         _render(_the_run(run, recording, settings, reporter, overwrite), outputs, reporter, given)
     for output in outputs:
@@ -120,7 +115,7 @@ def _render(run: Trajectory, outputs: tuple[Path, ...], reporter: Reporter, opti
     import diffanim
 
     for output in outputs:
-        if note := timing_note(output, options["fps"]):
+        if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
     diffanim.render(run, *outputs, **options, on_frame=lambda done, total: reporter.advance("rendering", done, total))
 
@@ -147,3 +142,8 @@ def _refuse_run_options(ctx: click.Context) -> None:
             raise click.UsageError(
                 f"--{option} belongs to recording, and RUN.zarr is recorded already; leave one out", ctx
             )
+
+
+def _refuse_two_speeds(ctx: click.Context) -> None:
+    if all(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("fps", "duration")):
+        raise click.UsageError("--fps and --duration both say how fast; leave one out", ctx)
