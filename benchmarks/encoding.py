@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from diffanim.encode import EncodeOptions, open_encoder
-from diffanim.encode.mp4 import timing
+from diffanim.encode.video import timing
 from diffanim.frame import Clip, Frame, Region
 
 Pixels = NDArray[np.uint8]
