@@ -96,6 +96,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 even_sizes=False,
                 size=(README_WIDTH, None),
                 module="gif",
+                max_level=4,
             ),
             Format(
                 ".mp4",
