@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from ..errors import OutputError
 from ..layout import LECTURE_SIZE, README_WIDTH, Size
 from .options import Chroma, EncodeOptions
+from .stills import STILLS, meant_by, still_of
 
 if TYPE_CHECKING:
     from ..frame import Clip, Frame
@@ -59,11 +60,15 @@ class Encoder(Protocol):
         ...
 
 
+FOLDER = "/"
+
+
 @dataclass(frozen=True)
 class Format:
     """What can be written, as help texts and errors tell it."""
 
     suffix: str
+    """What its paths end with; `FOLDER` for a folder of files."""
     name: str
     about: str
     max_fps: float
@@ -124,6 +129,49 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 chromas=("420", "444"),
                 max_level=6,
             ),
+            Format(
+                ".webp",
+                "WebP",
+                "a picture like GIF, with all colours",
+                max_fps=60,
+                why_max="browsers show pictures no faster",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="webp",
+                max_level=6,
+            ),
+            Format(
+                ".avif",
+                "AVIF",
+                "smaller still and nearer to the pixels, for browsers since 2023",
+                max_fps=60,
+                why_max="browsers show pictures no faster",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="avif",
+                chromas=("444", "420"),
+                max_level=6,
+            ),
+            Format(
+                ".apng",
+                "APNG",
+                "every pixel as it is, in many bytes",
+                max_fps=60,
+                why_max="browsers show pictures no faster",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="apng",
+            ),
+            Format(
+                FOLDER,
+                "PNG frames",
+                "a folder, named like frames/, of numbered pictures for LaTeX's animate or manim",
+                max_fps=1000,
+                why_max="no program shows more",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="png",
+            ),
         )
     }
 )
@@ -131,15 +179,24 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 
 def format_of(path: StrPath) -> Format:
-    """The format that a path's suffix asks for, in any case of letters.
+    """The format that a path's suffix asks for, in any case of letters; what ends with a slash is a folder of frames.
+
+    A `Path` forgets the slash: a folder that is not there yet must be given as text.
 
     Raises:
         OutputError: nobody writes that suffix.
     """
     suffix = Path(path).suffix
+    if os.fspath(path).endswith((FOLDER, os.sep)) or (suffix.lower() not in FORMATS and Path(path).is_dir()):
+        return FORMATS[FOLDER]
     if suffix.lower() in FORMATS:
         return FORMATS[suffix.lower()]
-    known = ", ".join(f"{entry.suffix} ({entry.about})" for entry in FORMATS.values())
+    if still := meant_by(Path(path)):
+        raise OutputError(f"{path} could be more than one picture; {still}")
+    known = ", ".join(
+        [f"{entry.suffix} ({entry.about})" for entry in FORMATS.values()]
+        + [f"{still.ending} ({still.about})" for still in STILLS.values()]
+    )
     if not suffix:
         raise OutputError(f"{path} has no suffix that says what to write; there are {known}")
     raise OutputError(f"nobody writes {suffix} files; there are {known}")
@@ -151,10 +208,13 @@ def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPT
     Raises:
         OutputError: the suffix, the rate, an option, the folder, the path or a missing encoder stand in the way.
     """
+    if still_of(path):
+        _check_place(Path(path))
+        return
     entry = format_of(path)
     _check_rate(entry, fps)
     _check_options(entry, options)
-    _check_place(Path(path))
+    _check_place(Path(path), entry)
     _module(entry).check_available(options)
 
 
@@ -164,18 +224,20 @@ def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPT
     Raises:
         OutputError: as `check_output`, or the clip is one that the format cannot hold.
     """
-    from .output import Output
+    from .output import FolderOutput, Output
 
     check_output(path, clip.fps, options)
-    module = _module(format_of(path))
+    entry = format_of(path)
+    module = _module(entry)
     module.check_clip(clip)
-    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, options))
+    kind = FolderOutput if entry.suffix == FOLDER else Output
+    return kind(Path(path), clip, lambda partial: module.open_writer(partial, clip, options))
 
 
 def timing_note(path: StrPath, fps: float) -> str | None:
     """A sentence for the user if the format cannot show every frame for exactly 1/fps seconds."""
     hundredths = 100 / fps
-    if format_of(path).suffix != ".gif" or math.isclose(hundredths, round(hundredths), rel_tol=1e-9):
+    if still_of(path) or format_of(path).suffix != ".gif" or math.isclose(hundredths, round(hundredths), rel_tol=1e-9):
         return None
     short = math.floor(hundredths)
     exact = 100 / short if hundredths - short < 0.5 and short >= 2 else 100 / (short + 1)
@@ -207,13 +269,16 @@ def _check_options(entry: Format, options: EncodeOptions) -> None:
         raise OutputError(f"{entry.name} has no level {options.level}; the highest is {entry.max_level}")
 
 
-def _check_place(path: Path) -> None:
+def _check_place(path: Path, entry: Format | None = None) -> None:
     folder = path.resolve().parent
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist; create it first"
         raise OutputError(f"the folder {folder} {what}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} cannot be written to; name another")
+    if entry is not None and entry.suffix == FOLDER:
+        _module(entry).check_folder(path)
+        return
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
     if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):

@@ -61,7 +61,7 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
             "H.265",
             "libx265",
             # Apple's players want the tag.
-            ("-preset", "fast", "-x265-params", "log-level=error", "-tag:v", "hvc1"),
+            ("-preset", "veryfast", "-x265-params", "log-level=error", "-tag:v", "hvc1"),
             crf=20,
             step=3,
             profiles={"420": ("-profile:v", "main"), "444": ("-profile:v", "main444-8")},
@@ -69,7 +69,8 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         "vp9": Codec(
             "VP9",
             "libvpx-vp9",
-            ("-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1"),
+            # A seventh of the time of the slower way, for an eighth more bytes.
+            ("-b:v", "0", "-deadline", "realtime", "-cpu-used", "6", "-row-mt", "1"),
             crf=28,
             step=5,
             profiles={"420": ("-profile:v", "0"), "444": ("-profile:v", "1")},
