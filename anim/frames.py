@@ -70,7 +70,7 @@ class Composer:
             SettingsError: a size or a name that is not allowed.
             OutputError: the run has no images that can be shown.
         """
-        count, image = _shown_images(run)
+        count, image = shown_images(run)
         self._run, self._theme = run, theme_named(theme)
         self._panels = [panel_named(name) for name in panels]
         self._type, self._curves = Type(text_size(*size)), curves(run)
@@ -165,8 +165,12 @@ def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
         place[:] = np.asarray(Image.fromarray(image).resize((cell.width, cell.height), Image.Resampling.LANCZOS))
 
 
-def _shown_images(run: Trajectory) -> tuple[int, tuple[int, int]]:
-    """How many images the run has, and (height, width) of one."""
+def shown_images(run: Trajectory) -> tuple[int, tuple[int, int]]:
+    """How many images the run has, and (height, width) of one.
+
+    Raises:
+        OutputError: it has none that can be shown.
+    """
     if run.steps < 1:
         raise OutputError("the run has no whole step to show; record it again")
     if run.info.space == "latent":

@@ -18,6 +18,12 @@ README_WIDTH = 830
 """As wide as GitHub shows a README's pictures."""
 LECTURE_SIZE = (1920, 1080)
 """Full HD."""
+SHEET_SIZE: Size = (1950, None)
+"""A contact sheet: 6.5 inches, the text width of a page with the usual margins."""
+SHEET_DPI = 300
+"""Pixels of it that make an inch."""
+DEFAULT_COLUMNS = 6
+"""Timesteps on it."""
 SMALLEST_WIDTH = 240
 SMALLEST_TEXT = 12
 """1 em in pixels; below it nobody reads."""

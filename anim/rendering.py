@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .easing import x0_changes
-from .encode import check_output, format_of, open_encoder
+from .encode import check_output, check_use, format_of, open_encoder
+from .encode.options import Chroma, EncodeOptions, Quality
+from .encode.stills import still_of
 from .errors import SettingsError
-from .layout import Size
+from .layout import DEFAULT_COLUMNS, Size
 from .themes import DEFAULT_THEME
 from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, timeline
+from .provenance import Provenance
 from .trajectory import Trajectory
-from .version import __version__
+
+_NO_OPTIONS = ("run", "outputs", "on_frame")
+"""Arguments of `render` that are no options."""
 
 
 def render(
@@ -29,15 +37,21 @@ def render(
     bounce: bool = False,
     ease: bool = False,
     duration: float | None = None,
-    theme: str = DEFAULT_THEME,
+    theme: str | None = None,
     size: Size | None = None,
+    columns: int = DEFAULT_COLUMNS,
+    quality: Quality = "best",
+    codec: str | None = None,
+    chroma: Chroma | None = None,
+    metadata: bool = True,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Animate a recorded run: x_t and x̂0 side by side, as many files as wanted in one pass.
 
     Args:
         run: a recording, or where it lies.
-        *outputs: the files to write; each one's suffix says its format (`diffanim.encode.FORMATS`).
+        *outputs: the files to write; each one's suffix says its format (`diffanim.encode.FORMATS`), or the
+            end of its name which still (`diffanim.encode.STILLS`).
         fps: steps shown a second.
         hold: seconds for which the finished image stays.
         hold_first: seconds for which the first picture stays.
@@ -47,8 +61,13 @@ def render(
         bounce: after the hold, go back to the beginning.
         ease: give more time to where x̂0 changes most (`diffanim.easing`).
         duration: seconds from the beginning to the end, holds included; fps is not looked at.
-        theme: a name of `diffanim.themes.THEMES`.
+        theme: a name of `diffanim.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.
+        columns: timesteps on a contact sheet.
+        quality: best, or fast for a GIF that is made in less time and looks a little worse.
+        codec: of videos; by default each format has its own.
+        chroma: 420 or 444, of videos and AVIF; by default each format has its own.
+        metadata: whether the files say where they come from (`diffanim.provenance`).
         on_frame: called after each frame with how many are done, and of how many.
 
     Returns:
@@ -57,36 +76,50 @@ def render(
     Raises:
         DiffanimError: of the kind that fits; no output is left half-written.
     """
+    asked = dict(locals())  # Before anything else: what the file says about how it was made.
     from .frames import Composer
+    from .stills import write_still
 
-    paths = [Path(output) for output in outputs]
+    paths = [os.fspath(output) for output in outputs]  # A Path would forget the slash of a folder.
     if not paths:
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
     timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
+    encoding = EncodeOptions(quality, chroma, codec)
+    check_use([format_of(path) for path in paths if not still_of(path)], encoding)
     for path in paths:
-        check_output(path, fps if duration is None else DEFAULT_FPS)
+        check_output(path, fps if duration is None else DEFAULT_FPS, encoding)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
     planned = plan_shots(trajectory, timing)
     shots = planned.shots
-    sizes = [size or format_of(path).size for path in paths]
-    composers = {wanted: Composer(trajectory, size=wanted, theme=theme) for wanted in dict.fromkeys(sizes)}
+    comments = {path: _comment(trajectory, asked, path) for path in paths}
+    for path in paths:
+        if still_of(path):
+            way = plan_shots(trajectory, replace(timing, hold=0, hold_first=0, bounce=False))
+            write_still(
+                Path(path), trajectory, way, theme=theme, size=size, columns=columns, comment=comments[path]
+            )
+    films = [path for path in paths if not still_of(path)]
+    sizes = [size or format_of(path).size for path in films]
+    composers = {
+        wanted: Composer(trajectory, size=wanted, theme=theme or DEFAULT_THEME) for wanted in dict.fromkeys(sizes)
+    }
     with ExitStack() as encoders:
         writers = [
             (
                 wanted,
                 encoders.enter_context(
-                    open_encoder(path, composers[wanted].clip(shots, planned.fps, _comment(trajectory)))
+                    open_encoder(path, composers[wanted].clip(shots, planned.fps, comments[path]), encoding)
                 ),
             )
-            for path, wanted in zip(paths, sizes, strict=True)
+            for path, wanted in zip(films, sizes, strict=True)
         ]
-        for done, shot in enumerate(shots, start=1):
+        for done, shot in enumerate(shots if films else (), start=1):
             frames = {wanted: composer.compose(shot) for wanted, composer in composers.items()}
             for wanted, writer in writers:
                 writer.write(frames[wanted])
             if on_frame is not None:
                 on_frame(done, len(shots))
-    return paths
+    return [Path(path) for path in paths]
 
 
 def plan_shots(run: Trajectory, timing: Timing) -> Timeline:
@@ -98,11 +131,10 @@ def plan_shots(run: Trajectory, timing: Timing) -> Timeline:
     return timeline(run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(run, rows))
 
 
-def _comment(run: Trajectory) -> str:
-    """Where the animation comes from, to be kept in the file."""
-    facts = [f"diffanim {__version__}", run.info.model, run.info.scheduler, f"{run.total} steps"]
-    if run.info.seed is not None:
-        facts.append(f"seed {run.info.seed}")
-    if run.info.prompt:
-        facts.append(f"prompt {run.info.prompt!r}")
-    return ", ".join(facts)
+def _comment(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
+    """Where an output comes from, to be kept in it; nothing if that is not wanted."""
+    if not asked["metadata"]:
+        return ""
+    usual = {name: parameter.default for name, parameter in inspect.signature(render).parameters.items()}
+    options = {name: value for name, value in asked.items() if name not in _NO_OPTIONS and value != usual[name]}
+    return Provenance.of(run, options, output).to_json()

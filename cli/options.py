@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
+from diffanim.encode import DEFAULT_OPTIONS, FORMATS
+from diffanim.encode.options import CHROMAS, QUALITIES
+from diffanim.encode.stills import STILLS
+from diffanim.layout import DEFAULT_COLUMNS, Size
 from diffanim.models import BUILTIN, DEVICES, DTYPES
 from diffanim.schedulers import SCHEDULERS
 from diffanim.settings import DEFAULT_BATCH, DEFAULT_STEPS, RunSettings
+from diffanim.themes import DEFAULT_THEME, THEMES
 from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, Timing
 
 Command = Callable[..., Any]
@@ -121,6 +126,76 @@ _TIMING_OPTIONS = (
     click.option("--ease", is_flag=True, help="Give more time to where x̂0 changes most, in the same time in all."),
 )
 
+
+def _size_text(size: Size) -> str:
+    return "x".join(str(length) for length in size if length is not None)
+
+
+def _parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> Size | None:
+    """Parse "W" or "WxH" into (W, None) or (W, H)."""
+    if value is None:
+        return None
+    width, _, height = value.lower().replace("×", "x").partition("x")
+    if not width.isdecimal() or (height and not height.isdecimal()):
+        raise click.BadParameter(f"{value!r} is no size; give a width such as 830, or 1920x1080", context, parameter)
+    return int(width), int(height) if height else None
+
+
+_LOOK_OPTIONS = (
+    click.option(
+        "--theme",
+        type=click.Choice(list(THEMES)),
+        help=f"Colours. By default {DEFAULT_THEME}, and light for contact sheets.",
+    ),
+    click.option(
+        "--size",
+        callback=_parse_size,
+        metavar="W[xH]",
+        help="In pixels; a width alone lets the height follow. By default "
+        + ", ".join(f"{_size_text(entry.size)} for {ending}" for ending, entry in {**FORMATS, **STILLS}.items())
+        + ".",
+    ),
+    click.option(
+        "--columns", type=int, default=DEFAULT_COLUMNS, show_default=True, help="Timesteps on a contact sheet."
+    ),
+)
+
+_CODECS = tuple(dict.fromkeys(codec for entry in FORMATS.values() for codec in entry.codecs))
+
+
+def _choices(choices: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{', '.join(names)} for {suffix}" for suffix, names in choices.items() if names)
+
+
+_ENCODE_OPTIONS = (
+    click.option(
+        "--codec",
+        type=click.Choice(_CODECS),
+        help="Of videos, the default first: " + _choices({entry.suffix: entry.codecs for entry in FORMATS.values()}),
+    ),
+    click.option(
+        "--chroma",
+        type=click.Choice(CHROMAS),
+        help="444 keeps the colour of every pixel, which some players do not show. The default first: "
+        + _choices({entry.suffix: entry.chromas for entry in FORMATS.values()}),
+    ),
+    click.option(
+        "--gif-quality",
+        "quality",
+        type=click.Choice(QUALITIES),
+        default=DEFAULT_OPTIONS.quality,
+        show_default=True,
+        help="fast makes a GIF in less time that looks a little worse.",
+    ),
+    click.option(
+        "--no-metadata",
+        "metadata",
+        flag_value=False,
+        default=True,
+        help="Do not say in the files where they come from, and what makes them again.",
+    ),
+)
+
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of what was written.")
 overwrite = click.option(
     "--overwrite", is_flag=True, help="Record anew, even where a recording is that was made with other settings."
@@ -137,6 +212,20 @@ def run_options(command: Command) -> Command:
 def timing_options(command: Command) -> Command:
     """The options that decide which step is shown for how long."""
     for option in reversed(_TIMING_OPTIONS):
+        command = option(command)
+    return command
+
+
+def encode_options(command: Command) -> Command:
+    """The options that decide how pictures are kept in files."""
+    for option in reversed(_ENCODE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def look_options(command: Command) -> Command:
+    """The options that decide what pictures look like."""
+    for option in reversed(_LOOK_OPTIONS):
         command = option(command)
     return command
 

@@ -10,11 +10,11 @@ from click.core import ParameterSource
 
 from diffanim.cli import options
 from diffanim.encode import FORMATS, check_output, timing_note
+from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
-from diffanim.layout import Size
 from diffanim.models import locate
+from diffanim.profiles import PROFILES
 from diffanim.settings import RunSettings
-from diffanim.themes import DEFAULT_THEME, THEMES
 from diffanim.timeline import DEFAULT_FPS
 
 if TYPE_CHECKING:
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path("outputs")
 DEFAULT_SUFFIXES = (".gif", ".mp4")
-
-
-def _size_text(size: Size) -> str:
-    return "x".join(str(length) for length in size if length is not None)
-
-
-def _parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> Size | None:
-    """Parse "W" or "WxH" into (W, None) or (W, H)."""
-    if value is None:
-        return None
-    width, _, height = value.lower().replace("×", "x").partition("x")
-    if not width.isdecimal() or (height and not height.isdecimal()):
-        raise click.BadParameter(f"{value!r} is no size; give a width such as 830, or 1920x1080", context, parameter)
-    return int(width), int(height) if height else None
 
 
 @click.command()
@@ -48,19 +34,19 @@ def _parse_size(context: click.Context, parameter: click.Parameter, value: str |
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help=f"A file to write, {' or '.join(FORMATS)}; several are written in one pass. By default a GIF and an MP4 in "
-    f"{DEFAULT_FOLDER}/.",
+    help=f"A file to write, by its ending: {', '.join([*FORMATS, *STILLS])}; several are written in one pass. By "
+    f"default a GIF and an MP4 in {DEFAULT_FOLDER}/, or what the profile is for.",
+)
+@click.option(
+    "--for",
+    "profile",
+    type=click.Choice(list(PROFILES)),
+    help="Settings that go together: "
+    + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
+    + ". Every option that is given goes before them.",
 )
 @options.timing_options
-@click.option("--theme", type=click.Choice(list(THEMES)), default=DEFAULT_THEME, show_default=True, help="Colours.")
-@click.option(
-    "--size",
-    callback=_parse_size,
-    metavar="W[xH]",
-    help="In pixels; a width alone lets the height follow. By default "
-    + ", ".join(f"{_size_text(entry.size)} for {suffix}" for suffix, entry in FORMATS.items())
-    + ".",
-)
+@options.look_options
 @options.run_options
 @options.overwrite
 @options.quiet
@@ -70,6 +56,7 @@ def render(
     /,
     run: Path | None,
     outputs: tuple[Path, ...],
+    profile: str | None,
     overwrite: bool,
     quiet: bool,
     **given: Any,
@@ -85,8 +72,9 @@ def render(
         _refuse_run_options(ctx)
     settings = options.take_run_settings(given)
     _refuse_two_speeds(ctx)
+    _apply(profile, ctx, given)
     timing = options.timing_of(given)
-    outputs, recording = _places(run, outputs, settings)
+    outputs, recording = _places(run, outputs, settings, profile)
     for output in outputs:
         check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS)
     with Reporter(quiet=quiet) as reporter:
@@ -120,7 +108,9 @@ def _render(run: Trajectory, outputs: tuple[Path, ...], reporter: Reporter, opti
     diffanim.render(run, *outputs, **options, on_frame=lambda done, total: reporter.advance("rendering", done, total))
 
 
-def _places(run: Path | None, outputs: tuple[Path, ...], settings: RunSettings) -> tuple[tuple[Path, ...], Path]:
+def _places(
+    run: Path | None, outputs: tuple[Path, ...], settings: RunSettings, profile: str | None
+) -> tuple[tuple[Path, ...], Path]:
     """Where the files go, and where the recording is kept: beside the first of them, under a name of its own."""
     stem = run.name.removesuffix(".zarr") if run else settings.file_stem(locate(settings.model))
     if not outputs:
@@ -130,8 +120,15 @@ def _places(run: Path | None, outputs: tuple[Path, ...], settings: RunSettings) 
             raise OutputError(
                 f"cannot make the folder {DEFAULT_FOLDER}: {error.strerror}; name files with -o"
             ) from error
-        outputs = tuple(DEFAULT_FOLDER / f"{stem}{suffix}" for suffix in DEFAULT_SUFFIXES)
+        endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else DEFAULT_SUFFIXES
+        outputs = tuple(DEFAULT_FOLDER / f"{stem}{ending}" for ending in endings)
     return outputs, outputs[0].parent / f"{stem}.zarr"
+
+
+def _apply(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:
+    """Take a profile's settings for every option that the user left alone, in place."""
+    settings = PROFILES[profile].settings if profile else {}
+    given |= {name: settings[name] for name in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
 
 
 def _refuse_run_options(ctx: click.Context) -> None:
