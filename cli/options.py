@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from diffanim.encode import DEFAULT_OPTIONS, FORMATS
-from diffanim.encode.options import CHROMAS, QUALITIES
+from diffanim.encode.options import CHROMAS, QUALITIES, EncodeOptions
 from diffanim.encode.stills import STILLS
 from diffanim.layout import DEFAULT_COLUMNS, Size
 from diffanim.models import BUILTIN, DEVICES, DTYPES
@@ -155,6 +155,7 @@ _LOOK_OPTIONS = (
         + ", ".join(f"{_size_text(entry.size)} for {ending}" for ending, entry in {**FORMATS, **STILLS}.items())
         + ".",
     ),
+    click.option("--text", type=float, default=1.0, show_default=True, help="How much larger than usual the text is."),
     click.option(
         "--columns", type=int, default=DEFAULT_COLUMNS, show_default=True, help="Timesteps on a contact sheet."
     ),
@@ -221,6 +222,11 @@ def encode_options(command: Command) -> Command:
     for option in reversed(_ENCODE_OPTIONS):
         command = option(command)
     return command
+
+
+def encoding_of(options: Mapping[str, Any]) -> EncodeOptions:
+    """Those options as the library takes them."""
+    return EncodeOptions(options["quality"], options["chroma"], options["codec"])
 
 
 def look_options(command: Command) -> Command:

@@ -31,7 +31,7 @@ DEFAULT_SUFFIXES = (".gif", ".mp4")
     "-o",
     "--output",
     "outputs",
-    type=click.Path(path_type=Path),
+    type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
     multiple=True,
     metavar="FILE",
     help=f"A file to write, by its ending: {', '.join([*FORMATS, *STILLS])}; several are written in one pass. By "
@@ -47,6 +47,7 @@ DEFAULT_SUFFIXES = (".gif", ".mp4")
 )
 @options.timing_options
 @options.look_options
+@options.encode_options
 @options.run_options
 @options.overwrite
 @options.quiet
@@ -55,7 +56,7 @@ def render(
     ctx: click.Context,
     /,
     run: Path | None,
-    outputs: tuple[Path, ...],
+    outputs: tuple[str, ...],
     profile: str | None,
     overwrite: bool,
     quiet: bool,
@@ -76,7 +77,7 @@ def render(
     timing = options.timing_of(given)
     outputs, recording = _places(run, outputs, settings, profile)
     for output in outputs:
-        check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS)
+        check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS, options.encoding_of(given))
     with Reporter(quiet=quiet) as reporter:
         _render(_the_run(run, recording, settings, reporter, overwrite), outputs, reporter, given)
     for output in outputs:
@@ -99,7 +100,7 @@ def _the_run(
     return recorded
 
 
-def _render(run: Trajectory, outputs: tuple[Path, ...], reporter: Reporter, options: dict[str, Any]) -> None:
+def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, options: dict[str, Any]) -> None:
     import diffanim
 
     for output in outputs:
@@ -109,8 +110,8 @@ def _render(run: Trajectory, outputs: tuple[Path, ...], reporter: Reporter, opti
 
 
 def _places(
-    run: Path | None, outputs: tuple[Path, ...], settings: RunSettings, profile: str | None
-) -> tuple[tuple[Path, ...], Path]:
+    run: Path | None, outputs: tuple[str, ...], settings: RunSettings, profile: str | None
+) -> tuple[tuple[str, ...], Path]:
     """Where the files go, and where the recording is kept: beside the first of them, under a name of its own."""
     stem = run.name.removesuffix(".zarr") if run else settings.file_stem(locate(settings.model))
     if not outputs:
@@ -121,8 +122,8 @@ def _places(
                 f"cannot make the folder {DEFAULT_FOLDER}: {error.strerror}; name files with -o"
             ) from error
         endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else DEFAULT_SUFFIXES
-        outputs = tuple(DEFAULT_FOLDER / f"{stem}{ending}" for ending in endings)
-    return outputs, outputs[0].parent / f"{stem}.zarr"
+        outputs = tuple(str(DEFAULT_FOLDER / f"{stem}{ending}") for ending in endings)
+    return outputs, Path(outputs[0]).parent / f"{stem}.zarr"
 
 
 def _apply(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:

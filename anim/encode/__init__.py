@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -216,6 +216,21 @@ def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPT
     _check_options(entry, options)
     _check_place(Path(path), entry)
     _module(entry).check_available(options)
+
+
+def check_use(formats: Sequence[Format], options: EncodeOptions) -> None:
+    """Find an option that none of the formats has a choice in: it was meant for another.
+
+    Raises:
+        OutputError: says which, and what has the choice.
+    """
+    for what, asked, choices in (
+        ("codec", options.codec, {entry.suffix: entry.codecs for entry in FORMATS.values()}),
+        ("chroma", options.chroma, {entry.suffix: entry.chromas for entry in FORMATS.values()}),
+    ):
+        if asked is not None and not any(choices[entry.suffix] for entry in formats):
+            known = ", ".join(suffix for suffix, choice in choices.items() if choice)
+            raise OutputError(f"{what} {asked} is of no use here; there is a choice of {what} for {known}")
 
 
 def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPTIONS) -> Encoder:
