@@ -14,9 +14,9 @@ from .errors import OutputError
 from .frame import Clip, Frame, Region
 from .headings import Type
 from .labels import Number, Placed, blend
-from .layout import README_WIDTH, Box, Size, arrange, text_size
+from .layout import README_WIDTH, Box, Size, arrange, check_text, text_size
 from .noising import curves
-from .panels import DEFAULT_PANELS, Caption, panel_named
+from .panels import DEFAULT_PANELS, Caption, Panel, panel_named
 from .pixels import Pixels, demand_colours
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
@@ -25,6 +25,27 @@ from .trajectory import Trajectory
 
 SAMPLES = 9
 """How many pictures stand for all of them when an encoder chooses colours."""
+
+
+class RowImages:
+    """What the panels show of a row of a run, as pixels. The last row is kept: pictures of several sizes share it."""
+
+    def __init__(self, run: Trajectory) -> None:
+        self.run = run
+        self._row = -1
+        self._images: dict[str, Pixels] = {}
+
+    def of(self, panel: Panel, row: int) -> Pixels:
+        """uint8 [B, H, W, 3], not to be written to.
+
+        Raises:
+            TrajectoryError: the row is damaged.
+        """
+        if row != self._row:
+            self._row, self._images = row, {}
+        if panel.name not in self._images:
+            self._images[panel.name] = panel.images(self.run, row)
+        return self._images[panel.name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +77,9 @@ class Composer:
         *,
         size: Size = (README_WIDTH, None),
         theme: str = DEFAULT_THEME,
+        text: float = 1.0,
         panels: Sequence[str] = DEFAULT_PANELS,
+        images: RowImages | None = None,
     ) -> None:
         """Draw what stands still.
 
@@ -64,7 +87,9 @@ class Composer:
             run: with one step at least.
             size: of the pictures.
             theme: a name of `themes.THEMES`.
+            text: how much larger than usual text is.
             panels: names of `panels.PANELS`, from left to right.
+            images: of this run, where another composer has use of them too.
 
         Raises:
             SettingsError: a size or a name that is not allowed.
@@ -72,11 +97,15 @@ class Composer:
         """
         count, image = shown_images(run)
         self._run, self._theme = run, theme_named(theme)
+        self._images = images or RowImages(run)
         self._panels = [panel_named(name) for name in panels]
-        self._type, self._curves = Type(text_size(*size)), curves(run)
+        check_text(text)
+        self._type, self._curves = Type(round(text * text_size(*size))), curves(run)
         wordings = [panel.captions(run) for panel in self._panels], [panel.closing for panel in self._panels]
         lines = self._type.heights([c for state in wordings for panel in state for c in panel], self._curves)
-        self.layout = arrange(count, image, width=size[0], height=size[1], lines=lines, panels=len(panels))
+        self.layout = arrange(
+            count, image, width=size[0], height=size[1], lines=lines, panels=len(panels), em=self._type.em
+        )
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
             Region(place.box.x, place.box.y, place.box.width, place.box.height, panel.kind)
@@ -100,7 +129,7 @@ class Composer:
         sheet = self.closing if row == finished else self.running
         picture = sheet.background.copy()
         for panel, place in zip(self._panels, self.layout.panels, strict=True):
-            for image, cell in zip(panel.images(self._run, row), place.cells, strict=True):
+            for image, cell in zip(self._images.of(panel, row), place.cells, strict=True):
                 draw_image(picture, cell, image)
         self.strip.draw(picture, row)
         for text in sheet.texts:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .budget import is_limited, parse_bytes
 from .easing import x0_changes
-from .encode import check_output, check_use, format_of, open_encoder
+from .encode import check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import still_of
 from .errors import SettingsError
 from .layout import DEFAULT_COLUMNS, Size
+from .provenance import Provenance
 from .themes import DEFAULT_THEME
 from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, timeline
-from .provenance import Provenance
 from .trajectory import Trajectory
 
-_NO_OPTIONS = ("run", "outputs", "on_frame")
+_NO_OPTIONS = ("run", "outputs", "on_frame", "on_note")
 """Arguments of `render` that are no options."""
 
 
@@ -39,12 +39,15 @@ def render(
     duration: float | None = None,
     theme: str | None = None,
     size: Size | None = None,
+    text: float = 1.0,
     columns: int = DEFAULT_COLUMNS,
     quality: Quality = "best",
     codec: str | None = None,
     chroma: Chroma | None = None,
     metadata: bool = True,
+    max_size: int | str | None = None,
     on_frame: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Animate a recorded run: x_t and x̂0 side by side, as many files as wanted in one pass.
 
@@ -63,12 +66,17 @@ def render(
         duration: seconds from the beginning to the end, holds included; fps is not looked at.
         theme: a name of `diffanim.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.
+        text: how much larger than usual text is.
         columns: timesteps on a contact sheet.
         quality: best, or fast for a GIF that is made in less time and looks a little worse.
         codec: of videos; by default each format has its own.
         chroma: 420 or 444, of videos and AVIF; by default each format has its own.
         metadata: whether the files say where they come from (`diffanim.provenance`).
-        on_frame: called after each frame with how many are done, and of how many.
+        max_size: of each film, in bytes or such as "5MB"; for it, quality, size and frames are given up in the order
+            that `diffanim.budget` has.
+        on_frame: called after each frame with how many are done, and of how many; where a film has to be made smaller,
+            again for every attempt.
+        on_note: called with a sentence for each film that had to be made smaller: what was given up.
 
     Returns:
         The files, in the order given.
@@ -77,7 +85,7 @@ def render(
         DiffanimError: of the kind that fits; no output is left half-written.
     """
     asked = dict(locals())  # Before anything else: what the file says about how it was made.
-    from .frames import Composer
+    from .films import Film, Script, write_films, write_films_within
     from .stills import write_still
 
     paths = [os.fspath(output) for output in outputs]  # A Path would forget the slash of a folder.
@@ -85,40 +93,27 @@ def render(
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
     timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
     encoding = EncodeOptions(quality, chroma, codec)
+    limit = None if max_size is None else parse_bytes(max_size)
     check_use([format_of(path) for path in paths if not still_of(path)], encoding)
     for path in paths:
         check_output(path, fps if duration is None else DEFAULT_FPS, encoding)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
     planned = plan_shots(trajectory, timing)
-    shots = planned.shots
     comments = {path: _comment(trajectory, asked, path) for path in paths}
     for path in paths:
         if still_of(path):
             way = plan_shots(trajectory, replace(timing, hold=0, hold_first=0, bounce=False))
             write_still(
-                Path(path), trajectory, way, theme=theme, size=size, columns=columns, comment=comments[path]
+                Path(path), trajectory, way, theme=theme, size=size, text=text, columns=columns, comment=comments[path]
             )
-    films = [path for path in paths if not still_of(path)]
-    sizes = [size or format_of(path).size for path in films]
-    composers = {
-        wanted: Composer(trajectory, size=wanted, theme=theme or DEFAULT_THEME) for wanted in dict.fromkeys(sizes)
-    }
-    with ExitStack() as encoders:
-        writers = [
-            (
-                wanted,
-                encoders.enter_context(
-                    open_encoder(path, composers[wanted].clip(shots, planned.fps, comments[path]), encoding)
-                ),
-            )
-            for path, wanted in zip(films, sizes, strict=True)
-        ]
-        for done, shot in enumerate(shots if films else (), start=1):
-            frames = {wanted: composer.compose(shot) for wanted, composer in composers.items()}
-            for wanted, writer in writers:
-                writer.write(frames[wanted])
-            if on_frame is not None:
-                on_frame(done, len(shots))
+    script = Script(trajectory, planned.shots, planned.fps, theme or DEFAULT_THEME, text)
+    films = [
+        Film(path, size or format_of(path).size, encoding, comments[path]) for path in paths if not still_of(path)
+    ]
+    free = [film for film in films if limit is None or not is_limited(film.path)]
+    write_films(script, free, on_frame)
+    if limit is not None:
+        write_films_within(script, [film for film in films if film not in free], limit, on_frame, on_note)
     return [Path(path) for path in paths]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,7 @@ class GifWriter:
     def __init__(self, path: Path, clip: Clip, options: EncodeOptions) -> None:
         self._clip = clip
         self._delays = delays(clip.seconds)
+        self._usual = statistics.median(clip.seconds)
         self._recipe = recipe_of(options)
         self._plain = self._recipe.palettes == 1 and not self._recipe.tolerance
         self._panels = [] if self._plain else [_Panel(region) for region in clip.regions]
@@ -155,7 +157,7 @@ class GifWriter:
 
     def _tolerance(self, frame: Frame, number: int) -> float:
         """Levels by which x_t may lag: none where an eye has time to look."""
-        if frame.seconds > 2 / self._clip.fps:
+        if frame.seconds > 2 * self._usual:
             return 0.0
         left = 1 - number / max(1, len(self._clip.seconds) - 1)
         return self._recipe.tolerance * min(1.0, left / FADE)
