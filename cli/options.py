@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from diffanim.budget import parse_bytes
 from diffanim.encode import DEFAULT_OPTIONS, FORMATS
 from diffanim.encode.options import CHROMAS, QUALITIES, EncodeOptions
 from diffanim.encode.stills import STILLS
+from diffanim.errors import SettingsError
 from diffanim.layout import DEFAULT_COLUMNS, Size
 from diffanim.models import BUILTIN, DEVICES, DTYPES
 from diffanim.schedulers import SCHEDULERS
@@ -161,6 +163,15 @@ _LOOK_OPTIONS = (
     ),
 )
 
+
+def _parse_limit(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Parse "5MB" into bytes."""
+    try:
+        return None if value is None else parse_bytes(value)
+    except SettingsError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+
+
 _CODECS = tuple(dict.fromkeys(codec for entry in FORMATS.values() for codec in entry.codecs))
 
 
@@ -169,6 +180,13 @@ def _choices(choices: Mapping[str, Sequence[str]]) -> str:
 
 
 _ENCODE_OPTIONS = (
+    click.option(
+        "--max-size",
+        callback=_parse_limit,
+        metavar="BYTES",
+        help="The most that each film may have, such as 5MB, 700KB, 4.8MiB. What is given up for it is told: first "
+        "what nobody misses; x̂0 and the finished image go last.",
+    ),
     click.option(
         "--codec",
         type=click.Choice(_CODECS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,19 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
     for output in outputs:
         if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
-    diffanim.render(run, *outputs, **options, on_frame=lambda done, total: reporter.advance("rendering", done, total))
+    diffanim.render(run, *outputs, **options, on_frame=_progress(reporter), on_note=reporter.note)
+
+
+def _progress(reporter: Reporter) -> Callable[[int, int], None]:
+    """A line for each pass over the run: there are more than one if a film has to be made smaller."""
+    passes = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal passes
+        passes += done == 1
+        reporter.advance("rendering" if passes == 1 else f"rendering, attempt {passes}", done, total)
+
+    return advance
 
 
 def _places(
