@@ -13,8 +13,10 @@ from typing import Any
 from .errors import SettingsError
 from .layout import DEFAULT_COLUMNS, LECTURE_SIZE, README_WIDTH, SHEET_SIZE
 
-SLIDES_SIZE = (1080, 1000)
-"""Nearly square: what a slide has room for beside its words."""
+SLIDES_SIZE = (1120, 840)
+"""4 : 3, what a slide has room for beside its words."""
+SLIDES_TEXT = 1.5
+"""It is shown about half as wide as the slide, and is to be read all the same."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,15 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             ),
             Profile(
                 "lecture",
-                "a Full HD MP4 of 30 frames a second with time to talk at both ends",
+                "a Full HD MP4 of 30 frames a second, slow enough to follow and held at both ends",
                 (".mp4",),
-                {"size": LECTURE_SIZE, "fps": 7.5, "hold_first": 1.0, "hold": 5.0},
+                {"size": LECTURE_SIZE, "fps": 6.0, "hold_first": 1.0, "hold": 5.0},
             ),
             Profile(
                 "slides",
-                "a nearly square MP4 to stand beside words, and a poster for where nothing plays",
+                "a 4:3 MP4 with large text, to stand beside words, and a poster for where nothing plays",
                 (".mp4", "-poster.png"),
-                {"size": SLIDES_SIZE, "fps": 10.0, "hold": 3.0},
+                {"size": SLIDES_SIZE, "text": SLIDES_TEXT, "fps": 10.0, "hold": 3.0},
             ),
             Profile(
                 "paper",

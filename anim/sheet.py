@@ -16,7 +16,7 @@ import numpy as np
 from .errors import SettingsError
 from .frames import draw_image, shown_images
 from .labels import Maths, Number, Phrase, Piece, Placed, Sizes, Words, blend, place, width
-from .layout import SMALLEST_WIDTH, Box, Grid, best_grid, even, text_size
+from .layout import SMALLEST_WIDTH, Box, Grid, best_grid, check_text, even, text_size
 from .noising import rescaled
 from .panels import DEFAULT_PANELS, Panel, noise_readout, panel_named, time_readout
 from .pixels import Pixels
@@ -46,7 +46,9 @@ class ContactSheet:
     theme: Theme
 
 
-def lay_out(run: Trajectory, rows: Sequence[int], *, theme: Theme, width: int, whole: bool) -> ContactSheet:
+def lay_out(
+    run: Trajectory, rows: Sequence[int], *, theme: Theme, width: int, text: float, whole: bool
+) -> ContactSheet:
     """Lay the sheet out.
 
     Args:
@@ -54,6 +56,7 @@ def lay_out(run: Trajectory, rows: Sequence[int], *, theme: Theme, width: int, w
         rows: the columns, from left to right, counted from 0; the number of steps stands for the finished image.
         theme: its colours.
         width: in pixels, the most; the height follows.
+        text: how much larger than usual text is.
         whole: whether images are enlarged by whole factors, as pixels must be, and the sheet may so become narrower.
 
     Raises:
@@ -63,7 +66,8 @@ def lay_out(run: Trajectory, rows: Sequence[int], *, theme: Theme, width: int, w
     if width < SMALLEST_WIDTH:
         raise SettingsError(f"the sheet is {width} pixels wide; its text needs at least {SMALLEST_WIDTH}")
     panels = [panel_named(name) for name in DEFAULT_PANELS]
-    type_ = _Type(text_size(width, None))
+    check_text(text)
+    type_ = _Type(round(text * text_size(width, None)))
     names = [_named(run, panel) for panel in panels]
     left = type_.margin + max(type_.block_width(name) for name in names) + type_.em // 2
     count, image = shown_images(run)

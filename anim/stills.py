@@ -25,6 +25,7 @@ def write_still(
     *,
     theme: str | None,
     size: Size | None,
+    text: float,
     columns: int,
     comment: str = "",
 ) -> None:
@@ -36,6 +37,7 @@ def write_still(
         timeline: one way, without holds; the sheet's columns lie evenly in its time, the poster is its last shot.
         theme: a name of `themes.THEMES`; None for the still's own.
         size: in pixels; None for the still's own. A sheet's height follows from its width.
+        text: how much larger than usual text is.
         columns: timesteps on a sheet, 1 or more.
         comment: where the picture comes from; kept in the file.
 
@@ -48,13 +50,13 @@ def write_still(
         raise OutputError(f"{path} is no still")
     size, colours = size or still.size, theme_named(theme or still.theme)
     if still.name == "poster":
-        composer = Composer(run, size=size, theme=theme or still.theme)
+        composer = Composer(run, size=size, theme=theme or still.theme, text=text)
         _write_png(path, composer.compose(timeline.shots[-1]).pixels, comment)
         return
     check_columns(columns)
     vectors = path.suffix.lower() == ".pdf"
     rows = spread(timeline.shots, columns)
-    sheet = lay_out(run, rows, theme=colours, width=size[0], whole=not vectors)
+    sheet = lay_out(run, rows, theme=colours, width=size[0], text=text, whole=not vectors)
     if not vectors:
         _write_png(path, paint(sheet), comment, dpi=SHEET_DPI)
         return
@@ -75,9 +77,9 @@ def check_columns(columns: int) -> None:
 
 
 def _write_png(path: Path, pixels: Pixels, comment: str, dpi: int | None = None) -> None:
-    text = PngImagePlugin.PngInfo()
+    said = PngImagePlugin.PngInfo()
     if comment:
-        text.add_itxt("Comment", comment)
+        said.add_itxt("Comment", comment)
     density = {"dpi": (dpi, dpi)} if dpi else {}
     with whole_file(path) as partial:
-        Image.fromarray(pixels).save(partial, format="PNG", optimize=True, pnginfo=text, **density)
+        Image.fromarray(pixels).save(partial, format="PNG", optimize=True, pnginfo=said, **density)
