@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .budget import Rung, first_that_fits, rungs_of, spelled
 from .encode import EncodeOptions, StrPath, format_of, open_encoder
+from .encode.output import reason_of
 from .errors import OutputError, SettingsError
 from .frames import Composer, RowImages
 from .layout import Size
@@ -49,6 +50,8 @@ class Script:
     theme: str
     text: float = 1.0
     """How much larger than usual text is."""
+    video_fps: float | None = None
+    """`Clip.video_fps`."""
 
 
 def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None = None) -> None:
@@ -61,11 +64,13 @@ def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None 
         return
     images = RowImages(script.run)
     sizes = dict.fromkeys(film.size for film in films)
-    composers = {size: Composer(script.run, size=size, theme=script.theme, text=script.text, images=images) for size in sizes}
+    composers = {
+        size: Composer(script.run, size=size, theme=script.theme, text=script.text, images=images) for size in sizes
+    }
     with ExitStack() as open_files:
         writers = []
         for film in films:
-            clip = composers[film.size].clip(script.shots, script.fps, film.comment)
+            clip = composers[film.size].clip(script.shots, script.fps, film.comment, video_fps=script.video_fps)
             writers.append((film.size, open_files.enter_context(open_encoder(film.path, clip, film.options))))
         for done, shot in enumerate(script.shots, start=1):
             frames = {size: composer.compose(shot) for size, composer in composers.items()}
@@ -90,13 +95,15 @@ def write_films_within(
     """
     with ExitStack() as hidden:
         drafts = [hidden.enter_context(_hidden_beside(film.path)) for film in films]
+        drafted = [replace(film, path=draft) for draft, film in zip(drafts, films, strict=True)]
         with _told_as({draft: film.path for draft, film in zip(drafts, films, strict=True)}):
-            write_films(script, [replace(film, path=draft) for draft, film in zip(drafts, films, strict=True)], on_frame)
+            write_films(script, drafted, on_frame)
         failed: OutputError | None = None
         for film, draft in zip(films, drafts, strict=True):
             try:
-                note = _fit(script, film, draft, limit, on_frame)
-                draft.replace(Path(film.path).resolve())
+                with _told_as({draft: film.path}):
+                    note = _fit(script, film, draft, limit, on_frame)
+                    draft.replace(Path(film.path).resolve())
             except OutputError as error:
                 failed = failed or error
             else:
@@ -134,7 +141,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
         )
     return (
         f"{film.path} would have {spelled(full)}; for {spelled(draft.stat().st_size)} of at most {spelled(limit)}, "
-        f"{found.rung.words}"
+        f"{found.rung.words(film.size)}"
     )
 
 
@@ -152,9 +159,11 @@ def _hidden_beside(path: StrPath) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _told_as(names: dict[Path, StrPath]) -> Iterator[None]:
-    """Errors name the file that was asked for, not the hidden one."""
+    """Errors name the file that was asked for, not the hidden one; what the system says is put into words."""
     try:
         yield
+    except OSError as error:
+        raise OutputError(f"cannot write {next(iter(names.values()))}: {reason_of(error)}") from error
     except OutputError as error:
         text = str(error)
         for hidden, path in names.items():

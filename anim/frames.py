@@ -141,7 +141,7 @@ class Composer:
         """The pictures of shots, one after the other."""
         return map(self.compose, shots)
 
-    def clip(self, shots: Sequence[Shot], fps: float, comment: str = "") -> Clip:
+    def clip(self, shots: Sequence[Shot], fps: float, comment: str = "", *, video_fps: float | None = None) -> Clip:
         """What an encoder must know before the first of these shots."""
         chosen = np.unique(np.linspace(0, len(shots) - 1, SAMPLES).round().astype(int))
         return Clip(
@@ -151,6 +151,7 @@ class Composer:
             seconds=tuple(shot.seconds for shot in shots),
             regions=self.regions,
             samples=lambda: self.frames(shots[index] for index in chosen),
+            video_fps=video_fps,
             comment=comment,
         )
 

@@ -37,15 +37,15 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         for profile in (
             Profile(
                 "readme",
-                f"a GIF of at most {README_WIDTH} pixels across, on a ground of its own for light and dark pages",
+                f"a GIF of at most 5 MB and {README_WIDTH} pixels across, legible on light and dark pages",
                 (".gif",),
-                {"size": (README_WIDTH, None), "fps": 10.0, "hold": 3.0},
+                {"size": (README_WIDTH, None), "fps": 10.0, "hold": 3.0, "max_size": "5MB"},
             ),
             Profile(
                 "lecture",
                 "a Full HD MP4 of 30 frames a second, slow enough to follow and held at both ends",
                 (".mp4",),
-                {"size": LECTURE_SIZE, "fps": 6.0, "hold_first": 1.0, "hold": 5.0},
+                {"size": LECTURE_SIZE, "fps": 6.0, "video_fps": 30.0, "hold_first": 1.0, "hold": 5.0},
             ),
             Profile(
                 "slides",

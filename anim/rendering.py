@@ -18,7 +18,7 @@ from .errors import SettingsError
 from .layout import DEFAULT_COLUMNS, Size
 from .provenance import Provenance
 from .themes import DEFAULT_THEME
-from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, timeline
+from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
 from .trajectory import Trajectory
 
 _NO_OPTIONS = ("run", "outputs", "on_frame", "on_note")
@@ -39,6 +39,7 @@ def render(
     duration: float | None = None,
     theme: str | None = None,
     size: Size | None = None,
+    video_fps: float | None = None,
     text: float = 1.0,
     columns: int = DEFAULT_COLUMNS,
     quality: Quality = "best",
@@ -66,6 +67,8 @@ def render(
         duration: seconds from the beginning to the end, holds included; fps is not looked at.
         theme: a name of `diffanim.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.
+        video_fps: frames a second in the stream of a video, to which the times of all pictures are rounded; by
+            default a multiple of fps, and so where it is less than fps.
         text: how much larger than usual text is.
         columns: timesteps on a contact sheet.
         quality: best, or fast for a GIF that is made in less time and looks a little worse.
@@ -91,6 +94,7 @@ def render(
     paths = [os.fspath(output) for output in outputs]  # A Path would forget the slash of a folder.
     if not paths:
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
+    check_video_fps(video_fps)
     timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
     encoding = EncodeOptions(quality, chroma, codec)
     limit = None if max_size is None else parse_bytes(max_size)
@@ -106,7 +110,7 @@ def render(
             write_still(
                 Path(path), trajectory, way, theme=theme, size=size, text=text, columns=columns, comment=comments[path]
             )
-    script = Script(trajectory, planned.shots, planned.fps, theme or DEFAULT_THEME, text)
+    script = Script(trajectory, planned.shots, planned.fps, theme or DEFAULT_THEME, text, video_fps)
     films = [
         Film(path, size or format_of(path).size, encoding, comments[path]) for path in paths if not still_of(path)
     ]

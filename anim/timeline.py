@@ -18,6 +18,8 @@ EASE_RANGE = (0.25, 4.0)
 """How much shorter and longer than evenly an eased shot may be shown: no step flashes by, none seems to hang."""
 SHORTEST_EASED = 0.02
 """Seconds: easing makes no shot shorter than this, as browsers slow a GIF down that has one."""
+VIDEO_FPS_RANGE = (10, 120)
+"""Frames a second of a video's stream."""
 
 Bound = int | str
 """A step, counted from 1 as the picture's "step k of N" counts them, or a timestep such as "t=500"."""
@@ -132,6 +134,16 @@ def timeline(
             seconds[place] = length
     shots = tuple(Shot(rows[place], length) for place, length in zip(way, seconds, strict=True))
     return Timeline(shots, 1 / even)
+
+
+def check_video_fps(video_fps: float | None) -> None:
+    """Players agree on the rates of films and displays, and on little else.
+
+    Raises:
+        SettingsError: it is beyond them.
+    """
+    if video_fps is not None and not VIDEO_FPS_RANGE[0] <= video_fps <= VIDEO_FPS_RANGE[1]:
+        raise SettingsError(f"video-fps is {video_fps:g}; it must be from {VIDEO_FPS_RANGE[0]} to {VIDEO_FPS_RANGE[1]}")
 
 
 def spread(shots: Sequence[Shot], count: int) -> tuple[int, ...]:

@@ -145,6 +145,11 @@ def _parse_size(context: click.Context, parameter: click.Parameter, value: str |
 
 _LOOK_OPTIONS = (
     click.option(
+        "--video-fps",
+        type=float,
+        help="Frames a second in the stream of a video, whatever --fps. By default a multiple of --fps.",
+    ),
+    click.option(
         "--theme",
         type=click.Choice(list(THEMES)),
         help=f"Colours. By default {DEFAULT_THEME}, and light for contact sheets.",

@@ -136,6 +136,8 @@ def timing(clip: Clip) -> Timing:
     """
     fps = Fraction(clip.fps).limit_denominator(1000)
     rate = fps * math.ceil(MIN_WIRE_RATE / fps) if fps else Fraction(MIN_WIRE_RATE)
+    if clip.video_fps is not None and clip.video_fps >= clip.fps:  # Else shots would be lost, or take too long.
+        rate = Fraction(clip.video_fps).limit_denominator(1001)
     counts = ticks(clip.seconds, float(rate))
     *before, last = counts
     tick = math.gcd(*before) if before else 1
