@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from .encode import FOLDER, FORMATS, Format, StrPath, format_of
 from .encode.stills import still_of
 from .errors import SettingsError
-from .layout import Size
+from .layout import SMALLEST_WIDTH, Size
 from .timeline import Shot
 
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -40,21 +40,24 @@ class Rung:
     late: int = 1
     """The same for the second half."""
 
-    @property
-    def words(self) -> str:
-        """What it gives up."""
+    def words(self, size: Size) -> str:
+        """What it gives up of a film that was to have this size."""
         frames = {
             (1, 1): "",
             (2, 1): "every second step of the first half is left out",
             (3, 2): "two of three steps of the first half and every second one of the rest are left out",
         }[self.early, self.late]
-        smaller = f"the picture is at most {self.scale:.0%} as large" if self.scale < 1 else ""
+        width, height = self.size(size)
+        across = f"at most {width} pixels wide" if height is None else f"{width}×{height}"
+        smaller = f"the picture is {across}" if self.scale < 1 else ""
         return "; ".join(part for part in (self.look, smaller, frames) if part)
 
     def size(self, size: Size) -> Size:
-        """Of the picture, even in both directions, from what was asked for."""
+        """Of the picture, even in both directions, from what was asked for; text keeps the width that it needs."""
         width, height = size
-        return _scaled(width, self.scale), None if height is None else _scaled(height, self.scale)
+        if height is None:
+            return max(_scaled(width, self.scale), min(width, SMALLEST_WIDTH)), None
+        return _scaled(width, self.scale), _scaled(height, self.scale)
 
     def shots(self, shots: Sequence[Shot]) -> tuple[Shot, ...]:
         """Those that are shown. What is held stays, and the whole lasts as long as before."""

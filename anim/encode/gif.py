@@ -32,6 +32,7 @@ MAX_SIDE = 65535
 FADE = 0.25
 """The tolerance falls to 0 over this part of the clip, at its end."""
 
+
 @dataclass(frozen=True)
 class Recipe:
     """How a GIF spends its bytes."""

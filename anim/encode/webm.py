@@ -12,7 +12,8 @@ from . import FORMATS
 from .options import EncodeOptions
 from .video import Container, VideoWriter
 
-CONTAINER = Container(FORMATS[".webm"], ("-cues_to_front", "1", "-f", "webm"))
+# Bit-exact: otherwise Matroska's random identifiers make every file another one.
+CONTAINER = Container(FORMATS[".webm"], ("-cues_to_front", "1", "-fflags", "+bitexact", "-f", "webm"))
 check_available = CONTAINER.check_available
 
 
