@@ -89,7 +89,7 @@ def material(
             yield Frame(compose(number), seconds[number])
 
     regions = (Region(10, 30, side, side, "noisy"), Region(20 + side, 30, side, side, "clean"))
-    return Material(Clip(width, height, fps, seconds, regions, samples, comment), compose)
+    return Material(Clip(width, height, fps, seconds, regions, samples, comment=comment), compose)
 
 
 def _shapes(cells: int, share: float) -> NDArray[np.float64]:
