@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,9 @@ def test_levels_are_ever_smaller_files(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".webp", ".avif", ".apng"])
 def test_same_frames_same_bytes(tmp_path: Path, suffix: str) -> None:
-    one, other = (material(count=4).write(tmp_path / f"{name}{suffix}").read_bytes() for name in "ab")
-    assert one == other
+    one = material(count=4).write(tmp_path / f"a{suffix}").read_bytes()
+    time.sleep(1.1)  # Some formats know what time it is.
+    assert material(count=4).write(tmp_path / f"b{suffix}").read_bytes() == one
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".avif", ".apng"])

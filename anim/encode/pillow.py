@@ -60,6 +60,7 @@ class PillowWriter:
 
     def __init__(self, path: Path, clip: Clip, kind: str, options: Mapping[str, Any]) -> None:
         """Open ``path``; ``kind`` is Pillow's name of the format, ``options`` are those of its ``save``."""
+        self.path = path
         self._count, self._kind, self._options = len(clip.seconds), kind, options
         self._frames: queue.Queue[Image.Image | None] = queue.Queue(QUEUED_FRAMES)
         self._error: Exception | None = None
