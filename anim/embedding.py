@@ -29,7 +29,10 @@ _KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 _FRAME = re.compile(r"frame-(\d+)\.png")
 _THEMED = re.compile(r"-(dark|light)$")
-_LATEX = str.maketrans({**{c: f"\\{c}" for c in "#$%&_{}"}, "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "#$%&_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "“": "``", "”": "''"}
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def target_of(path: Path, provenance: Provenance | None) -> Target:
         beside.as_posix() if (beside := path.with_name(name)).is_file() else None
         for name in (f"{stem}-dark{path.suffix}", f"{stem}-light{path.suffix}", f"{path.stem}-poster.png")
     )
+    if not {dark, light} - {path.as_posix(), None}:
+        dark = light = None  # Without a twin there is nothing to choose from.
     frames = _frames(path) if kind == "frames" else None
     return Target(path.as_posix(), kind, alt, _caption(kind, provenance) or _latex(alt), dark, light, poster, frames)
 
@@ -255,7 +260,7 @@ def _powerpoint(target: Target) -> str:
 
 
 def _latex(text: str) -> str:
-    return text.replace("\\", r"\textbackslash ").translate(_LATEX).replace("“", "``").replace("”", "''")
+    return text.translate(_LATEX)
 
 
 PLACES: Mapping[str, tuple[str, Callable[[Target], str]]] = MappingProxyType(

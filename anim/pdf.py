@@ -7,7 +7,9 @@ several: what is smoothed then is a fraction of a pixel wide, and repeated pixel
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -23,7 +25,7 @@ from .version import __version__
 
 _POINT = 72 / SHEET_DPI
 """Points in a pixel of the sheet."""
-_SETTINGS = {"pdf.fonttype": 42, "font.family": "DejaVu Sans", "mathtext.fontset": "stix"}
+_SETTINGS: Mapping[Any, Any] = {"pdf.fonttype": 42, "font.family": "DejaVu Sans", "mathtext.fontset": "stix"}
 """TrueType, which every publisher takes, where matplotlib's own choice would be Type 3; the fonts of `typeset`."""
 
 

@@ -170,10 +170,10 @@ def _grid(count: int, image: tuple[int, int], across: int, *, gap: int, whole: b
 def _named(run: Trajectory, panel: Panel) -> tuple[Phrase, ...]:
     """What stands beside a row of the sheet, line by line."""
     if panel.name == "x":
-        said = ("at unit", "variance") if rescaled(run) else ("noisy", "sample")
-        return (Maths("x_t"),), *((Words(line),) for line in said)
-    said = ("model’s", "guess", *wrap(run.info.clipped or "", 9))
-    return (Maths(r"\hat{x}_0"),), *((Words(line),) for line in said)
+        symbol, said = "x_t", ["at unit", "variance"] if rescaled(run) else ["noisy", "sample"]
+    else:
+        symbol, said = r"\hat{x}_0", ["model’s", "guess", *wrap(run.info.clipped or "", 9)]
+    return (Maths(symbol),), *((Words(line),) for line in said)
 
 
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:

@@ -74,7 +74,7 @@ _RUN_OPTIONS = (
 )
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A time such as 8, 8s, 1.5s or 500ms; the library says which are allowed."""
 
     name = "seconds"
@@ -143,6 +143,9 @@ def _parse_size(context: click.Context, parameter: click.Parameter, value: str |
     return int(width), int(height) if height else None
 
 
+_SIZES = {ending: entry.size for ending, entry in FORMATS.items()} | {
+    ending: still.size for ending, still in STILLS.items()
+}
 _LOOK_OPTIONS = (
     click.option(
         "--video-fps",
@@ -159,7 +162,7 @@ _LOOK_OPTIONS = (
         callback=_parse_size,
         metavar="W[xH]",
         help="In pixels; a width alone lets the height follow. By default "
-        + ", ".join(f"{_size_text(entry.size)} for {ending}" for ending, entry in {**FORMATS, **STILLS}.items())
+        + ", ".join(f"{_size_text(size)} for {ending}" for ending, size in _SIZES.items())
         + ".",
     ),
     click.option("--text", type=float, default=1.0, show_default=True, help="How much larger than usual the text is."),
