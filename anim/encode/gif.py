@@ -256,7 +256,8 @@ def _distance(some: Packed, others: Packed) -> NDArray[np.int32]:
     difference = _bytes(some).astype(np.int16)  # All four bytes: whole words are faster to go through than three.
     difference -= _bytes(others)
     red, green, blue = (difference[..., channel].astype(np.int32) for channel in range(3))
-    return red * red + green * green + blue * blue
+    squared: NDArray[np.int32] = red * red + green * green + blue * blue
+    return squared
 
 
 def _bytes(packed: Packed) -> Pixels:
