@@ -98,7 +98,7 @@ def render(
     timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
     encoding = EncodeOptions(quality, chroma, codec)
     limit = None if max_size is None else parse_bytes(max_size)
-    check_use([format_of(path) for path in paths if not still_of(path)], encoding)
+    check_use(paths, encoding)
     for path in paths:
         check_output(path, fps if duration is None else DEFAULT_FPS, encoding)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)

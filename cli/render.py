@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli import options
-from diffanim.encode import FORMATS, check_output, timing_note
+from diffanim.encode import FORMATS, check_output, check_use, timing_note
 from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
 from diffanim.models import locate
@@ -77,6 +77,7 @@ def render(
     _apply(profile, ctx, given)
     timing = options.timing_of(given)
     outputs, recording = _places(run, outputs, settings, profile)
+    check_use(outputs, options.encoding_of(given))
     for output in outputs:
         check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS, options.encoding_of(given))
     with Reporter(quiet=quiet) as reporter:

@@ -218,12 +218,13 @@ def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPT
     _module(entry).check_available(options)
 
 
-def check_use(formats: Sequence[Format], options: EncodeOptions) -> None:
-    """Find an option that none of the formats has a choice in: it was meant for another.
+def check_use(paths: Sequence[StrPath], options: EncodeOptions) -> None:
+    """Find an option that none of the paths' formats has a choice in: it was meant for another.
 
     Raises:
         OutputError: says which, and what has the choice.
     """
+    formats = [format_of(path) for path in paths if not still_of(path)]
     for what, asked, choices in (
         ("codec", options.codec, {entry.suffix: entry.codecs for entry in FORMATS.values()}),
         ("chroma", options.chroma, {entry.suffix: entry.chromas for entry in FORMATS.values()}),

@@ -20,6 +20,8 @@ def read_comment(path: Path) -> str:
     Raises:
         OutputError: there is no such file, or nobody can read it.
     """
+    if not path.exists():
+        raise OutputError(f"there is no {path}")
     if path.is_dir():
         return read_comment(_first_frame(path))
     if path.suffix.lower() == ".pdf":
