@@ -3,7 +3,8 @@ in turn.
 
 Each encoder in a thread of its own would not be faster. A GIF and an MP4 of 41 pictures, at their own sizes and on two
 cores, took 3.8 to 6.7 s one after the other and 3.7 to 7.9 s in threads (median of the ratios in seven pairs: 0.88):
-ffmpeg, which has most of the work, is a process of its own and encodes while pictures are composed and the GIF is written.
+ffmpeg, which has most of the work, is a process of its own and encodes while pictures are composed and the GIF is
+written.
 """
 
 from __future__ import annotations
