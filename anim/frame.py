@@ -57,6 +57,8 @@ class Clip:
     samples: Callable[[], Iterable[Frame]]
     """Composes a handful of frames on request, evenly spread from the first to the last and in order, so that colours
     can be chosen before the first frame comes."""
+    video_fps: float | None = None
+    """Frames a second that a video's stream has, where it is not less than ``fps``; None for a multiple of ``fps``."""
     comment: str = ""
     """Where the animation comes from; kept in the file."""
 

@@ -14,9 +14,9 @@ from .errors import OutputError
 from .frame import Clip, Frame, Region
 from .headings import Type
 from .labels import Number, Placed, blend
-from .layout import README_WIDTH, Box, Size, arrange, text_size
+from .layout import README_WIDTH, Box, Size, arrange, check_text, text_size
 from .noising import curves
-from .panels import DEFAULT_PANELS, Caption, panel_named
+from .panels import DEFAULT_PANELS, Caption, Panel, panel_named
 from .pixels import Pixels, demand_colours
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
@@ -25,6 +25,27 @@ from .trajectory import Trajectory
 
 SAMPLES = 9
 """How many pictures stand for all of them when an encoder chooses colours."""
+
+
+class RowImages:
+    """What the panels show of a row of a run, as pixels. The last row is kept: pictures of several sizes share it."""
+
+    def __init__(self, run: Trajectory) -> None:
+        self.run = run
+        self._row = -1
+        self._images: dict[str, Pixels] = {}
+
+    def of(self, panel: Panel, row: int) -> Pixels:
+        """uint8 [B, H, W, 3], not to be written to.
+
+        Raises:
+            TrajectoryError: the row is damaged.
+        """
+        if row != self._row:
+            self._row, self._images = row, {}
+        if panel.name not in self._images:
+            self._images[panel.name] = panel.images(self.run, row)
+        return self._images[panel.name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +77,9 @@ class Composer:
         *,
         size: Size = (README_WIDTH, None),
         theme: str = DEFAULT_THEME,
+        text: float = 1.0,
         panels: Sequence[str] = DEFAULT_PANELS,
+        images: RowImages | None = None,
     ) -> None:
         """Draw what stands still.
 
@@ -64,19 +87,25 @@ class Composer:
             run: with one step at least.
             size: of the pictures.
             theme: a name of `themes.THEMES`.
+            text: how much larger than usual text is.
             panels: names of `panels.PANELS`, from left to right.
+            images: of this run, where another composer has use of them too.
 
         Raises:
             SettingsError: a size or a name that is not allowed.
             OutputError: the run has no images that can be shown.
         """
-        count, image = _shown_images(run)
+        count, image = shown_images(run)
         self._run, self._theme = run, theme_named(theme)
+        self._images = images or RowImages(run)
         self._panels = [panel_named(name) for name in panels]
-        self._type, self._curves = Type(text_size(*size)), curves(run)
+        check_text(text)
+        self._type, self._curves = Type(round(text * text_size(*size))), curves(run)
         wordings = [panel.captions(run) for panel in self._panels], [panel.closing for panel in self._panels]
         lines = self._type.heights([c for state in wordings for panel in state for c in panel], self._curves)
-        self.layout = arrange(count, image, width=size[0], height=size[1], lines=lines, panels=len(panels))
+        self.layout = arrange(
+            count, image, width=size[0], height=size[1], lines=lines, panels=len(panels), em=self._type.em
+        )
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
             Region(place.box.x, place.box.y, place.box.width, place.box.height, panel.kind)
@@ -100,7 +129,7 @@ class Composer:
         sheet = self.closing if row == finished else self.running
         picture = sheet.background.copy()
         for panel, place in zip(self._panels, self.layout.panels, strict=True):
-            for image, cell in zip(panel.images(self._run, row), place.cells, strict=True):
+            for image, cell in zip(self._images.of(panel, row), place.cells, strict=True):
                 draw_image(picture, cell, image)
         self.strip.draw(picture, row)
         for text in sheet.texts:
@@ -112,7 +141,7 @@ class Composer:
         """The pictures of shots, one after the other."""
         return map(self.compose, shots)
 
-    def clip(self, shots: Sequence[Shot], fps: float, comment: str = "") -> Clip:
+    def clip(self, shots: Sequence[Shot], fps: float, comment: str = "", *, video_fps: float | None = None) -> Clip:
         """What an encoder must know before the first of these shots."""
         chosen = np.unique(np.linspace(0, len(shots) - 1, SAMPLES).round().astype(int))
         return Clip(
@@ -122,6 +151,7 @@ class Composer:
             seconds=tuple(shot.seconds for shot in shots),
             regions=self.regions,
             samples=lambda: self.frames(shots[index] for index in chosen),
+            video_fps=video_fps,
             comment=comment,
         )
 
@@ -165,8 +195,12 @@ def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
         place[:] = np.asarray(Image.fromarray(image).resize((cell.width, cell.height), Image.Resampling.LANCZOS))
 
 
-def _shown_images(run: Trajectory) -> tuple[int, tuple[int, int]]:
-    """How many images the run has, and (height, width) of one."""
+def shown_images(run: Trajectory) -> tuple[int, tuple[int, int]]:
+    """How many images the run has, and (height, width) of one.
+
+    Raises:
+        OutputError: it has none that can be shown.
+    """
     if run.steps < 1:
         raise OutputError("the run has no whole step to show; record it again")
     if run.info.space == "latent":

@@ -12,12 +12,20 @@ from dataclasses import dataclass, replace
 
 from .errors import SettingsError
 
+TEXT_RANGE = (0.5, 3.0)
+"""How much smaller and larger than usual text may be."""
 Size = tuple[int, int | None]
 """(width, height) in pixels; where the height is None it follows the content, and the width is the most."""
 README_WIDTH = 830
 """As wide as GitHub shows a README's pictures."""
 LECTURE_SIZE = (1920, 1080)
 """Full HD."""
+SHEET_SIZE: Size = (1950, None)
+"""A contact sheet: 6.5 inches, the text width of a page with the usual margins."""
+SHEET_DPI = 300
+"""Pixels of it that make an inch."""
+DEFAULT_COLUMNS = 6
+"""Timesteps on it."""
 SMALLEST_WIDTH = 240
 SMALLEST_TEXT = 12
 """1 em in pixels; below it nobody reads."""
@@ -146,6 +154,18 @@ def text_size(width: int, height: int | None) -> int:
     return round(max(SMALLEST_TEXT, legible, across / 60))
 
 
+def check_text(text: float) -> None:
+    """Text beyond `TEXT_RANGE` is not read, or leaves no room for images.
+
+    Raises:
+        SettingsError: it is beyond.
+    """
+    if not TEXT_RANGE[0] <= text <= TEXT_RANGE[1]:
+        raise SettingsError(
+            f"text is {text:g} times the usual size; it must be from {TEXT_RANGE[0]} to {TEXT_RANGE[1]}"
+        )
+
+
 def arrange(
     count: int,
     image: tuple[int, int],
@@ -154,6 +174,7 @@ def arrange(
     height: int | None = None,
     lines: LineHeights,
     panels: int = 2,
+    em: int | None = None,
 ) -> Layout:
     """Lay a picture out.
 
@@ -164,12 +185,13 @@ def arrange(
         height: of the picture; None for as high as its content.
         lines: the heights of its text.
         panels: how many there are side by side.
+        em: the size of the text, in pixels; None for what suits the width.
 
     Raises:
         SettingsError: the picture is too small for anything to be seen.
     """
     _check_size(width, height)
-    em = text_size(width, height)
+    em = em or text_size(width, height)
     fits = [
         (best_grid(count, image, room, gap=space.gap, smooth=height is not None), space)
         for space in (_Spacing.of(em), _Spacing.of(em).tightened(em))

@@ -63,7 +63,7 @@ def _guess_images(run: Trajectory, row: int) -> Pixels:
 
 
 def _sample_captions(run: Trajectory) -> tuple[Caption, ...]:
-    time, noise = _time(run), _noise(run)
+    time, noise = time_readout(run), noise_readout(run)
     title, spelled = _scaled_title(run, time, noise) if rescaled(run) else _mixture_title(run, time)
     return (*spelled, Caption(title, "", (time, noise)), Caption(title, "", (time,)), Caption(title), Caption(()))
 
@@ -92,16 +92,18 @@ def _guess_captions(run: Trajectory) -> tuple[Caption, ...]:
     else:
         phrases = [*guess, "guess", ""]
     # The pair is one of the same step: both panels say which, as long as a word about the picture fits beside it.
-    readouts = (_time(run), _noise(run)) if rescaled(run) else (_time(run),)
+    readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
     timed = [Caption(title, phrase, readouts) for phrase in phrases if phrase]
     return (*timed, *(Caption(title, phrase) for phrase in phrases), Caption(()))
 
 
-def _time(run: Trajectory) -> Phrase:
+def time_readout(run: Trajectory) -> Phrase:
+    """The timestep of a row."""
     return Maths("t ="), Number.of(run.t, _decimals_of_time(run))
 
 
-def _noise(run: Trajectory) -> Phrase:
+def noise_readout(run: Trajectory) -> Phrase:
+    """The noise of a row, as its kind of schedule calls it."""
     return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise")
 
 

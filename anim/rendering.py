@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from .encode import check_output, format_of, open_encoder
+from .budget import is_limited, parse_bytes
+from .easing import x0_changes
+from .encode import check_output, check_use, format_of
+from .encode.options import Chroma, EncodeOptions, Quality
+from .encode.stills import still_of
 from .errors import SettingsError
-from .layout import Size
+from .layout import DEFAULT_COLUMNS, Size
+from .provenance import Provenance
 from .themes import DEFAULT_THEME
-from .timeline import DEFAULT_FPS, DEFAULT_HOLD, timeline
+from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
 from .trajectory import Trajectory
-from .version import __version__
+
+_NO_OPTIONS = ("run", "outputs", "on_frame", "on_note")
+"""Arguments of `render` that are no options."""
 
 
 def render(
@@ -21,26 +30,56 @@ def render(
     *outputs: str | os.PathLike[str],
     fps: float = DEFAULT_FPS,
     hold: float = DEFAULT_HOLD,
+    hold_first: float = 0.0,
     every: int = 1,
-    first: int | None = None,
-    last: int | None = None,
-    theme: str = DEFAULT_THEME,
+    first: Bound | None = None,
+    last: Bound | None = None,
+    bounce: bool = False,
+    ease: bool = False,
+    duration: float | None = None,
+    theme: str | None = None,
     size: Size | None = None,
+    video_fps: float | None = None,
+    text: float = 1.0,
+    columns: int = DEFAULT_COLUMNS,
+    quality: Quality = "best",
+    codec: str | None = None,
+    chroma: Chroma | None = None,
+    metadata: bool = True,
+    max_size: int | str | None = None,
     on_frame: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Animate a recorded run: x_t and x̂0 side by side, as many files as wanted in one pass.
 
     Args:
         run: a recording, or where it lies.
-        *outputs: the files to write; each one's suffix says its format (`diffanim.encode.FORMATS`).
+        *outputs: the files to write; each one's suffix says its format (`diffanim.encode.FORMATS`), or the
+            end of its name which still (`diffanim.encode.STILLS`).
         fps: steps shown a second.
         hold: seconds for which the finished image stays.
+        hold_first: seconds for which the first picture stays.
         every: show every n-th step only.
-        first: the first step shown, counted from 1.
-        last: the last step shown.
-        theme: a name of `diffanim.themes.THEMES`.
+        first: the first step shown, counted from 1, or the timestep from which on, such as "t=500".
+        last: the last step shown, likewise.
+        bounce: after the hold, go back to the beginning.
+        ease: give more time to where x̂0 changes most (`diffanim.easing`).
+        duration: seconds from the beginning to the end, holds included; fps is not looked at.
+        theme: a name of `diffanim.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.
-        on_frame: called after each frame with how many are done, and of how many.
+        video_fps: frames a second in the stream of a video, to which the times of all pictures are rounded; by
+            default a multiple of fps, and so where it is less than fps.
+        text: how much larger than usual text is.
+        columns: timesteps on a contact sheet.
+        quality: best, or fast for a GIF that is made in less time and looks a little worse.
+        codec: of videos; by default each format has its own.
+        chroma: 420 or 444, of videos and AVIF; by default each format has its own.
+        metadata: whether the files say where they come from (`diffanim.provenance`).
+        max_size: of each film, in bytes or such as "5MB"; for it, quality, size and frames are given up in the order
+            that `diffanim.budget` has.
+        on_frame: called after each frame with how many are done, and of how many; where a film has to be made smaller,
+            again for every attempt.
+        on_note: called with a sentence for each film that had to be made smaller: what was given up.
 
     Returns:
         The files, in the order given.
@@ -48,41 +87,53 @@ def render(
     Raises:
         DiffanimError: of the kind that fits; no output is left half-written.
     """
-    from .frames import Composer
+    asked = dict(locals())  # Before anything else: what the file says about how it was made.
+    from .films import Film, Script, write_films, write_films_within
+    from .stills import write_still
 
-    paths = [Path(output) for output in outputs]
+    paths = [os.fspath(output) for output in outputs]  # A Path would forget the slash of a folder.
     if not paths:
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
+    check_video_fps(video_fps)
+    timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
+    encoding = EncodeOptions(quality, chroma, codec)
+    limit = None if max_size is None else parse_bytes(max_size)
+    check_use(paths, encoding)
     for path in paths:
-        check_output(path, fps)
+        check_output(path, fps if duration is None else DEFAULT_FPS, encoding)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
-    shots = timeline(
-        trajectory.steps, complete=trajectory.complete, fps=fps, hold=hold, every=every, first=first, last=last
-    )
-    sizes = [size or format_of(path).size for path in paths]
-    composers = {wanted: Composer(trajectory, size=wanted, theme=theme) for wanted in dict.fromkeys(sizes)}
-    with ExitStack() as encoders:
-        writers = [
-            (
-                wanted,
-                encoders.enter_context(open_encoder(path, composers[wanted].clip(shots, fps, _comment(trajectory)))),
+    planned = plan_shots(trajectory, timing)
+    comments = {path: _comment(trajectory, asked, path) for path in paths}
+    for path in paths:
+        if still_of(path):
+            way = plan_shots(trajectory, replace(timing, hold=0, hold_first=0, bounce=False))
+            write_still(
+                Path(path), trajectory, way, theme=theme, size=size, text=text, columns=columns, comment=comments[path]
             )
-            for path, wanted in zip(paths, sizes, strict=True)
-        ]
-        for done, shot in enumerate(shots, start=1):
-            frames = {wanted: composer.compose(shot) for wanted, composer in composers.items()}
-            for wanted, writer in writers:
-                writer.write(frames[wanted])
-            if on_frame is not None:
-                on_frame(done, len(shots))
-    return paths
+    script = Script(trajectory, planned.shots, planned.fps, theme or DEFAULT_THEME, text, video_fps)
+    films = [
+        Film(path, size or format_of(path).size, encoding, comments[path]) for path in paths if not still_of(path)
+    ]
+    free = [film for film in films if limit is None or not is_limited(film.path)]
+    write_films(script, free, on_frame)
+    if limit is not None:
+        write_films_within(script, [film for film in films if film not in free], limit, on_frame, on_note)
+    return [Path(path) for path in paths]
 
 
-def _comment(run: Trajectory) -> str:
-    """Where the animation comes from, to be kept in the file."""
-    facts = [f"diffanim {__version__}", run.info.model, run.info.scheduler, f"{run.total} steps"]
-    if run.info.seed is not None:
-        facts.append(f"seed {run.info.seed}")
-    if run.info.prompt:
-        facts.append(f"prompt {run.info.prompt!r}")
-    return ", ".join(facts)
+def plan_shots(run: Trajectory, timing: Timing) -> Timeline:
+    """The timeline of a run.
+
+    Raises:
+        SettingsError: as `timeline`.
+    """
+    return timeline(run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(run, rows))
+
+
+def _comment(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
+    """Where an output comes from, to be kept in it; nothing if that is not wanted."""
+    if not asked["metadata"]:
+        return ""
+    usual = {name: parameter.default for name, parameter in inspect.signature(render).parameters.items()}
+    options = {name: value for name, value in asked.items() if name not in _NO_OPTIONS and value != usual[name]}
+    return Provenance.of(run, options, output).to_json()

@@ -1,87 +1,91 @@
-"""diffanim's encoders beside ``imageio.mimsave``, on the same frames and in one run.
+"""diffanim's encoders beside imageio's, ffmpeg's and gifski's, on the same frames and in one run.
 
-    python benchmarks/encoding.py [--pairs 5] [--steps 40] [--cell 3] [--fresh]
+    python benchmarks/encoding.py [--pairs 5] [--steps 40] [--fresh]
 
-The material is made here: four smooth images emerge from noise, x = a·x0 + b·ε. The two encoders take turns, so that
-whatever else the machine does hits both; ratios are medians over the pairs. PSNR is in dB, averaged over the frames.
+The material is made here: four smooth images emerge from noise, x = a·x0 + b·ε; once in pixels of their own size, once
+enlarged three times. All take turns, so that whatever else the machine does hits each. Seconds are medians; the time
+ratio is the median, over the rounds, of imageio's time through the encoder's own: more is faster. PSNR is in dB,
+averaged over the frames. Banding is the low-passed error of the early, smooth x̂0, in levels of 255: less is better.
 imageio's MP4 is smaller, since it keeps its own, coarser quality (CRF 25 and a keyframe every ten seconds).
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import math
+import shutil
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import imageio.v2 as imageio
+import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from diffanim.encode import open_encoder
-from diffanim.encode.mp4 import timing
+from diffanim.encode import EncodeOptions, open_encoder
+from diffanim.encode.video import timing
 from diffanim.frame import Clip, Frame, Region
 
 Pixels = NDArray[np.uint8]
 BACKGROUND = (13, 17, 23)
-CELLS = 64
+EARLY = range(2, 11)
+"""Frames that are looked at for bands."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to write a film."""
+
+    name: str
+    suffix: str
+    write: Callable[[Path, Clip, list[Pixels]], None]
 
 
 def main() -> None:
-    """Parse, run the pairs, print the table."""
-    parser = argparse.ArgumentParser(description="Our GIF and MP4 encoders beside imageio.mimsave.")
-    parser.add_argument("--pairs", type=int, default=5, help="how many times both run (default: 5)")
+    """Parse, run the rounds, print the tables."""
+    parser = argparse.ArgumentParser(description="Our GIF and MP4 encoders beside others.")
+    parser.add_argument("--pairs", type=int, default=5, help="how many times each runs (default: 5)")
     parser.add_argument("--steps", type=int, default=40, help="steps of the run that is drawn (default: 40)")
-    parser.add_argument("--cell", type=int, default=3, help="pixels a side for each of the images' pixels (default: 3)")
     parser.add_argument("--fps", type=float, default=10, help="steps a second (default: 10)")
     parser.add_argument("--fresh", action="store_true", help="new noise at every step, as DDPM has it")
     options = parser.parse_args()
-    clip, frames = make(options.steps, options.cell, options.fps, options.fresh)
-    print(f"{clip.width}×{clip.height}, {len(frames)} frames, {options.pairs} pairs; each line: ours / imageio's")
-    print(
-        f"{'':12}{'seconds':>17}{'time ratio':>12}{'MB':>15}{'size ratio':>12}"
-        f"{'x_t dB':>14}{'x0 dB':>14}{'last dB':>14}"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        for name, suffix, quality in (
-            ("GIF best", ".gif", "best"),
-            ("GIF fast", ".gif", "fast"),
-            ("MP4", ".mp4", "best"),
-        ):
-            report(name, compare(Path(folder), suffix, quality, clip, frames, options.pairs))
+    for name, cells, cell in (("noise in pixels of its own size", 192, 1), ("pixels enlarged three times", 64, 3)):
+        clip, frames = make(options.steps, cells, cell, options.fps, options.fresh)
+        print(f"\n{name}: {clip.width}×{clip.height}, {len(frames)} frames, {options.pairs} rounds")
+        print(
+            f"{'':26}{'seconds':>9}{'time ratio':>12}{'MB':>8}{'size ratio':>12}"
+            f"{'x_t dB':>8}{'x0 dB':>8}{'last dB':>9}{'banding':>9}"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            for suffix in (".gif", ".mp4"):
+                compare(Path(folder), [way for way in WAYS if way.suffix == suffix], clip, frames, options.pairs)
 
 
-def compare(
-    folder: Path, suffix: str, quality: Any, clip: Clip, frames: list[Pixels], pairs: int
-) -> dict[str, list[float]]:
-    """Seconds of each run, and size and PSNR of what came out, ours first."""
-    ours, theirs = folder / f"ours{suffix}", folder / f"theirs{suffix}"
-    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
+def compare(folder: Path, ways: list[Way], clip: Clip, frames: list[Pixels], pairs: int) -> None:
+    """Some lines of the table; the first way is imageio's."""
+    paths = {way.name: folder / f"{number}{way.suffix}" for number, way in enumerate(ways)}
+    seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for _ in range(pairs):
-        seconds["ours"].append(timed(lambda: write_ours(ours, clip, frames, quality)))
-        seconds["theirs"].append(timed(lambda: write_theirs(theirs, clip, frames)))
-    sizes = [path.stat().st_size / 1e6 for path in (ours, theirs)]
-    return {
-        **seconds,
-        "MB": sizes,
-        "ours dB": quality_of(ours, clip, frames),
-        "theirs dB": quality_of(theirs, clip, frames),
-    }
-
-
-def report(name: str, found: dict[str, list[float]]) -> None:
-    """One line of the table."""
-    ours, theirs = found["ours"], found["theirs"]
-    times = f"{statistics.median(ours):.2f} / {statistics.median(theirs):.2f}"
-    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
-    small, large = found["MB"]
-    quality = "".join(f"{f'{a:.1f} / {b:.1f}':>14}" for a, b in zip(found["ours dB"], found["theirs dB"], strict=True))
-    print(f"{name:12}{times:>17}{ratio:>11.1f}×{f'{small:.2f} / {large:.2f}':>15}{small / large:>11.2f}×{quality}")
+        for way in ways:
+            seconds[way.name].append(timed(lambda way=way: way.write(paths[way.name], clip, frames)))
+    theirs, largest = seconds[ways[0].name], paths[ways[0].name].stat().st_size
+    for way in ways:
+        took, size = seconds[way.name], paths[way.name].stat().st_size
+        ratio = statistics.median(a / b for a, b in zip(theirs, took, strict=True))
+        noisy, clean, last, banding = quality_of(paths[way.name], clip, frames)
+        print(
+            f"{way.name:26}{statistics.median(took):>9.2f}{ratio:>11.1f}×{size / 1e6:>8.2f}{size / largest:>11.2f}×"
+            f"{noisy:>8.1f}{clean:>8.1f}{last:>9.1f}{banding:>9.2f}",
+            flush=True,
+        )
 
 
 def timed(work: Callable[[], None]) -> float:
@@ -91,11 +95,30 @@ def timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def write_ours(path: Path, clip: Clip, frames: list[Pixels], quality: Any) -> None:
+def write_ours(path: Path, clip: Clip, frames: list[Pixels], quality: Any = "best") -> None:
     """Through diffanim."""
-    with open_encoder(path, clip, quality=quality) as encoder:
+    with open_encoder(path, clip, EncodeOptions(quality)) as encoder:
         for pixels, seconds in zip(frames, clip.seconds, strict=True):
             encoder.write(Frame(pixels, seconds))
+
+
+def write_with_ffmpeg(path: Path, clip: Clip, frames: list[Pixels], dither: str) -> None:
+    """By palettegen and paletteuse, as many recipes have it; the last frame is held by one long delay."""
+    filters = f"split[a][b];[a]palettegen[p];[b][p]paletteuse=dither={dither}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    size = ["-s", f"{clip.width}x{clip.height}", "-r", str(clip.fps), "-i", "-"]
+    output = ["-vf", filters, "-loop", "0", "-final_delay", str(round(100 * clip.seconds[-1])), str(path)]
+    subprocess.run([*command, *size, *output], input=b"".join(pixels.tobytes() for pixels in frames), check=True)
+
+
+def write_with_gifski(path: Path, clip: Clip, frames: list[Pixels]) -> None:
+    """At quality 90, from PNG files, whose making is part of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = [Path(folder) / f"{number:04}.png" for number in range(len(frames))]
+        for name, pixels in zip(names, frames, strict=True):
+            Image.fromarray(pixels).save(name, compress_level=1)
+        command = ["gifski", "--quiet", "--quality", "90", "--fps", str(clip.fps), "--width", str(clip.width)]
+        subprocess.run([*command, "-o", str(path), *map(str, names)], check=True)
 
 
 def write_theirs(path: Path, clip: Clip, frames: list[Pixels]) -> None:
@@ -110,16 +133,26 @@ def write_theirs(path: Path, clip: Clip, frames: list[Pixels]) -> None:
     imageio.mimsave(path, repeated, fps=float(plan.rate), macro_block_size=2)
 
 
-def quality_of(path: Path, clip: Clip, frames: list[Pixels]) -> list[float]:
-    """PSNR of x_t, of x̂0 and of the last frame."""
+def quality_of(path: Path, clip: Clip, frames: list[Pixels]) -> tuple[float, float, float, float]:
+    """PSNR of x_t, of x̂0 and of the last frame, and banding."""
     noisy, clean = clip.regions
     panels: dict[Region, list[float]] = {noisy: [], clean: []}
+    bands: list[float] = []
     last = 0.0
-    for got, wanted in zip(read(path, clip), frames, strict=True):
+    for number, (got, wanted) in enumerate(zip(read(path, clip), frames, strict=True)):
         for region, values in panels.items():
             values.append(psnr(got[region.slices], wanted[region.slices]))
+        if number in EARLY:
+            bands.append(banding(got[clean.slices], wanted[clean.slices]))
         last = psnr(got[: clip.height, : clip.width], wanted)
-    return [statistics.mean(panels[noisy]), statistics.mean(panels[clean]), last]
+    return statistics.mean(panels[noisy]), statistics.mean(panels[clean]), last, statistics.mean(bands)
+
+
+def banding(some: Pixels, other: Pixels, side: int = 9) -> float:
+    """The error that is left where each ``side``² pixels are averaged, in levels."""
+    sums = np.cumsum(np.cumsum(some.astype(np.float64) - other, 0), 1)
+    means = (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
+    return float(np.sqrt((means**2).mean()))
 
 
 def read(path: Path, clip: Clip) -> Iterator[Pixels]:
@@ -144,16 +177,16 @@ def psnr(some: Pixels, other: Pixels) -> float:
     return 10 * math.log10(255**2 / max(error, 1e-3))
 
 
-def make(steps: int, cell: int, fps: float, fresh: bool) -> tuple[Clip, list[Pixels]]:
+def make(steps: int, cells: int, cell: int, fps: float, fresh: bool) -> tuple[Clip, list[Pixels]]:
     """Two panels of 2×2 images side by side, labels above, a progress line below."""
-    side = 2 * CELLS * cell + 4
+    side = 2 * cells * cell + 4
     width, height = 2 * side + 60, side + 64
     noise = np.random.default_rng(0)
-    eps = noise.standard_normal((4, CELLS, CELLS, 3))
+    eps = noise.standard_normal((4, cells, cells, 3))
     frames = []
     for number in range(steps + 1):
         angle = math.pi / 2 * number / steps
-        x0 = np.stack([blobs(image, math.sin(angle)) for image in range(4)])
+        x0 = np.stack([blobs(image, math.sin(angle), cells) for image in range(4)])
         eps = noise.standard_normal(eps.shape) if fresh else eps
         frames.append(
             compose(width, height, side, cell, (math.sin(angle) * x0 + math.cos(angle) * eps, x0), number, steps)
@@ -165,14 +198,14 @@ def make(steps: int, cell: int, fps: float, fresh: bool) -> tuple[Clip, list[Pix
         for number in sorted({round(i * steps / 7) for i in range(8)}):
             yield Frame(frames[number], seconds[number])
 
-    return Clip(width, height, fps, seconds, regions, samples, "benchmark"), frames
+    return Clip(width, height, fps, seconds, regions, samples, comment="benchmark"), frames
 
 
-def blobs(image: int, share: float) -> NDArray[np.float64]:
-    """A few coloured blobs on white that sharpen as ``share`` goes to 1: float64 [64, 64, 3] in (−1, 1)."""
+def blobs(image: int, share: float, cells: int) -> NDArray[np.float64]:
+    """A few coloured blobs on white that sharpen as ``share`` goes to 1: float64 [cells, cells, 3] in (−1, 1)."""
     rng = np.random.default_rng(image)
-    y, x = np.mgrid[0:CELLS, 0:CELLS] / CELLS
-    picture = np.full((CELLS, CELLS, 3), 0.97)
+    y, x = np.mgrid[0:cells, 0:cells] / cells
+    picture = np.full((cells, cells, 3), 0.97)
     for _ in range(6):
         (cx, cy), radius, colour = rng.uniform(0.25, 0.75, 2), rng.uniform(0.06, 0.2), rng.uniform(-0.9, 0.8, 3)
         soft = 0.02 + 0.25 * (1 - share)
@@ -196,11 +229,22 @@ def compose(
     for column, images in enumerate(panels):
         values = np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8).repeat(cell, 1).repeat(cell, 2)
         for place, image in enumerate(values):
-            top = 36 + (place // 2) * (CELLS * cell + 4)
-            left = 20 + column * (side + 20) + (place % 2) * (CELLS * cell + 4)
-            pixels[top : top + CELLS * cell, left : left + CELLS * cell] = image
+            top = 36 + (place // 2) * (image.shape[0] + 4)
+            left = 20 + column * (side + 20) + (place % 2) * (image.shape[0] + 4)
+            pixels[top : top + image.shape[0], left : left + image.shape[1]] = image
     return pixels
 
+
+WAYS = [
+    Way("GIF, imageio", ".gif", write_theirs),
+    Way("GIF, ours", ".gif", write_ours),
+    Way("GIF, ours, fast", ".gif", functools.partial(write_ours, quality="fast")),
+    Way("GIF, ffmpeg, no dither", ".gif", functools.partial(write_with_ffmpeg, dither="none")),
+    Way("GIF, ffmpeg, sierra2_4a", ".gif", functools.partial(write_with_ffmpeg, dither="sierra2_4a")),
+    *([Way("GIF, gifski Q90", ".gif", write_with_gifski)] if shutil.which("gifski") else []),
+    Way("MP4, imageio", ".mp4", write_theirs),
+    Way("MP4, ours", ".mp4", write_ours),
+]
 
 if __name__ == "__main__":
     main()

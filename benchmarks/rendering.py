@@ -23,7 +23,7 @@ import diffanim
 from diffanim.frames import Composer
 from diffanim.layout import README_WIDTH
 from diffanim.pixels import to_rgb
-from diffanim.timeline import timeline
+from diffanim.timeline import Timing, timeline
 from diffanim.trajectory import TrajectoryWriter
 
 mpl.use("agg")
@@ -58,7 +58,7 @@ def with_diffanim(run: diffanim.Trajectory, path: Path) -> None:
 
 def with_mimsave(run: diffanim.Trajectory, path: Path) -> None:
     """The same frames through imageio, all of them in memory, as its documentation has it."""
-    shots = timeline(run.steps, complete=run.complete, fps=FPS)
+    shots = timeline(run.t.tolist(), Timing(fps=FPS), complete=run.complete).shots
     composer = Composer(run, size=(README_WIDTH, None))
     frames = [composer.compose(shot) for shot in shots]
     imageio.mimsave(path, [f.pixels for f in frames], duration=[1000 * f.seconds for f in frames], loop=0)

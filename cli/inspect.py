@@ -6,14 +6,48 @@ from pathlib import Path
 
 import click
 
+from diffanim.errors import OutputError
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN.zarr")
-def inspect(run: Path) -> None:
-    """Say what RUN.zarr holds, and check every byte of it.
+@click.argument("path", type=click.Path(path_type=Path), metavar="RUN.zarr|FILE")
+def inspect(path: Path) -> None:
+    """Say what RUN.zarr holds, and check every byte of it; or say where a finished FILE comes from.
 
-    Exits with 1 where something is damaged. A run that was interrupted is whole as far as it goes, and says so.
+    Exits with 1 where something is damaged, or where a file says nothing. A run that was interrupted is whole as far as
+    it goes, and says so.
     """
+    if path.is_file() or (path.is_dir() and any(path.glob("*.png"))):
+        _inspect_file(path)
+    else:
+        _inspect_run(path)
+
+
+def _inspect_file(path: Path) -> None:
+    from diffanim.provenance import read_provenance
+
+    provenance, comment = read_provenance(path)
+    if not comment:
+        raise OutputError(f"{path} does not say where it comes from")
+    if provenance is None:
+        _echo({"comment": comment})
+        return
+    _echo(
+        {
+            "model": provenance.model,
+            "scheduler": provenance.scheduler,
+            "steps": str(provenance.steps),
+            "seed": "" if provenance.seed is None else str(provenance.seed),
+            "labels": ", ".join(provenance.labels),
+            "guidance": "" if provenance.guidance is None else f"{provenance.guidance:g}",
+            "prompt": provenance.prompt or "",
+            "made with": f"diffanim {provenance.version}",
+            "made by": provenance.command,
+        }
+    )
+
+
+def _inspect_run(run: Path) -> None:
     from diffanim.trajectory import Trajectory
 
     recorded = Trajectory.open(run)
@@ -31,8 +65,12 @@ def inspect(run: Path) -> None:
         "prompt": info.prompt or "",
         "made with": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
     }
+    _echo(facts)
+    recorded.verify()
+    click.echo(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
+
+
+def _echo(facts: dict[str, str]) -> None:
     for name, fact in facts.items():
         if fact:
             click.echo(f"{name:<10} {fact}")
-    recorded.verify()
-    click.echo(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")

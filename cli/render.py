@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,13 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli import options
-from diffanim.encode import FORMATS, check_output, timing_note
+from diffanim.encode import FORMATS, check_output, check_use, timing_note
+from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
-from diffanim.layout import Size
 from diffanim.models import locate
+from diffanim.profiles import PROFILES
 from diffanim.settings import RunSettings
-from diffanim.themes import DEFAULT_THEME, THEMES
-from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, check_timing
+from diffanim.timeline import DEFAULT_FPS
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -25,48 +26,29 @@ DEFAULT_FOLDER = Path("outputs")
 DEFAULT_SUFFIXES = (".gif", ".mp4")
 
 
-def _size_text(size: Size) -> str:
-    return "x".join(str(length) for length in size if length is not None)
-
-
-def _parse_size(context: click.Context, parameter: click.Parameter, value: str | None) -> Size | None:
-    """Parse "W" or "WxH" into (W, None) or (W, H)."""
-    if value is None:
-        return None
-    width, _, height = value.lower().replace("×", "x").partition("x")
-    if not width.isdecimal() or (height and not height.isdecimal()):
-        raise click.BadParameter(f"{value!r} is no size; give a width such as 830, or 1920x1080", context, parameter)
-    return int(width), int(height) if height else None
-
-
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN.zarr]")
 @click.option(
     "-o",
     "--output",
     "outputs",
-    type=click.Path(path_type=Path),
+    type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
     multiple=True,
     metavar="FILE",
-    help=f"A file to write, {' or '.join(FORMATS)}; several are written in one pass. By default a GIF and an MP4 in "
-    f"{DEFAULT_FOLDER}/.",
+    help=f"A file to write, by its ending: {', '.join([*FORMATS, *STILLS])}; several are written in one pass. By "
+    f"default a GIF and an MP4 in {DEFAULT_FOLDER}/, or what the profile is for.",
 )
-@click.option("--fps", type=float, default=DEFAULT_FPS, show_default=True, help="Steps shown a second.")
 @click.option(
-    "--hold", type=float, default=DEFAULT_HOLD, show_default=True, help="Seconds for which the finished image stays."
+    "--for",
+    "profile",
+    type=click.Choice(list(PROFILES)),
+    help="Settings that go together: "
+    + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
+    + ". Every option that is given goes before them.",
 )
-@click.option("--every", type=int, default=1, show_default=True, help="Show every n-th step only.")
-@click.option("--from", "first", type=int, metavar="STEP", help="The first step shown, counted from 1.")
-@click.option("--to", "last", type=int, metavar="STEP", help="The last step shown.")
-@click.option("--theme", type=click.Choice(list(THEMES)), default=DEFAULT_THEME, show_default=True, help="Colours.")
-@click.option(
-    "--size",
-    callback=_parse_size,
-    metavar="W[xH]",
-    help="In pixels; a width alone lets the height follow. By default "
-    + ", ".join(f"{_size_text(entry.size)} for {suffix}" for suffix, entry in FORMATS.items())
-    + ".",
-)
+@options.timing_options
+@options.look_options
+@options.encode_options
 @options.run_options
 @options.overwrite
 @options.quiet
@@ -75,7 +57,8 @@ def render(
     ctx: click.Context,
     /,
     run: Path | None,
-    outputs: tuple[Path, ...],
+    outputs: tuple[str, ...],
+    profile: str | None,
     overwrite: bool,
     quiet: bool,
     **given: Any,
@@ -90,10 +73,13 @@ def render(
     if run is not None:
         _refuse_run_options(ctx)
     settings = options.take_run_settings(given)
-    check_timing(given["fps"], given["hold"], given["every"])
-    outputs, recording = _places(run, outputs, settings)
+    _refuse_two_speeds(ctx)
+    _apply(profile, ctx, given)
+    timing = options.timing_of(given)
+    outputs, recording = _places(run, outputs, settings, profile)
+    check_use(outputs, options.encoding_of(given))
     for output in outputs:
-        check_output(output, given["fps"])
+        check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS, options.encoding_of(given))
     with Reporter(quiet=quiet) as reporter:
         _render(_the_run(run, recording, settings, reporter, overwrite), outputs, reporter, given)
     for output in outputs:
@@ -116,16 +102,30 @@ def _the_run(
     return recorded
 
 
-def _render(run: Trajectory, outputs: tuple[Path, ...], reporter: Reporter, options: dict[str, Any]) -> None:
+def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, options: dict[str, Any]) -> None:
     import diffanim
 
     for output in outputs:
-        if note := timing_note(output, options["fps"]):
+        if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
-    diffanim.render(run, *outputs, **options, on_frame=lambda done, total: reporter.advance("rendering", done, total))
+    diffanim.render(run, *outputs, **options, on_frame=_progress(reporter), on_note=reporter.note)
 
 
-def _places(run: Path | None, outputs: tuple[Path, ...], settings: RunSettings) -> tuple[tuple[Path, ...], Path]:
+def _progress(reporter: Reporter) -> Callable[[int, int], None]:
+    """A line for each pass over the run: there are more than one if a film has to be made smaller."""
+    passes = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal passes
+        passes += done == 1
+        reporter.advance("rendering" if passes == 1 else f"rendering, attempt {passes}", done, total)
+
+    return advance
+
+
+def _places(
+    run: Path | None, outputs: tuple[str, ...], settings: RunSettings, profile: str | None
+) -> tuple[tuple[str, ...], Path]:
     """Where the files go, and where the recording is kept: beside the first of them, under a name of its own."""
     stem = run.name.removesuffix(".zarr") if run else settings.file_stem(locate(settings.model))
     if not outputs:
@@ -135,8 +135,15 @@ def _places(run: Path | None, outputs: tuple[Path, ...], settings: RunSettings) 
             raise OutputError(
                 f"cannot make the folder {DEFAULT_FOLDER}: {error.strerror}; name files with -o"
             ) from error
-        outputs = tuple(DEFAULT_FOLDER / f"{stem}{suffix}" for suffix in DEFAULT_SUFFIXES)
-    return outputs, outputs[0].parent / f"{stem}.zarr"
+        endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else DEFAULT_SUFFIXES
+        outputs = tuple(str(DEFAULT_FOLDER / f"{stem}{ending}") for ending in endings)
+    return outputs, Path(outputs[0]).parent / f"{stem}.zarr"
+
+
+def _apply(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:
+    """Take a profile's settings for every option that the user left alone, in place."""
+    settings = PROFILES[profile].settings if profile else {}
+    given |= {name: settings[name] for name in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
 
 
 def _refuse_run_options(ctx: click.Context) -> None:
@@ -147,3 +154,8 @@ def _refuse_run_options(ctx: click.Context) -> None:
             raise click.UsageError(
                 f"--{option} belongs to recording, and RUN.zarr is recorded already; leave one out", ctx
             )
+
+
+def _refuse_two_speeds(ctx: click.Context) -> None:
+    if all(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("fps", "duration")):
+        raise click.UsageError("--fps and --duration both say how fast; leave one out", ctx)

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from diffanim.encode import open_encoder
+from diffanim.encode import EncodeOptions, open_encoder
 from diffanim.frame import Clip, Frame, Region
 
 BACKGROUND = (13, 17, 23)
@@ -40,8 +41,8 @@ class Material:
         for number, seconds in enumerate(self.clip.seconds):
             yield Frame(self.compose(number), seconds)
 
-    def write(self, path: Path, **options: str) -> Path:
-        with open_encoder(path, self.clip, **options) as encoder:  # type: ignore[arg-type]
+    def write(self, path: Path, **options: Any) -> Path:
+        with open_encoder(path, self.clip, EncodeOptions(**options)) as encoder:
             for frame in self.frames():
                 encoder.write(frame)
         return path
@@ -88,7 +89,7 @@ def material(
             yield Frame(compose(number), seconds[number])
 
     regions = (Region(10, 30, side, side, "noisy"), Region(20 + side, 30, side, side, "clean"))
-    return Material(Clip(width, height, fps, seconds, regions, samples, comment), compose)
+    return Material(Clip(width, height, fps, seconds, regions, samples, comment=comment), compose)
 
 
 def _shapes(cells: int, share: float) -> NDArray[np.float64]:

@@ -189,6 +189,13 @@ def test_record(run: Run, tiny_model: Path) -> None:
         (["--fps", "60", "-o", "a.gif"], "too many for GIF .* give at most 50"),
         (["--fps", "500", "-o", "a.mp4"], "too many for MP4"),
         (["--hold", "-1"], "hold is -1"),
+        (["--hold-first", "-1s"], "hold-first is -1"),
+        (["--duration", "0s"], "duration is 0"),
+        (["--columns", "0", "-o", "a.pdf"], "columns is 0"),
+        (["--text", "9"], "text is 9 times the usual size"),
+        (["--video-fps", "1"], "video-fps is 1"),
+        (["-o", "a.png"], "could be more than one picture; name a contact sheet a-sheet.png or"),
+        (["--from", "t=x"], "'t=x' is no step"),
         (["--every", "0"], "every is 0"),
         (["--from", "9", "--steps", "2"], "the run has steps 1 to 2"),
         (["-o", "a.xyz"], r"nobody writes .xyz files; there are .gif .*\.mp4"),
@@ -219,6 +226,9 @@ def test_bad_input_is_one_line(run: Run, tiny_model: Path, tmp_path: Path, argum
         (["render", "--scheduler", "dimm"], "is not one of 'ddim'"),
         (["render", "--steps", "ten"], "is not a valid integer"),
         (["render", "--size", "big"], "no size"),
+        (["render", "--duration", "soon"], "is no time; give seconds, such as 8 or 2.5s"),
+        (["render", "--duration", "8s", "--fps", "10"], "--fps and --duration both say how fast"),
+        (["render", "--for", "tv"], "is not one of 'readme', 'lecture', 'slides', 'paper'"),
         (["render", "RUN", "--seed", "3"], "--seed belongs to recording"),
         (["record"], "Missing option '-o'"),
         (["draw"], "No such command"),
@@ -228,6 +238,17 @@ def test_wrong_usage(run: Run, recording: Path, arguments: list[str], words: str
     done = run(*[recording if argument == "RUN" else argument for argument in arguments])
     assert done.code == 2
     assert words in done.err
+
+
+def test_times_as_people_write_them(run: Run, recording: Path) -> None:
+    arguments = ["--duration", "2.5s", "--hold", "500ms", "--hold-first", "1", "--to", "t=1", "--bounce", "--ease"]
+    assert run("render", recording, "-q", "-o", "a.gif", *arguments).code == 0
+    with Image.open("a.gif") as gif:
+        total = 0
+        for frame in range(gif.n_frames):
+            gif.seek(frame)
+            total += gif.info["duration"]
+    assert total == 2500
 
 
 def test_an_interrupted_run_is_drawn_as_far_as_it_goes(run: Run, tiny_model: Path, tmp_path: Path) -> None:

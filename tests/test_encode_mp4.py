@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffanim.encode import check_output, open_encoder
-from diffanim.encode.mp4 import timing
+from diffanim.encode.video import timing
 from diffanim.errors import OutputError
 from diffanim.frame import Clip, Frame
 

@@ -20,18 +20,19 @@ import numpy as np
 import pytest
 from clips import left_over, material
 
-from diffanim.encode import FORMATS, check_output, format_of, open_encoder, timing_note
+from diffanim.encode import FOLDER, FORMATS, check_output, format_of, open_encoder, timing_note
 from diffanim.encode.output import reason_of
 from diffanim.errors import OutputError
 from diffanim.frame import Clip, Frame, Region
 
-every_format = pytest.mark.parametrize("suffix", FORMATS)
+FILES = [suffix for suffix in FORMATS if suffix != FOLDER]
+every_format = pytest.mark.parametrize("suffix", FILES)
 
 
 @pytest.fixture(params=[False, True], ids=["new", "over an old file"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """After the test: no temporary file, no process, and at each target what was there before."""
-    targets = [tmp_path / f"out{suffix}" for suffix in FORMATS]
+    targets = [tmp_path / f"out{suffix}" for suffix in FILES]
     if request.param:
         for target in targets:
             target.write_bytes(b"before")
@@ -202,7 +203,7 @@ def test_suffix_in_any_case(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "fps", "message"),
     [
-        ("out.xyz", 10, r"nobody writes \.xyz files; there are \.gif \(.*\), \.mp4 \(.*\)"),
+        ("out.xyz", 10, r"nobody writes \.xyz files; there are \.gif \(.*\), \.mp4 \(.*\), .*, / \(a folder"),
         ("out", 10, r"has no suffix .*\.gif \("),
         ("out.gif", 0, "0 frames a second cannot be shown; give a number above 0"),
         ("out.mp4", -1, "-1 frames a second cannot be shown"),

@@ -18,7 +18,7 @@ from diffanim.layout import LECTURE_SIZE, README_WIDTH, Box
 from diffanim.panels import PANELS
 from diffanim.pixels import Pixels
 from diffanim.themes import THEMES
-from diffanim.timeline import Shot, timeline
+from diffanim.timeline import Shot, Timing, timeline
 from diffanim.trajectory import Trajectory
 from diffanim.typeset import drawable, number, shortened, words
 
@@ -171,10 +171,10 @@ def test_rows_that_do_not_exist(run: Trajectory, row: int) -> None:
 
 def test_frames_handed_out_are_left_alone(run: Trajectory) -> None:
     composer = Composer(run)
-    frames = [composer.compose(shot) for shot in timeline(run.steps, complete=True)]
+    frames = [composer.compose(shot) for shot in timeline(run.t.tolist(), complete=True).shots]
     copies = [frame.pixels.copy() for frame in frames]
     frames[2].pixels[:] = 0  # Nor does anybody's scribbling reach the next picture.
-    again = list(composer.frames(timeline(run.steps, complete=True)))
+    again = list(composer.frames(timeline(run.t.tolist(), complete=True).shots))
     for index, (copy, later) in enumerate(zip(copies, again, strict=True)):
         np.testing.assert_array_equal(later.pixels, copy)
         if index != 2:
@@ -198,7 +198,7 @@ def test_the_finished_image_closes_in_both_panels(run: Trajectory) -> None:
 
 def test_a_clip_describes_its_frames(run: Trajectory) -> None:
     composer = Composer(run)
-    shots = timeline(run.steps, complete=True, fps=12.5, hold=3)
+    shots = timeline(run.t.tolist(), Timing(fps=12.5, hold=3), complete=True).shots
     clip = composer.clip(shots, 12.5, "made up")
     assert (clip.width, clip.height, clip.fps, clip.comment) == (composer.width, composer.height, 12.5, "made up")
     assert clip.seconds == tuple(shot.seconds for shot in shots)

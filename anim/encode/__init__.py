@@ -15,21 +15,23 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ..errors import OutputError
 from ..layout import LECTURE_SIZE, README_WIDTH, Size
+from .options import Chroma, EncodeOptions
+from .stills import STILLS, meant_by, still_of
 
 if TYPE_CHECKING:
     from ..frame import Clip, Frame
 
 StrPath = str | os.PathLike[str]
-Quality = Literal["best", "fast"]
+DEFAULT_OPTIONS = EncodeOptions()
 
 
 class Encoder(Protocol):
@@ -58,11 +60,15 @@ class Encoder(Protocol):
         ...
 
 
+FOLDER = "/"
+
+
 @dataclass(frozen=True)
 class Format:
     """What can be written, as help texts and errors tell it."""
 
     suffix: str
+    """What its paths end with; `FOLDER` for a folder of files."""
     name: str
     about: str
     max_fps: float
@@ -74,6 +80,12 @@ class Format:
     """What is taken unless another is asked for."""
     module: str
     """The module of this package that writes it, imported when it is needed."""
+    codecs: tuple[str, ...] = ()
+    """What `EncodeOptions.codec` may be, the default first; nothing where there is no choice."""
+    chromas: tuple[Chroma, ...] = ()
+    """What `EncodeOptions.chroma` may be, the default first; nothing where there is no choice."""
+    max_level: int = 0
+    """The highest `EncodeOptions.level`; 0 where a smaller file takes a smaller picture."""
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -89,16 +101,76 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 even_sizes=False,
                 size=(README_WIDTH, None),
                 module="gif",
+                max_level=4,
             ),
             Format(
                 ".mp4",
                 "MP4",
-                "H.264 video for slides and lectures",
+                "video for slides and lectures",
                 max_fps=120,
                 why_max="displays show no more",
                 even_sizes=True,
                 size=LECTURE_SIZE,
                 module="mp4",
+                codecs=("h264", "h265", "av1"),
+                chromas=("420", "444"),
+                max_level=6,
+            ),
+            Format(
+                ".webm",
+                "WebM",
+                "smaller video for the web",
+                max_fps=120,
+                why_max="displays show no more",
+                even_sizes=True,
+                size=LECTURE_SIZE,
+                module="webm",
+                codecs=("vp9", "av1"),
+                chromas=("420", "444"),
+                max_level=6,
+            ),
+            Format(
+                ".webp",
+                "WebP",
+                "a picture like GIF, with all colours",
+                max_fps=60,
+                why_max="browsers show pictures no faster",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="webp",
+                max_level=6,
+            ),
+            Format(
+                ".avif",
+                "AVIF",
+                "smaller still and nearer to the pixels, for browsers since 2023",
+                max_fps=60,
+                why_max="browsers show pictures no faster",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="avif",
+                chromas=("444", "420"),
+                max_level=6,
+            ),
+            Format(
+                ".apng",
+                "APNG",
+                "every pixel as it is, in many bytes",
+                max_fps=60,
+                why_max="browsers show pictures no faster",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="apng",
+            ),
+            Format(
+                FOLDER,
+                "PNG frames",
+                "a folder, named like frames/, of numbered pictures for LaTeX's animate or manim",
+                max_fps=1000,
+                why_max="no program shows more",
+                even_sizes=False,
+                size=(README_WIDTH, None),
+                module="png",
             ),
         )
     }
@@ -107,52 +179,81 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 
 def format_of(path: StrPath) -> Format:
-    """The format that a path's suffix asks for, in any case of letters.
+    """The format that a path's suffix asks for, in any case of letters; what ends with a slash is a folder of frames.
+
+    A `Path` forgets the slash: a folder that is not there yet must be given as text.
 
     Raises:
         OutputError: nobody writes that suffix.
     """
     suffix = Path(path).suffix
+    if os.fspath(path).endswith((FOLDER, os.sep)) or (suffix.lower() not in FORMATS and Path(path).is_dir()):
+        return FORMATS[FOLDER]
     if suffix.lower() in FORMATS:
         return FORMATS[suffix.lower()]
-    known = ", ".join(f"{entry.suffix} ({entry.about})" for entry in FORMATS.values())
+    if still := meant_by(Path(path)):
+        raise OutputError(f"{path} could be more than one picture; {still}")
+    known = ", ".join(
+        [f"{entry.suffix} ({entry.about})" for entry in FORMATS.values()]
+        + [f"{still.ending} ({still.about})" for still in STILLS.values()]
+    )
     if not suffix:
         raise OutputError(f"{path} has no suffix that says what to write; there are {known}")
     raise OutputError(f"nobody writes {suffix} files; there are {known}")
 
 
-def check_output(path: StrPath, fps: float) -> None:
+def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPTIONS) -> None:
     """Find what would make writing fail, before any expensive work is done.
 
     Raises:
-        OutputError: the suffix, the rate, the folder, the path or a missing encoder stand in the way.
+        OutputError: the suffix, the rate, an option, the folder, the path or a missing encoder stand in the way.
     """
+    if still_of(path):
+        _check_place(Path(path))
+        return
     entry = format_of(path)
     _check_rate(entry, fps)
-    _check_place(Path(path))
-    _module(entry).check_available()
+    _check_options(entry, options)
+    _check_place(Path(path), entry)
+    _module(entry).check_available(options)
 
 
-def open_encoder(path: StrPath, clip: Clip, *, quality: Quality = "best") -> Encoder:
+def check_use(paths: Sequence[StrPath], options: EncodeOptions) -> None:
+    """Find an option that none of the paths' formats has a choice in: it was meant for another.
+
+    Raises:
+        OutputError: says which, and what has the choice.
+    """
+    formats = [format_of(path) for path in paths if not still_of(path)]
+    for what, asked, choices in (
+        ("codec", options.codec, {entry.suffix: entry.codecs for entry in FORMATS.values()}),
+        ("chroma", options.chroma, {entry.suffix: entry.chromas for entry in FORMATS.values()}),
+    ):
+        if asked is not None and not any(choices[entry.suffix] for entry in formats):
+            known = ", ".join(suffix for suffix, choice in choices.items() if choice)
+            raise OutputError(f"{what} {asked} is of no use here; there is a choice of {what} for {known}")
+
+
+def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPTIONS) -> Encoder:
     """The encoder for a path's suffix; nothing is written before its block is entered.
-
-    ``quality="fast"`` takes less time for a file that looks a little worse.
 
     Raises:
         OutputError: as `check_output`, or the clip is one that the format cannot hold.
     """
-    from .output import Output
+    from .output import FolderOutput, Output
 
-    check_output(path, clip.fps)
-    module = _module(format_of(path))
+    check_output(path, clip.fps, options)
+    entry = format_of(path)
+    module = _module(entry)
     module.check_clip(clip)
-    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, quality))
+    kind = FolderOutput if entry.suffix == FOLDER else Output
+    return kind(Path(path), clip, lambda partial: module.open_writer(partial, clip, options))
 
 
 def timing_note(path: StrPath, fps: float) -> str | None:
     """A sentence for the user if the format cannot show every frame for exactly 1/fps seconds."""
     hundredths = 100 / fps
-    if format_of(path).suffix != ".gif" or math.isclose(hundredths, round(hundredths), rel_tol=1e-9):
+    if still_of(path) or format_of(path).suffix != ".gif" or math.isclose(hundredths, round(hundredths), rel_tol=1e-9):
         return None
     short = math.floor(hundredths)
     exact = 100 / short if hundredths - short < 0.5 and short >= 2 else 100 / (short + 1)
@@ -176,13 +277,24 @@ def _check_rate(entry: Format, fps: float) -> None:
         )
 
 
-def _check_place(path: Path) -> None:
+def _check_options(entry: Format, options: EncodeOptions) -> None:
+    for asked, known, what in ((options.codec, entry.codecs, "codec"), (options.chroma, entry.chromas, "chroma")):
+        if asked is not None and known and asked not in known:
+            raise OutputError(f"{entry.name} has no {what} {asked}; there are {', '.join(known)}")
+    if options.level > entry.max_level:
+        raise OutputError(f"{entry.name} has no level {options.level}; the highest is {entry.max_level}")
+
+
+def _check_place(path: Path, entry: Format | None = None) -> None:
     folder = path.resolve().parent
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist; create it first"
         raise OutputError(f"the folder {folder} {what}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} cannot be written to; name another")
+    if entry is not None and entry.suffix == FOLDER:
+        _module(entry).check_folder(path)
+        return
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
     if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,8 +20,8 @@ from PIL import GifImagePlugin, Image
 
 from ..errors import OutputError
 from ..frame import Clip, Frame, Region
-from . import Quality
-from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, unpack
+from .options import EncodeOptions, Quality
+from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, quantized
 
 MIN_DELAY = 2
 """Hundredths of a second: browsers show anything shorter for ten."""
@@ -27,14 +29,43 @@ MAX_DELAY = 65535
 """Hundredths of a second: what two bytes hold."""
 MAX_SIDE = 65535
 """Pixels, for the same reason."""
-TOLERANCE = 24.0
-"""How far, in levels of 255, a pixel of the noisy panel may lag behind before it is drawn again."""
 FADE = 0.25
 """The tolerance falls to 0 over this part of the clip, at its end."""
-PALETTES: Mapping[Quality, int] = MappingProxyType({"best": 4, "fast": 1})
-"""How many times the colours are chosen anew."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a GIF spends its bytes."""
+
+    palettes: int = 4
+    """How many times the colours are chosen anew."""
+    dither: bool = True
+    """Whether x̂0 is dithered where its pixels are not enlarged."""
+    tolerance: float = 24.0
+    """How far, in levels of 255, a pixel of the noisy panel may lag behind before it is drawn again."""
+    noisy_colours: int | None = None
+    """The noisy panel has so many colours of its own, and no others, until the last quarter; None: it may use all."""
+
+
+RECIPES: Mapping[Quality, Recipe] = MappingProxyType(
+    {"best": Recipe(), "fast": Recipe(palettes=1, dither=False, tolerance=0)}
+)
+"""What the two qualities mean. One palette and no tolerance: equal indices are all that is looked for."""
+LEVELS: tuple[Recipe | None, ...] = (
+    None,
+    Recipe(dither=False),
+    Recipe(dither=False, noisy_colours=32, tolerance=32),
+    Recipe(dither=False, noisy_colours=16, tolerance=48),
+    Recipe(dither=False, noisy_colours=8, tolerance=64),
+)
+"""By level, each smaller than the one before; level 0 is what the quality says."""
 
 Packed = NDArray[np.uint32]
+
+
+def recipe_of(options: EncodeOptions) -> Recipe:
+    """The recipe of a quality and a level."""
+    return LEVELS[options.level] or RECIPES[options.quality]
 
 
 def delays(seconds: Sequence[float]) -> list[int]:
@@ -51,7 +82,7 @@ def delays(seconds: Sequence[float]) -> list[int]:
     return result
 
 
-def check_available() -> None:
+def check_available(options: EncodeOptions) -> None:
     """Pillow is always there."""
 
 
@@ -71,23 +102,25 @@ def check_clip(clip: Clip) -> None:
         )
 
 
-def open_writer(path: Path, clip: Clip, quality: Quality) -> GifWriter:
+def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> GifWriter:
     """Choose the colours; what is written goes to ``path``, over what is there."""
-    return GifWriter(path, clip, quality)
+    return GifWriter(path, clip, options)
 
 
 class GifWriter:
     """Writes each frame as the pixels that differ from what is shown already."""
 
-    def __init__(self, path: Path, clip: Clip, quality: Quality) -> None:
+    def __init__(self, path: Path, clip: Clip, options: EncodeOptions) -> None:
         self._clip = clip
         self._delays = delays(clip.seconds)
-        self._best = quality == "best"
-        self._panels = [_Panel(region) for region in clip.regions]
+        self._usual = statistics.median(clip.seconds)
+        self._recipe = recipe_of(options)
+        self._plain = self._recipe.palettes == 1 and not self._recipe.tolerance
+        self._panels = [] if self._plain else [_Panel(region) for region in clip.regions]
         samples = [frame.pixels for frame in clip.samples()]
-        *self._palettes, last = choose_palettes(samples, clip.regions, PALETTES[quality])
-        self._last_palette = last if self._best else self._palettes[-1]
-        self._shown: Packed = np.zeros((clip.height, clip.width), np.uint32)
+        self._palettes = choose_palettes(samples, clip.regions, self._recipe.palettes, self._recipe.noisy_colours)
+        # Packed colours; where there is one palette and no panel is looked at closely, indices say as much.
+        self._shown: NDArray[Any] = np.zeros((clip.height, clip.width), np.uint8 if self._plain else np.uint32)
         self._file = path.open("wb")
 
     def write(self, frame: Frame, number: int) -> None:
@@ -98,15 +131,15 @@ class GifWriter:
         for panel in self._panels:
             panel.find_cells(wanted)
         indices = self._draw(picture, wanted, palette)
-        colours = palette.packed[indices]
+        drawn = indices.copy() if self._plain else palette.packed.take(indices)
         if number == 0:
             self._write_header(palette)
         else:
-            keep = self._keep(wanted, colours, self._tolerance(frame, number))
-            indices[keep] = TRANSPARENT
-            np.copyto(colours, self._shown, where=keep)
+            keep = self._keep(wanted, drawn, self._tolerance(frame, number))
+            np.putmask(indices, keep, TRANSPARENT)
+            np.copyto(drawn, self._shown, where=keep)
         self._write_part(indices, palette, number)
-        self._shown = colours
+        self._shown = drawn
 
     def finish(self) -> None:
         """Write the end mark."""
@@ -119,43 +152,50 @@ class GifWriter:
             self._file.close()
 
     def _palette(self, number: int) -> Palette:
+        *spans, last = self._palettes
         count = len(self._clip.seconds)
-        return self._last_palette if number == count - 1 else self._palettes[number * len(self._palettes) // count]
+        return last if number == count - 1 or not spans else spans[number * len(spans) // count]
 
     def _tolerance(self, frame: Frame, number: int) -> float:
         """Levels by which x_t may lag: none where an eye has time to look."""
-        if frame.seconds > 2 / self._clip.fps:
+        if frame.seconds > 2 * self._usual:
             return 0.0
         left = 1 - number / max(1, len(self._clip.seconds) - 1)
-        return TOLERANCE * min(1.0, left / FADE)
+        return self._recipe.tolerance * min(1.0, left / FADE)
 
     def _draw(self, picture: Image.Image, wanted: Packed, palette: Palette) -> Pixels:
         """The frame in the palette's indices, uint8 [H, W]."""
         indices = np.array(picture.quantize(palette=palette.every, dither=Image.Dither.NONE))
         for panel in self._panels:
-            if self._dithers(panel):
-                part = Image.fromarray(np.ascontiguousarray(unpack(wanted[panel.region.slices])))
-                dithered = part.quantize(palette=palette.calm, dither=Image.Dither.FLOYDSTEINBERG)
-                indices[panel.region.slices] = np.asarray(dithered)
-            elif self._best and panel.region.kind == "clean":
-                panel.put(indices, nearest(panel.cells(wanted), palette))
+            if panel.region.kind == "clean":
+                self._draw_clean(indices, panel, wanted, palette)
+            elif palette.few is not None:
+                drawn = quantized(wanted[panel.region.slices], palette.few)
+                indices[panel.region.slices] = drawn + np.uint8(palette.few_from)
         # Pillow's search is rough and dithering spills over; the background is what it is, between images too.
-        indices[wanted == palette.packed[0]] = 0
+        np.putmask(indices, wanted == palette.packed[0], 0)
         return indices
+
+    def _draw_clean(self, indices: Pixels, panel: _Panel, wanted: Packed, palette: Palette) -> None:
+        part = panel.region.slices
+        if self._dithers(panel):
+            indices[part] = quantized(wanted[part], palette.calm, diffused=True)
+        else:
+            panel.put(indices, nearest(panel.cells(wanted), palette))
 
     def _dithers(self, panel: _Panel) -> bool:
         """Grain of single pixels hides bands; grain of enlarged pixels would be seen itself, and costs more bytes."""
-        return self._best and panel.region.kind == "clean" and not panel.enlarged
+        return self._recipe.dither and panel.region.kind == "clean" and not panel.enlarged
 
-    def _keep(self, wanted: Packed, colours: Packed, tolerance: float) -> NDArray[np.bool_]:
+    def _keep(self, wanted: Packed, drawn: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
         """Which pixels stay as they are shown, bool [H, W]."""
-        keep: NDArray[np.bool_] = self._shown == colours
+        keep: NDArray[np.bool_] = self._shown == drawn
         for panel in self._panels:
             # A dithered pixel makes up for its neighbours' errors: there, an old one that is nearer is not better.
             if not self._dithers(panel):
                 lag = tolerance if panel.region.kind == "noisy" else 0.0
                 target = panel.cells(wanted)
-                old, new = (_distance(panel.cells(packed), target) for packed in (self._shown, colours))
+                old, new = (_distance(panel.cells(packed), target) for packed in (self._shown, drawn))
                 panel.put(keep, old <= new + lag**2)
         return keep
 
@@ -213,9 +253,15 @@ class _Panel:
 
 def _distance(some: Packed, others: Packed) -> NDArray[np.int32]:
     """Squared distance of colours, in levels²."""
-    difference = unpack(some).astype(np.int16) - unpack(others)
-    distance: NDArray[np.int32] = np.einsum("ijk,ijk->ij", difference, difference, dtype=np.int32)
-    return distance
+    difference = _bytes(some).astype(np.int16)  # All four bytes: whole words are faster to go through than three.
+    difference -= _bytes(others)
+    red, green, blue = (difference[..., channel].astype(np.int32) for channel in range(3))
+    squared: NDArray[np.int32] = red * red + green * green + blue * blue
+    return squared
+
+
+def _bytes(packed: Packed) -> Pixels:
+    return np.ascontiguousarray(packed)[..., None].view(np.uint8)
 
 
 def _box(drawn: NDArray[np.bool_]) -> tuple[slice, slice]:

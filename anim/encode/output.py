@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all."""
+"""A file, or a folder of files, that appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +50,7 @@ class Output:
         """Begin a hidden file beside the target."""
         try:
             with self._in_words():
-                self._partial = _create_beside(self.path.resolve())
+                self._partial = self._create(self.path.resolve())
                 self._writer = self._open_writer(self._partial)
         except BaseException:
             self._discard()
@@ -100,7 +101,7 @@ class Output:
             raise OutputError(f"only {self._count} of {len(self.clip.seconds)} frames came for {self.path}")
         with self._in_words():
             self._writer.finish()
-            self._partial.replace(self.path.resolve())
+            self._put(self._partial, self.path.resolve())
         self._partial = None
 
     def _discard(self) -> None:
@@ -109,8 +110,18 @@ class Output:
             self._writer = None
         if self._partial is not None:
             with contextlib.suppress(OSError):  # The folder may be gone, and with it the file.
-                self._partial.unlink()
+                self._remove(self._partial)
             self._partial = None
+
+    def _create(self, target: Path) -> Path:
+        return _create_beside(target)
+
+    def _put(self, partial: Path, target: Path) -> None:
+        """Rename it, over what is there."""
+        partial.replace(target)
+
+    def _remove(self, partial: Path) -> None:
+        partial.unlink()
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -120,6 +131,56 @@ class Output:
             raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
         except OutputError as error:
             raise OutputError(f"cannot write {self.path}: {error}") from error
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """For a file that is written at one go: a hidden file beside it, which takes its place if the block ends well.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial: Path | None = None
+    try:
+        partial = _create_beside(path.resolve())
+        yield partial
+        partial.replace(path.resolve())
+        partial = None
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+    finally:
+        if partial is not None:
+            with contextlib.suppress(OSError):  # The folder may be gone, and with it the file.
+                partial.unlink()
+
+
+class FolderOutput(Output):
+    """The same for a folder of files.
+
+    No file system replaces a folder that holds something in one step: for a moment the old one stands beside the new
+    one under a hidden name.
+    """
+
+    def _create(self, target: Path) -> Path:
+        partial = _name_beside(target)
+        partial.mkdir()
+        return partial
+
+    def _put(self, partial: Path, target: Path) -> None:
+        if not target.exists():
+            partial.rename(target)
+            return
+        old = _name_beside(target)
+        target.rename(old)
+        try:
+            partial.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _remove(self, partial: Path) -> None:
+        shutil.rmtree(partial)
 
 
 def reason_of(error: OSError) -> str:
@@ -134,10 +195,12 @@ def reason_of(error: OSError) -> str:
 
 
 def _create_beside(target: Path) -> Path:
-    """An empty hidden file in the target's folder, where a rename is one step of the file system.
-
-    Its rights are those that any new file gets, which ``tempfile`` would narrow to its owner.
-    """
-    partial = target.with_name(f".diffanim-{secrets.token_hex(6)}{target.suffix}")
+    """An empty hidden file; its rights are those that any new file gets, which ``tempfile`` would narrow."""
+    partial = _name_beside(target)
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return partial
+
+
+def _name_beside(target: Path) -> Path:
+    """A hidden name in the target's folder, where a rename is one step of the file system."""
+    return target.with_name(f".diffanim-{secrets.token_hex(6)}{target.suffix}")

@@ -1,0 +1,141 @@
+"""Pillow's encoders of animations, which ask for frames, fed by a film that pushes them.
+
+Pillow's ``save`` takes one frame after another from an image with ``n_frames`` and ``seek``. Here that image waits for
+frames that come through a short queue, so that a run is never held in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image, features
+
+from ..errors import OutputError
+from ..frame import Clip, Frame
+
+QUEUED_FRAMES = 2
+"""How many frames may wait for the encoder."""
+MILLISECONDS = 1000
+"""What a second has, in the unit that Pillow counts in."""
+_PATIENCE = 0.1
+"""Seconds between two looks at whether the other side still works."""
+
+
+def check_feature(name: str) -> None:
+    """Find out whether Pillow was built with a library.
+
+    Raises:
+        OutputError: it was not.
+    """
+    if not features.check(name):
+        raise OutputError(f"the Pillow at hand writes no {name.upper()}; install Pillow 11.3 or newer")
+
+
+def check_side(clip: Clip, name: str, most: int) -> None:
+    """Find a picture that is too large for a format.
+
+    Raises:
+        OutputError: it is.
+    """
+    if max(clip.width, clip.height) > most:
+        raise OutputError(f"{name} has at most {most} pixels a side, not {clip.width}×{clip.height}; make it smaller")
+
+
+def exif(comment: str) -> dict[str, Any]:
+    """A comment as the option of ``save`` that keeps it: EXIF's description of the image."""
+    if not comment:
+        return {}
+    data = Image.Exif()
+    data[ExifTags.Base.ImageDescription] = comment
+    return {"exif": data.tobytes()}
+
+
+class PillowWriter:
+    """Hands frames to a thread in which Pillow saves them."""
+
+    def __init__(self, path: Path, clip: Clip, kind: str, options: Mapping[str, Any]) -> None:
+        """Open ``path``; ``kind`` is Pillow's name of the format, ``options`` are those of its ``save``."""
+        self.path = path
+        self._count, self._kind, self._options = len(clip.seconds), kind, options
+        self._frames: queue.Queue[Image.Image | None] = queue.Queue(QUEUED_FRAMES)
+        self._error: Exception | None = None
+        self._file = path.open("wb")
+        self._thread = threading.Thread(target=self._save, name=f"diffanim-{kind.lower()}", daemon=True)
+        self._thread.start()
+
+    def write(self, frame: Frame, number: int) -> None:  # noqa: ARG002 - one signature for all.
+        """Wait until there is room, and hand the frame over."""
+        picture = Image.fromarray(frame.pixels.copy())  # What comes next may be drawn into the same array.
+        while True:
+            self._raise_error()
+            with contextlib.suppress(queue.Full):
+                self._frames.put(picture, timeout=_PATIENCE)
+                return
+
+    def finish(self) -> None:
+        """Wait for the end of the file."""
+        self._thread.join()
+        self._raise_error()
+        self._file.close()
+
+    def abort(self) -> None:
+        """Let the thread end, at the latest with the frame that it is at, and let go of the file."""
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._frames.put_nowait(None)
+            self._thread.join(_PATIENCE)
+            with contextlib.suppress(queue.Empty):
+                self._frames.get_nowait()
+        with contextlib.suppress(OSError):  # What could not be written is about to be removed.
+            self._file.close()
+
+    def _save(self) -> None:
+        try:
+            film = _Film(self._frames, self._count)
+            film.save(self._file, self._kind, save_all=True, **self._options)
+            self._file.flush()
+        except _GivenUpError:
+            pass
+        except Exception as error:
+            self._error = error
+
+    def _raise_error(self) -> None:
+        if isinstance(self._error, OSError) and self._error.errno is not None:
+            raise self._error
+        if self._error is not None:
+            raise OutputError(f"Pillow failed: {self._error}") from self._error
+
+
+class _GivenUpError(Exception):
+    """No more frames will come."""
+
+
+class _Film(Image.Image):
+    """An image of many frames, of which it holds the one that was asked for last."""
+
+    def __init__(self, frames: queue.Queue[Image.Image | None], count: int) -> None:
+        super().__init__()
+        self._frames = frames
+        self.n_frames = count
+        self.is_animated = count > 1
+        self._number = -1
+        self.seek(0)
+
+    def tell(self) -> int:
+        return self._number
+
+    def seek(self, frame: int) -> None:
+        """Go to a frame: the next one is waited for, and those before are gone."""
+        if frame >= self.n_frames:
+            raise EOFError
+        while self._number < frame:
+            picture = self._frames.get()
+            if picture is None:
+                raise _GivenUpError
+            self.im, self._mode, self._size = picture.im, picture.mode, picture.size
+            self._number += 1

@@ -1,0 +1,77 @@
+"""A folder of PNG pictures, ``frame-0000.png`` and on: for LaTeX's animate, manim, or any other program.
+
+How long each is shown is not kept: one picture is one frame.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+from ..errors import OutputError
+from ..frame import Clip, Frame
+from .options import EncodeOptions
+
+COMPRESSION = 6
+"""zlib's; 9 saves nothing on noise and takes twice as long."""
+DIGITS = 4
+"""At least; so that names are in the order of the frames."""
+_NAME = re.compile(r"frame-\d{4,}\.png")
+
+
+def text(comment: str) -> PngImagePlugin.PngInfo:
+    """A comment as PNG keeps it."""
+    info = PngImagePlugin.PngInfo()
+    if comment:
+        info.add_text("Comment", comment)
+    return info
+
+
+def check_available(options: EncodeOptions) -> None:
+    """Pillow is always there."""
+
+
+def check_clip(clip: Clip) -> None:
+    """A folder holds what a clip can be."""
+
+
+def check_folder(folder: Path) -> None:
+    """Find files that are no frames: such a folder is never written over.
+
+    Raises:
+        OutputError: it is not a folder, or holds something else.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder for the frames")
+    for entry in folder.iterdir():
+        if not (_NAME.fullmatch(entry.name) and entry.is_file()):
+            raise OutputError(f"the folder {folder} holds {entry.name}, which is no frame; name a folder of its own")
+
+
+def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> FramesWriter:  # noqa: ARG001 - one signature for all.
+    """Begin; the pictures go into the folder ``path``."""
+    return FramesWriter(path, clip)
+
+
+class FramesWriter:
+    """Writes each frame as a file of its own."""
+
+    def __init__(self, path: Path, clip: Clip) -> None:
+        self._folder = path
+        self._digits = max(DIGITS, len(str(len(clip.seconds) - 1)))
+        self._text = text(clip.comment)
+
+    def write(self, frame: Frame, number: int) -> None:
+        """Write one file."""
+        path = self._folder / f"frame-{number:0{self._digits}}.png"
+        Image.fromarray(frame.pixels).save(path, "PNG", compress_level=COMPRESSION, pnginfo=self._text)
+
+    def finish(self) -> None:
+        """All is written."""
+
+    def abort(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,55 @@
+"""Animated WebP, through Pillow: a GIF's place with all colours, at about its size.
+
+libwebp keeps the encoded frames until the end, so memory grows with the file, but not with the pictures. Equal frames
+that follow each other become one that is shown for longer. Each level takes 10 off the quality.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import OutputError
+from ..frame import Clip
+from .options import EncodeOptions
+from .pillow import MILLISECONDS, PillowWriter, check_feature, check_side, exif
+from .ticks import ticks
+
+MAX_SIDE = 16383
+"""Pixels: what 14 bits hold."""
+MAX_DELAY = 2**24 - 1
+"""Milliseconds: what 24 bits hold."""
+QUALITY = 80
+STEP = 10
+METHODS = {"best": 4, "fast": 0}
+"""libwebp's effort, by `EncodeOptions.quality`."""
+
+
+def check_available(options: EncodeOptions) -> None:  # noqa: ARG001 - one signature for all.
+    """Find out whether Pillow writes WebP.
+
+    Raises:
+        OutputError: it does not.
+    """
+    check_feature("webp")
+
+
+def check_clip(clip: Clip) -> None:
+    """Find what no WebP can hold.
+
+    Raises:
+        OutputError: a side or a delay is too long.
+    """
+    check_side(clip, "WebP", MAX_SIDE)
+    if max(ticks(clip.seconds, MILLISECONDS)) > MAX_DELAY:
+        raise OutputError(f"WebP shows one frame for at most {MAX_DELAY / MILLISECONDS:g} s; hold it for less")
+
+
+def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> PillowWriter:
+    """Begin; what is written goes to ``path``, over what is there."""
+    settings = {
+        "quality": QUALITY - STEP * options.level,
+        "method": METHODS[options.quality],
+        "duration": ticks(clip.seconds, MILLISECONDS),
+        "loop": 0,
+    }
+    return PillowWriter(path, clip, "WEBP", {**settings, **exif(clip.comment)})

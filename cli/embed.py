@@ -1,0 +1,54 @@
+"""``diffanim embed``: what to paste where a file is to be shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from diffanim.embedding import PLACES
+
+if TYPE_CHECKING:
+    from diffanim.provenance import Provenance
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--place",
+    type=click.Choice(list(PLACES)),
+    help="Only what to paste there, and nothing else, for a pipe. By default every place, under a heading.",
+)
+def embed(file: Path, place: str | None) -> None:
+    """Print what to paste to show FILE: in a README, on a web page, on slides, in a paper.
+
+    What it shows is said from what the file itself says about its run. Where out-dark.gif and out-light.gif lie
+    beside each other, either of them gives both, for dark and light pages.
+    """
+    from diffanim.embedding import snippets, target_of
+    from diffanim.errors import OutputError
+
+    target = target_of(file, _provenance(file))
+    found = [snippet for snippet in snippets(target) if place in (None, snippet.place)]
+    if not found:
+        raise OutputError(f"{file} cannot be shown there; leave --place out to see where")
+    if place:
+        click.echo(found[0].text)
+        return
+    for number, snippet in enumerate(found):
+        click.secho(f"{'' if number == 0 else chr(10)}{snippet.about}", bold=True)
+        click.echo(f"\n{snippet.text}")
+
+
+def _provenance(file: Path) -> Provenance | None:
+    """What the file says; of a folder, its first picture. None where it says nothing, or nobody can read it."""
+    from diffanim.errors import OutputError
+    from diffanim.provenance import read_provenance
+
+    if file.is_dir():
+        file = min(file.glob("frame-*.png"), default=file)
+    try:
+        return read_provenance(file)[0]
+    except OutputError:
+        return None
