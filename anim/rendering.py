@@ -111,9 +111,7 @@ def render(
                 Path(path), trajectory, way, theme=theme, size=size, text=text, columns=columns, comment=comments[path]
             )
     script = Script(trajectory, planned.shots, planned.fps, theme or DEFAULT_THEME, text, video_fps)
-    films = [
-        Film(path, size or format_of(path).size, encoding, comments[path]) for path in paths if not still_of(path)
-    ]
+    films = [Film(path, size or format_of(path).size, encoding, comments[path]) for path in paths if not still_of(path)]
     free = [film for film in films if limit is None or not is_limited(film.path)]
     write_films(script, free, on_frame)
     if limit is not None:
