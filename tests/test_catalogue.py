@@ -23,6 +23,7 @@ from diffanim import DiffanimWarning, Recorder
 from diffanim.catalogue import CLASSES, Calls, SchedulerClass, classify
 from diffanim.errors import SchedulerError
 from diffanim.prediction import Schedule, field_of
+from diffanim.schedulers import SCHEDULERS, SchedulerChoice
 
 # torchsde compares float32 with float64 times and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t:UserWarning")
@@ -112,6 +113,18 @@ def test_noise_is_added_if_the_table_says_so(entry: SchedulerClass) -> None:
     assert all((a.x == b.x).all() for a, b in zip(one.steps, same.steps, strict=True))
     differ = any((a.x != b.x).any() for a, b in zip(one.steps, other.steps, strict=True))
     assert differ == entry.stochastic
+
+
+@pytest.mark.parametrize("choice", SCHEDULERS, ids=lambda choice: choice.name)
+def test_what_the_names_say(choice: SchedulerChoice) -> None:
+    """A name can set what changes its class: the calls of plms, the noise of dpm++-sde."""
+    skip_what_is_missing(choice.entry)
+    settings = {"lower_order_final": True, **choice.overrides}
+    known = inspect.signature(getattr(diffusers, choice.class_name)).parameters
+    settings = {key: value for key, value in settings.items() if key in known}
+    one, other = (record_ideal(choice.class_name, 10, seed, **settings) for seed in (1, 2))
+    assert len(one.steps) == one.steps[0].total == choice.calls(10)
+    assert any((a.x != b.x).any() for a, b in zip(one.steps, other.steps, strict=True)) == choice.stochastic
 
 
 @pytest.mark.parametrize("entry", NOT_SHOWN, ids=lambda entry: entry.name)
