@@ -24,6 +24,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .errors import DiffanimError as DiffanimError
+    from .errors import DiffanimWarning as DiffanimWarning
     from .recorder import Recorder as Recorder
     from .rendering import render as render
     from .runs import record as record
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 # Loaded at first use: `import diffanim` and the command line's help must not wait for torch.
 _PUBLIC = {
     "DiffanimError": "errors",
+    "DiffanimWarning": "errors",
     "Recorder": "recorder",
     "RunInfo": "trajectory",
     "Step": "step",
@@ -42,7 +44,17 @@ _PUBLIC = {
     "render": "rendering",
 }
 
-__all__ = ["DiffanimError", "Recorder", "RunInfo", "Step", "Trajectory", "__version__", "record", "render"]
+__all__ = [
+    "DiffanimError",
+    "DiffanimWarning",
+    "Recorder",
+    "RunInfo",
+    "Step",
+    "Trajectory",
+    "__version__",
+    "record",
+    "render",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@
     └── OutputError       a picture or film cannot be written
 
 Every message is one line for the person who gave the input: what came, what is allowed, what to do next. The command
-line prints it without a traceback and exits with 1.
+line prints it without a traceback and exits with 1. `DiffanimWarning` is for what works, but should be known.
 """
 
 
@@ -39,3 +39,7 @@ class TrajectoryError(DiffanimError):
 
 class OutputError(DiffanimError):
     """A picture or film cannot be written."""
+
+
+class DiffanimWarning(UserWarning):
+    """Something works, but not as one might think."""

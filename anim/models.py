@@ -172,8 +172,7 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
         unet = _class_of(files, "unet").from_pretrained(
             unet_folder, torch_dtype=network_dtype, use_safetensors=safe, low_cpu_mem_usage=False
         )
-    with _loading(f"{files.name}'s scheduler"):
-        scheduler = _class_of(files, "scheduler").from_pretrained(files.part("scheduler"))
+    scheduler = open_scheduler(files)
     labels = _labels(files)
     classes = unet.config.get("num_class_embeds")
     return Model(
@@ -186,6 +185,16 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
         sample_shape=_sample_shape(files, unet),
         device=target,
     )
+
+
+def open_scheduler(files: ModelFiles) -> Any:
+    """The scheduler that a model was trained with, without its network.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    with _loading(f"{files.name}'s scheduler"):
+        return _class_of(files, "scheduler").from_pretrained(files.part("scheduler"))
 
 
 def resolve_device(device: str) -> torch.device:

@@ -11,24 +11,30 @@ the velocity v        a·x / r² − b·out / r            Salimans & Ho 2022, P
 the image             out
 the flow ε − x0       x − b·out                       Lipman et al. 2023, Flow Matching; Liu et al. 2023
 the score             x + b²·out                      Song et al. 2021, Score SDE (Tweedie's formula)
-a direction −ε        x + b·out                       Karras et al. 2022, EDM, alg. 2
+a direction −ε        x + b·out                       Karras et al. 2022, EDM, alg. 2; a flow x0 − ε
 EDM's F               c_skip·x + c_out·out            Karras et al. 2022, EDM, eq. 7
 consistency           c_skip·x + c_out·out            Song et al. 2023, Consistency Models, eq. 5
+TrigFlow's F          cos(t)·x − sin(t)·out           Lu & Song 2024, sCM, eq. 5
 ====================  ==============================  =====================================================
 
-Where ``(a, b)`` come from is decided by what a scheduler *has*, hardly ever by its name.
+Where ``(a, b)`` come from is decided by what a scheduler *has*, and by its name only where that misleads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import typing
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 import torch
 
-from .errors import SchedulerError
+from .catalogue import classify
+from .errors import DiffanimWarning, SchedulerError
 
-Kind = Literal["epsilon", "v", "image", "flow", "score", "direction", "edm", "consistency"]
+Kind = Literal["epsilon", "v", "image", "flow", "score", "direction", "edm", "consistency", "trigflow"]
 
 _KIND_OF_PREDICTION_TYPE: dict[str, Kind] = {
     "epsilon": "epsilon",
@@ -36,16 +42,21 @@ _KIND_OF_PREDICTION_TYPE: dict[str, Kind] = {
     "sample": "image",
     "original_sample": "image",
     "flow_prediction": "flow",
+    "trigflow": "trigflow",
 }
-_TOKENS = frozenset(
-    {"AmusedScheduler", "BlockRefinementScheduler", "DiscreteDDIMScheduler", "EntropyBoundScheduler"}
-    | {"VQDiffusionScheduler"}
-)
-# Schedulers whose step really clamps x̂0 where `clip_sample` is set; others carry the setting without a use for it.
-_CLAMPS = frozenset(
-    {"DDIMScheduler", "DDIMParallelScheduler", "DDPMScheduler", "DDPMParallelScheduler", "HeunDiscreteScheduler"}
-    | {"LCMScheduler", "RePaintScheduler", "UnCLIPScheduler"}
-)
+# The kinds that no attribute tells.
+_KIND_OF_CLASS: dict[str, Kind] = {
+    "ScoreSdeVeScheduler": "score",
+    "ScoreSdeVpScheduler": "epsilon",
+    "KarrasVeScheduler": "direction",
+    "MiniMaxH3Scheduler": "direction",
+    "IPNDMScheduler": "v",
+    "DDPMWuerstchenScheduler": "epsilon",
+    "ConsistencyDecoderScheduler": "consistency",
+    "DDIMInverseScheduler": "epsilon",
+}
+_OWN_FIELDS = ("pred_original_sample", "denoised")
+"""What schedulers call x̂0 in what they return."""
 _HALFWAY = frozenset({"KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverSDEScheduler"})
 
 
@@ -59,6 +70,32 @@ class Mixture:
     """b, dimensionless: up to 1 for variance-preserving and flow schedules, up to hundreds for exploding ones."""
 
 
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a scheduler's ``step``, after it was made."""
+
+    index: int
+    """The scheduler's own step index at the call, or the count of calls where it keeps none."""
+    t: float
+    """The timestep, in the scheduler's own units."""
+    x: torch.Tensor
+    """[B, C, …], the sample before the step."""
+    output: torch.Tensor
+    """[B, C, …] from the network; [B, 2C, …] where it also predicts the variance."""
+    arguments: Mapping[str, Any]
+    """All that ``step`` was given, by name."""
+    result: Any
+    """What ``step`` returned: an output object, or the tuple of its fields."""
+
+
+def demand_images(scheduler: Any) -> None:
+    """Raise a SchedulerError if a scheduler's samples are known to be no continuous images."""
+    known = classify(scheduler)
+    if known is not None and known.source in ("tokens", "no image"):
+        predicts = "predicts tokens" if known.source == "tokens" else "samples no images"
+        raise SchedulerError(f"{known.name} {predicts}: {known.remark}, so there is no x̂0 to show")
+
+
 class Schedule:
     """A scheduler's noise schedule, copied to the host once a run: reading it there never waits for the device."""
 
@@ -66,52 +103,64 @@ class Schedule:
         """Read it after ``set_timesteps``.
 
         Raises:
-            SchedulerError: the scheduler predicts tokens, or nothing is known about its schedule.
+            SchedulerError: the scheduler's samples are no continuous images, or nothing is known about its schedule.
         """
+        demand_images(scheduler)
         self._scheduler = scheduler
-        self._name = type(scheduler).__name__
-        if self._name in _TOKENS:
-            raise SchedulerError(f"{self._name} predicts tokens, not a continuous image: there is no x̂0 to show")
+        self._class = classify(scheduler)
+        self._name = self._class.name if self._class else type(scheduler).__name__
         self._alphas_cumprod = _on_host(scheduler, "alphas_cumprod")
         self._sigmas = _on_host(scheduler, "sigmas")
         self._sigmas_between = _on_host(scheduler, "sigmas_interpol")
         self.kind = self._kind()
+        self._takes_own_field = self._class is None or self._class.source == "field"
+        self._warn()
 
     @property
     def clipped(self) -> str | None:
         """How the scheduler changes x̂0 after predicting it, in words; None if it does not."""
-        config = self._scheduler.config
+        config = getattr(self._scheduler, "config", None)
         if getattr(config, "thresholding", False) and hasattr(self._scheduler, "_threshold_sample"):
             return "dynamically thresholded"
-        if getattr(config, "clip_sample", False) and self._name in _CLAMPS:
+        if getattr(config, "clip_sample", False) and self._class is not None and self._class.clips:
             return f"clipped to ±{getattr(config, 'clip_sample_range', 1.0):g}"
-        return "clipped to ±1" if self.kind == "consistency" and config.clip_denoised else None
+        return "clipped to ±1" if self.kind == "consistency" and getattr(config, "clip_denoised", False) else None
 
-    def mixture(self, index: int, t: float) -> Mixture:
-        """``(a, b)`` of one call.
+    def read(self, call: Call) -> tuple[Mixture, torch.Tensor]:
+        """``(a, b)`` of one call, and the predicted image as the scheduler goes on with it, clipped where it clips.
 
-        Args:
-            index: the scheduler's own step index at that call, or the count of calls where it keeps none.
-            t: the timestep of the call.
+        Returns:
+            The mixture, and x̂0, float32 [B, C, …] on the device of the call's ``x``.
 
         Raises:
-            SchedulerError: nothing is known about this scheduler's schedule.
+            SchedulerError: the scheduler is unknown and returns no x̂0 of its own.
         """
-        if self._name == "KarrasVeScheduler":
-            return Mixture(1.0, t)  # Its first argument after the output is σ itself.
+        if self._class is None:
+            x0 = self._own_field(call)
+            return self._mixture_of_unknown(call, x0), x0
+        mixture = self._mixture(call)
+        if self._takes_own_field:
+            return mixture, self._own_field(call)
+        output, x = _without_variance(call.output, call.x).float(), call.x.float()
+        return mixture, self._clip(self._unclipped(output, x, mixture, call))
+
+    def _mixture(self, call: Call) -> Mixture:
+        named = _MIXTURE_OF_CLASS.get(self._name)
+        if named is not None:
+            return named(self._scheduler, call)
         if self._sigmas is None:
             if self._alphas_cumprod is None:
                 raise self._unknown()
-            alpha_bar = self._alphas_cumprod[int(t)]
-            return Mixture(float(alpha_bar**0.5), float((1 - alpha_bar) ** 0.5))
-        sigma = self._sigmas[index]
+            return _preserving(self._alphas_cumprod[int(call.t)])
+        sigma = self._sigmas[call.index]
         if hasattr(self._scheduler, "_sigma_to_alpha_sigma_t"):
             a, b = self._scheduler._sigma_to_alpha_sigma_t(sigma)
             return Mixture(float(a), float(b))
-        if self.kind == "flow":
-            return Mixture(float(1 - sigma), float(sigma - self._sigmas[-1]))
-        if index % 2 == 1 and self._name in _HALFWAY:
-            sigma = self._halfway(index)
+        if self.kind in ("flow", "direction"):
+            inverted = bool(self._sigmas[-1] > self._sigmas[0])  # σ is then the image's part (Mochi).
+            return Mixture(float(sigma), float(1 - sigma)) if inverted else Mixture(float(1 - sigma), float(sigma))
+        if call.index % 2 == 1 and self._name in _HALFWAY:
+            sigma = self._halfway(call.index)
         return Mixture(1.0, float(sigma))
 
     def _halfway(self, index: int) -> torch.Tensor:
@@ -121,23 +170,10 @@ class Schedule:
             return self._sigmas_between[index - 1]  # Halfway to where the step goes before it adds noise again.
         return (self._sigmas[index - 1] * self._sigmas[index]) ** 0.5
 
-    def x0(self, output: torch.Tensor, x: torch.Tensor, mixture: Mixture, index: int) -> torch.Tensor:
-        """The predicted image as the scheduler goes on with it, clipped where it clips.
-
-        Args:
-            output: [B, C, …], or [B, 2C, …] from a network that also predicts the variance.
-            x: [B, C, …], the sample before the step.
-            mixture: from `mixture`.
-            index: as for `mixture`.
-
-        Returns:
-            float32 [B, C, …] on the device of ``x``.
-        """
-        output, x = output[:, : x.shape[1]].float(), x.float()
-        return self._clip(self._unclipped(output, x, mixture, index))
-
-    def _unclipped(self, out: torch.Tensor, x: torch.Tensor, mixture: Mixture, index: int) -> torch.Tensor:
+    def _unclipped(self, out: torch.Tensor, x: torch.Tensor, mixture: Mixture, call: Call) -> torch.Tensor:
         a, b = mixture.signal, mixture.noise
+        if call.arguments.get("per_token_timesteps") is not None:
+            return x + _sigma_of_tokens(self._scheduler, call, x) * out
         match self.kind:
             case "epsilon":
                 return (x - b * out) / a
@@ -148,18 +184,29 @@ class Schedule:
             case "image":
                 return out
             case "flow":
-                return x - b * out
+                return x - b * (_last_of_grid(out, x) if self._name == "PiflowScheduler" else out)
             case "score":
                 return x + b * b * out
             case "direction":
                 return x + b * out
+            case "trigflow":
+                return a * x - b / float(self._scheduler.config.sigma_data) * out
             case "edm":
                 assert self._sigmas is not None
-                return torch.as_tensor(self._scheduler.precondition_outputs(x, out, self._sigmas[index].to(x.device)))
+                sigma = self._sigmas[call.index].to(x.device)
+                return torch.as_tensor(self._scheduler.precondition_outputs(x, out, sigma))
             case "consistency":
-                assert self._sigmas is not None
-                c_skip, c_out = self._scheduler.get_scalings_for_boundary_condition(self._sigmas[index].to(x.device))
-                return torch.as_tensor(c_out * out + c_skip * x)
+                c_skip, c_out = self._boundary(call, x)
+                return c_out * out + c_skip * x
+            case None:
+                raise self._unknown()
+
+    def _boundary(self, call: Call, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """c_skip and c_out, with which a consistency model is the identity where there is no noise."""
+        if self._sigmas is None:
+            return self._scheduler.c_skip[int(call.t)], self._scheduler.c_out[int(call.t)]
+        c_skip, c_out = self._scheduler.get_scalings_for_boundary_condition(self._sigmas[call.index].to(x.device))
+        return c_skip, c_out
 
     def _clip(self, x0: torch.Tensor) -> torch.Tensor:
         match self.clipped:
@@ -171,29 +218,171 @@ class Schedule:
                 limit = 1.0 if self.kind == "consistency" else getattr(self._scheduler.config, "clip_sample_range", 1.0)
                 return x0.clamp(-limit, limit)
 
-    def _kind(self) -> Kind:
+    def _own_field(self, call: Call) -> torch.Tensor:
+        for name in _OWN_FIELDS:
+            value = field_of(self._scheduler, call.result, name)
+            if value is not None:
+                return torch.as_tensor(value).float()
+        raise self._unknown()
+
+    def _mixture_of_unknown(self, call: Call, x0: torch.Tensor) -> Mixture:
+        """From the tables that it has, as of any scheduler; without one, measured from the sample and its x̂0."""
+        try:
+            return self._mixture(call)
+        except (SchedulerError, IndexError):
+            x = call.x.float()
+            a = float((x * x0).sum() / (x0 * x0).sum().clamp(min=1e-12))
+            return Mixture(a, float((x - a * x0).std(correction=0)))
+
+    def _kind(self) -> Kind | None:
+        """What the network predicts; None if the scheduler is unknown and does not say."""
         scheduler = self._scheduler
-        if self._name == "ScoreSdeVeScheduler":
-            return "score"
-        if self._name == "KarrasVeScheduler":
-            return "direction"
+        prediction_type = getattr(getattr(scheduler, "config", None), "prediction_type", None)
+        if self._name in _KIND_OF_CLASS:
+            return _KIND_OF_PREDICTION_TYPE.get(str(prediction_type), _KIND_OF_CLASS[self._name])
         if hasattr(scheduler, "precondition_outputs"):
             return "edm"
         if hasattr(scheduler, "get_scalings_for_boundary_condition"):
             return "consistency"
-        prediction_type = getattr(scheduler.config, "prediction_type", None)
         if prediction_type in _KIND_OF_PREDICTION_TYPE:
             return _KIND_OF_PREDICTION_TYPE[prediction_type]
         if self._alphas_cumprod is not None:
             return "epsilon"  # The first schedulers knew nothing else, and had no setting for it.
         if self._sigmas is not None and prediction_type is None:
-            return "flow"
+            inverted = bool(self._sigmas[-1] > self._sigmas[0])
+            return "direction" if inverted else "flow"
+        if self._class is None:
+            return None
         raise self._unknown()
+
+    def _warn(self) -> None:
+        if self._class is None:
+            warnings.warn(
+                f"diffanim does not know {self._name}: x̂0 is what the scheduler itself returns as "
+                f"{' or '.join(_OWN_FIELDS)}, unchecked",
+                DiffanimWarning,
+                stacklevel=2,
+            )
+        elif self._name.startswith("Helios") and int(self._scheduler.config.stages) > 1:
+            warnings.warn(
+                f"{self._name} runs in {self._scheduler.config.stages} stages: what is shown as x̂0 is where the stage "
+                "goes, which is the finished image only in the last one",
+                DiffanimWarning,
+                stacklevel=2,
+            )
 
     def _unknown(self) -> SchedulerError:
         return SchedulerError(
-            f"diffanim does not know how {self._name} mixes image and noise, so it cannot tell its x̂0"
+            f"diffanim does not know how {self._name} mixes image and noise, and it returns no pred_original_sample "
+            "or denoised, so there is no x̂0 to record; name another scheduler"
         )
+
+
+def field_of(scheduler: Any, result: Any, name: str) -> Any:
+    """A field of what ``step`` returned, also where that is a tuple: its places are told by the class it declares.
+
+    Returns:
+        The field; None where there is none of that name.
+    """
+    if not isinstance(result, tuple):
+        return getattr(result, name, None)
+    names = _declared_fields(scheduler)
+    place = names.index(name) if name in names else len(result)
+    return result[place] if place < len(result) else None
+
+
+def _declared_fields(scheduler: Any) -> tuple[str, ...]:
+    """The fields of the output class that a scheduler's ``step`` is annotated with."""
+    step = getattr(type(scheduler), "step", None)
+    try:
+        declared = typing.get_type_hints(step).get("return") if step is not None else None
+    except NameError:  # An annotation that only a type checker could follow.
+        return ()
+    options = typing.get_args(declared) or (declared,)
+    return next((tuple(f.name for f in fields(option)) for option in options if is_dataclass(option)), ())
+
+
+def _preserving(alpha_bar: torch.Tensor) -> Mixture:
+    return Mixture(float(alpha_bar**0.5), float((1 - alpha_bar) ** 0.5))
+
+
+def _of_karras_ve(_scheduler: Any, call: Call) -> Mixture:
+    return Mixture(1.0, call.t)  # Its argument after the output is σ itself.
+
+
+def _of_score_sde_vp(scheduler: Any, call: Call) -> Mixture:
+    """Song et al. 2021, eq. 33, with β linear in t."""
+    low, high = scheduler.config.beta_min, scheduler.config.beta_max
+    log_a = -0.25 * call.t**2 * (high - low) - 0.5 * call.t * low
+    return Mixture(math.exp(log_a), math.sqrt(-math.expm1(2 * log_a)))
+
+
+def _of_ipndm(scheduler: Any, call: Call) -> Mixture:
+    return Mixture(float(scheduler.alphas[call.index]), float(scheduler.betas[call.index]))
+
+
+def _of_wuerstchen(scheduler: Any, call: Call) -> Mixture:
+    t = torch.as_tensor(call.t, dtype=torch.float32)
+    return _preserving(scheduler._alpha_cumprod(t, t.device).squeeze())
+
+
+def _of_consistency_decoder(scheduler: Any, call: Call) -> Mixture:
+    t = int(call.t)
+    return Mixture(float(scheduler.sqrt_alphas_cumprod[t]), float(scheduler.sqrt_one_minus_alphas_cumprod[t]))
+
+
+def _of_scm(scheduler: Any, call: Call) -> Mixture:
+    t = float(scheduler.timesteps[call.index])  # Pipelines hand on one of another unit.
+    return Mixture(math.cos(t), math.sin(t) * float(scheduler.config.sigma_data))
+
+
+def _of_flow_map(scheduler: Any, call: Call) -> Mixture:
+    sigma = call.t / scheduler.config.num_train_timesteps  # It may be called at any time, off its list of timesteps.
+    return Mixture(1 - sigma, sigma)
+
+
+def _of_helios_dmd(_scheduler: Any, call: Call) -> Mixture:
+    sigmas, timesteps = call.arguments["dmd_sigmas"], call.arguments["dmd_timesteps"]
+    # It looks for the nearest timestep to the whole part of the one that it is given.
+    sigma = float(sigmas[int((timesteps - int(call.t)).abs().argmin())])
+    return Mixture(1 - sigma, sigma)
+
+
+def _of_ddim_inverse(scheduler: Any, call: Call) -> Mixture:
+    """On the way from image to noise the sample is one step behind the timestep that the network is told."""
+    config = scheduler.config
+    t = min(int(call.t) - config.num_train_timesteps // scheduler.num_inference_steps, config.num_train_timesteps - 1)
+    return _preserving(scheduler.alphas_cumprod[t] if t >= 0 else scheduler.initial_alpha_cumprod)
+
+
+# Classes whose tables would mislead, or that have none.
+_MIXTURE_OF_CLASS: dict[str, Callable[[Any, Call], Mixture]] = {
+    "KarrasVeScheduler": _of_karras_ve,
+    "ScoreSdeVpScheduler": _of_score_sde_vp,
+    "IPNDMScheduler": _of_ipndm,
+    "DDPMWuerstchenScheduler": _of_wuerstchen,
+    "ConsistencyDecoderScheduler": _of_consistency_decoder,
+    "SCMScheduler": _of_scm,
+    "FlowMapEulerDiscreteScheduler": _of_flow_map,
+    "HeliosDMDScheduler": _of_helios_dmd,
+    "DDIMInverseScheduler": _of_ddim_inverse,
+}
+
+
+def _without_variance(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The first half of the channels, where a network's other half is a learned variance."""
+    return output[:, : x.shape[1]] if output.shape[1] == 2 * x.shape[1] else output
+
+
+def _last_of_grid(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Piflow's network predicts one velocity for each time of a grid over the step; the last is at the step's start."""
+    return output[..., -x.shape[-1] :]
+
+
+def _sigma_of_tokens(scheduler: Any, call: Call, x: torch.Tensor) -> torch.Tensor:
+    """σ of each token, [B, L, 1]: video pipelines keep some frames without noise. The output is then x0 − ε."""
+    timesteps = torch.as_tensor(call.arguments["per_token_timesteps"], device=x.device)
+    return timesteps.unsqueeze(-1) / float(scheduler.config.num_train_timesteps)
 
 
 def _on_host(scheduler: Any, name: str) -> torch.Tensor | None:

@@ -12,13 +12,22 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from .catalogue import classify
 from .errors import SchedulerError, SettingsError
-from .prediction import Schedule
+from .prediction import Call, Schedule, demand_images
 from .step import Array, Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 
 _STEP_METHODS = ("step", "step_pred")
 """What schedulers call the method that goes one step on; score-based ones say ``step_pred``."""
+_OUTPUT = ("model_output", "score")
+_SAMPLE = ("sample", "sample_hat", "x")
+_TIME = ("timestep", "sigma_hat", "t")
+"""What they call its arguments."""
+_ANNOUNCED = "_num_timesteps"
+"""Where most pipelines say, before the first call, how many there will be."""
+_DOUBLING = frozenset({"DiTPipeline"})
+"""Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
 
 
 class Recorder:
@@ -29,7 +38,9 @@ class Recorder:
         recorder.trajectory.x0[12]
 
     It wraps ``step`` of the pipeline's scheduler for the length of the block; the pipeline computes the same bits with
-    it and without it, and nothing of it is changed afterwards. One block records one run.
+    it and without it, and nothing of it is changed afterwards. One block records one run. Of a pipeline with several
+    schedulers (a prior's, an inverse one …) it records the one called ``scheduler``, which makes the images; name
+    another to record that: ``Recorder(pipe.prior_scheduler)``.
     """
 
     def __init__(
@@ -55,20 +66,23 @@ class Recorder:
             first: how many calls came before, when a run goes on.
 
         Raises:
-            SchedulerError: there is no scheduler with a ``step`` in the pipeline.
+            SchedulerError: there is no scheduler with a ``step`` in the pipeline, or it samples no continuous images.
             TrajectoryError: ``path`` is taken or cannot be written to.
         """
         self._pipeline = pipeline
-        self._schedulers = _schedulers_of(pipeline)
+        self._scheduler = _scheduler_of(pipeline)
+        demand_images(self._scheduler)
         self._writer = writer or TrajectoryWriter(
-            path, info or _describe(pipeline, self._schedulers[0]), overwrite=overwrite
+            path, info or _describe(pipeline, self._scheduler), overwrite=overwrite
         )
         self._on_step = on_step
         self._calls = first
         self._total = 0
         self._schedule: Schedule | None = None
         self._sample: torch.Tensor | None = None
-        self._wrappers: list[_StepWrapper] = []
+        self._wrapper: _StepWrapper | None = None
+        self._announced: Any = None
+        self._halved = False
         self._trajectory: Trajectory | None = None
         self.finished: torch.Tensor | None = None
         """The finished sample, for one who knows better than what the last step returned; to be set in the block."""
@@ -86,15 +100,20 @@ class Recorder:
 
     def __enter__(self) -> Self:
         """Start to listen."""
-        self._wrappers = [_StepWrapper(scheduler, self._capture) for scheduler in self._schedulers]
+        self._announced = getattr(self._pipeline, _ANNOUNCED, None)
+        if self._announced is not None:
+            setattr(self._pipeline, _ANNOUNCED, None)  # Of a run before; not every pipeline announces every run.
+        self._wrapper = _StepWrapper(self._scheduler, self._capture)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop listening; finish the recording, or leave it as far as it came where the block raised."""
-        for wrapper in reversed(self._wrappers):
-            wrapper.remove()
+        assert self._wrapper is not None
+        self._wrapper.remove()
+        if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
+            setattr(self._pipeline, _ANNOUNCED, self._announced)
         try:
             finished = self._sample if self.finished is None else self.finished
             if error is None and finished is not None:
@@ -105,23 +124,33 @@ class Recorder:
     def _capture(self, scheduler: Any, index: int | None, arguments: dict[str, Any], result: Any) -> None:
         """One call has been made; ``index`` is the scheduler's step index before it, None at a first call."""
         if self._schedule is None:
-            self._schedule = Schedule(scheduler)
-            self._total = self._calls + _calls_to_come(self._pipeline, scheduler, self._calls)
-            if self._schedule.clipped:
-                self._writer.note_clipping(self._schedule.clipped)
+            self._begin(scheduler, _argument(arguments, _OUTPUT), _argument(arguments, _SAMPLE))
+        assert self._schedule is not None
         if self._calls >= self._total:
             raise SettingsError("a Recorder records one run: open a new one for the next call of the pipeline")
         if index is None:
             index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
-        x, t = _argument(arguments, "sample", "sample_hat"), float(_argument(arguments, "timestep", "sigma_hat"))
-        mixture = self._schedule.mixture(index, t)
-        x0 = self._schedule.x0(arguments["model_output"], x, mixture, index)
-        step = Step(self._calls, self._total, t, _to_host(x), _to_host(x0), mixture.signal, mixture.noise)
+        x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
+        call = Call(index, _time(_argument(arguments, _TIME)), x, output, arguments, result)
+        mixture, x0 = self._schedule.read(call)
+        x, x0 = self._kept(x), self._kept(x0)
+        step = Step(self._calls, self._total, call.t, _to_host(x), _to_host(x0), mixture.signal, mixture.noise)
         self._calls += 1
-        self._sample = result[0] if isinstance(result, tuple) else result.prev_sample
+        self._sample = self._kept(result[0] if isinstance(result, tuple) else result.prev_sample)
         self._writer.add(step)
         if self._on_step is not None:
             self._on_step(step)
+
+    def _begin(self, scheduler: Any, output: torch.Tensor, x: torch.Tensor) -> None:
+        """What is known at the first call, and not before."""
+        self._schedule = Schedule(scheduler)
+        self._total = self._calls + _calls_to_come(self._pipeline, scheduler, self._calls)
+        self._halved = _is_doubled(self._pipeline, output, x)
+        if self._schedule.clipped:
+            self._writer.note_clipping(self._schedule.clipped)
+
+    def _kept(self, images: torch.Tensor) -> torch.Tensor:
+        return images[: len(images) // 2] if self._halved else images
 
 
 class _StepWrapper:
@@ -159,22 +188,42 @@ class _StepWrapper:
             setattr(self._scheduler, self._name, self._before)
 
 
-def _schedulers_of(pipeline: Any) -> list[Any]:
-    """Every part of a pipeline that steps; a bare scheduler is its own."""
+def _scheduler_of(pipeline: Any) -> Any:
+    """The part of a pipeline that steps; a bare scheduler is its own. Of several it is the one called "scheduler"."""
     parts = getattr(pipeline, "components", None)
-    candidates = list(parts.values()) if isinstance(parts, dict) else [pipeline]
-    steppers = [p for p in candidates if hasattr(p, "set_timesteps") and any(hasattr(p, m) for m in _STEP_METHODS)]
+    candidates = parts if isinstance(parts, dict) else {"scheduler": pipeline}
+    steppers = {
+        name: part
+        for name, part in candidates.items()
+        if hasattr(part, "set_timesteps") and any(hasattr(part, method) for method in _STEP_METHODS)
+    }
     if not steppers:
         raise SchedulerError(
             f"{type(pipeline).__name__} has no scheduler with a step method: there is nothing to record"
         )
-    return steppers
+    return steppers.get("scheduler", next(iter(steppers.values())))
 
 
 def _calls_to_come(pipeline: Any, scheduler: Any, calls: int) -> int:
     """How many calls the run still has, this one included."""
-    announced = getattr(pipeline, "_num_timesteps", None) or len(scheduler.timesteps)
-    return max(int(announced) - calls, 1)
+    announced = getattr(pipeline, _ANNOUNCED, None)
+    return max(int(announced or _calls_laid_out(scheduler)) - calls, 1)
+
+
+def _calls_laid_out(scheduler: Any) -> int:
+    """How many calls a scheduler's list of timesteps stands for, from where it begins."""
+    timesteps, known = scheduler.timesteps, classify(scheduler)
+    if known is not None and known.calls.jumps:  # Where the list rises, noise is added and nothing predicted.
+        return 1 + int((timesteps[1:] < timesteps[:-1]).sum())
+    last = 1 if known is not None and known.ends_on_a_timestep else 0
+    return len(timesteps) - last - (getattr(scheduler, "begin_index", None) or 0)
+
+
+def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
+    """Whether the second half of a batch is the first once more."""
+    if len(x) % 2 or not any(base.__name__ in _DOUBLING for base in type(pipeline).__mro__):
+        return False
+    return all(torch.equal(*images.chunk(2)) for images in (x, output[:, : x.shape[1]]))
 
 
 def _describe(pipeline: Any, scheduler: Any) -> RunInfo:
@@ -204,8 +253,13 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def _argument(arguments: dict[str, Any], *names: str) -> Any:
+def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next(arguments[name] for name in names if name in arguments)
+
+
+def _time(timestep: Any) -> float:
+    """One number: some pipelines hand on a timestep for each image or frame, lower for those that they keep."""
+    return float(timestep.max()) if isinstance(timestep, torch.Tensor) else float(timestep)
 
 
 def _to_host(images: torch.Tensor) -> Array:

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from .catalogue import CLASSES, Calls, SchedulerClass
 from .errors import SchedulerError, SettingsError
 
 Family = Literal["discrete", "flow", "edm", "consistency"]
 """What a model was trained for: a table of betas, a straight flow, EDM's preconditioning, or consistency."""
-
-_ALL = ("epsilon", "v_prediction", "sample")
-_NOISE = ("epsilon", "v_prediction")
 
 
 @dataclass(frozen=True)
@@ -26,50 +24,69 @@ class SchedulerChoice:
     """The class in diffusers."""
     about: str
     family: Family = "discrete"
-    predicts: tuple[str, ...] = _ALL
-    """The prediction types that the class implements (some take any other for ε without a word)."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """What is set on top of the model's own configuration."""
-    stochastic: bool = False
-    """Whether it adds fresh noise at the steps."""
-    needs: str | None = None
-    """A package that it needs and that diffanim does not bring."""
+    calls_with_overrides: Calls | None = None
+    stochastic_with_overrides: bool | None = None
+    """Where the overrides change what the catalogue says of the class."""
+
+    @property
+    def entry(self) -> SchedulerClass:
+        """The class, in the catalogue."""
+        return CLASSES[self.class_name]
+
+    @property
+    def predicts(self) -> tuple[str, ...]:
+        """The prediction types that the class implements."""
+        return self.entry.predicts
+
+    @property
+    def needs(self) -> str | None:
+        """A package that it needs and that diffanim does not bring."""
+        return self.entry.needs
+
+    @property
+    def calls(self) -> Calls:
+        """How often it calls the network."""
+        return self.calls_with_overrides or self.entry.calls
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it adds fresh noise at the steps."""
+        return self.entry.stochastic if self.stochastic_with_overrides is None else self.stochastic_with_overrides
 
 
 SCHEDULERS: tuple[SchedulerChoice, ...] = (
     SchedulerChoice("ddim", "DDIMScheduler", "DDIM (Song et al. 2021), deterministic"),
-    SchedulerChoice("ddpm", "DDPMScheduler", "DDPM (Ho et al. 2020), fresh noise at every step", stochastic=True),
-    SchedulerChoice("pndm", "PNDMScheduler", "PNDM (Liu et al. 2022), Runge–Kutta start: +9 calls", predicts=_NOISE),
-    SchedulerChoice("plms", "PNDMScheduler", "PNDM without that start: +1 call", predicts=_NOISE,
-                    overrides={"skip_prk_steps": True}),
+    SchedulerChoice("ddpm", "DDPMScheduler", "DDPM (Ho et al. 2020), fresh noise at every step"),
+    SchedulerChoice("pndm", "PNDMScheduler", "PNDM (Liu et al. 2022), Runge–Kutta start: +9 calls"),
+    SchedulerChoice("plms", "PNDMScheduler", "PNDM without that start: +1 call",
+                    overrides={"skip_prk_steps": True}, calls_with_overrides=Calls(1, 1)),
     SchedulerChoice("euler", "EulerDiscreteScheduler", "Euler's method on the ODE (Karras et al. 2022)"),
-    SchedulerChoice("euler-a", "EulerAncestralDiscreteScheduler", "Euler with ancestral noise", predicts=_NOISE,
-                    stochastic=True),
+    SchedulerChoice("euler-a", "EulerAncestralDiscreteScheduler", "Euler with ancestral noise"),
     SchedulerChoice("heun", "HeunDiscreteScheduler", "Heun's method, 2nd order: 2N − 1 calls"),
     SchedulerChoice("dpm++", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M (Lu et al. 2022)"),
     SchedulerChoice("dpm++-karras", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M on Karras noise levels",
                     overrides={"use_karras_sigmas": True}),
-    SchedulerChoice("dpm++-sde", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M for the SDE", stochastic=True,
-                    overrides={"algorithm_type": "sde-dpmsolver++"}),
+    SchedulerChoice("dpm++-sde", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M for the SDE",
+                    overrides={"algorithm_type": "sde-dpmsolver++"}, stochastic_with_overrides=True),
     SchedulerChoice("dpm++-single", "DPMSolverSinglestepScheduler", "DPM-Solver++, single-step",
                     overrides={"lower_order_final": True}),
     SchedulerChoice("unipc", "UniPCMultistepScheduler", "UniPC (Zhao et al. 2023), predictor and corrector"),
     SchedulerChoice("deis", "DEISMultistepScheduler", "DEIS (Zhang & Chen 2023), exponential integrator"),
-    SchedulerChoice("sa", "SASolverScheduler", "SA-Solver (Xue et al. 2023), stochastic Adams", stochastic=True),
-    SchedulerChoice("lms", "LMSDiscreteScheduler", "linear multistep on the ODE", needs="scipy"),
-    SchedulerChoice("kdpm2", "KDPM2DiscreteScheduler", "DPM-Solver-2 in Karras form: 2N − 1 calls", predicts=_NOISE),
-    SchedulerChoice("kdpm2-a", "KDPM2AncestralDiscreteScheduler", "the same with ancestral noise", predicts=_NOISE,
-                    stochastic=True),
-    SchedulerChoice("dpm-sde", "DPMSolverSDEScheduler", "DPM-Solver for the SDE, Brownian tree", predicts=_NOISE,
-                    stochastic=True, needs="torchsde"),
-    SchedulerChoice("lcm", "LCMScheduler", "for distilled latent consistency models: few steps", stochastic=True),
-    SchedulerChoice("tcd", "TCDScheduler", "for trajectory-consistency models: few steps", stochastic=True),
+    SchedulerChoice("sa", "SASolverScheduler", "SA-Solver (Xue et al. 2023), stochastic Adams"),
+    SchedulerChoice("lms", "LMSDiscreteScheduler", "linear multistep on the ODE"),
+    SchedulerChoice("kdpm2", "KDPM2DiscreteScheduler", "DPM-Solver-2 in Karras form: 2N − 1 calls"),
+    SchedulerChoice("kdpm2-a", "KDPM2AncestralDiscreteScheduler", "the same with ancestral noise"),
+    SchedulerChoice("dpm-sde", "DPMSolverSDEScheduler", "DPM-Solver for the SDE, Brownian tree"),
+    SchedulerChoice("lcm", "LCMScheduler", "for distilled latent consistency models: few steps"),
+    SchedulerChoice("tcd", "TCDScheduler", "for trajectory-consistency models: few steps"),
     SchedulerChoice("flow-euler", "FlowMatchEulerDiscreteScheduler", "flow matching, Euler", family="flow"),
     SchedulerChoice("flow-heun", "FlowMatchHeunDiscreteScheduler", "flow matching, Heun: 2N − 1 calls", family="flow"),
     SchedulerChoice("edm-euler", "EDMEulerScheduler", "Euler for EDM-preconditioned networks", family="edm"),
     SchedulerChoice("edm-dpm++", "EDMDPMSolverMultistepScheduler", "DPM-Solver++ for them", family="edm"),
     SchedulerChoice("consistency", "CMStochasticIterativeScheduler", "consistency models (Song et al. 2023)",
-                    family="consistency", stochastic=True),
+                    family="consistency"),
 )  # fmt: skip
 # What belongs to the training, or to the images, and so goes along to any other scheduler.
 _TRAINED = (
@@ -92,6 +109,38 @@ def fitting(scheduler: Any) -> list[SchedulerChoice]:
         and (choice.needs is None or find_spec(choice.needs) is not None)
         and _reaches_the_noise(choice, scheduler)
     ]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of ``diffanim schedulers``."""
+
+    choice: SchedulerChoice | None
+    """None for a class without a name."""
+    entry: SchedulerClass
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it adds fresh noise at the steps."""
+        return self.entry.stochastic if self.choice is None else self.choice.stochastic
+
+    @property
+    def calls(self) -> Calls:
+        """How often it calls the network."""
+        return self.entry.calls if self.choice is None else self.choice.calls
+
+
+def listing(own: Any = None) -> list[Listed]:
+    """Every scheduler: those with a name first, then the classes that only a model or a pipeline can bring.
+
+    Args:
+        own: the scheduler that a model came with, to list only what that model can run with.
+    """
+    choices = SCHEDULERS if own is None else fitting(own)
+    named = {choice.class_name for choice in choices}
+    others = CLASSES.values() if own is None else [CLASSES[n] for n in [type(own).__name__] if n in CLASSES]
+    lines = [Listed(choice, choice.entry) for choice in choices]
+    return lines + [Listed(None, entry) for entry in others if entry.name not in named]
 
 
 def make_scheduler(name: str, own: Any) -> Any:

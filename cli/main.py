@@ -14,7 +14,7 @@ import click
 from diffanim.errors import DiffanimError
 from diffanim.version import __version__
 
-COMMANDS = ("render", "record", "inspect", "embed", "completion")
+COMMANDS = ("render", "record", "inspect", "embed", "schedulers", "completion")
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 

@@ -6,6 +6,7 @@ the papers' formulas and takes only what a network takes, a scaled input and a t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -18,6 +19,9 @@ from diffanim.models import Model
 
 SHAPE = (3, 8, 8)
 
+Oracle = Callable[[torch.Tensor, float], torch.Tensor]
+"""From a scaled input, float64 [B, C, …], and a timestep to what the network says."""
+
 
 def the_image() -> torch.Tensor:
     """x*: [3, 8, 8] in (−1, 1)."""
@@ -28,59 +32,49 @@ def the_image() -> torch.Tensor:
 class IdealNetwork:
     """Stands where a UNet2DModel does."""
 
-    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    predict: Oracle
     dtype: torch.dtype = torch.float32
 
     def __call__(self, model_input: torch.Tensor, t: Any) -> SimpleNamespace:
-        t = torch.as_tensor(t, dtype=torch.float64).reshape(-1)[0]
-        return SimpleNamespace(sample=self.predict(model_input.double(), t).float())
+        time = float(torch.as_tensor(t, dtype=torch.float64).reshape(-1)[0])
+        return SimpleNamespace(sample=self.predict(model_input.double(), time).float())
+
+
+def ideal_network(scheduler: Any, star: torch.Tensor) -> IdealNetwork:
+    """The ideal network for a scheduler, told from the scheduler's configuration.
+
+    Args:
+        scheduler: any that samples continuous images.
+        star: x*, of the shape of one sample.
+    """
+    name, config, star = type(scheduler).__name__, scheduler.config, star.double()
+    if config.get("use_flow_sigmas") or name.startswith(("FlowMatch", "FlowMap", "LTX", "Helios")):
+        return IdealNetwork(_flow(star, 1000))
+    if name.startswith("EDM"):
+        return IdealNetwork(_edm(star, config, lambda t: math.exp(4 * t)))  # c_noise = ln(σ) / 4
+    if name.startswith("Cosine"):
+        return IdealNetwork(_edm(star, config, lambda t: math.tan(t * math.pi / 2)))
+    by_name: dict[str, Callable[[], Oracle]] = {
+        "CMStochasticIterativeScheduler": lambda: _consistency(star, config),
+        "ConsistencyDecoderScheduler": lambda: _consistency_decoder(star, config),
+        "DDIMInverseScheduler": lambda: _one_step_behind(star, config, scheduler),
+        "DDPMWuerstchenScheduler": lambda: _wuerstchen(star),
+        "IPNDMScheduler": lambda: _on_the_circle(star, math.pi / 2),
+        "KarrasVeScheduler": lambda: _score((star + 1) / 2),  # for images in (0, 1)
+        "MiniMaxH3Scheduler": lambda: _flow_of_the_image(star),
+        "PiflowScheduler": lambda: _gridded(_flow(star, 1000), scheduler.n_grid),
+        "SCMScheduler": lambda: _on_the_circle(star, 1.0),
+        "ScoreSdeVeScheduler": lambda: _score(star),
+        "ScoreSdeVpScheduler": lambda: _score_sde_vp(star, config),
+    }
+    return IdealNetwork(by_name[name]() if name in by_name else _discrete(star, config))
 
 
 def ideal_model(scheduler: Any) -> Model:
-    """The ideal model for a scheduler, told from the scheduler's configuration."""
-    star = the_image().double()
-    name, config = type(scheduler).__name__, scheduler.config
-
-    def discrete(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """DDPM's mixture at timestep t; σ between two timesteps is interpolated as k-diffusion does."""
-        betas = np.linspace(config.beta_start, config.beta_end, config.num_train_timesteps, dtype=np.float64)
-        alpha_bar = np.cumprod(1 - betas)
-        sigma = np.interp(float(t), np.arange(len(betas)), np.sqrt((1 - alpha_bar) / alpha_bar))
-        a, b = 1 / np.sqrt(1 + sigma**2), sigma / np.sqrt(1 + sigma**2)
-        eps = (x - a * star) / b
-        return {"epsilon": eps, "v_prediction": a * eps - b * star, "sample": star.expand_as(x)}[config.prediction_type]
-
-    def flow(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        sigma = t / config.num_train_timesteps
-        return (x - star) / sigma  # ε − x*, of x = (1 − σ)·x* + σ·ε
-
-    def edm(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        data, sigma = config.sigma_data, torch.exp(4 * t)  # c_noise = ln(σ) / 4
-        x = x * (sigma**2 + data**2) ** 0.5
-        c_skip = data**2 / (sigma**2 + data**2)
-        return (star - c_skip * x) / (sigma * data / (sigma**2 + data**2) ** 0.5)
-
-    def consistency(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        data, sigma = config.sigma_data, torch.exp(t / 250)  # t = 1000·ln(σ)/4
-        x = x * (sigma**2 + data**2) ** 0.5
-        c_skip = data**2 / ((sigma - config.sigma_min) ** 2 + data**2)
-        return (star - c_skip * x) / ((sigma - config.sigma_min) * data / (sigma**2 + data**2) ** 0.5)
-
-    def score(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        return (star - x) / sigma**2
-
-    def score_of_halves(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        return ((star + 1) / 2 - x) / sigma**2  # for images in (0, 1)
-
-    by_name = {
-        "CMStochasticIterativeScheduler": consistency,
-        "ScoreSdeVeScheduler": score,
-        "KarrasVeScheduler": score_of_halves,
-    }
-    family = flow if name.startswith("FlowMatch") else edm if name.startswith("EDM") else by_name.get(name, discrete)
+    """The ideal network as a model of 8×8 images."""
     return Model(
         name="ideal",
-        unet=IdealNetwork(family),
+        unet=ideal_network(scheduler, the_image()),
         scheduler=scheduler,
         labels=None,
         classes=None,
@@ -88,3 +82,133 @@ def ideal_model(scheduler: Any) -> Model:
         sample_shape=SHAPE,
         device=torch.device("cpu"),
     )
+
+
+def alphas_cumprod(config: Any) -> np.ndarray:
+    """ᾱ_t at every timestep of training, float64."""
+    steps = config.num_train_timesteps
+    match config.get("beta_schedule", "squaredcos_cap_v2"):
+        case "linear":
+            betas = np.linspace(config.beta_start, config.beta_end, steps)
+        case "scaled_linear":
+            betas = np.linspace(config.beta_start**0.5, config.beta_end**0.5, steps) ** 2
+        case _:  # Nichol & Dhariwal 2021, eq. 17
+            cosine = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
+            betas = np.minimum(1 - cosine[1:] / cosine[:-1], 0.999)
+    alpha_bar = np.cumprod(1 - betas)
+    shift = config.get("snr_shift_scale", 1.0)  # CogVideoX divides the signal-to-noise ratio by it
+    return alpha_bar / (shift + (1 - shift) * alpha_bar)
+
+
+def _discrete(star: torch.Tensor, config: Any) -> Oracle:
+    """DDPM's mixture at timestep t; σ between two timesteps is interpolated as k-diffusion does."""
+    alpha_bar = alphas_cumprod(config)
+    sigmas = np.sqrt((1 - alpha_bar) / alpha_bar)
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        sigma = np.interp(t, np.arange(len(sigmas)), sigmas)
+        a, b = 1 / np.sqrt(1 + sigma**2), sigma / np.sqrt(1 + sigma**2)
+        eps = (x - a * star) / b
+        predicted = {"epsilon": eps, "v_prediction": a * eps - b * star, "sample": star.expand_as(x)}
+        return predicted[config.get("prediction_type", "epsilon")]
+
+    return predict
+
+
+def _one_step_behind(star: torch.Tensor, config: Any, scheduler: Any) -> Oracle:
+    """DDIM inversion takes the noise at the last timestep for that at this one; without noise in x there is none."""
+    ideal = _discrete(star, config)
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        behind = t - config.num_train_timesteps // scheduler.num_inference_steps
+        if behind >= 0:
+            return ideal(x, behind)
+        return star.expand_as(x) if config.prediction_type == "sample" else torch.zeros_like(x)
+
+    return predict
+
+
+def _flow(star: torch.Tensor, steps: int) -> Oracle:
+    return lambda x, t: (x - star) / (t / steps)  # ε − x*, of x = (1 − σ)·x* + σ·ε
+
+
+def _flow_of_the_image(star: torch.Tensor) -> Oracle:
+    return lambda x, t: (star - x) / (1 - t)  # x* − ε, of x = t·x* + (1 − t)·ε
+
+
+def _gridded(ideal: Oracle, times: int) -> Oracle:
+    """The same velocity at each time of the grid: on the way to one image it never changes."""
+    return lambda x, t: ideal(x, t).repeat(1, 1, times)
+
+
+def _edm(star: torch.Tensor, config: Any, sigma_of: Callable[[float], float]) -> Oracle:
+    data, sign = config.sigma_data, -1 if config.prediction_type == "v_prediction" else 1
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        sigma = sigma_of(t)
+        x = x * (sigma**2 + data**2) ** 0.5
+        c_skip = data**2 / (sigma**2 + data**2)
+        return sign * (star - c_skip * x) / (sigma * data / (sigma**2 + data**2) ** 0.5)
+
+    return predict
+
+
+def _consistency(star: torch.Tensor, config: Any) -> Oracle:
+    data = config.sigma_data
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        sigma = math.exp(t / 250)  # t = 1000·ln(σ)/4
+        x = x * (sigma**2 + data**2) ** 0.5
+        c_skip = data**2 / ((sigma - config.sigma_min) ** 2 + data**2)
+        return (star - c_skip * x) / ((sigma - config.sigma_min) * data / (sigma**2 + data**2) ** 0.5)
+
+    return predict
+
+
+def _consistency_decoder(star: torch.Tensor, config: Any) -> Oracle:
+    """EDM's preconditioning of x/a, which has a noise of σ = b/a."""
+    alpha_bar, data = alphas_cumprod(config), config.sigma_data
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        sigma = math.sqrt(1 / alpha_bar[int(t)] - 1)
+        exploding = x * math.sqrt(sigma**2 + data**2)
+        c_skip, c_out = data**2 / (sigma**2 + data**2), sigma * data / math.sqrt(sigma**2 + data**2)
+        return (star - c_skip * exploding) / c_out
+
+    return predict
+
+
+def _wuerstchen(star: torch.Tensor) -> Oracle:
+    """ε for the cosine schedule in continuous time, 0 to 1."""
+    start = math.cos(0.008 / 1.008 * math.pi / 2) ** 2
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        alpha_bar = min(max(math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2 / start, 1e-4), 0.9999)
+        return (x - math.sqrt(alpha_bar) * star) / math.sqrt(1 - alpha_bar)
+
+    return predict
+
+
+def _on_the_circle(star: torch.Tensor, radians: float) -> Oracle:
+    """dx/dt of x = cos(t)·x* + sin(t)·z, with noise z of the data's own size; t is measured in ``radians``."""
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        a, b = math.cos(t * radians), math.sin(t * radians)
+        z = (x - a * star) / b
+        return a * z - b * star
+
+    return predict
+
+
+def _score(star: torch.Tensor) -> Oracle:
+    return lambda x, sigma: (star - x) / sigma**2
+
+
+def _score_sde_vp(star: torch.Tensor, config: Any) -> Oracle:
+    """ε = −std·score, which is what its pipeline's networks are made to say."""
+
+    def predict(x: torch.Tensor, t: float) -> torch.Tensor:
+        integral = config.beta_min * t + (config.beta_max - config.beta_min) * t**2 / 2  # of β from 0 to t
+        return (x - math.exp(-integral / 2) * star) / math.sqrt(1 - math.exp(-integral))
+
+    return predict

@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 import diffanim
+from diffanim.catalogue import CLASSES
 from diffanim.cli.main import COMMANDS, cli, main
+from diffanim.schedulers import SCHEDULERS
 
 README = Path(__file__).parent.parent / "README.md"
 HEAVY = ("torch", "diffusers", "numpy", "zarr", "matplotlib", "PIL", "imageio_ffmpeg", "rich")
@@ -123,6 +125,22 @@ def test_every_option_has_help_and_stands_in_the_readme() -> None:
             if isinstance(parameter, click.Option):
                 assert parameter.help, parameter.name
                 assert f"`{parameter.opts[-1]}" in readme, f"{parameter.opts} of {name} is not in the README"
+
+
+def test_schedulers(run: Run, labelled_model: Path) -> None:
+    listed = run("schedulers")
+    assert listed.code == 0
+    lines = listed.out.splitlines()
+    assert "N + 1 " in next(line for line in lines if line.startswith("plms "))
+    assert [line.split()[0] for line in lines[1:26]] == [choice.name for choice in SCHEDULERS]
+    assert all(any(f" {name} " in line for line in lines) for name in CLASSES)
+    assert "tokens" in next(line for line in lines if " AmusedScheduler " in line)
+    fit = run("schedulers", "--model", labelled_model).out
+    assert "\nheun " in fit
+    assert not any(words in fit for words in ("flow-euler", "edm", "AmusedScheduler", "UnCLIP"))
+    broken = run("schedulers", "--model", "nowhere")
+    assert (broken.code, broken.out) == (1, "")
+    assert "no model at nowhere" in broken.err
 
 
 def test_version_and_module() -> None:

@@ -1,0 +1,43 @@
+"""``diffanim schedulers``: every scheduler, and what is known about it."""
+
+from __future__ import annotations
+
+import click
+
+from diffanim.schedulers import Listed, listing
+
+_COLUMNS = ("--scheduler", "class", "mixes", "calls", "noise", "x̂0", "needs", "remarks")
+_SOURCES = {"rule": "computed", "field": "its own", "tokens": "none", "no image": "none"}
+
+
+@click.command()
+@click.option("--model", metavar="MODEL", help="Only those that this model can run with: a directory, or a hub id.")
+def schedulers(model: str | None) -> None:
+    """List every scheduler of diffusers, those with a name for --scheduler first.
+
+    \b
+    mixes    how x_t = a·x0 + b·ε is mixed: VP a² + b² = 1, VE a = 1, flow a + b = 1
+    calls    of the network, for N --steps
+    noise    whether fresh noise is added at the steps
+    x̂0       computed from x_t and the network's output by one rule; the scheduler's own; or none, as it has no images
+    needs    a package to install
+    """
+    rows = [_COLUMNS, *(_cells(line) for line in listing(_scheduler_of(model)))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cells(line: Listed) -> tuple[str, ...]:
+    entry, name = line.entry, line.choice.name if line.choice else ""
+    shown = _SOURCES[entry.source] != "none"
+    calls, noise = (str(line.calls), "yes" if line.stochastic else "no") if shown else ("–", "–")
+    return name, entry.name, entry.mixing, calls, noise, _SOURCES[entry.source], entry.needs or "", entry.remark
+
+
+def _scheduler_of(model: str | None) -> object:
+    if model is None:
+        return None
+    from diffanim.models import locate, open_scheduler
+
+    return open_scheduler(locate(model))
