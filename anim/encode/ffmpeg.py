@@ -170,8 +170,7 @@ def read_comment(path: Path) -> str:
     command = [program(), *_QUIET, "-nostdin", "-i", f"file:{path}", "-f", "ffmetadata", "-"]
     done = _run(command)
     if done.returncode != 0:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise OutputError(f"cannot read {path}: {_verdict(done.returncode, words)}")
+        raise OutputError(f"cannot read {path}: it is no film or picture, or it is damaged")
     text = re.sub(r"\\\n", "\n", done.stdout.decode(errors="replace"))
     found = re.search(r"^comment=(.*)$", text, re.MULTILINE | re.IGNORECASE)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
