@@ -37,8 +37,8 @@ class SchedulerChoice:
 
     @property
     def predicts(self) -> tuple[str, ...]:
-        """The prediction types that the class implements."""
-        return self.entry.predicts
+        """The prediction types that it implements for a model with a table of betas: flow has none."""
+        return tuple(kind for kind in self.entry.predicts if kind != "flow_prediction")
 
     @property
     def needs(self) -> str | None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# For networks as small as the tests', threads that wait for each other cost up to a hundred times what they save. Read
+# by torch when it is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def save_model(folder: Path, *, labels: list[str] | None = None, scheduler: Any = None, **unet: Any) -> Path:

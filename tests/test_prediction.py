@@ -80,7 +80,7 @@ def test_x0_of_schedulers_without_a_name(class_name: str, steps: int) -> None:
 def test_x_is_the_mixture_that_the_step_says(name: str) -> None:
     """x_T is all noise but for a·x*, and (x − a·x*) / b has the unit variance of noise at every step."""
     choice = BY_NAME[name]
-    run = record_ideal(make_scheduler(name, own_scheduler(choice.family, choice.predicts[0])), 10)
+    run = record_ideal(make_scheduler(name, own_scheduler(choice.family)), 10)
     star = the_image().numpy()
     first = (run.x[0] - run.signal[0] * star) / run.noise[0]
     assert 0.85 < first.std() < 1.15

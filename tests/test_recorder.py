@@ -155,6 +155,61 @@ def test_one_recorder_one_run(pipeline: Any) -> None:
         images(pipeline)
 
 
+class Parts:
+    """What the Recorder looks at of a pipeline."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.components = parts
+        self.__dict__.update(parts)
+
+
+def walk(scheduler: Any, x: torch.Tensor) -> None:
+    for t in scheduler.timesteps:
+        x = scheduler.step(0.1 * x, t, x).prev_sample
+
+
+def test_of_several_schedulers_the_one_of_the_images_is_recorded() -> None:
+    pipe = Parts(prior_scheduler=diffusers.DDIMScheduler(), unet=object(), scheduler=diffusers.DDIMScheduler())
+    pipe.prior_scheduler.set_timesteps(2)
+    pipe.scheduler.set_timesteps(3)
+    with diffanim.Recorder(pipe) as recorder:
+        walk(pipe.prior_scheduler, torch.ones(1, 7))
+        walk(pipe.scheduler, torch.ones(1, 3, 4, 4))
+    assert recorder.trajectory.x0.shape == (3, 1, 3, 4, 4)
+    with diffanim.Recorder(pipe.prior_scheduler) as recorder:
+        walk(pipe.prior_scheduler, torch.ones(1, 7))
+    assert recorder.trajectory.x0.shape == (2, 1, 7)
+
+
+def test_the_length_of_the_run_before_is_not_taken_for_this_ones() -> None:
+    pipe = Parts(scheduler=diffusers.DDIMScheduler())
+    pipe._num_timesteps = 50
+    pipe.scheduler.set_timesteps(3)
+    totals = []
+    with diffanim.Recorder(pipe, on_step=lambda step: totals.append(step.total)):
+        walk(pipe.scheduler, torch.ones(1, 3, 4, 4))
+    assert totals == [3, 3, 3]
+    assert pipe._num_timesteps == 50
+    with diffanim.Recorder(pipe, on_step=lambda step: totals.append(step.total)):
+        pipe._num_timesteps = 2  # announced by this run
+        pipe.scheduler.timesteps = pipe.scheduler.timesteps[1:]
+        walk(pipe.scheduler, torch.ones(1, 3, 4, 4))
+    assert totals[3:] == [2, 2]
+    assert pipe._num_timesteps == 2
+
+
+def test_a_run_that_begins_later_is_announced_as_long_as_it_is() -> None:
+    scheduler, totals = diffusers.EulerDiscreteScheduler(), []
+    scheduler.set_timesteps(10)
+    scheduler.set_begin_index(6)
+    x = torch.ones(1, 3, 4, 4)
+    with diffanim.Recorder(scheduler, on_step=lambda step: totals.append(step.total)) as recorder:
+        for t in scheduler.timesteps[6:]:
+            x = scheduler.step(scheduler.scale_model_input(x, t), t, x).prev_sample
+    assert totals == [4] * 4
+    assert recorder.trajectory.noise.tolist() == [float(sigma) for sigma in scheduler.sigmas[6:10]]
+
+
 def test_record_calls_a_pipeline(pipeline: Any, tmp_path: Path) -> None:
     run = diffanim.record(pipeline, path=tmp_path / "run.zarr", num_inference_steps=3, batch_size=1)
     assert (run.steps, run.path) == (3, tmp_path / "run.zarr")

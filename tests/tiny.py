@@ -1,0 +1,367 @@
+"""Pipelines of diffusers in miniature: the real classes, built from configurations, with random weights.
+
+Nothing is downloaded; the tokenizer knows a few words and is made here. Every builder gives a pipeline and what it is
+called with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import diffusers
+import torch
+from PIL import Image
+
+Built = tuple[Any, dict[str, Any]]
+
+PROMPT = {"prompt": "a small boat", "guidance_scale": 3.0}
+SIZE = {"height": 16, "width": 16}
+
+
+@cache
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<unk>", "a", "small", "boat", "house", "<eos>"]
+    made = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    made.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="<eos>", model_max_length=8
+    )
+
+
+def clip(hidden: int = 8, *, projection: bool = False) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        vocab_size=10, hidden_size=hidden, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=77, projection_dim=hidden, bos_token_id=0, eos_token_id=6, pad_token_id=0,
+    )  # fmt: skip
+    return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
+
+
+def t5(hidden: int = 8) -> Any:
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(T5Config(vocab_size=10, d_model=hidden, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).eval()
+
+
+def vae(shift: float | None = None) -> Any:
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=16, shift_factor=shift,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1,
+    ).eval()  # fmt: skip
+
+
+def unet(**config: Any) -> Any:
+    """For text, on latents of 4×8×8."""
+    sizes = {"sample_size": 8, "block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
+    down, up = ("DownBlock2D", "CrossAttnDownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
+    kinds = {"down_block_types": down, "up_block_types": up, "cross_attention_dim": 8, "attention_head_dim": 2}
+    return diffusers.UNet2DConditionModel(**{**sizes, **kinds, **config}).eval()
+
+
+def image() -> Image.Image:
+    return Image.linear_gradient("L").resize((16, 16)).convert("RGB")
+
+
+def mask() -> Image.Image:
+    return Image.linear_gradient("L").resize((16, 16)).point(lambda value: 255 * (value > 99))
+
+
+def pixels(pipeline: type, scheduler: Any, **call: Any) -> Built:
+    network = diffusers.UNet2DModel(
+        sample_size=8, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, add_attention=False,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+    ).eval()  # fmt: skip
+    return pipeline(network, scheduler), {"batch_size": 2, **call}
+
+
+def stable_diffusion(pipeline: type, scheduler: Any, network: Any = None, **call: Any) -> Built:
+    parts = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    text = {"text_encoder": clip(), "tokenizer": tokenizer()}
+    size = {} if "image" in call else SIZE
+    return pipeline(vae=vae(), unet=network or unet(), scheduler=scheduler, **text, **parts), {**PROMPT, **size, **call}
+
+
+def stable_diffusion_xl(pipeline: type, scheduler: Any, **call: Any) -> Built:
+    network = unet(
+        cross_attention_dim=16, addition_embed_type="text_time", addition_time_embed_dim=4,
+        projection_class_embeddings_input_dim=8 + 6 * 4, transformer_layers_per_block=1, use_linear_projection=True,
+    )  # fmt: skip
+    text = {"text_encoder": clip(), "text_encoder_2": clip(projection=True)}
+    words = {"tokenizer": tokenizer(), "tokenizer_2": tokenizer()}
+    size = {} if "image" in call else SIZE
+    made = pipeline(vae=vae(), unet=network, scheduler=scheduler, **text, **words, add_watermarker=False)
+    return made, {**PROMPT, **size, **call}
+
+
+def latent_diffusion() -> Built:
+    pipe = diffusers.LDMTextToImagePipeline(
+        vae(), clip(), tokenizer(), unet(), diffusers.DDIMScheduler(clip_sample=False)
+    )
+    return pipe, {**PROMPT, **SIZE, "eta": 1.0}
+
+
+def stable_diffusion_3() -> Built:
+    network = diffusers.SD3Transformer2DModel(
+        sample_size=8, patch_size=2, in_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=16, caption_projection_dim=16, pooled_projection_dim=16, out_channels=4,
+        pos_embed_max_size=8,
+    ).eval()  # fmt: skip
+    pipe = diffusers.StableDiffusion3Pipeline(
+        transformer=network, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0), vae=vae(0.1),
+        text_encoder=clip(projection=True), tokenizer=tokenizer(), text_encoder_2=clip(projection=True),
+        tokenizer_2=tokenizer(), text_encoder_3=None, tokenizer_3=None,
+    )  # fmt: skip
+    return pipe, {**PROMPT, **SIZE}
+
+
+def flux(pipeline: type, **call: Any) -> Built:
+    network = diffusers.FluxTransformer2DModel(
+        patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=8, pooled_projection_dim=8, axes_dims_rope=(2, 2, 4), guidance_embeds=True,
+    ).eval()  # fmt: skip
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    made = pipeline(scheduler, vae(0.1), clip(), tokenizer(), t5(), tokenizer(), network)
+    return made, {**PROMPT, **SIZE, "max_sequence_length": 8, **call}
+
+
+def pixart() -> Built:
+    network = diffusers.PixArtTransformer2DModel(
+        sample_size=8, num_layers=1, num_attention_heads=2, attention_head_dim=4, in_channels=4, out_channels=8,
+        cross_attention_dim=8, caption_channels=8, patch_size=2, norm_type="ada_norm_single",
+        use_additional_conditions=False,
+    ).eval()  # fmt: skip
+    pipe = diffusers.PixArtAlphaPipeline(tokenizer(), t5(), vae(), network, diffusers.DPMSolverMultistepScheduler())
+    return pipe, {**PROMPT, **SIZE, "use_resolution_binning": False, "clean_caption": False, "max_sequence_length": 8}
+
+
+def dit(guidance: float) -> Built:
+    network = diffusers.DiTTransformer2DModel(
+        sample_size=8, num_layers=1, num_attention_heads=2, attention_head_dim=4, in_channels=4, out_channels=8,
+        patch_size=2, num_embeds_ada_norm=1000, norm_elementwise_affine=False,
+    ).eval()  # fmt: skip
+    pipe = diffusers.DiTPipeline(network, vae(), diffusers.DDIMScheduler(clip_sample=False))
+    return pipe, {"class_labels": [1, 5], "guidance_scale": guidance}
+
+
+def kandinsky() -> Built:
+    network = unet(
+        out_channels=8, encoder_hid_dim=8, encoder_hid_dim_type="image_proj", addition_embed_type="image",
+        resnet_time_scale_shift="scale_shift", class_embed_type=None,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+    )  # fmt: skip
+    movq = diffusers.VQModel(
+        block_out_channels=(32, 32), latent_channels=4, num_vq_embeddings=8, norm_type="spatial",
+        vq_embed_dim=4, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    ).eval()  # fmt: skip
+    pipe = diffusers.KandinskyV22Pipeline(network, diffusers.DDPMScheduler(clip_sample=False), movq)
+    embeds = {"image_embeds": torch.ones(1, 8), "negative_image_embeds": torch.zeros(1, 8)}
+    return pipe, {**embeds, "height": 64, "width": 64, "guidance_scale": 3.0}
+
+
+def animatediff() -> Built:
+    adapter = diffusers.MotionAdapter(
+        block_out_channels=(8, 16), motion_layers_per_block=1, motion_num_attention_heads=2, motion_norm_num_groups=4,
+        motion_max_seq_length=4,
+    ).eval()  # fmt: skip
+    scheduler = diffusers.EulerAncestralDiscreteScheduler()
+    pipe = diffusers.AnimateDiffPipeline(vae(), clip(), tokenizer(), unet(), adapter, scheduler)
+    return pipe, {**PROMPT, **SIZE, "num_frames": 2}
+
+
+def wan(scheduler: Any) -> Built:
+    network = diffusers.WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8,
+        freq_dim=16, ffn_dim=16, num_layers=1, cross_attn_norm=True, qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=32,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLWan(
+        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    ).eval()  # fmt: skip
+    pipe = diffusers.WanPipeline(tokenizer(), None, autoencoder, scheduler, network)
+    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
+    return pipe, {**embeds, **SIZE, "num_frames": 5, "guidance_scale": 3.0}
+
+
+def cogvideox(scheduler: Any) -> Built:
+    network = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=2, text_embed_dim=8,
+        num_layers=1, sample_width=2, sample_height=2, sample_frames=5, patch_size=2, max_text_seq_length=8,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLCogVideoX(
+        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
+        block_out_channels=(4, 4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
+        temporal_compression_ratio=4,
+    ).eval()  # fmt: skip
+    pipe = diffusers.CogVideoXPipeline(tokenizer(), t5(), autoencoder, network, scheduler)
+    return pipe, {**PROMPT, **SIZE, "num_frames": 5, "max_sequence_length": 8}
+
+
+def sana(pipeline: type, scheduler: Any, **call: Any) -> Built:
+    network = diffusers.SanaTransformer2DModel(
+        patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=4,
+        num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=8,
+        sample_size=8,
+        **({"guidance_embeds": True, "qk_norm": "rms_norm_across_heads"} if "Sprint" in pipeline.__name__ else {}),
+    ).eval()  # fmt: skip
+    blocks = {"block_types": ("ResBlock", "ResBlock"), "block_out_channels": (8, 8), "layers_per_block": (1, 1)}
+    coders = {f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in blocks.items()}
+    odd = {
+        "encoder_qkv_multiscales": ((), ()),
+        "decoder_qkv_multiscales": ((), ()),
+        "upsample_block_type": "interpolate",
+    }
+    autoencoder = diffusers.AutoencoderDC(latent_channels=4, attention_head_dim=2, **coders, **odd).eval()
+    pipe = pipeline(tokenizer(), t5(), autoencoder, network, scheduler)
+    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "prompt_attention_mask": torch.ones(1, 8)}
+    if "Sprint" not in pipeline.__name__:
+        negative = {"negative_prompt_embeds": torch.zeros(1, 8, 8), "negative_prompt_attention_mask": torch.ones(1, 8)}
+        embeds |= {**negative, "negative_prompt": None}
+    return pipe, {**embeds, "height": 32, "width": 32, "use_resolution_binning": False, **call}
+
+
+def aura_flow() -> Built:
+    network = diffusers.AuraFlowTransformer2DModel(
+        sample_size=8, num_mmdit_layers=1, num_single_dit_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=8, caption_projection_dim=16, pos_embed_max_size=64,
+    ).eval()  # fmt: skip
+    pipe = diffusers.AuraFlowPipeline(tokenizer(), t5(), vae(), network, FLOW(shift=1.7))
+    return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8}
+
+
+def chroma() -> Built:
+    network = diffusers.ChromaTransformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=8, axes_dims_rope=(2, 2, 4), approximator_num_channels=8, approximator_hidden_dim=8,
+        approximator_layers=1,
+    ).eval()  # fmt: skip
+    pipe = diffusers.ChromaPipeline(FLOW(), vae(0.1), t5(), tokenizer(), network)
+    return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8}
+
+
+def ltx() -> Built:
+    network = diffusers.LTXVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, cross_attention_dim=16,
+        num_layers=1, caption_channels=8,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLLTXVideo(
+        latent_channels=4, block_out_channels=(4, 4, 4, 4), decoder_block_out_channels=(4, 4, 4, 4),
+        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5,
+    ).eval()  # fmt: skip
+    pipe = diffusers.LTXPipeline(FLOW(use_dynamic_shifting=True), autoencoder, t5(), tokenizer(), network)
+    return pipe, {**PROMPT, "height": 32, "width": 32, "num_frames": 9, "max_sequence_length": 8}
+
+
+def mochi() -> Built:
+    network = diffusers.MochiTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=8, num_layers=2, pooled_projection_dim=16, text_embed_dim=8,
+        time_embed_dim=4, max_sequence_length=8,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLMochi(
+        encoder_block_out_channels=(32,) * 4, decoder_block_out_channels=(32,) * 4, layers_per_block=(1,) * 5,
+    ).eval()  # fmt: skip
+    scheduler = FLOW(invert_sigmas=True)
+    pipe = diffusers.MochiPipeline(scheduler, autoencoder, t5(), tokenizer(), network)
+    return pipe, {**PROMPT, **SIZE, "num_frames": 7, "max_sequence_length": 8}
+
+
+def wuerstchen_prior() -> Built:
+    from diffusers.pipelines.deprecated.wuerstchen import WuerstchenPrior
+
+    network = WuerstchenPrior(c_in=2, c=8, c_cond=8, c_r=4, depth=1, nhead=2).eval()
+    pipe = diffusers.WuerstchenPriorPipeline(tokenizer(), clip(), network, diffusers.DDPMWuerstchenScheduler())
+    return pipe, {**PROMPT, "height": 128, "width": 128}
+
+
+def consistency() -> Built:
+    return pixels(diffusers.ConsistencyModelPipeline, diffusers.CMStochasticIterativeScheduler())
+
+
+EULER_A = diffusers.EulerAncestralDiscreteScheduler
+FLOW = diffusers.FlowMatchEulerDiscreteScheduler
+
+FAMILIES: dict[str, Callable[[], Built]] = {
+    "ddpm": lambda: pixels(diffusers.DDPMPipeline, diffusers.DDPMScheduler()),
+    "ddim": lambda: pixels(diffusers.DDIMPipeline, diffusers.DDIMScheduler(), eta=1.0),
+    "consistency": consistency,
+    "ldm": latent_diffusion,
+    "sd": lambda: stable_diffusion(diffusers.StableDiffusionPipeline, EULER_A()),
+    "sd pndm": lambda: stable_diffusion(
+        diffusers.StableDiffusionPipeline, diffusers.PNDMScheduler(skip_prk_steps=True)
+    ),
+    "sd heun": lambda: stable_diffusion(diffusers.StableDiffusionPipeline, diffusers.HeunDiscreteScheduler()),
+    "sd 2": lambda: stable_diffusion(
+        diffusers.StableDiffusionPipeline,
+        diffusers.DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True, clip_sample=False),
+        eta=1.0,
+    ),
+    "sd img2img": lambda: stable_diffusion(
+        diffusers.StableDiffusionImg2ImgPipeline, EULER_A(), image=image(), strength=0.6
+    ),
+    "sd img2img ddim": lambda: stable_diffusion(
+        diffusers.StableDiffusionImg2ImgPipeline,
+        diffusers.DDIMScheduler(clip_sample=False),
+        image=image(),
+        strength=0.6,
+    ),
+    "sd inpaint": lambda: stable_diffusion(
+        diffusers.StableDiffusionInpaintPipeline, EULER_A(), image=image(), mask_image=mask(), strength=0.8, **SIZE
+    ),
+    "sd inpaint 9": lambda: stable_diffusion(
+        diffusers.StableDiffusionInpaintPipeline,
+        EULER_A(),
+        unet(in_channels=9),
+        image=image(),
+        mask_image=mask(),
+        **SIZE,
+    ),
+    "lcm": lambda: stable_diffusion(
+        diffusers.LatentConsistencyModelPipeline,
+        diffusers.LCMScheduler(clip_sample=False),
+        unet(time_cond_proj_dim=8),
+    ),
+    "sdxl": lambda: stable_diffusion_xl(diffusers.StableDiffusionXLPipeline, EULER_A()),
+    "sdxl img2img": lambda: stable_diffusion_xl(
+        diffusers.StableDiffusionXLImg2ImgPipeline, EULER_A(), image=image(), strength=0.6
+    ),
+    "sd3": stable_diffusion_3,
+    "flux": lambda: flux(diffusers.FluxPipeline),
+    "flux img2img": lambda: flux(diffusers.FluxImg2ImgPipeline, image=image(), strength=0.6),
+    "flux inpaint": lambda: flux(diffusers.FluxInpaintPipeline, image=image(), mask_image=mask(), strength=0.8),
+    "pixart": pixart,
+    "dit": lambda: dit(4.0),
+    "dit unguided": lambda: dit(1.0),
+    "kandinsky 2.2": kandinsky,
+    "sana": lambda: sana(diffusers.SanaPipeline, FLOW(shift=3.0), guidance_scale=3.0),
+    "sana sprint": lambda: sana(diffusers.SanaSprintPipeline, diffusers.SCMScheduler(), intermediate_timesteps=None),
+    "aura flow": aura_flow,
+    "chroma": chroma,
+    "wuerstchen prior": wuerstchen_prior,
+    "animatediff": animatediff,
+    "ltx": ltx,
+    "mochi": mochi,
+    "wan": lambda: wan(FLOW(shift=3.0)),
+    "wan unipc": lambda: wan(
+        diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    ),
+    "cogvideox": lambda: cogvideox(diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")),
+    "cogvideox dpm": lambda: cogvideox(diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")),
+}
+
+
+def build(family: str) -> Built:
+    """A pipeline, silent and with the same weights each time, and what it is called with."""
+    torch.manual_seed(0)
+    pipe, call = FAMILIES[family]()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe, call
