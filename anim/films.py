@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from pathlib import Path
 from .budget import Rung, first_that_fits, rungs_of, spelled
 from .encode import StrPath, format_of, open_encoder
 from .encode.options import EncodeOptions
-from .encode.output import reason_of
+from .encode.output import name_beside, reason_of
 from .errors import OutputError, SettingsError
 from .frames import Composer, RowImages
 from .layout import Size
@@ -151,8 +150,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
 @contextlib.contextmanager
 def _hidden_beside(path: StrPath) -> Iterator[Path]:
     """A name for a file that nobody is to see, where a rename to ``path`` is one step of the file system."""
-    target = Path(path).resolve()
-    hidden = target.with_name(f".diffanim-{secrets.token_hex(6)}{target.suffix}")
+    hidden = name_beside(Path(path).resolve())
     try:
         yield hidden
     finally:

@@ -14,6 +14,7 @@ from clips import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from readers import read_with_pillow
 from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]
 
 from diffanim.encode import open_encoder
@@ -24,13 +25,8 @@ from diffanim.frame import Clip, Frame
 
 def read(path: Path) -> tuple[list[Pixels], list[int]]:
     """Every frame and its delay in hundredths."""
-    pictures, waits = [], []
-    with Image.open(path) as image:
-        for number in range(image.n_frames):  # type: ignore[attr-defined]
-            image.seek(number)
-            pictures.append(np.array(image.convert("RGB")))
-            waits.append(round(image.info["duration"] / 10))
-    return pictures, waits
+    pictures, waits = read_with_pillow(path)
+    return pictures, [round(100 * seconds) for seconds in waits]
 
 
 def read_with_ffmpeg(path: Path, clip: Clip) -> list[Pixels]:

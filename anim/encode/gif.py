@@ -6,7 +6,6 @@ Pillow's own way of saving holds every frame until the end; its public ``gethead
 from __future__ import annotations
 
 import contextlib
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ..errors import OutputError
 from ..frame import Clip, Frame, Region
 from .options import EncodeOptions, Quality
 from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, quantized
+from .ticks import ticks
 
 MIN_DELAY = 2
 """Hundredths of a second: browsers show anything shorter for ten."""
@@ -69,17 +69,8 @@ def recipe_of(options: EncodeOptions) -> Recipe:
 
 
 def delays(seconds: Sequence[float]) -> list[int]:
-    """How long each frame is shown, in hundredths of a second.
-
-    Every frame ends at the hundredth nearest to its time, so rounding does not add up.
-    """
-    result: list[int] = []
-    shown, elapsed = 0, 0.0
-    for duration in seconds:
-        elapsed += duration
-        result.append(max(MIN_DELAY, math.floor(round(elapsed * 100, 6) + 0.5) - shown))
-        shown += result[-1]
-    return result
+    """How long each frame is shown, in hundredths of a second."""
+    return ticks(seconds, 100, MIN_DELAY)
 
 
 def check_available(options: EncodeOptions) -> None:

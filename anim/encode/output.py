@@ -162,7 +162,7 @@ class FolderOutput(Output):
     """
 
     def _create(self, target: Path) -> Path:
-        partial = _name_beside(target)
+        partial = name_beside(target)
         partial.mkdir()
         return partial
 
@@ -170,7 +170,7 @@ class FolderOutput(Output):
         if not target.exists():
             partial.rename(target)
             return
-        old = _name_beside(target)
+        old = name_beside(target)
         target.rename(old)
         try:
             partial.rename(target)
@@ -196,11 +196,11 @@ def reason_of(error: OSError) -> str:
 
 def _create_beside(target: Path) -> Path:
     """An empty hidden file; its rights are those that any new file gets, which ``tempfile`` would narrow."""
-    partial = _name_beside(target)
+    partial = name_beside(target)
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return partial
 
 
-def _name_beside(target: Path) -> Path:
+def name_beside(target: Path) -> Path:
     """A hidden name in the target's folder, where a rename is one step of the file system."""
     return target.with_name(f".diffanim-{secrets.token_hex(6)}{target.suffix}")
