@@ -1,0 +1,171 @@
+"""The built-in model's network and schedule, and the directory that they are shipped in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from safetensors.torch import load_file
+
+from ..errors import ModelError
+from .files import replace_folder, write_whole
+
+_library: Any = diffusers  # Its classes have no types.
+
+HISTORY = "training.json"
+"""The file of a model's directory that tells how it was trained."""
+TRAIN_TIMESTEPS = 1000
+CHANNELS = (32, 64, 128, 288)
+"""Of the network's features at each resolution, from the finest: 19 million parameters."""
+CLASS_EMBEDDING = "class_embedding.weight"
+MOST_LOSSES = 400
+"""Points of a loss curve that are kept."""
+
+
+def make_network(classes: int, *, sample_size: int = 64, channels: Sequence[int] = CHANNELS) -> Any:
+    """A class-conditional U-Net with attention at the two coarsest resolutions.
+
+    Wide coarse levels hold most of what is learned and cost little time, a narrow fine one keeps a laptop fast.
+
+    Args:
+        classes: how many, the one for "no class" included.
+        sample_size: pixels along a side.
+        channels: at each resolution, from the finest.
+    """
+    attention = [level >= len(channels) - 2 for level in range(len(channels))]
+    return _library.UNet2DModel(
+        sample_size=sample_size,
+        block_out_channels=tuple(channels),
+        layers_per_block=2,
+        norm_num_groups=min(16, channels[0]),
+        attention_head_dim=min(32, channels[-2]),
+        down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attention),
+        up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)),
+        num_class_embeds=classes,
+        resnet_time_scale_shift="scale_shift",  # Time and class scale the features, which steers better than adding.
+    )
+
+
+def make_scheduler() -> Any:
+    """DDPM's linear schedule (Ho et al. 2020); v-prediction (Salimans & Ho 2022), whose x̂0 = a·x − b·v is bounded."""
+    return _library.DDIMScheduler(
+        num_train_timesteps=TRAIN_TIMESTEPS,
+        beta_start=1e-4,
+        beta_end=0.02,
+        beta_schedule="linear",
+        prediction_type="v_prediction",
+        clip_sample=True,
+    )
+
+
+@dataclass
+class Session:
+    """A stretch of training on one machine."""
+
+    device: str
+    """The name of the card or processor."""
+    devices: int
+    """How many of them worked together."""
+    batch: int
+    """Pictures a step, over all of them."""
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class History:
+    """How a model was trained, over all its sessions."""
+
+    sessions: list[Session] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    """Steps made in all, and the mean loss since the entry before."""
+    pictures: dict[str, int] = field(default_factory=dict)
+    """How many training pictures each class had."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of all sessions."""
+        return sum(session.steps for session in self.sessions)
+
+    @property
+    def samples(self) -> int:
+        """Pictures seen in all sessions, each as often as it was seen."""
+        return sum(session.steps * session.batch for session in self.sessions)
+
+    @property
+    def device_hours(self) -> float:
+        """Hours of single cards."""
+        return sum(session.seconds * session.devices for session in self.sessions) / 3600
+
+    def add_loss(self, loss: float) -> None:
+        """Keep a loss of the present step. When there are many, every two become their mean: a curve needs no more."""
+        self.losses.append((self.steps, loss))
+        if len(self.losses) > MOST_LOSSES:
+            pairs = zip(self.losses[::2], self.losses[1::2], strict=False)
+            self.losses = [(later[0], (earlier[1] + later[1]) / 2) for earlier, later in pairs]
+
+    def to_json(self) -> str:
+        """For `from_json`."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> History:
+        """Read back what `to_json` wrote."""
+        found = json.loads(text)
+        sessions = [Session(**session) for session in found["sessions"]]
+        return cls(sessions, [(int(step), float(loss)) for step, loss in found["losses"]], found["pictures"])
+
+
+def network_of(weights: dict[str, torch.Tensor], config: Any) -> Any:
+    """A network of a given shape and weights, ready to sample."""
+    network: Any = _library.UNet2DModel(**{name: value for name, value in config.items() if not name.startswith("_")})
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def save_model(
+    folder: Path, weights: dict[str, torch.Tensor], config: Any, labels: Sequence[str], history: History
+) -> None:
+    """Write a pipeline directory in half precision; the one that was there is replaced when the new one is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    network = network_of(weights, config)
+
+    def fill(beginning: Path) -> None:
+        _library.DDIMPipeline(network.half(), make_scheduler()).save_pretrained(beginning)
+        write_whole(beginning / "labels.json", (json.dumps(list(labels), indent=0) + "\n").encode())
+        write_whole(beginning / HISTORY, history.to_json().encode())
+
+    replace_folder(folder, fill)
+
+
+def load_weights(folder: Path, network: Any, labels: Sequence[str]) -> History:
+    """Start from a directory that `save_model` wrote: its weights into ``network``, and its history back.
+
+    A class is taken over by its name; one that the older model did not know begins as "no class".
+
+    Args:
+        folder: the directory.
+        network: of the same shape, but for the number of classes.
+        labels: its classes, the last of which stands for "no class".
+
+    Raises:
+        ModelError: it is no such directory, or of another shape.
+    """
+    try:
+        weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+        known = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        rows = [known.index(label) if label in known else len(known) - 1 for label in labels]
+        weights[CLASS_EMBEDDING] = weights[CLASS_EMBEDDING][rows]
+        network.load_state_dict(weights)
+        return History.from_json((folder / HISTORY).read_text(encoding="utf-8"))
+    except (OSError, KeyError, ValueError, RuntimeError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"training cannot go on from {folder}: {reason}; leave --from out to begin anew") from error
