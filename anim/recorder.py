@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MethodType, TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ import torch
 
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
+from .pixels import Pixels
 from .prediction import Call, Schedule, demand_images
 from .step import Array, Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
@@ -26,8 +28,21 @@ _TIME = ("timestep", "sigma_hat", "t")
 """What they call its arguments."""
 _ANNOUNCED = "_num_timesteps"
 """Where most pipelines say, before the first call, how many there will be."""
+_AFTER_STEP = "callback_on_step_end"
+"""The argument by which most pipelines call back after each step."""
+_FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
+"""The axes of CogVideoX' samples; all other clips have their channels first."""
 _DOUBLING = frozenset({"DiTPipeline"})
 """Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineCall:
+    """A pipeline and what it was called with."""
+
+    pipeline: Any
+    arguments: Mapping[str, Any] | None
+    """None where nobody knows."""
 
 
 class Recorder:
@@ -73,7 +88,10 @@ class Recorder:
         self._scheduler = _scheduler_of(pipeline)
         demand_images(self._scheduler)
         self._writer = writer or TrajectoryWriter(
-            path, info or _describe(pipeline, self._scheduler), overwrite=overwrite
+            path,
+            info or describe(pipeline, self._scheduler),
+            overwrite=overwrite,
+            axes=_FRAMES_FIRST if type(pipeline).__name__.startswith("CogVideoX") else None,
         )
         self._on_step = on_step
         self._calls = first
@@ -86,6 +104,8 @@ class Recorder:
         self._trajectory: Trajectory | None = None
         self.finished: torch.Tensor | None = None
         """The finished sample, for one who knows better than what the last step returned; to be set in the block."""
+        self._made: PipelineCall | None = None
+        self._image: Pixels | None = None
 
     @property
     def trajectory(self) -> Trajectory:
@@ -97,6 +117,38 @@ class Recorder:
         if self._trajectory is None:
             raise SettingsError("there is no recording yet: run the pipeline inside the Recorder's with block first")
         return self._trajectory
+
+    @property
+    def steps(self) -> int:
+        """How many calls of the scheduler were captured."""
+        return self._calls
+
+    def call(self, **arguments: Any) -> Any:
+        """Call the pipeline as ``pipe(**arguments)``, in the block, and keep more of it than its steps.
+
+        Of latents the recording then holds the image that the pipeline made of them, its last sample is the one that
+        this image is made of (inpainting changes it after the last step), and as long as the trajectory stays in memory
+        it can be decoded without being told how.
+
+        Returns:
+            What the pipeline returns.
+        """
+        extra: dict[str, Any] = {}
+        takes = inspect.signature(type(self._pipeline).__call__).parameters
+        if _AFTER_STEP in takes and arguments.get(_AFTER_STEP) is None:
+            extra = {_AFTER_STEP: self._after_step}
+        output = self._pipeline(**{**arguments, **extra})
+        self._made = PipelineCall(self._pipeline, arguments)
+        if self._writer.info.space == "latent" and arguments.get("output_type") != "latent":
+            self._image = pictures_of(output)
+        return output
+
+    def _after_step(self, pipeline: Any, index: int, t: Any, kept: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """What pipelines go on with, which is not always what ``step`` returned; nothing of it is changed."""
+        latents = kept.get("latents")
+        if latents is not None and self._sample is not None and latents.shape == self._sample.shape:
+            self._sample = latents
+        return {}
 
     def __enter__(self) -> Self:
         """Start to listen."""
@@ -117,7 +169,8 @@ class Recorder:
         try:
             finished = self._sample if self.finished is None else self.finished
             if error is None and finished is not None:
-                self._trajectory = self._writer.finish(_to_host(finished))
+                self._trajectory = self._writer.finish(_to_host(finished), self._image)
+                self._trajectory.made_by = self._made or PipelineCall(self._pipeline, None)
         finally:
             self._writer.close()
 
@@ -226,7 +279,7 @@ def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
     return all(torch.equal(*images.chunk(2)) for images in (x, output[:, : x.shape[1]]))
 
 
-def _describe(pipeline: Any, scheduler: Any) -> RunInfo:
+def describe(pipeline: Any, scheduler: Any) -> RunInfo:
     """What can be read off a pipeline that somebody else drives."""
     parts = getattr(pipeline, "components", {})
     latent = any(name in parts for name in ("vae", "vqvae", "movq", "vqgan"))
@@ -251,6 +304,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def pictures_of(output: Any) -> Pixels | None:
+    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures."""
+    made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
+    if isinstance(made, torch.Tensor):
+        made = made.detach().float().cpu().numpy()
+        made = np.moveaxis(made, -3, -1) if made.ndim in (4, 5) else made
+    elif isinstance(made, list) and made:
+        clips = made if isinstance(made[0], list) else [made]
+        stacked = np.stack([np.stack([np.asarray(frame) for frame in clip]) for clip in clips])
+        made = stacked if isinstance(made[0], list) else stacked[0]
+    if not isinstance(made, np.ndarray) or made.ndim not in (4, 5) or made.shape[-1] not in (1, 3, 4):
+        return None
+    if made.dtype != np.uint8:
+        made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(made[..., :3] if made.shape[-1] >= 3 else made.repeat(3, axis=-1))
 
 
 def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
