@@ -180,7 +180,7 @@ class Schedule:
             case "v":
                 r2 = a * a + b * b
                 # a² + b² is 1 but for rounding on a variance-preserving schedule; left out there, as diffusers does.
-                return a * x - b * out if abs(r2 - 1) < 1e-5 else a * x / r2 - b * out / r2**0.5
+                return a * x - b * out if abs(r2 - 1) < 1e-6 else a * x / r2 - b * out / r2**0.5
             case "image":
                 return out
             case "flow":
