@@ -8,50 +8,19 @@ clip, the chosen frames of each, clip after clip.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from .errors import SettingsError, TrajectoryError
+from .clips import ClipFrames
+from .errors import TrajectoryError
 from .pixels import Pixels
 
 GROUP = "decoded"
 _DIMENSIONS = ("step", "image", "height", "width", "colour")
 _COMPRESSORS = (ZstdCodec(level=1), Crc32cCodec())
-
-
-@dataclass(frozen=True)
-class ClipFrames:
-    """Which frames of a clip are shown: one, or a row of them."""
-
-    frame: int | None = None
-    """Counted from 1; None for the one in the middle, if no row is asked for."""
-    row: int | None = None
-    """How many, from the first to the last and evenly spread."""
-
-    def __post_init__(self) -> None:
-        if self.frame is not None and self.row is not None:
-            raise SettingsError("one frame of a clip is shown, or a row of them: leave clip_frame or clip_row out")
-        if self.row is not None and self.row < 2:
-            raise SettingsError(f"a row of {self.row} frames is none; give 2 or more, or clip_frame for a single one")
-
-    def of(self, total: int) -> tuple[int, ...]:
-        """The frames of a clip of so many, counted from 0.
-
-        Raises:
-            SettingsError: the clip is shorter.
-        """
-        if self.row is not None:
-            if self.row > total:
-                raise SettingsError(f"a row of {self.row} frames is more than the clip's {total}")
-            return tuple(int(frame) for frame in np.linspace(0, total - 1, self.row).round())
-        frame = (total + 1) // 2 if self.frame is None else self.frame
-        if not 1 <= frame <= total:
-            raise SettingsError(f"the clip has frames 1 to {total}, not {frame}")
-        return (frame - 1,)
 
 
 class DecodedRows:

@@ -8,7 +8,8 @@ Two ways, both after the run:
     Sana, LDM, DiT, LCM, Kandinsky 2, AnimateDiff, Wan, LTX, Mochi and CogVideoX among others.
 *replay*
     For all others. The pipeline is called once more for each row, with a network that answers without computing and a
-    ``step`` that returns the latents in question: then it unpacks, rescales and decodes by itself.
+    ``step`` that returns the latents in question: then it unpacks, rescales and decodes by itself. Where it puts back
+    parts of a given image at every step (inpainting, the first frame of a clip), the picture has them.
 
 Which one is right is not believed but tried, in every run: the finished latents must become the pipeline's own image.
 """
@@ -19,17 +20,18 @@ import contextlib
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from .decoded import ClipFrames, OnRow
+from .clips import ClipFrames
+from .decoded import OnRow
 from .errors import DiffanimWarning, OutputError
 from .noising import natural
 from .pixels import Pixels, to_rgb
-from .recorder import PipelineCall, pictures_of
+from .recorder import PipelineCall, fresh_generators, pictures_of
 from .step import Array
 from .trajectory import Trajectory
 
@@ -139,7 +141,8 @@ class _Direct:
 
     def __init__(self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None) -> None:
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
-        self.at_once = max(1, _PIXELS_AT_ONCE // (size[0] * size[1] * (clip or 1)))
+        pixels = size[0] * size[1] * (clip or 1) or _PIXELS_AT_ONCE  # Unknown: one by one.
+        self.at_once = max(1, _PIXELS_AT_ONCE // pixels)
 
     @classmethod
     def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> _Direct | None:
@@ -147,7 +150,7 @@ class _Direct:
         pipeline = call.pipeline
         parts: list[Any] = [getattr(pipeline, name, None) for name in _AUTOENCODERS]
         autoencoder: Any = next((part for part in parts if part is not None), None)
-        if not hasattr(autoencoder, "decode") or getattr(autoencoder.config, "timestep_conditioning", False):
+        if not hasattr(autoencoder, "decode") or _needs_more_than_latents(autoencoder):
             return None
         if own is not None:
             size, clip = (own.shape[-3], own.shape[-2]), own.shape[1] if own.ndim == 5 else None
@@ -195,6 +198,13 @@ class _Direct:
         else:
             unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
         return torch.as_tensor(unpacked)
+
+
+def _needs_more_than_latents(autoencoder: Any) -> bool:
+    """Some also take a timestep (LTX), or how many of the images belong together (Stable Video Diffusion)."""
+    more = list(inspect.signature(autoencoder.decode).parameters.values())[1:]
+    needed = any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in more)
+    return needed or bool(getattr(autoencoder.config, "timestep_conditioning", False))
 
 
 def _denormalised(autoencoder: Any, z: torch.Tensor, *, scaled: bool) -> torch.Tensor:
@@ -265,7 +275,7 @@ class _Replay:
                 changed.enter_context(_replaced(network, "forward", self._answering(network)))
             pipeline.set_progress_bar_config(disable=True)
             try:
-                output = pipeline(**{**self._arguments, **_fresh_generators(self._arguments)})
+                output = pipeline(**{**self._arguments, **fresh_generators(self._arguments)})
             finally:
                 if quiet is None:
                     del pipeline._progress_bar_config
@@ -333,20 +343,6 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             object.__delattr__(owner, name)
         else:
             object.__setattr__(owner, name, before)
-
-
-def _fresh_generators(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies of the random generators, so that the caller's own are where they were."""
-    generator = arguments.get("generator")
-    if generator is None:
-        return {}
-    return {"generator": [_copied(g) for g in generator] if isinstance(generator, list) else _copied(generator)}
-
-
-def _copied(generator: torch.Generator) -> torch.Generator:
-    copy = torch.Generator(generator.device)
-    copy.set_state(generator.get_state())
-    return copy
 
 
 def _tensor(images: Array) -> torch.Tensor:

@@ -98,7 +98,7 @@ def _guess_captions(view: View) -> tuple[Caption, ...]:
     if done:
         # Short of room, what was done to the prediction matters more than what it is.
         short = ["clipped"] if run.info.clipped else []
-        phrases = [*(f"{phrase}, {done}" for phrase in guess), done, *short, ""]
+        phrases = [*(f"{phrase}, {done}" for phrase in (*guess, "guess")), done, *short, ""]
     else:
         phrases = [*guess, "guess", ""]
     # The pair is one of the same step: both panels say which, as long as a word about the picture fits beside it.

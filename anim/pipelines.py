@@ -40,8 +40,8 @@ _ARGUMENTS = {
 }
 """What pipelines call our settings."""
 _OPTIONS = {"labels": "label"}
-_COUNTS = ("num_images_per_prompt", "num_videos_per_prompt", "batch_size")
-"""What they call the number of images."""
+_COUNTS = ("num_images_per_prompt", "batch_size")
+"""What they call the number of images. Video pipelines have one for clips, too, and several of them ignore it."""
 _OTHERWISE_GIVEN = ("prompt_embeds", "image_embeds")
 """What can stand for a prompt."""
 _FAMILIES = (("TEXT2IMAGE", "IMAGE2IMAGE", "INPAINT"), ("TEXT2VIDEO", "IMAGE2VIDEO"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoded import ClipFrames
+from .clips import ClipFrames
 from .errors import OutputError
 from .pixels import Pixels
 from .step import Array

@@ -137,8 +137,9 @@ class Recorder:
         takes = inspect.signature(type(self._pipeline).__call__).parameters
         if _AFTER_STEP in takes and arguments.get(_AFTER_STEP) is None:
             extra = {_AFTER_STEP: self._after_step}
+        again = {**arguments, **fresh_generators(arguments)}
         output = self._pipeline(**{**arguments, **extra})
-        self._made = PipelineCall(self._pipeline, arguments)
+        self._made = PipelineCall(self._pipeline, again)
         if self._writer.info.space == "latent" and arguments.get("output_type") != "latent":
             self._image = pictures_of(output)
         return output
@@ -180,7 +181,10 @@ class Recorder:
             self._begin(scheduler, _argument(arguments, _OUTPUT), _argument(arguments, _SAMPLE))
         assert self._schedule is not None
         if self._calls >= self._total:
-            raise SettingsError("a Recorder records one run: open a new one for the next call of the pipeline")
+            raise SettingsError(
+                "a Recorder records one pass over the timesteps, and a second has begun: open a new Recorder for the "
+                "next call; a pipeline that makes several passes in one call cannot be recorded"
+            )
         if index is None:
             index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
         x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
@@ -304,6 +308,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def fresh_generators(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of a call's random generators as they are now: each call draws from them and leaves them elsewhere."""
+    generator = arguments.get("generator")
+    if generator is None:
+        return {}
+    return {"generator": [_copied(g) for g in generator] if isinstance(generator, list) else _copied(generator)}
+
+
+def _copied(generator: torch.Generator) -> torch.Generator:
+    copy = torch.Generator(generator.device)
+    copy.set_state(generator.get_state())
+    return copy
 
 
 def pictures_of(output: Any) -> Pixels | None:

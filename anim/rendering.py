@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .budget import is_limited, parse_bytes
-from .decoded import ClipFrames, OnRow
+from .clips import ClipFrames
+from .decoded import OnRow
 from .easing import x0_changes
 from .encode import check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality

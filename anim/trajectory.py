@@ -187,6 +187,14 @@ class Trajectory:
         return tuple(names or ())[1:]
 
     @property
+    def clip(self) -> int | None:
+        """How many frames each clip of a video model has, as far as that is known; None of images."""
+        if _IMAGE in self._group:
+            shape = _member(self._group, _IMAGE, self.path).shape
+            return shape[1] if len(shape) == 5 else None
+        return self.decoded.clip if self.decoded is not None else None
+
+    @property
     def image(self) -> Pixels | None:
         """What the pipeline made of the finished latents, uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; or None.
 

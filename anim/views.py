@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
-from .decoded import ClipFrames, DecodedRows
+from .clips import ClipFrames
+from .decoded import DecodedRows
 from .errors import OutputError, SettingsError
 from .noising import natural
 from .pixels import Pixels, demand_colours, to_rgb
@@ -121,6 +122,8 @@ def view_of(run: Trajectory, *, preview: bool = False, frames: ClipFrames = _ALL
     """
     if run.steps < 1:
         raise OutputError("the run has no whole step to show; record it again")
+    if frames != _ALL and (run.info.space == "pixel" or run.clip is None):
+        raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":
         if preview:
             raise SettingsError("the run holds images, which are shown as they are: --preview is for latents")

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli import options
+from diffanim.clips import ClipFrames
 from diffanim.encode import FORMATS, check_output, check_use, timing_note
 from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
@@ -76,13 +77,14 @@ def render(
     timing = options.timing_of(given)
     outputs, recording = _places(run, outputs, settings, profile)
     check_use(outputs, options.encoding_of(given))
+    frames = ClipFrames(given["clip_frame"], given["clip_row"])
     for output in outputs:
         check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS, options.encoding_of(given))
     with Reporter(quiet=quiet) as reporter:
         recorded = _the_run(run, recording, settings, reporter, overwrite)
         if run is not None:
             _refuse_run_options(ctx, recorded)
-        _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, recorded, reporter, given)})
+        _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, recorded, frames, reporter)})
     for output in outputs:
         click.echo(output)
 
@@ -119,13 +121,11 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
     )
 
 
-def _decoder(ctx: click.Context, run: Trajectory, reporter: Reporter, given: dict[str, Any]) -> Any:
+def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
     """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
-    from diffanim.decoded import ClipFrames
     from diffanim.views import is_decoded
 
-    frames = ClipFrames(given["clip_frame"], given["clip_row"])
-    if run.info.space == "pixel" or given["preview"] or run.made_by is not None or is_decoded(run, frames):
+    if run.info.space == "pixel" or ctx.params["preview"] or run.made_by is not None or is_decoded(run, frames):
         return None
     from diffanim.pipelines import call_of
 
