@@ -102,7 +102,14 @@ class Composer:
         wordings = [panel.captions(view) for panel in self._panels], [panel.closing(view) for panel in self._panels]
         lines = self._type.heights([c for state in wordings for panel in state for c in panel], self._curves)
         self.layout = arrange(
-            view.count, view.size, width=size[0], height=size[1], lines=lines, panels=len(panels), em=self._type.em
+            view.count,
+            view.size,
+            width=size[0],
+            height=size[1],
+            lines=lines,
+            panels=len(panels),
+            em=self._type.em,
+            columns=view.columns,
         )
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(

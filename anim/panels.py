@@ -74,10 +74,9 @@ def _scaled_title(view: View, time: Phrase, noise: Phrase) -> tuple[Phrase, list
     run = view.run
     formula = rf"x_t\,/\,{notation_of(run).scale}" if run.info.value_range == (-1, 1) else "x_t"
     title: Phrase = (Maths(formula),)
-    said = _LATENT_SAMPLES.get(view.manner)
-    phrases = (
-        (f"{said[0]}, at unit variance", *said) if said else ("noisy sample, at unit variance", "at unit variance")
-    )
+    said = _LATENT_SAMPLES.get(view.manner, ())
+    full = f"{said[0] if said else 'noisy sample'}, at unit variance"
+    phrases = (*_with_frames(view, full), full, *(said or ("at unit variance",)))
     return title, [Caption(title, phrase, (time, noise)) for phrase in phrases]
 
 
@@ -87,7 +86,14 @@ def _mixture_title(view: View, time: Phrase) -> tuple[Phrase, list[Caption]]:
     signal, noise = Number.of(run.signal, 2, "signal"), Number.of(run.noise, 2, "noise")
     mixture = (Maths("x_t ="), signal, Maths("x_0 +"), noise, Maths(r"\epsilon"))
     phrases = _LATENT_SAMPLES.get(view.manner, ("noisy sample", ""))
-    return (Maths("x_t"),), [Caption(mixture, phrase, (time,)) for phrase in phrases]
+    return (Maths("x_t"),), [
+        Caption(mixture, phrase, (time,)) for phrase in (*_with_frames(view, phrases[0]), *phrases)
+    ]
+
+
+def _with_frames(view: View, phrase: str) -> tuple[str, ...]:
+    """A phrase that also says which frames of a clip these are, if it is one."""
+    return (f"{phrase}, {view.which_frames}",) if view.frames else ()
 
 
 def _guess_captions(view: View) -> tuple[Caption, ...]:

@@ -72,7 +72,7 @@ def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: 
     across = (width - left - type_.margin - (len(rows) - 1) * type_.column_gap) // len(rows)
     if across < 2 * type_.em:
         raise SettingsError(f"{len(rows)} columns do not fit into {width} pixels; choose fewer, or a wider sheet")
-    grid = _grid(view.count, view.size, across, gap=type_.image_gap, whole=whole)
+    grid = _grid(view, across, gap=type_.image_gap, whole=whole)
     tops = [type_.margin + number * (grid.height + type_.row_gap) for number in range(len(panels))]
     lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(rows))]
     under = tops[-1] + grid.height + round(0.25 * type_.em)
@@ -155,10 +155,11 @@ class _Type:
             yield from place(phrase, sizes, x + (room - width(phrase, sizes)) // 2, top - round(0.3 * self.em))
 
 
-def _grid(count: int, image: tuple[int, int], across: int, *, gap: int, whole: bool) -> Grid:
+def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
     """How the images of one timestep are arranged: about as high as wide, or as one image is."""
+    image = view.size
     room = across, round(across * max(1, image[0] / image[1]))
-    grid = best_grid(count, image, room, gap=gap, smooth=True)
+    grid = best_grid(view.count, image, room, gap=gap, smooth=True)
     if whole:
         return grid
     cell = (across - (grid.columns - 1) * grid.gap) // grid.columns // 2 * 2

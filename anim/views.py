@@ -27,12 +27,24 @@ class View(ABC):
         run: the run.
         count: how many images a row has; of clips, their chosen frames.
         size: (height, width) of one.
+        columns: how many frames of each clip there are, if they stand in a row; else None.
+        frames: which frames of clips they are, counted from 0; empty for images.
     """
 
     manner: ClassVar[Manner]
     run: Trajectory
     count: int
     size: tuple[int, int]
+    columns: int | None = None
+    frames: tuple[int, ...] = ()
+
+    @property
+    def which_frames(self) -> str:
+        """Which frames of the clip are seen, in words; nothing for images."""
+        if not self.frames:
+            return ""
+        shown = ", ".join(str(frame + 1) for frame in self.frames)
+        return f"frame{'s' * (len(self.frames) > 1)} {shown} of {self.run.clip}"
 
     @abstractmethod
     def samples(self, row: int) -> Pixels:
@@ -79,6 +91,8 @@ class DecodedView(View):
         self.run, self._decoded = run, decoded
         self.count, *size = decoded.size
         self.size = (size[0], size[1])
+        self.frames = decoded.frames
+        self.columns = len(self.frames) if len(self.frames) > 1 else None
 
     def samples(self, row: int) -> Pixels:
         """As it was decoded."""
@@ -98,6 +112,8 @@ class PreviewView(View):
         self.run, self._preview = run, LinearPreview(run, wanted)
         self.count, *size = self._preview(run.x[0]).shape[:3]
         self.size = (size[0], size[1])
+        self.columns = wanted.row
+        self.frames = () if run.clip is None else wanted.of(run.clip)
 
     def samples(self, row: int) -> Pixels:
         """By the map."""

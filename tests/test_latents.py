@@ -287,6 +287,8 @@ def test_frames_of_clips(family: str, tmp_path: Path) -> None:
         assert list(run.decoded.frames) == expected
         shown = view_of(run, frames=ClipFrames(*(frames.get(f"clip_{name}") for name in ("frame", "row"))))
         np.testing.assert_array_equal(shown.samples(STEPS), own[0, expected])
+        numbers = ", ".join(str(frame + 1) for frame in expected)
+        assert PANELS["x"].captions(shown)[0].words.endswith(f"{numbers} of {total}")
     with pytest.raises(SettingsError, match=f"frames 1 to {total}, not {total + 1}"):
         diffanim.render(run, tmp_path / "a.gif", clip_frame=total + 1)
     with pytest.raises(SettingsError, match="leave clip_frame or clip_row out"):
