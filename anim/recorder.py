@@ -191,7 +191,8 @@ class Recorder:
         call = Call(index, _time(_argument(arguments, _TIME)), x, output, arguments, result)
         mixture, x0 = self._schedule.read(call)
         x, x0 = self._kept(x), self._kept(x0)
-        step = Step(self._calls, self._total, call.t, _to_host(x), _to_host(x0), mixture.signal, mixture.noise)
+        images = _to_host(x), _to_host(x0, copy=False)
+        step = Step(self._calls, self._total, call.t, *images, mixture.signal, mixture.noise)
         self._calls += 1
         self._sample = self._kept(result[0] if isinstance(result, tuple) else result.prev_sample)
         self._writer.add(step)
@@ -350,7 +351,7 @@ def _time(timestep: Any) -> float:
     return float(timestep.max()) if isinstance(timestep, torch.Tensor) else float(timestep)
 
 
-def _to_host(images: torch.Tensor) -> Array:
-    """A copy, always: on the CPU ``.cpu()`` would be the tensor that the sampler goes on with."""
-    copied = images.detach().to("cpu", torch.float32, copy=True)
+def _to_host(images: torch.Tensor, *, copy: bool = True) -> Array:
+    """On the CPU, too, a copy: ``.cpu()`` would be the tensor that the sampler goes on with; x̂0 is ours already."""
+    copied = images.detach().to("cpu", torch.float32, copy=copy)
     return np.asarray(copied.contiguous().numpy())
