@@ -92,24 +92,41 @@ class DecodedRows:
 class DecodedWriter:
     """Keeps rows as they are decoded; what is whole stays when the work is interrupted, and is gone on with."""
 
-    def __init__(self, group: zarr.Group, steps: int, rows: int, clip: int | None, frames: tuple[int, ...]) -> None:
+    def __init__(
+        self, group: zarr.Group, where: str, steps: int, rows: int, clip: int | None, frames: tuple[int, ...]
+    ) -> None:
         """Begin, or go on where frames of the same choice are.
 
         Args:
             group: of the recording, open for writing.
+            where: the recording is, for messages.
             steps: N, how many rows of x0 there will be.
             rows: of x; one more where the finished sample is there.
             clip: how many frames each clip has; None for images.
             frames: the chosen ones, counted from 0.
         """
-        self._parent, self._steps, self._rows, self._clip, self._frames = group, steps, rows, clip, frames
-        old = DecodedRows.of(group, "")
+        self._parent, self._where, self._steps, self._rows = group, where, steps, rows
+        self._clip, self._frames = clip, frames
+        old = DecodedRows.of(group, where)
         goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old._array("x").shape[0] == rows
         self._group: zarr.Group | None = group[GROUP] if goes_on else None  # type: ignore[assignment]
         self.done = old.rows if goes_on and old is not None else 0
 
     def add(self, x: Pixels, x0: Pixels | None) -> None:
-        """The next row: uint8 [cells, H, W, 3] each; the finished sample has no x0."""
+        """The next row: uint8 [cells, H, W, 3] each; the finished sample has no x0.
+
+        Raises:
+            TrajectoryError: it cannot be written.
+        """
+        try:
+            self._write(x, x0)
+        except OSError as error:
+            raise TrajectoryError(
+                f"cannot keep the decoded pictures in {self._where}: {error.strerror or error}; "
+                f"steps decoded and kept: {self.done}"
+            ) from error
+
+    def _write(self, x: Pixels, x0: Pixels | None) -> None:
         if self._group is None:
             self._group = self._create(x.shape)
         for name, pixels in (("x", x), ("x0", x0)):

@@ -162,6 +162,10 @@ class Trajectory:
         self.x0 = StepArray("x0", _member(group, "x0", path), steps)
 
     @property
+    def _where(self) -> str:
+        return "the run in memory" if self.path is None else str(self.path)
+
+    @property
     def steps(self) -> int:
         """How many whole steps are there."""
         return len(self.t)
@@ -211,7 +215,7 @@ class Trajectory:
     @property
     def decoded(self) -> DecodedRows | None:
         """The pictures that its latents were decoded to; None if they were not."""
-        return DecodedRows.of(self._group, "the run in memory" if self.path is None else str(self.path))
+        return DecodedRows.of(self._group, self._where)
 
     def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
         """To keep those pictures.
@@ -224,7 +228,7 @@ class Trajectory:
             TrajectoryError: the recording cannot be written to.
         """
         group = self._group if self.path is None else _open_group(self.path, mode="r+")
-        return DecodedWriter(group, self.steps, len(self.x), clip, frames)
+        return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames)
 
     def verify(self) -> None:
         """Read every row and check it.

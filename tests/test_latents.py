@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -244,6 +246,20 @@ def test_an_interrupted_decoding_is_gone_on_with(tmp_path: Path) -> None:
     decode(whole, whole.made_by, ClipFrames())
     for one, other in zip(pictures(opened), pictures(whole), strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = record("sd", tmp_path / "run.zarr")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("zarr.storage._local._put", full)
+    with pytest.raises(TrajectoryError, match=r"decoded pictures in .*run.zarr: No space left on device; .* kept: 0"):
+        diffanim.render(run, tmp_path / "a.gif")
+    assert not (tmp_path / "a.gif").exists()
+    monkeypatch.undo()
+    diffanim.render(run, tmp_path / "a.gif")
 
 
 def test_a_damaged_picture_is_found(tmp_path: Path) -> None:
