@@ -28,7 +28,7 @@ import torch
 
 from .clips import ClipFrames
 from .decoded import OnRow
-from .errors import DiffanimWarning, OutputError
+from .errors import DiffanimError, DiffanimWarning, OutputError, SamplingError, first_line, is_out_of_memory
 from .noising import natural
 from .pixels import Pixels, to_rgb
 from .recorder import PipelineCall, fresh_generators, pictures_of
@@ -64,6 +64,8 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
 
     Raises:
         OutputError: its latents cannot be made visible.
+        TrajectoryError: the pictures cannot be kept.
+        SamplingError: there is not enough memory.
     """
     own = run.image
     decoder, at_once = _find_decoder(run, call, own)
@@ -76,7 +78,7 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
     while writer.done < run.steps:
         rows = range(writer.done, min(writer.done + together, run.steps))
         latents = [images for row in rows for images in (natural(run, run.x[row], row), run.x0[row])]
-        pictures = decoder(_tensor(np.concatenate(latents))) if together > 1 else _one_by_one(decoder, latents)
+        pictures = decoder(_tensor(np.concatenate(latents)))
         cells = [_cells(part, frames) for part in np.split(pictures, len(latents))]
         for x, x0 in zip(cells[::2], cells[1::2], strict=True):
             writer.add(x, x0)
@@ -88,8 +90,22 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
             on_row(writer.done, len(run.x))
 
 
-def _one_by_one(decoder: Decoder, latents: list[Array]) -> Pixels:
-    return np.concatenate([decoder(_tensor(images)) for images in latents])
+def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
+    """With errors for what an autoencoder says of latents that are not its own, or of a card that is too small."""
+
+    def told(latents: torch.Tensor) -> Pixels:
+        try:
+            return decoder(latents)
+        except DiffanimError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise SamplingError(
+                    "out of memory while latents were decoded; try --offload model, --device cpu, or --preview"
+                ) from error
+            raise OutputError(f"{name} cannot decode these latents ({first_line(error)}); did it make them?") from error
+
+    return told
 
 
 def _cells(pictures: Pixels, frames: tuple[int, ...]) -> Pixels:
@@ -103,9 +119,9 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
     name = type(call.pipeline).__name__
     direct = _Direct.of(run, call, own)
     if direct is not None:
-        ways.append((direct, direct.at_once))
+        ways.append((_told_in_a_line(direct, name), direct.at_once))
     if call.arguments is not None:
-        ways.append((_Replay(call, len(run.x0[0])), 1))
+        ways.append((_told_in_a_line(_Replay(call, len(run.x0[0])), name), 1))
     if not ways:
         raise OutputError(
             f"the latents of {name} can only be decoded by calling it again, and what it was called with is not known: "

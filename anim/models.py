@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError, SettingsError
+from .errors import ModelError, SettingsError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -361,8 +361,7 @@ def loading(what: str) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{what} cannot be loaded: {reason}") from error
+        raise ModelError(f"{what} cannot be loaded: {first_line(error)}") from error
 
 
 def _download(repository: str) -> Path:

@@ -48,8 +48,13 @@ _FAMILIES = (("TEXT2IMAGE", "IMAGE2IMAGE", "INPAINT"), ("TEXT2VIDEO", "IMAGE2VID
 """Tasks for which diffusers has tables of the classes of each family."""
 
 
-def open_pipeline(files: ModelFiles, settings: RunSettings) -> Any:
+def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = True) -> Any:
     """Load the pipeline that a run asks for, on its device.
+
+    Args:
+        files: from `locate`.
+        settings: of the run.
+        to_call: whether it will be called with them, and so has to take them; else it is to decode latents only.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -57,7 +62,8 @@ def open_pipeline(files: ModelFiles, settings: RunSettings) -> Any:
     """
     with quiet_libraries():
         cls = pipeline_class(files, settings)
-        check_call(cls, files, settings)
+        if to_call:
+            check_call(cls, files, settings)
         device = resolve_device(settings.device)
         if settings.offload and device.type == "cpu":
             raise SettingsError("--offload keeps parts of a pipeline off a GPU, and there is none; leave it out")
@@ -218,7 +224,7 @@ def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCal
             raise
         raise ModelError(f"the run's latents need its model: {error}; or name it with --model") from error
     settings, known = _settings_of(run, source, overrides)
-    pipeline = open_pipeline(files, settings)
+    pipeline = open_pipeline(files, settings, to_call=known)
     return PipelineCall(pipeline, call_arguments(pipeline, files, settings) if known else None)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import DiffanimError, SamplingError, SettingsError, TrajectoryError
+from .errors import DiffanimError, SamplingError, SettingsError, TrajectoryError, first_line, is_out_of_memory
 from .models import Model, ModelFiles, labels_of, locate
 from .settings import RunSettings
 from .step import Step
@@ -18,8 +18,6 @@ from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 Plan = Literal["record", "resume", "restart", "reuse"]
 """Make a run, go on with a part of it, make it anew as a pipeline cannot go on in the middle, or take what is there."""
 OnStep = Callable[[Step], None]
-
-_OUT_OF_MEMORY = ("outofmemory", "out of memory", "not enough memory", "memoryerror", "can't allocate")
 
 
 def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> Plan:
@@ -135,10 +133,9 @@ def _call(
         except (DiffanimError, MemoryError):
             raise
         except Exception as error:  # Each of 200 pipelines has its own way to refuse what it is given.
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise SamplingError(f"{type(pipeline).__name__} cannot do this: {reason}") from error
+            raise SamplingError(f"{type(pipeline).__name__} cannot do this: {first_line(error)}") from error
     if not recorder.steps:
         raise SamplingError(f"{type(pipeline).__name__} made no step; ask for more --steps, or a higher --strength")
     return recorder.trajectory
@@ -243,15 +240,9 @@ def _memory_errors(settings: RunSettings) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise SamplingError(
             f"out of memory with a batch of {settings.images}; lower --batch, or try --dtype bfloat16, --offload model "
             "or another --device"
         ) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """CUDA has a class of its own for it; the CPU's allocator raises a RuntimeError, numpy a MemoryError."""
-    words = f"{type(error).__name__} {error}".lower()
-    return any(sign in words for sign in _OUT_OF_MEMORY)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from terminal import Run, files
+from terminal import Run, files, shell
 from tiny import FAMILIES, build, image, mask
 
 import diffanim
@@ -150,6 +150,27 @@ def test_record_then_render_finds_the_model_again(run: Run, saved: Any, tmp_path
     assert done.code == 0, done.err
     assert "4 of 4 rows of 1 × 64×32 pixels, frames 5 of 9" in run("inspect", "run.zarr").out
     assert run("render", "run.zarr", "--seed", 3, *GIF).code == 2
+
+
+def test_latents_of_another_model(run: Run, saved: Any) -> None:
+    assert run("record", "--model", saved("flux"), *BOAT, *SMALL, *TOKENS, "-o", "run.zarr").code == 0
+    done = run("render", "run.zarr", "--model", saved("sd"), *GIF)
+    assert done.code == 1
+    assert "StableDiffusionPipeline" in done.err
+    assert "Traceback" not in done.err
+    assert not Path("a.gif").exists()
+
+
+def test_what_decoding_cannot_explain_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sana Sprint divides its latents by a number that its autoencoder does not know: without a call, a warning."""
+    monkeypatch.chdir(tmp_path)
+    pipe, call = build("sana sprint")
+    diffanim.record(pipe, num_inference_steps=2, path="run.zarr", **call)
+    pipe.save_pretrained("model")
+    done = shell("render", "run.zarr", "--model", "model", *GIF)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "levels of 255" in line]
+    assert line.startswith("diffanim: the decoded latents differ from the image of SanaSprintPipeline by ")
 
 
 def test_the_command_in_the_file_makes_it_again(run: Run, saved: Any) -> None:
