@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -307,9 +308,7 @@ def quiet_libraries() -> Iterator[None]:
 
     talkers: list[Any] = [of_diffusers]
     if find_spec("transformers"):
-        from transformers.utils import logging as of_transformers
-
-        talkers.append(of_transformers)
+        talkers.append(import_module("transformers.utils.logging"))
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers", "accelerate")]
     levels, bars = [logger.level for logger in loggers], [talker.is_progress_bar_enabled() for talker in talkers]
     for logger in loggers:

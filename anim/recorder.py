@@ -16,7 +16,7 @@ import torch
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
 from .pixels import Pixels
-from .prediction import Call, Schedule, demand_images
+from .prediction import Call, Mixture, Schedule, demand_images
 from .step import Array, Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 
@@ -98,6 +98,8 @@ class Recorder:
         self._total = 0
         self._schedule: Schedule | None = None
         self._sample: torch.Tensor | None = None
+        self._pending: _Pending | None = None
+        self._times: tuple[torch.Tensor, list[float]] | None = None
         self._wrapper: _StepWrapper | None = None
         self._announced: Any = None
         self._halved = False
@@ -168,6 +170,7 @@ class Recorder:
         if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
             setattr(self._pipeline, _ANNOUNCED, self._announced)
         try:
+            self._deliver_pending()
             finished = self._sample if self.finished is None else self.finished
             if error is None and finished is not None:
                 self._trajectory = self._writer.finish(_to_host(finished), self._image)
@@ -188,20 +191,50 @@ class Recorder:
         if index is None:
             index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
         x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
-        call = Call(index, _time(_argument(arguments, _TIME)), x, output, arguments, result)
+        call = Call(index, self._time(_argument(arguments, _TIME)), x, output, arguments, result)
         mixture, x0 = self._schedule.read(call)
-        x, x0 = self._kept(x), self._kept(x0)
-        images = _to_host(x), _to_host(x0, copy=False)
-        step = Step(self._calls, self._total, call.t, *images, mixture.signal, mixture.noise)
+        copied = _Copy(self._kept(x), self._kept(x0))
+        before = self._pending
+        self._pending = _Pending(self._calls, self._total, call.t, mixture, copied)
         self._calls += 1
         self._sample = self._kept(result[0] if isinstance(result, tuple) else result.prev_sample)
+        if before is not None:
+            self._deliver(before)
+        if copied.is_done:
+            self._deliver_pending()
+
+    def _deliver_pending(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._deliver(pending)
+
+    def _deliver(self, pending: _Pending) -> None:
+        """Hand a step on. From a GPU that is one call late: by then its copy is there, and nobody has waited for it."""
+        step = pending.step()
         self._writer.add(step)
         if self._on_step is not None:
             self._on_step(step)
 
+    def _time(self, timestep: Any) -> float:
+        """One number: some pipelines hand on a timestep for each image or frame, lower for those that they keep.
+
+        On a GPU, asking a tensor for its value waits for all that was launched before. Most timesteps are views of the
+        scheduler's own list, and that is known here.
+        """
+        if not isinstance(timestep, torch.Tensor):
+            return float(timestep)
+        if timestep.device.type == "cuda" and self._times is not None and not any(timestep.stride()):
+            listed, times = self._times
+            if timestep.untyped_storage().data_ptr() == listed.untyped_storage().data_ptr():
+                return times[timestep.storage_offset() - listed.storage_offset()]
+        return float(timestep.max())
+
     def _begin(self, scheduler: Any, output: torch.Tensor, x: torch.Tensor) -> None:
         """What is known at the first call, and not before."""
         self._schedule = Schedule(scheduler)
+        listed = getattr(scheduler, "timesteps", None)
+        if isinstance(listed, torch.Tensor) and listed.is_contiguous():
+            self._times = listed, listed.tolist()
         self._total = self._calls + _calls_to_come(self._pipeline, scheduler, self._calls)
         self._halved = _is_doubled(self._pipeline, output, x)
         if self._schedule.clipped:
@@ -346,9 +379,64 @@ def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next(arguments[name] for name in names if name in arguments)
 
 
-def _time(timestep: Any) -> float:
-    """One number: some pipelines hand on a timestep for each image or frame, lower for those that they keep."""
-    return float(timestep.max()) if isinstance(timestep, torch.Tensor) else float(timestep)
+class _Copy:
+    """x_t and x̂0 on their way to memory of their own on the host.
+
+    From a CUDA device they go through pinned memory on a stream of their own, so that neither the loop nor the device
+    waits; torch hands that memory out again when nobody holds the arrays any more. From anywhere else they are there
+    at once.
+    """
+
+    def __init__(self, x: torch.Tensor, x0: torch.Tensor) -> None:
+        self._ready: torch.cuda.Event | None = None
+        if x.device.type != "cuda":
+            self._x, self._x0 = _to_host(x), _to_host(x0, copy=False)
+            return
+        # A copy on the device first: the pipeline may write into its sample before the slower one is through.
+        images = x.detach().to(torch.float32, copy=True), x0.detach()
+        stream = _copy_stream(x.device)
+        stream.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(stream):
+            self._x, self._x0 = (_pinned(image, stream) for image in images)
+            self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._ready.record(stream)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the arrays can be had without waiting."""
+        return self._ready is None
+
+    def arrays(self) -> tuple[Array, Array]:
+        """Both, waited for."""
+        if self._ready is not None:
+            self._ready.synchronize()
+        return self._x, self._x0
+
+
+@dataclass(frozen=True, eq=False)
+class _Pending:
+    """A captured step whose images are still on their way."""
+
+    index: int
+    total: int
+    t: float
+    mixture: Mixture
+    copied: _Copy
+
+    def step(self) -> Step:
+        return Step(self.index, self.total, self.t, *self.copied.arrays(), self.mixture.signal, self.mixture.noise)
+
+
+@functools.cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _pinned(images: torch.Tensor, stream: torch.cuda.Stream) -> Array:
+    target = torch.empty(images.shape, dtype=torch.float32, pin_memory=True)
+    target.copy_(images, non_blocking=True)
+    images.record_stream(stream)
+    return np.asarray(target.numpy())
 
 
 def _to_host(images: torch.Tensor, *, copy: bool = True) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -58,6 +59,46 @@ def test_a_pipeline_on_the_gpu(family: str, dtype: torch.dtype) -> None:
         shown = view_of(run, frames=clip).samples(run.steps)
         own = np.rint(255 * (np.concatenate(plain) if plain.ndim == 5 else plain))
         assert np.abs(shown - own).max() <= 1
+
+
+def test_the_pair_stays_together_though_nobody_waits() -> None:
+    """Large samples, written over at once: the copies are still on their way when the memory changes."""
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(12, device="cuda")
+    x = torch.randn(4, 3, 1024, 1024, device="cuda", generator=torch.Generator("cuda").manual_seed(0))
+    before, velocities, told = [], [], []
+    with diffanim.Recorder(scheduler, on_step=lambda step: told.append(step.index)) as recorder:
+        for t in scheduler.timesteps:
+            velocity = 0.3 * x + 0.1
+            before.append(x.clone())
+            velocities.append(velocity.clone())
+            after = scheduler.step(velocity, t, x, return_dict=False)[0]
+            x.zero_()
+            velocity.zero_()
+            x = after
+    run = recorder.trajectory
+    assert told == list(range(12))
+    assert run.t.tolist() == scheduler.timesteps.tolist()
+    for row, (sample, velocity) in enumerate(zip(before, velocities, strict=True)):
+        assert (run.x[row] == sample.cpu().numpy()).all()
+        expected = sample - run.noise[row] * velocity
+        np.testing.assert_allclose(run.x0[row], expected.cpu().numpy(), atol=1e-5)
+    assert (run.x[12] == x.cpu().numpy()).all()
+
+
+def test_the_loop_does_not_wait() -> None:
+    """Where the host would wait for the device, torch raises."""
+    scheduler = diffusers.EulerDiscreteScheduler()
+    scheduler.set_timesteps(6, device="cuda")
+    x = torch.randn(1, 4, 64, 64, device="cuda")
+    with diffanim.Recorder(scheduler):
+        for k, t in enumerate(scheduler.timesteps):
+            # The scheduler looks for its place in the list at the first step, and the recorder reads its tables.
+            torch.cuda.set_sync_debug_mode("error" if k else "default")
+            try:
+                x = scheduler.step(0.1 * x, t, x, return_dict=False)[0]
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.fixture(scope="module")
