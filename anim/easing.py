@@ -9,29 +9,23 @@ A perceptual distance would need a network of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from .step import Array
-from .trajectory import Trajectory
+from .pixels import Pixels
+from .views import View
 
 
-def x0_changes(run: Trajectory, rows: Sequence[int]) -> list[float]:
+def x0_changes(view: View, rows: Sequence[int]) -> list[float]:
     """The change of x̂0 from each of these rows to the next: one number less than rows, each between 0 and 1.
 
     Raises:
         TrajectoryError: a row is damaged.
     """
-    return [float(np.sqrt(np.mean((later - earlier) ** 2))) for earlier, later in pairwise(_shown(run, rows))]
+    return [_distance(earlier, later) for earlier, later in pairwise(map(view.guesses, rows))]
 
 
-def _shown(run: Trajectory, rows: Sequence[int]) -> Iterator[Array]:
-    return (_visible(run, run.x[row] if row == run.steps else run.x0[row]) for row in rows)
-
-
-def _visible(run: Trajectory, images: Array) -> Array:
-    """From 0 for black to 1 for white: nobody sees what lies beyond."""
-    black, white = run.info.value_range
-    return np.asarray(np.clip((images - np.float32(black)) / np.float32(white - black), 0, 1))
+def _distance(earlier: Pixels, later: Pixels) -> float:
+    return float(np.sqrt(np.mean((later.astype(np.float32) - earlier) ** 2))) / 255

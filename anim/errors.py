@@ -43,3 +43,17 @@ class OutputError(DiffanimError):
 
 class DiffanimWarning(UserWarning):
     """Something works, but not as one might think."""
+
+
+_OUT_OF_MEMORY = ("outofmemory", "out of memory", "not enough memory", "memoryerror", "can't allocate")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: CUDA has a class of its own for it, the CPU's allocator a RuntimeError, numpy another."""
+    words = f"{type(error).__name__} {error}".lower()
+    return any(sign in words for sign in _OUT_OF_MEMORY)
+
+
+def first_line(error: Exception) -> str:
+    """What another library says is wrong, as it fits into one line."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -24,7 +24,7 @@ from .errors import OutputError, SettingsError
 from .frames import Composer, RowImages
 from .layout import Size
 from .timeline import Shot
-from .trajectory import Trajectory
+from .views import View
 
 OnFrame = Callable[[int, int], None]
 OnNote = Callable[[str], None]
@@ -45,7 +45,7 @@ class Film:
 class Script:
     """What all films of one rendering show."""
 
-    run: Trajectory
+    view: View
     shots: tuple[Shot, ...]
     fps: float
     """Nominal (`Clip.fps`)."""
@@ -64,10 +64,10 @@ def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None 
     """
     if not films:
         return
-    images = RowImages(script.run)
+    images = RowImages(script.view)
     sizes = dict.fromkeys(film.size for film in films)
     composers = {
-        size: Composer(script.run, size=size, theme=script.theme, text=script.text, images=images) for size in sizes
+        size: Composer(script.view, size=size, theme=script.theme, text=script.text, images=images) for size in sizes
     }
     with ExitStack() as open_files:
         writers = []

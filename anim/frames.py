@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import headings
-from .errors import OutputError
 from .frame import Clip, Frame, Region
 from .headings import Type
 from .labels import Number, Placed, blend
 from .layout import README_WIDTH, Box, Size, arrange, check_text, text_size
 from .noising import curves
 from .panels import DEFAULT_PANELS, Caption, Panel, panel_named
-from .pixels import Pixels, demand_colours
+from .pixels import Pixels
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
 from .timeline import Shot
-from .trajectory import Trajectory
+from .views import View
 
 SAMPLES = 9
 """How many pictures stand for all of them when an encoder chooses colours."""
@@ -30,8 +29,8 @@ SAMPLES = 9
 class RowImages:
     """What the panels show of a row of a run, as pixels. The last row is kept: pictures of several sizes share it."""
 
-    def __init__(self, run: Trajectory) -> None:
-        self.run = run
+    def __init__(self, view: View) -> None:
+        self.view = view
         self._row = -1
         self._images: dict[str, Pixels] = {}
 
@@ -44,7 +43,7 @@ class RowImages:
         if row != self._row:
             self._row, self._images = row, {}
         if panel.name not in self._images:
-            self._images[panel.name] = panel.images(self.run, row)
+            self._images[panel.name] = panel.images(self.view, row)
         return self._images[panel.name]
 
 
@@ -73,7 +72,7 @@ class Composer:
 
     def __init__(
         self,
-        run: Trajectory,
+        view: View,
         *,
         size: Size = (README_WIDTH, None),
         theme: str = DEFAULT_THEME,
@@ -84,7 +83,7 @@ class Composer:
         """Draw what stands still.
 
         Args:
-            run: with one step at least.
+            view: of a run.
             size: of the pictures.
             theme: a name of `themes.THEMES`.
             text: how much larger than usual text is.
@@ -93,18 +92,24 @@ class Composer:
 
         Raises:
             SettingsError: a size or a name that is not allowed.
-            OutputError: the run has no images that can be shown.
         """
-        count, image = shown_images(run)
+        run = view.run
         self._run, self._theme = run, theme_named(theme)
-        self._images = images or RowImages(run)
+        self._images = images or RowImages(view)
         self._panels = [panel_named(name) for name in panels]
         check_text(text)
         self._type, self._curves = Type(round(text * text_size(*size))), curves(run)
-        wordings = [panel.captions(run) for panel in self._panels], [panel.closing for panel in self._panels]
+        wordings = [panel.captions(view) for panel in self._panels], [panel.closing(view) for panel in self._panels]
         lines = self._type.heights([c for state in wordings for panel in state for c in panel], self._curves)
         self.layout = arrange(
-            count, image, width=size[0], height=size[1], lines=lines, panels=len(panels), em=self._type.em
+            view.count,
+            view.size,
+            width=size[0],
+            height=size[1],
+            lines=lines,
+            panels=len(panels),
+            em=self._type.em,
+            columns=view.columns,
         )
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
@@ -193,22 +198,3 @@ def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
             place[offset::factor] = wide
     else:
         place[:] = np.asarray(Image.fromarray(image).resize((cell.width, cell.height), Image.Resampling.LANCZOS))
-
-
-def shown_images(run: Trajectory) -> tuple[int, tuple[int, int]]:
-    """How many images the run has, and (height, width) of one.
-
-    Raises:
-        OutputError: it has none that can be shown.
-    """
-    if run.steps < 1:
-        raise OutputError("the run has no whole step to show; record it again")
-    if run.info.space == "latent":
-        raise OutputError("the run holds latents, which cannot be shown before they are decoded to pixels")
-    if len(run.x.shape) != 5:
-        raise OutputError(
-            f"the run's samples are {list(run.x.shape[1:])}, not images [B, C, H, W], and cannot be shown"
-        )
-    _, count, channels, height, width = run.x.shape
-    demand_colours(channels)
-    return count, (height, width)

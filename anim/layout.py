@@ -1,7 +1,8 @@
 """Where everything goes: from the number and the size of the images and the picture's size to boxes, in whole pixels.
 
 From top to bottom: the title line, a caption over each panel, the panels side by side, the schedule strip, its legend.
-The panels get all the room that the lines of text leave, and the images in them are drawn as large as fits.
+The panels get all the room that the lines of text leave, and the images in them are drawn as large as fits. Where
+images stand in rows, as the frames of a clip do, the panels lie below each other instead.
 """
 
 from __future__ import annotations
@@ -175,6 +176,7 @@ def arrange(
     lines: LineHeights,
     panels: int = 2,
     em: int | None = None,
+    columns: int | None = None,
 ) -> Layout:
     """Lay a picture out.
 
@@ -184,36 +186,39 @@ def arrange(
         width: of the picture, in pixels; where no height is given, the most: it shrinks to what the images fill.
         height: of the picture; None for as high as its content.
         lines: the heights of its text.
-        panels: how many there are side by side.
+        panels: how many there are.
         em: the size of the text, in pixels; None for what suits the width.
+        columns: how many images stand in a row, with the panels below each other; None for the best arrangement, with
+            the panels side by side.
 
     Raises:
         SettingsError: the picture is too small for anything to be seen.
     """
     _check_size(width, height)
     em = em or text_size(width, height)
+    beside, below = (panels, 1) if columns is None else (1, panels)
     fits = [
-        (best_grid(count, image, room, gap=space.gap, smooth=height is not None), space)
+        (best_grid(count, image, room, gap=space.gap, smooth=height is not None, columns=columns), space)
         for space in (_Spacing.of(em), _Spacing.of(em).tightened(em))
-        if min(room := _room(image, width, height, panels, space, space.chrome(lines))) >= em
+        if min(room := _room(image, width, height, beside, below, space, space.chrome(lines, below))) >= em
     ]
     if not fits:
         raise SettingsError(f"{_size(width, height)} pixels leave no room for images; make the picture larger")
     grid, space = max(fits, key=lambda fit: _rank(fit[0]))  # Of equals the first, which is the more spacious.
     if height is not None:
-        room = _room(image, width, height, panels, space, space.chrome(lines))
-        space = space.stretched(em, width - grid.across(panels, space), room[1] - grid.height)
-    size = (grid.across(panels, space), even(space.chrome(lines) + grid.height))
-    return _place(grid, count, panels, space, lines, size if height is None else (width, height))
+        room = _room(image, width, height, beside, below, space, space.chrome(lines, below))
+        space = space.stretched(em, width - grid.across(beside, space), below * (room[1] - grid.height), beside)
+    size = (grid.across(beside, space), even(space.chrome(lines, below) + below * grid.height))
+    return _place(grid, count, panels, beside, space, lines, size if height is None else (width, height))
 
 
 def _room(
-    image: tuple[int, int], width: int, height: int | None, panels: int, space: _Spacing, chrome: int
+    image: tuple[int, int], width: int, height: int | None, beside: int, below: int, space: _Spacing, chrome: int
 ) -> tuple[int, int]:
     """(width, height) that one panel may have at most."""
-    across = (width - 2 * space.margin - (panels - 1) * space.gutter) // panels
+    across = (width - 2 * space.margin - (beside - 1) * space.gutter) // beside
     tallest = min(max(image[0] / image[1], _TALLEST_ROOM[0]), _TALLEST_ROOM[1])
-    return across, round(across * tallest) if height is None else height - chrome
+    return across, round(across * tallest) if height is None else (height - chrome) // below
 
 
 def _rank(grid: Grid) -> int:
@@ -221,7 +226,9 @@ def _rank(grid: Grid) -> int:
     return math.floor(math.log(grid.cell_width * grid.cell_height, _NOTICED))
 
 
-def best_grid(count: int, image: tuple[int, int], room: tuple[int, int], *, gap: int, smooth: bool) -> Grid:
+def best_grid(
+    count: int, image: tuple[int, int], room: tuple[int, int], *, gap: int, smooth: bool, columns: int | None = None
+) -> Grid:
     """The arrangement with the largest images; of equal ones the fullest, the squarest, the widest, the airiest.
 
     Args:
@@ -230,6 +237,7 @@ def best_grid(count: int, image: tuple[int, int], room: tuple[int, int], *, gap:
         room: (width, height) for all of them.
         gap: pixels between two; less where that makes room for larger images.
         smooth: whether images between once and twice enlarged may be resampled.
+        columns: how many stand in a row, if that is not to be chosen.
     """
 
     def merit(grid: Grid) -> tuple[float, ...]:
@@ -238,11 +246,11 @@ def best_grid(count: int, image: tuple[int, int], room: tuple[int, int], *, gap:
         return _rank(grid), -used, round(squareness, 2), grid.columns, grid.gap
 
     candidates = [
-        Grid(columns, rows, *shown_size(image, cell, smooth=smooth), narrow)
-        for columns in range(1, count + 1)
-        for rows in [math.ceil(count / columns)]
+        Grid(across, rows, *shown_size(image, cell, smooth=smooth), narrow)
+        for across in (range(1, count + 1) if columns is None else (columns,))
+        for rows in [math.ceil(count / across)]
         for narrow in sorted({gap, _NARROWEST_GAP})
-        for cell in [(_share(room[0], columns, narrow), _share(room[1], rows, narrow))]
+        for cell in [(_share(room[0], across, narrow), _share(room[1], rows, narrow))]
         if min(cell) >= 2
     ]
     if not candidates:
@@ -323,18 +331,23 @@ class _Spacing:
         """For images that would just miss their next whole factor: less room beside the panels and between them."""
         return replace(self, margin=2 * round(0.25 * em), gutter=2 * round(0.35 * em))
 
-    def chrome(self, lines: LineHeights) -> int:
-        """How much of the picture's height is not panels."""
-        gaps = (self.top, self.under_title, self.under_caption, self.over_strip, self.under_strip, self.bottom)
-        return even(sum(gaps) + self.strip + sum(lines.title) + sum(lines.caption) + sum(lines.legend))
+    def chrome(self, lines: LineHeights, below: int) -> int:
+        """How much of the picture's height is not panels, of which so many lie below each other."""
+        gaps = (self.top, self.under_title, self.over_strip, self.under_strip, self.bottom)
+        captions = below * self.caption(lines) + (below - 1) * self.under_title
+        return even(sum(gaps) + self.strip + sum(lines.title) + captions + sum(lines.legend))
 
-    def stretched(self, em: int, across: int, down: int) -> _Spacing:
+    def caption(self, lines: LineHeights) -> int:
+        """From the top of a caption to the images below it."""
+        return even(sum(lines.caption) + self.under_caption)
+
+    def stretched(self, em: int, across: int, down: int, beside: int) -> _Spacing:
         """Spread room that the images cannot use: some into a higher schedule and wider gaps, the rest all round."""
 
         def share(part: float, most: float, room: int) -> int:
             return 2 * int(min(part * room, most * em) / 2)
 
-        gutter, strip = share(1 / 3, 2, across), share(0.4, 3, down)
+        gutter, strip = share(1 / 3, 2, across) if beside > 1 else 0, share(0.4, 3, down)
         title, over = share(0.12, 0.8, down), share(0.12, 0.8, down)
         rest = down - strip - title - over
         return replace(
@@ -348,18 +361,26 @@ class _Spacing:
         )
 
 
-def _place(grid: Grid, count: int, panels: int, space: _Spacing, lines: LineHeights, size: tuple[int, int]) -> Layout:
-    inside = grid.across(panels, space) - 2 * space.margin
+def _place(
+    grid: Grid, count: int, panels: int, beside: int, space: _Spacing, lines: LineHeights, size: tuple[int, int]
+) -> Layout:
+    inside = grid.across(beside, space) - 2 * space.margin
     title = space.top + lines.title[0]
-    caption = title + lines.title[1] + space.under_title + lines.caption[0]
-    top = even(caption + lines.caption[1] + space.under_caption)
-    strip = Box(space.margin, top + grid.height + space.over_strip, inside, space.strip)
-    legend = strip.bottom + space.under_strip + lines.legend[0]
+    first = title + lines.title[1] + space.under_title
     places = []
     for panel in range(panels):
-        box = Box(space.margin + panel * (grid.width + space.gutter), top, grid.width, grid.height)
-        cells = tuple(grid.cells(box.x, box.y, count))
-        places.append(PanelPlace(box, cells, Line(box.x, box.width, caption)))
+        column, row = panel % beside, panel // beside
+        upper = first + row * (space.caption(lines) + grid.height + space.under_title)
+        box = Box(
+            space.margin + column * (grid.width + space.gutter),
+            even(upper + space.caption(lines)),
+            grid.width,
+            grid.height,
+        )
+        caption = Line(box.x, box.width, box.y - space.under_caption - lines.caption[1])
+        places.append(PanelPlace(box, tuple(grid.cells(box.x, box.y, count)), caption))
+    strip = Box(space.margin, places[-1].box.bottom + space.over_strip, inside, space.strip)
+    legend = strip.bottom + space.under_strip + lines.legend[0]
     return Layout(*size, Line(space.margin, inside, title), tuple(places), strip, Line(space.margin, inside, legend))
 
 

@@ -1,7 +1,8 @@
 """Opening a model: the built-in one, a local diffusers directory, or a hub id.
 
-Here a model is a bare denoiser and the scheduler it was trained with: what the seed's loop needs, and what pipelines
-such as DDPM, DDIM, PNDM, Karras VE, score SDE and consistency models are made of.
+Any pipeline's files are found here. What is opened here is a bare denoiser and the scheduler it was trained with: what
+the seed's loop needs, and what pipelines such as DDPM, DDIM, PNDM, Karras VE, score SDE and consistency models are made
+of. All others are opened by `diffanim.pipelines`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError, SettingsError
+from .errors import ModelError, SettingsError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,30 @@ class ModelFiles:
     index: dict[str, Any]
     """What model_index.json says."""
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of what the pipeline is made of."""
+        return tuple(
+            name
+            for name, value in self.index.items()
+            if isinstance(value, list) and not name.startswith("_") and value[0] is not None
+        )
+
+    @property
+    def nulls(self) -> dict[str, None]:
+        """What the pipeline could have and this one has not."""
+        return {name: None for name, value in self.index.items() if value == [None, None]}
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a denoiser and a scheduler alone, which are sampled by our own loop."""
+        return sorted(self.parts) == sorted(_PARTS) and self.index["unet"][1] == "UNet2DModel"
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's class."""
+        return str(self.index.get("_class_name", "pipeline"))
+
     def part(self, name: str) -> Path:
         """The folder of a part. Early repositories hold every part in the top folder."""
         return self.folder / name if (self.folder / name).is_dir() else self.folder
@@ -59,9 +84,9 @@ class ModelFiles:
     def fingerprint(self) -> str:
         """Changes when the model does: with its configurations, or with the size, beginning or end of its weights."""
         digest = hashlib.sha256()
-        for part in _PARTS:
+        for part in _PARTS if self.is_bare else self.parts:
             for file in sorted(self.part(part).glob("*")):
-                if file.suffix in (".json", *_SAFE, *_PICKLED):
+                if file.suffix in (".json", ".txt", ".model", *_SAFE, *_PICKLED):
                     digest.update(f"{file.name} {file.stat().st_size}".encode())
                     with file.open("rb") as content:
                         digest.update(content.read(_LOOKED_AT))
@@ -100,23 +125,37 @@ class Model:
                     f"--label {labels[0]!r}: the model {self.name} is not class-conditional; leave --label out"
                 )
             return ()
-        return tuple(self._class_number(label) for label in labels)
+        return class_numbers(self.name, labels, self.labels or (), self.classes)
 
     def class_name(self, number: int) -> str:
         """The name of a class; its number where it has none."""
         return self.labels[number] if self.labels and number < len(self.labels) else str(number)
 
-    def _class_number(self, label: str) -> int:
-        assert self.classes is not None
-        names = {name.casefold(): number for number, name in enumerate(self.labels or ())}
-        if label.casefold() in names:
-            return names[label.casefold()]
-        if label.isdecimal() and int(label) < self.classes:
+
+def class_numbers(model: str, labels: Sequence[str], names: Sequence[str], classes: int) -> tuple[int, ...]:
+    """Labels by name or number, as numbers.
+
+    Args:
+        model: its name, for the message.
+        labels: what was asked for.
+        names: of the classes, by number; there may be none. One that has several, with commas, is found by each.
+        classes: how many there are.
+
+    Raises:
+        SettingsError: a label is unknown.
+    """
+    known = {name.strip().casefold(): k for k, many in reversed([*enumerate(names)]) for name in many.split(",")}
+    known |= {name.casefold(): k for k, name in reversed([*enumerate(names)])}
+
+    def number(label: str) -> int:
+        if label.casefold() in known:
+            return known[label.casefold()]
+        if label.isdecimal() and int(label) < classes:
             return int(label)
-        known = ", ".join(self.labels or ()) or "none by name"
-        raise SettingsError(
-            f"--label {label!r} is no class of {self.name}: 0 to {self.classes - 1}, or by name: {known}"
-        )
+        shown = ", ".join(names) or "none by name"
+        raise SettingsError(f"--label {label!r} is no class of {model}: 0 to {classes - 1}, or by name: {shown}")
+
+    return tuple(map(number, labels))
 
 
 def locate(source: str | None) -> ModelFiles:
@@ -163,17 +202,14 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
     network_dtype = torch.float32 if dtype == "auto" else getattr(torch, dtype)
     unet_folder = files.part("unet")
     safe = any(unet_folder.glob("*.safetensors"))
-    if not safe and not allow_pickle:
-        raise ModelError(
-            f"{files.name} has pickled weights only, and loading a pickle can run any code that is in it: "
-            "say --allow-pickle if you trust its maker"
-        )
-    with _loading(f"{files.name}'s network"):
+    if not allow_pickle:
+        demand_safe_weights(files)
+    with loading(f"{files.name}'s network"):
         unet = _class_of(files, "unet").from_pretrained(
             unet_folder, torch_dtype=network_dtype, use_safetensors=safe, low_cpu_mem_usage=False
         )
     scheduler = open_scheduler(files)
-    labels = _labels(files)
+    labels = labels_of(files)
     classes = unet.config.get("num_class_embeds")
     return Model(
         name=files.name,
@@ -193,7 +229,7 @@ def open_scheduler(files: ModelFiles) -> Any:
     Raises:
         ModelError: it cannot be loaded.
     """
-    with _loading(f"{files.name}'s scheduler"):
+    with loading(f"{files.name}'s scheduler"):
         return _class_of(files, "scheduler").from_pretrained(files.part("scheduler"))
 
 
@@ -228,32 +264,51 @@ def _read(name: str, folder: Path) -> ModelFiles:
         raise ModelError(f"{folder} is no model: it has no model_index.json{hint}")
     try:
         index = json.loads(index_file.read_text(encoding="utf-8"))
-        parts = [part for part, value in index.items() if isinstance(value, list) and value[0] is not None]
-    except (ValueError, AttributeError, IndexError, OSError) as error:
+        files = ModelFiles(name, folder, index)
+        _ = files.is_bare
+    except (ValueError, AttributeError, IndexError, KeyError, OSError) as error:
         raise ModelError(f"{index_file} is damaged ({error}); get the model again") from error
-    files = ModelFiles(name, folder, index)
-    _demand_bare_denoiser(files, parts)
-    for part, wanted in (("unet", "config.json"), ("scheduler", "scheduler_config.json")):
-        if not (files.part(part) / wanted).is_file():
+    _demand_packages(files)
+    for part in files.parts:
+        wanted = {"unet": "config.json", "scheduler": "scheduler_config.json"}.get(part, "")
+        place = files.part(part) if files.is_bare else folder / part
+        if not (place / wanted).exists():
             raise ModelError(f"{folder} lacks {part}/{wanted}, which its model_index.json names; get the model again")
-    if not any(file.suffix in (*_SAFE, *_PICKLED) for file in files.part("unet").glob("diffusion_pytorch_model*")):
+    if files.is_bare and not _weights(files, "unet"):
         raise ModelError(
             f"{folder} lacks the weights in unet/ (diffusion_pytorch_model.safetensors); get the model again"
         )
     return files
 
 
-def _demand_bare_denoiser(files: ModelFiles, parts: Sequence[str]) -> None:
-    pipeline = files.index.get("_class_name", "a pipeline")
-    needs_text = any(files.index[part][0] == "transformers" for part in parts)
+def _weights(files: ModelFiles, part: str) -> list[Path]:
+    """The files of a part's weights; none if it has none."""
+    kinds = (*_SAFE, *_PICKLED)
+    names = ("diffusion_pytorch_model*", "model*", "pytorch_model*")
+    return sorted({file for name in names for file in files.part(part).glob(name) if file.suffix in kinds})
+
+
+def demand_safe_weights(files: ModelFiles) -> None:
+    """Refuse a model that has a part whose weights are pickled only.
+
+    Raises:
+        ModelError: it has.
+    """
+    for part in files.parts:
+        weights = _weights(files, part)
+        if weights and not any(file.suffix in _SAFE for file in weights):
+            raise ModelError(
+                f"{files.name} has pickled weights only{'' if files.is_bare else f' in {part}/'}, and loading a pickle "
+                "can run any code that is in it: say --allow-pickle if you trust its maker"
+            )
+
+
+def _demand_packages(files: ModelFiles) -> None:
+    needs_text = any(files.index[part][0] == "transformers" for part in files.parts)
     if needs_text and not (find_spec("transformers") and find_spec("accelerate")):
         raise ModelError(
-            f"{files.name} is a {pipeline}, which needs packages that are not installed: pip install 'diffanim[text]'"
-        )
-    if sorted(parts) != sorted(_PARTS):
-        raise ModelError(
-            f"{files.name} is a {pipeline} made of {', '.join(sorted(parts))}; the command line samples models of "
-            f"{' and '.join(_PARTS)} alone. From Python: diffanim.record(pipe, path=…) records any pipeline"
+            f"{files.name} is a {files.pipeline}, which needs packages that are not installed: "
+            "pip install 'diffanim[text]'"
         )
 
 
@@ -272,7 +327,7 @@ def _class_of(files: ModelFiles, part: str) -> Any:
     return found
 
 
-def _labels(files: ModelFiles) -> tuple[str, ...] | None:
+def labels_of(files: ModelFiles) -> tuple[str, ...] | None:
     """Class names: from labels.json beside the model, or the id2label that diffusers keeps in the index."""
     path = files.folder / "labels.json"
     if path.is_file():
@@ -299,21 +354,21 @@ def _sample_shape(files: ModelFiles, unet: Any) -> tuple[int, int, int]:
 
 
 @contextlib.contextmanager
-def _loading(what: str) -> Iterator[None]:
+def loading(what: str) -> Iterator[None]:
     """Any of a dozen errors of four libraries becomes one line."""
     try:
         yield
     except ModelError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{what} cannot be loaded: {reason}") from error
+        raise ModelError(f"{what} cannot be loaded: {first_line(error)}") from error
 
 
 def _download(repository: str) -> Path:
     """The files of a hub model: from the local cache where they are, from the hub otherwise."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import (
+        EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
@@ -322,11 +377,24 @@ def _download(repository: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
+        index = Path(hf_hub_download(repository, "model_index.json"))
+        if ModelFiles(repository, index.parent, json.loads(index.read_text(encoding="utf-8"))).is_bare:
+            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
+        from diffusers import DiffusionPipeline
+
+        return Path(DiffusionPipeline.download(repository))  # It knows which of several kinds of weights it needs.
+    except (LocalEntryNotFoundError, EntryNotFoundError) as error:
+        if isinstance(error, LocalEntryNotFoundError):
+            raise _unreachable(repository) from error
+        raise ModelError(f"{repository} is no pipeline: it has no model_index.json on the hub") from error
     except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as error:
         raise ModelError(f"there is no model {repository} on the hub, and no directory of that name") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(
-            f"{repository} is not on this machine, and the hub cannot be reached; download it where there is a network "
-            "and name its directory"
-        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise _unreachable(repository) from error
+
+
+def _unreachable(repository: str) -> ModelError:
+    return ModelError(
+        f"{repository} is not on this machine, and the hub cannot be reached; download it where there is a network "
+        "and name its directory"
+    )

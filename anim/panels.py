@@ -10,9 +10,10 @@ import numpy as np
 
 from .errors import SettingsError
 from .labels import Maths, Number, Phrase
-from .noising import natural, notation_of, rescaled
-from .pixels import Pixels, to_rgb
+from .noising import notation_of, rescaled
+from .pixels import Pixels
 from .trajectory import Trajectory
+from .views import View
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Panel:
     name: str
     kind: Literal["noisy", "clean"]
     """Whether its pixels are noise, which an encoder may treat roughly, or an image, which it may not."""
-    images: Callable[[Trajectory, int], Pixels]
+    images: Callable[[View, int], Pixels]
     """uint8 [B, H, W, 3] of a row, counted from 0; the row after the last step is the finished image."""
-    captions: Callable[[Trajectory], tuple[Caption, ...]]
+    captions: Callable[[View], tuple[Caption, ...]]
     """What may stand above it while the run goes on, the best first; the first that fits is taken."""
-    closing: tuple[Caption, ...]
+    closing: Callable[[View], tuple[Caption, ...]]
     """The same for the finished image."""
 
 
@@ -51,44 +52,59 @@ def panel_named(name: str) -> Panel:
         raise SettingsError(f"there is no panel {name!r}; there are {', '.join(PANELS)}") from None
 
 
-def _sample_images(run: Trajectory, row: int) -> Pixels:
-    """x_t, at unit variance where it explodes."""
-    return to_rgb(natural(run, run.x[row], row), run.info.value_range)
-
-
-def _guess_images(run: Trajectory, row: int) -> Pixels:
-    """x̂0 as it was predicted from the x_t of the same row. Where no noise is left, x̂0 is the sample itself."""
-    images = run.x[row] if row == run.steps and run.complete else run.x0[row]
-    return to_rgb(images, run.info.value_range)
-
-
-def _sample_captions(run: Trajectory) -> tuple[Caption, ...]:
+def _sample_captions(view: View) -> tuple[Caption, ...]:
+    run = view.run
     time, noise = time_readout(run), noise_readout(run)
-    title, spelled = _scaled_title(run, time, noise) if rescaled(run) else _mixture_title(run, time)
-    return (*spelled, Caption(title, "", (time, noise)), Caption(title, "", (time,)), Caption(title), Caption(()))
+    title, spelled = _scaled_title(view, time, noise) if rescaled(run) else _mixture_title(view, time)
+    last = _LATENT_SAMPLES[view.manner][-1] if view.manner in _LATENT_SAMPLES else ""
+    bare = (Caption(title, last, (time, noise)), Caption(title, last, (time,)), Caption(title, last))
+    return (*spelled, *bare, *([Caption(title)] if last else []), Caption(()))
 
 
-def _scaled_title(run: Trajectory, time: Phrase, noise: Phrase) -> tuple[Phrase, list[Caption]]:
+_LATENT_SAMPLES = {
+    "decoded": ("decoded latents", "decoded"),
+    "preview": ("latents, linear preview", "linear preview", "preview"),
+}
+"""What the picture of a noisy latent is, in words: it is not noise as an image has it."""
+_LATENT_GUESS = {"decoded": "decoded", "preview": "linear preview"}
+
+
+def _scaled_title(view: View, time: Phrase, noise: Phrase) -> tuple[Phrase, list[Caption]]:
     # The formula is the one for images in (−1, 1); others are centred too, which the words alone can say.
+    run = view.run
     formula = rf"x_t\,/\,{notation_of(run).scale}" if run.info.value_range == (-1, 1) else "x_t"
     title: Phrase = (Maths(formula),)
-    phrases = ("noisy sample, at unit variance", "at unit variance")
+    said = _LATENT_SAMPLES.get(view.manner, ())
+    full = f"{said[0] if said else 'noisy sample'}, at unit variance"
+    phrases = (*_with_frames(view, full), full, *(said or ("at unit variance",)))
     return title, [Caption(title, phrase, (time, noise)) for phrase in phrases]
 
 
-def _mixture_title(run: Trajectory, time: Phrase) -> tuple[Phrase, list[Caption]]:
+def _mixture_title(view: View, time: Phrase) -> tuple[Phrase, list[Caption]]:
     """What x_t is made of at this step, in numbers."""
+    run = view.run
     signal, noise = Number.of(run.signal, 2, "signal"), Number.of(run.noise, 2, "noise")
     mixture = (Maths("x_t ="), signal, Maths("x_0 +"), noise, Maths(r"\epsilon"))
-    return (Maths("x_t"),), [Caption(mixture, phrase, (time,)) for phrase in ("noisy sample", "")]
+    phrases = _LATENT_SAMPLES.get(view.manner, ("noisy sample", ""))
+    return (Maths("x_t"),), [
+        Caption(mixture, phrase, (time,)) for phrase in (*_with_frames(view, phrases[0]), *phrases)
+    ]
 
 
-def _guess_captions(run: Trajectory) -> tuple[Caption, ...]:
+def _with_frames(view: View, phrase: str) -> tuple[str, ...]:
+    """A phrase that also says which frames of a clip these are, if it is one."""
+    return (f"{phrase}, {view.which_frames}",) if view.frames else ()
+
+
+def _guess_captions(view: View) -> tuple[Caption, ...]:
+    run = view.run
     title: Phrase = (Maths(r"\hat{x}_0"),)
     guess = ["the model’s guess of the finished image", "the model’s guess of the image", "the model’s guess"]
-    if run.info.clipped:
+    done = ", ".join(filter(None, (_LATENT_GUESS.get(view.manner), run.info.clipped)))
+    if done:
         # Short of room, what was done to the prediction matters more than what it is.
-        phrases = [*(f"{phrase}, {run.info.clipped}" for phrase in guess), run.info.clipped, "clipped", ""]
+        short = ["clipped"] if run.info.clipped else []
+        phrases = [*(f"{phrase}, {done}" for phrase in (*guess, "guess")), done, *short, ""]
     else:
         phrases = [*guess, "guess", ""]
     # The pair is one of the same step: both panels say which, as long as a word about the picture fits beside it.
@@ -120,18 +136,29 @@ def _decimals_of_noise(run: Trajectory) -> int:
     return 3 if positive.size and positive.min() < 0.005 else 2
 
 
-def _closing(title: str, *phrases: str) -> tuple[Caption, ...]:
-    return (*(Caption((Maths(title),), phrase) for phrase in phrases), Caption(()))
+def _closing(title: str, *phrases: str) -> Callable[[View], tuple[Caption, ...]]:
+    def captions(view: View) -> tuple[Caption, ...]:
+        seen = [f"{phrase}, linear preview" for phrase in phrases[:-1]] if view.manner == "preview" else []
+        short = ["linear preview"] if view.manner == "preview" else []
+        return (*(Caption((Maths(title),), phrase) for phrase in (*seen, *short, *phrases)), Caption(()))
+
+    return captions
 
 
 PANELS = {
     panel.name: panel
     for panel in (
-        Panel("x", "noisy", _sample_images, _sample_captions, _closing("x_0", "the finished image", "finished", "")),
+        Panel(
+            "x",
+            "noisy",
+            lambda view, row: view.samples(row),
+            _sample_captions,
+            _closing("x_0", "the finished image", "finished", ""),
+        ),
         Panel(
             "x0",
             "clean",
-            _guess_images,
+            lambda view, row: view.guesses(row),
             _guess_captions,
             _closing(
                 r"\hat{x}_0 = x_0", "no noise left, nothing to guess", "nothing left to guess", "no noise left", ""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from .models import BUILTIN
-from .settings import RunSettings
+from .settings import RunSettings, usual_settings
 from .trajectory import Trajectory
 from .version import __version__
 
@@ -90,7 +90,7 @@ def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
     """What makes it from nothing; of a pipeline's run, which nobody can repeat from here, out of its recording."""
     settings = run.info.settings
     if "steps" in settings:
-        words = ["diffanim", "render", *_recording_words(settings)]
+        words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
     elif run.path is not None:
         words = ["diffanim", "render", run.path.name]
     else:
@@ -100,12 +100,13 @@ def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
     return shlex.join([*words, "-o", output])
 
 
-def _recording_words(settings: Mapping[str, Any]) -> Iterator[str]:
+def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
     """The options of a run that are not at their defaults."""
+    decided = usual_settings(len(settings.get("labels", ())), bare=bare)
     for field in fields(RunSettings):
         value = settings.get(field.name)
         value = tuple(value) if isinstance(value, list) else value
-        usual = None if field.default is MISSING else field.default
+        usual = decided.get(field.name, None if field.default is MISSING else field.default)
         if field.name in _NOT_RECORDED or value in (None, usual) or (field.name, value) == ("model", BUILTIN):
             continue
         yield from _words(field.name, value)

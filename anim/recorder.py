@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MethodType, TracebackType
 from typing import Any, Self
 
@@ -14,7 +15,8 @@ import torch
 
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
-from .prediction import Call, Schedule, demand_images
+from .pixels import Pixels
+from .prediction import Call, Mixture, Schedule, demand_images
 from .step import Array, Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 
@@ -26,8 +28,21 @@ _TIME = ("timestep", "sigma_hat", "t")
 """What they call its arguments."""
 _ANNOUNCED = "_num_timesteps"
 """Where most pipelines say, before the first call, how many there will be."""
+_AFTER_STEP = "callback_on_step_end"
+"""The argument by which most pipelines call back after each step."""
+_FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
+"""The axes of CogVideoX' samples; all other clips have their channels first."""
 _DOUBLING = frozenset({"DiTPipeline"})
 """Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineCall:
+    """A pipeline and what it was called with."""
+
+    pipeline: Any
+    arguments: Mapping[str, Any] | None
+    """None where nobody knows."""
 
 
 class Recorder:
@@ -73,19 +88,26 @@ class Recorder:
         self._scheduler = _scheduler_of(pipeline)
         demand_images(self._scheduler)
         self._writer = writer or TrajectoryWriter(
-            path, info or _describe(pipeline, self._scheduler), overwrite=overwrite
+            path,
+            info or describe(pipeline, self._scheduler),
+            overwrite=overwrite,
+            axes=_FRAMES_FIRST if type(pipeline).__name__.startswith("CogVideoX") else None,
         )
         self._on_step = on_step
         self._calls = first
         self._total = 0
         self._schedule: Schedule | None = None
         self._sample: torch.Tensor | None = None
+        self._pending: _Pending | None = None
+        self._times: tuple[torch.Tensor, list[float]] | None = None
         self._wrapper: _StepWrapper | None = None
         self._announced: Any = None
         self._halved = False
         self._trajectory: Trajectory | None = None
         self.finished: torch.Tensor | None = None
         """The finished sample, for one who knows better than what the last step returned; to be set in the block."""
+        self._made: PipelineCall | None = None
+        self._image: Pixels | None = None
 
     @property
     def trajectory(self) -> Trajectory:
@@ -97,6 +119,39 @@ class Recorder:
         if self._trajectory is None:
             raise SettingsError("there is no recording yet: run the pipeline inside the Recorder's with block first")
         return self._trajectory
+
+    @property
+    def steps(self) -> int:
+        """How many calls of the scheduler were captured."""
+        return self._calls
+
+    def call(self, **arguments: Any) -> Any:
+        """Call the pipeline as ``pipe(**arguments)``, in the block, and keep more of it than its steps.
+
+        Of latents the recording then holds the image that the pipeline made of them, its last sample is the one that
+        this image is made of (inpainting changes it after the last step), and as long as the trajectory stays in memory
+        it can be decoded without being told how.
+
+        Returns:
+            What the pipeline returns.
+        """
+        extra: dict[str, Any] = {}
+        takes = inspect.signature(type(self._pipeline).__call__).parameters
+        if _AFTER_STEP in takes and arguments.get(_AFTER_STEP) is None:
+            extra = {_AFTER_STEP: self._after_step}
+        again = {**arguments, **fresh_generators(arguments)}
+        output = self._pipeline(**{**arguments, **extra})
+        self._made = PipelineCall(self._pipeline, again)
+        if self._writer.info.space == "latent" and arguments.get("output_type") != "latent":
+            self._image = pictures_of(output)
+        return output
+
+    def _after_step(self, pipeline: Any, index: int, t: Any, kept: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """What pipelines go on with, which is not always what ``step`` returned; nothing of it is changed."""
+        latents = kept.get("latents")
+        if latents is not None and self._sample is not None and latents.shape == self._sample.shape:
+            self._sample = latents
+        return {}
 
     def __enter__(self) -> Self:
         """Start to listen."""
@@ -115,9 +170,11 @@ class Recorder:
         if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
             setattr(self._pipeline, _ANNOUNCED, self._announced)
         try:
+            self._deliver_pending()
             finished = self._sample if self.finished is None else self.finished
             if error is None and finished is not None:
-                self._trajectory = self._writer.finish(_to_host(finished))
+                self._trajectory = self._writer.finish(_to_host(finished), self._image)
+                self._trajectory.made_by = self._made or PipelineCall(self._pipeline, None)
         finally:
             self._writer.close()
 
@@ -127,23 +184,57 @@ class Recorder:
             self._begin(scheduler, _argument(arguments, _OUTPUT), _argument(arguments, _SAMPLE))
         assert self._schedule is not None
         if self._calls >= self._total:
-            raise SettingsError("a Recorder records one run: open a new one for the next call of the pipeline")
+            raise SettingsError(
+                "a Recorder records one pass over the timesteps, and a second has begun: open a new Recorder for the "
+                "next call; a pipeline that makes several passes in one call cannot be recorded"
+            )
         if index is None:
             index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
         x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
-        call = Call(index, _time(_argument(arguments, _TIME)), x, output, arguments, result)
+        call = Call(index, self._time(_argument(arguments, _TIME)), x, output, arguments, result)
         mixture, x0 = self._schedule.read(call)
-        x, x0 = self._kept(x), self._kept(x0)
-        step = Step(self._calls, self._total, call.t, _to_host(x), _to_host(x0), mixture.signal, mixture.noise)
+        copied = _Copy(self._kept(x), self._kept(x0))
+        before = self._pending
+        self._pending = _Pending(self._calls, self._total, call.t, mixture, copied)
         self._calls += 1
         self._sample = self._kept(result[0] if isinstance(result, tuple) else result.prev_sample)
+        if before is not None:
+            self._deliver(before)
+        if copied.is_done:
+            self._deliver_pending()
+
+    def _deliver_pending(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._deliver(pending)
+
+    def _deliver(self, pending: _Pending) -> None:
+        """Hand a step on. From a GPU that is one call late: by then its copy is there, and nobody has waited for it."""
+        step = pending.step()
         self._writer.add(step)
         if self._on_step is not None:
             self._on_step(step)
 
+    def _time(self, timestep: Any) -> float:
+        """One number: some pipelines hand on a timestep for each image or frame, lower for those that they keep.
+
+        On a GPU, asking a tensor for its value waits for all that was launched before. Most timesteps are views of the
+        scheduler's own list, and that is known here.
+        """
+        if not isinstance(timestep, torch.Tensor):
+            return float(timestep)
+        if timestep.device.type == "cuda" and self._times is not None and not any(timestep.stride()):
+            listed, times = self._times
+            if timestep.untyped_storage().data_ptr() == listed.untyped_storage().data_ptr():
+                return times[timestep.storage_offset() - listed.storage_offset()]
+        return float(timestep.max())
+
     def _begin(self, scheduler: Any, output: torch.Tensor, x: torch.Tensor) -> None:
         """What is known at the first call, and not before."""
         self._schedule = Schedule(scheduler)
+        listed = getattr(scheduler, "timesteps", None)
+        if isinstance(listed, torch.Tensor) and listed.is_contiguous():
+            self._times = listed, listed.tolist()
         self._total = self._calls + _calls_to_come(self._pipeline, scheduler, self._calls)
         self._halved = _is_doubled(self._pipeline, output, x)
         if self._schedule.clipped:
@@ -226,7 +317,7 @@ def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
     return all(torch.equal(*images.chunk(2)) for images in (x, output[:, : x.shape[1]]))
 
 
-def _describe(pipeline: Any, scheduler: Any) -> RunInfo:
+def describe(pipeline: Any, scheduler: Any) -> RunInfo:
     """What can be read off a pipeline that somebody else drives."""
     parts = getattr(pipeline, "components", {})
     latent = any(name in parts for name in ("vae", "vqvae", "movq", "vqgan"))
@@ -253,16 +344,102 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
+def fresh_generators(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of a call's random generators as they are now: each call draws from them and leaves them elsewhere."""
+    generator = arguments.get("generator")
+    if generator is None:
+        return {}
+    return {"generator": [_copied(g) for g in generator] if isinstance(generator, list) else _copied(generator)}
+
+
+def _copied(generator: torch.Generator) -> torch.Generator:
+    copy = torch.Generator(generator.device)
+    copy.set_state(generator.get_state())
+    return copy
+
+
+def pictures_of(output: Any) -> Pixels | None:
+    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures."""
+    made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
+    if isinstance(made, torch.Tensor):
+        made = made.detach().float().cpu().numpy()
+        made = np.moveaxis(made, -3, -1) if made.ndim in (4, 5) else made
+    elif isinstance(made, list) and made:
+        clips = made if isinstance(made[0], list) else [made]
+        stacked = np.stack([np.stack([np.asarray(frame) for frame in clip]) for clip in clips])
+        made = stacked if isinstance(made[0], list) else stacked[0]
+    if not isinstance(made, np.ndarray) or made.ndim not in (4, 5) or made.shape[-1] not in (1, 3, 4):
+        return None
+    if made.dtype != np.uint8:
+        made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(made[..., :3] if made.shape[-1] >= 3 else made.repeat(3, axis=-1))
+
+
 def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next(arguments[name] for name in names if name in arguments)
 
 
-def _time(timestep: Any) -> float:
-    """One number: some pipelines hand on a timestep for each image or frame, lower for those that they keep."""
-    return float(timestep.max()) if isinstance(timestep, torch.Tensor) else float(timestep)
+class _Copy:
+    """x_t and x̂0 on their way to memory of their own on the host.
+
+    From a CUDA device they go through pinned memory on a stream of their own, so that neither the loop nor the device
+    waits; torch hands that memory out again when nobody holds the arrays any more. From anywhere else they are there
+    at once.
+    """
+
+    def __init__(self, x: torch.Tensor, x0: torch.Tensor) -> None:
+        self._ready: torch.cuda.Event | None = None
+        if x.device.type != "cuda":
+            self._x, self._x0 = _to_host(x), _to_host(x0, copy=False)
+            return
+        # A copy on the device first: the pipeline may write into its sample before the slower one is through.
+        images = x.detach().to(torch.float32, copy=True), x0.detach()
+        stream = _copy_stream(x.device)
+        stream.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(stream):
+            self._x, self._x0 = (_pinned(image, stream) for image in images)
+            self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._ready.record(stream)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the arrays can be had without waiting."""
+        return self._ready is None
+
+    def arrays(self) -> tuple[Array, Array]:
+        """Both, waited for."""
+        if self._ready is not None:
+            self._ready.synchronize()
+        return self._x, self._x0
 
 
-def _to_host(images: torch.Tensor) -> Array:
-    """A copy, always: on the CPU ``.cpu()`` would be the tensor that the sampler goes on with."""
-    copied = images.detach().to("cpu", torch.float32, copy=True)
+@dataclass(frozen=True, eq=False)
+class _Pending:
+    """A captured step whose images are still on their way."""
+
+    index: int
+    total: int
+    t: float
+    mixture: Mixture
+    copied: _Copy
+
+    def step(self) -> Step:
+        return Step(self.index, self.total, self.t, *self.copied.arrays(), self.mixture.signal, self.mixture.noise)
+
+
+@functools.cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _pinned(images: torch.Tensor, stream: torch.cuda.Stream) -> Array:
+    target = torch.empty(images.shape, dtype=torch.float32, pin_memory=True)
+    target.copy_(images, non_blocking=True)
+    images.record_stream(stream)
+    return np.asarray(target.numpy())
+
+
+def _to_host(images: torch.Tensor, *, copy: bool = True) -> Array:
+    """On the CPU, too, a copy: ``.cpu()`` would be the tensor that the sampler goes on with; x̂0 is ours already."""
+    copied = images.detach().to("cpu", torch.float32, copy=copy)
     return np.asarray(copied.contiguous().numpy())

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .budget import is_limited, parse_bytes
+from .clips import ClipFrames
+from .decoded import OnRow
 from .easing import x0_changes
 from .encode import check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality
@@ -20,8 +22,9 @@ from .provenance import Provenance
 from .themes import DEFAULT_THEME
 from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
 from .trajectory import Trajectory
+from .views import View, is_decoded, view_of
 
-_NO_OPTIONS = ("run", "outputs", "on_frame", "on_note")
+_NO_OPTIONS = ("run", "outputs", "model", "on_frame", "on_note", "on_row")
 """Arguments of `render` that are no options."""
 
 
@@ -47,10 +50,17 @@ def render(
     chroma: Chroma | None = None,
     metadata: bool = True,
     max_size: int | str | None = None,
+    preview: bool = False,
+    clip_frame: int | None = None,
+    clip_row: int | None = None,
+    model: Any = None,
     on_frame: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_row: OnRow | None = None,
 ) -> list[Path]:
     """Animate a recorded run: x_t and x̂0 side by side, as many files as wanted in one pass.
+
+    Latents are decoded first, with the pipeline that made them, and the pictures kept in the recording.
 
     Args:
         run: a recording, or where it lies.
@@ -77,9 +87,15 @@ def render(
         metadata: whether the files say where they come from (`diffanim.provenance`).
         max_size: of each film, in bytes or such as "5MB"; for it, quality, size and frames are given up in the order
             that `diffanim.budget` has.
+        preview: show latents by a linear map to colours that is fitted to the finished image: instant, approximate.
+        clip_frame: which frame of a video model's clip is shown, counted from 1; by default the one in the middle.
+        clip_row: show so many frames of it, from the first to the last.
+        model: what decodes latents that are not decoded yet: a pipeline, a directory or a hub id. By default the
+            pipeline that made them, from memory or from where it was opened.
         on_frame: called after each frame with how many are done, and of how many; where a film has to be made smaller,
             again for every attempt.
         on_note: called with a sentence for each film that had to be made smaller: what was given up.
+        on_row: called with how many steps of latents are decoded, and of how many.
 
     Returns:
         The files, in the order given.
@@ -96,21 +112,22 @@ def render(
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
     check_video_fps(video_fps)
     timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
-    encoding = EncodeOptions(quality, chroma, codec)
+    encoding, frames = EncodeOptions(quality, chroma, codec), ClipFrames(clip_frame, clip_row)
     limit = None if max_size is None else parse_bytes(max_size)
     check_use(paths, encoding)
     for path in paths:
         check_output(path, fps if duration is None else DEFAULT_FPS, encoding)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
-    planned = plan_shots(trajectory, timing)
+    view = _view(trajectory, preview, frames, model, on_row)
+    planned = plan_shots(view, timing)
     comments = {path: _comment(trajectory, asked, path) for path in paths}
     for path in paths:
         if still_of(path):
-            way = plan_shots(trajectory, replace(timing, hold=0, hold_first=0, bounce=False))
+            way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False))
             write_still(
-                Path(path), trajectory, way, theme=theme, size=size, text=text, columns=columns, comment=comments[path]
+                Path(path), view, way, theme=theme, size=size, text=text, columns=columns, comment=comments[path]
             )
-    script = Script(trajectory, planned.shots, planned.fps, theme or DEFAULT_THEME, text, video_fps)
+    script = Script(view, planned.shots, planned.fps, theme or DEFAULT_THEME, text, video_fps)
     films = [Film(path, size or format_of(path).size, encoding, comments[path]) for path in paths if not still_of(path)]
     free = [film for film in films if limit is None or not is_limited(film.path)]
     write_films(script, free, on_frame)
@@ -119,13 +136,24 @@ def render(
     return [Path(path) for path in paths]
 
 
-def plan_shots(run: Trajectory, timing: Timing) -> Timeline:
+def plan_shots(view: View, timing: Timing) -> Timeline:
     """The timeline of a run.
 
     Raises:
         SettingsError: as `timeline`.
     """
-    return timeline(run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(run, rows))
+    run = view.run
+    return timeline(run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(view, rows))
+
+
+def _view(run: Trajectory, preview: bool, frames: ClipFrames, model: Any, on_row: OnRow | None) -> View:
+    """The run as it is to be seen, decoded first if need be: the one place right of the recording that needs torch."""
+    if run.info.space == "latent" and run.steps and not preview and not is_decoded(run, frames):
+        from .latents import decode
+        from .pipelines import call_of
+
+        decode(run, call_of(run, model), frames, on_row)
+    return view_of(run, preview=preview, frames=frames)
 
 
 def _comment(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:

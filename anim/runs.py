@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import SamplingError, SettingsError, TrajectoryError
-from .models import Model, ModelFiles, locate
+from .errors import DiffanimError, SamplingError, SettingsError, TrajectoryError, first_line, is_out_of_memory
+from .models import Model, ModelFiles, labels_of, locate
 from .settings import RunSettings
 from .step import Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 
-Plan = Literal["record", "resume", "reuse"]
+Plan = Literal["record", "resume", "restart", "reuse"]
+"""Make a run, go on with a part of it, make it anew as a pipeline cannot go on in the middle, or take what is there."""
 OnStep = Callable[[Step], None]
-
-_OUT_OF_MEMORY = ("outofmemory", "out of memory", "not enough memory", "memoryerror", "can't allocate")
 
 
 def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> Plan:
@@ -37,13 +37,15 @@ def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwri
     ]
     if other:
         raise TrajectoryError(f"{path} was recorded with {'; '.join(other)}: name another path, or say --overwrite")
-    return "reuse" if run.complete else "resume"
+    if run.complete:
+        return "reuse"
+    return "resume" if files.is_bare else "restart"
 
 
 def record_settings(
     settings: RunSettings, path: Path | None, *, overwrite: bool = False, on_step: OnStep | None = None
 ) -> Trajectory:
-    """Record a run of a bare denoiser at ``path``; go on with it if a part of it is there; open it if all of it is.
+    """Record a run at ``path``; open it if it is there, or go on with it if a bare denoiser's was interrupted.
 
     Args:
         settings: what to run.
@@ -59,8 +61,11 @@ def record_settings(
     if planned == "reuse":
         assert path is not None
         return Trajectory.open(path)
+    settings = settings.of(files)
     with _memory_errors(settings):
-        return _sample(settings, files, path, planned, overwrite, on_step)
+        if files.is_bare:
+            return _sample(settings, files, path, planned, overwrite, on_step)
+        return _call(settings, files, path, overwrite or planned == "restart", on_step)
 
 
 def record(
@@ -79,8 +84,8 @@ def record(
         run = diffanim.record(pipe, prompt="a lighthouse", num_inference_steps=40, path="run.zarr")
 
     Args:
-        source: a diffusers pipeline, which is called with ``options``; or a model of a network and a scheduler alone: a
-            directory, a hub id, or None for the built-in one, and ``options`` are the fields of `RunSettings`.
+        source: a diffusers pipeline, which is called with ``options``; or a model: a directory, a hub id, or None for
+            the built-in one, and ``options`` are the fields of `RunSettings`.
         path: the folder to write; None keeps the run in memory.
         overwrite: whether a recording that is at ``path`` already may go. A model's run that was interrupted is gone on
             with, and one that is complete is opened, if the settings are the same.
@@ -91,14 +96,63 @@ def record(
         DiffanimError: of the kind that fits.
     """
     if source is None or isinstance(source, (str, os.PathLike)):
-        options["labels"] = tuple(str(label) for label in options.get("labels", ()))
+        options |= {name: tuple(map(str, options[name])) for name in ("labels", "call") if name in options}
         settings = RunSettings(model=None if source is None else os.fspath(source), **options)
         return record_settings(settings, None if path is None else Path(path), overwrite=overwrite, on_step=on_step)
     from .recorder import Recorder
 
     with Recorder(source, path, overwrite=overwrite, on_step=on_step) as recorder:
-        source(**options)
+        recorder.call(**options)
     return recorder.trajectory
+
+
+def _call(
+    settings: RunSettings, files: ModelFiles, path: Path | None, overwrite: bool, on_step: OnStep | None
+) -> Trajectory:
+    """Record a pipeline that runs its own loop."""
+    from .pipelines import call_arguments, guidance_of, open_pipeline, quiet_libraries
+    from .recorder import Recorder, describe
+
+    pipeline = open_pipeline(files, settings)
+    arguments = call_arguments(pipeline, files, settings)
+    labels = arguments.get("class_labels") or ()
+    names = labels_of(files) or ()
+    info = replace(
+        describe(pipeline, pipeline.scheduler),
+        model=files.name,
+        settings={**settings.to_record(files), **_ran_as(pipeline)},
+        seed=settings.seed,
+        prompt=settings.prompt,
+        labels=tuple(names[k] if k < len(names) else str(k) for k in labels) if settings.labels else (),
+        guidance=guidance_of(pipeline, arguments),
+        sources={"model": _place(settings.model), **{n: str(Path(p).resolve()) for n, p in settings.files.items()}},
+    )
+    with Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step) as recorder, quiet_libraries():
+        try:
+            recorder.call(**arguments)
+        except (DiffanimError, MemoryError):
+            raise
+        except Exception as error:  # Each of 200 pipelines has its own way to refuse what it is given.
+            if is_out_of_memory(error):
+                raise
+            raise SamplingError(f"{type(pipeline).__name__} cannot do this: {first_line(error)}") from error
+    if not recorder.steps:
+        raise SamplingError(f"{type(pipeline).__name__} made no step; ask for more --steps, or a higher --strength")
+    return recorder.trajectory
+
+
+def _ran_as(pipeline: Any) -> dict[str, str]:
+    """The device and the dtype that "auto" stood for."""
+    from .latents import NETWORKS
+
+    network = next(part for name in NETWORKS if (part := getattr(pipeline, name, None)) is not None)
+    return {"device": str(pipeline._execution_device), "dtype": str(network.dtype).removeprefix("torch.")}
+
+
+def _place(model: str | None) -> str:
+    """Where a model is: a directory in full, a hub id as it is."""
+    folder = Path(model or "").expanduser()
+    return str(folder.resolve()) if folder.is_dir() else str(model)
 
 
 def _sample(
@@ -115,8 +169,9 @@ def _sample(
     model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)
-    denoiser = Denoiser(model, classes, settings.guidance, keeps_variance=_takes_variance(scheduler))
-    generators, memory = generators_for(settings.seed, settings.batch), SchedulerMemory(scheduler)
+    guidance = 1.0 if settings.guidance is None else settings.guidance
+    denoiser = Denoiser(model, classes, guidance, keeps_variance=_takes_variance(scheduler))
+    generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
     if checkpoint is not None:
         x, done = unpack(checkpoint, generators, memory, model.device)
     else:
@@ -139,7 +194,7 @@ def _scheduler(model: Model, settings: RunSettings) -> Any:
     scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
     set_timesteps(scheduler, settings.steps, model.device)
     if hasattr(scheduler, "noise_sampler_seed"):  # A Brownian tree instead of a generator; one for each image, too.
-        scheduler.noise_sampler_seed = [settings.seed + k for k in range(settings.batch)]
+        scheduler.noise_sampler_seed = [settings.seed + k for k in range(settings.images)]
     return scheduler
 
 
@@ -158,7 +213,7 @@ def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any
         settings={**settings.to_record(files), "device": str(model.device), "dtype": dtype},
         seed=settings.seed,
         labels=tuple(model.class_name(number) for number in classes) if settings.labels else (),
-        guidance=settings.guidance if settings.guidance != 1.0 else None,
+        guidance=settings.guidance if settings.guidance not in (None, 1.0) else None,
         value_range=(0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0),
         versions=library_versions(),
     )
@@ -173,11 +228,11 @@ def _classes(model: Model, settings: RunSettings) -> tuple[int, ...]:
         raise SettingsError(
             f"the model {model.name} needs a class: add --label with a number from 0 to {model.classes - 1}"
         )
-    if settings.guidance != 1.0 and model.null_class is None:
+    if settings.guidance not in (None, 1.0) and model.null_class is None:
         raise SettingsError(f"--guidance: the model {model.name} was trained without a class for none; leave it out")
     if not numbers and model.null_class is not None:
         numbers = (model.null_class,)
-    return tuple(numbers[k % len(numbers)] for k in range(settings.batch))
+    return tuple(numbers[k % len(numbers)] for k in range(settings.images))
 
 
 @contextlib.contextmanager
@@ -185,10 +240,9 @@ def _memory_errors(settings: RunSettings) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # CUDA has a class of its own for it; the CPU's allocator raises a RuntimeError, numpy a MemoryError.
-        words = f"{type(error).__name__} {error}".lower()
-        if not any(sign in words for sign in _OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         raise SamplingError(
-            f"out of memory with a batch of {settings.batch}; lower --batch, or try --dtype bfloat16, another --device"
+            f"out of memory with a batch of {settings.images}; lower --batch, or try --dtype bfloat16, --offload model "
+            "or another --device"
         ) from error

@@ -14,7 +14,7 @@ from textwrap import wrap
 import numpy as np
 
 from .errors import SettingsError
-from .frames import draw_image, shown_images
+from .frames import draw_image
 from .labels import Maths, Number, Phrase, Piece, Placed, Sizes, Words, blend, place, width
 from .layout import SMALLEST_WIDTH, Box, Grid, best_grid, check_text, even, text_size
 from .noising import rescaled
@@ -22,6 +22,7 @@ from .panels import DEFAULT_PANELS, Panel, noise_readout, panel_named, time_read
 from .pixels import Pixels
 from .themes import Theme
 from .trajectory import Trajectory
+from .views import View
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +47,11 @@ class ContactSheet:
     theme: Theme
 
 
-def lay_out(
-    run: Trajectory, rows: Sequence[int], *, theme: Theme, width: int, text: float, whole: bool
-) -> ContactSheet:
+def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: float, whole: bool) -> ContactSheet:
     """Lay the sheet out.
 
     Args:
-        run: with one step at least.
+        view: of a run.
         rows: the columns, from left to right, counted from 0; the number of steps stands for the finished image.
         theme: its colours.
         width: in pixels, the most; the height follows.
@@ -61,20 +60,19 @@ def lay_out(
 
     Raises:
         SettingsError: the columns leave no room for images.
-        OutputError: the run has no images that can be shown.
     """
     if width < SMALLEST_WIDTH:
         raise SettingsError(f"the sheet is {width} pixels wide; its text needs at least {SMALLEST_WIDTH}")
     panels = [panel_named(name) for name in DEFAULT_PANELS]
     check_text(text)
     type_ = _Type(round(text * text_size(width, None)))
-    names = [_named(run, panel) for panel in panels]
+    run = view.run
+    names = [_named(view, panel) for panel in panels]
     left = type_.margin + max(type_.block_width(name) for name in names) + type_.em // 2
-    count, image = shown_images(run)
     across = (width - left - type_.margin - (len(rows) - 1) * type_.column_gap) // len(rows)
     if across < 2 * type_.em:
         raise SettingsError(f"{len(rows)} columns do not fit into {width} pixels; choose fewer, or a wider sheet")
-    grid = _grid(count, image, across, gap=type_.image_gap, whole=whole)
+    grid = _grid(view, across, gap=type_.image_gap, whole=whole)
     tops = [type_.margin + number * (grid.height + type_.row_gap) for number in range(len(panels))]
     lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(rows))]
     under = tops[-1] + grid.height + round(0.25 * type_.em)
@@ -82,7 +80,7 @@ def lay_out(
         PlacedImage(pixels, cell)
         for panel, top in zip(panels, tops, strict=True)
         for row, x in zip(rows, lefts, strict=True)
-        for pixels, cell in zip(panel.images(run, row), grid.cells(x, top, count), strict=True)
+        for pixels, cell in zip(panel.images(view, row), grid.cells(x, top, view.count), strict=True)
     ]
     texts = [
         text
@@ -157,22 +155,25 @@ class _Type:
             yield from place(phrase, sizes, x + (room - width(phrase, sizes)) // 2, top - round(0.3 * self.em))
 
 
-def _grid(count: int, image: tuple[int, int], across: int, *, gap: int, whole: bool) -> Grid:
+def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
     """How the images of one timestep are arranged: about as high as wide, or as one image is."""
+    image = view.size
     room = across, round(across * max(1, image[0] / image[1]))
-    grid = best_grid(count, image, room, gap=gap, smooth=True)
+    grid = best_grid(view.count, image, room, gap=gap, smooth=True)
     if whole:
         return grid
     cell = (across - (grid.columns - 1) * grid.gap) // grid.columns // 2 * 2
     return replace(grid, cell_width=cell, cell_height=max(round(cell * image[0] / image[1]), 1))
 
 
-def _named(run: Trajectory, panel: Panel) -> tuple[Phrase, ...]:
+def _named(view: View, panel: Panel) -> tuple[Phrase, ...]:
     """What stands beside a row of the sheet, line by line."""
+    run, manner = view.run, {"images": [], "decoded": ["decoded"], "preview": ["linear", "preview"]}[view.manner]
     if panel.name == "x":
-        symbol, said = "x_t", ["at unit", "variance"] if rescaled(run) else ["noisy", "sample"]
+        symbol = "x_t"
+        said = [*(manner or ([] if rescaled(run) else ["noisy", "sample"])), *(["at unit", "variance"] * rescaled(run))]
     else:
-        symbol, said = r"\hat{x}_0", ["model’s", "guess", *wrap(run.info.clipped or "", 9)]
+        symbol, said = r"\hat{x}_0", ["model’s", "guess", *manner, *wrap(run.info.clipped or "", 9)]
     return (Maths(symbol),), *((Words(line),) for line in said)
 
 

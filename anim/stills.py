@@ -15,12 +15,12 @@ from .pixels import Pixels
 from .sheet import lay_out, paint
 from .themes import theme_named
 from .timeline import Timeline, spread
-from .trajectory import Trajectory
+from .views import View
 
 
 def write_still(
     path: Path,
-    run: Trajectory,
+    view: View,
     timeline: Timeline,
     *,
     theme: str | None,
@@ -33,7 +33,7 @@ def write_still(
 
     Args:
         path: the file.
-        run: with one step at least.
+        view: of a run.
         timeline: one way, without holds; the sheet's columns lie evenly in its time, the poster is its last shot.
         theme: a name of `themes.THEMES`; None for the still's own.
         size: in pixels; None for the still's own. A sheet's height follows from its width.
@@ -50,13 +50,13 @@ def write_still(
         raise OutputError(f"{path} is no still")
     size, colours = size or still.size, theme_named(theme or still.theme)
     if still.name == "poster":
-        composer = Composer(run, size=size, theme=theme or still.theme, text=text)
+        composer = Composer(view, size=size, theme=theme or still.theme, text=text)
         _write_png(path, composer.compose(timeline.shots[-1]).pixels, comment)
         return
     check_columns(columns)
     vectors = path.suffix.lower() == ".pdf"
     rows = spread(timeline.shots, columns)
-    sheet = lay_out(run, rows, theme=colours, width=size[0], text=text, whole=not vectors)
+    sheet = lay_out(view, rows, theme=colours, width=size[0], text=text, whole=not vectors)
     if not vectors:
         _write_png(path, paint(sheet), comment, dpi=SHEET_DPI)
         return

@@ -3,6 +3,8 @@
 A trajectory is a Zarr v3 group. ``x`` is [N+1, B, C, …] (the last row is the finished sample), ``x0`` [N, B, C, …],
 both float32 with one chunk a step, and ``t``, ``signal`` and ``noise`` are [N]. Every chunk carries a CRC-32C, so a
 damaged file is found instead of drawn. A row of ``t`` is written after the images of its step: it makes the step count.
+A run of latents also has ``image``, what its pipeline made of the last of them, uint8 [B, H, W, 3] or, of clips,
+[B, F, H, W, 3]; and, once they were drawn, all of them as pixels (`diffanim.decoded`).
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
+from .decoded import DecodedRows, DecodedWriter
 from .errors import SamplingError, TrajectoryError
+from .pixels import Pixels
 from .step import Array, Step
 from .version import __version__
 
@@ -37,6 +41,13 @@ QUEUED_STEPS = 4
 
 _CHECKPOINT = "checkpoint.safetensors"
 _ROWS = ("t", "signal", "noise")
+_IMAGE = "image"
+_AXES = {
+    3: ("image", "token", "channel"),
+    4: ("image", "channel", "height", "width"),
+    5: ("image", "channel", "frame", "height", "width"),
+}
+"""What the axes of samples usually are, by their number."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,8 @@ class RunInfo:
     """The class of each image, for a class-conditional model."""
     guidance: float | None = None
     space: Literal["pixel", "latent"] = "pixel"
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where on this machine the model, and the files that it was given, were found."""
     value_range: tuple[float, float] = (-1.0, 1.0)
     """What black and white are in ``x`` and ``x0``; score-based models have (0, 1)."""
     clipped: str | None = None
@@ -126,14 +139,19 @@ class Trajectory:
         t: float64 [steps], the scheduler's timesteps.
         signal: float64 [steps], a of ``x = a·x0 + b·ε``.
         noise: float64 [steps], b of it.
+        made_by: while it is in memory, the pipeline that made the run and what it was called with
+            (`diffanim.recorder.PipelineCall`): with it, latents are decoded.
     """
 
     def __init__(self, group: zarr.Group, path: Path | None) -> None:
         """Use `Trajectory.open`; this takes a group that is known to be ours."""
         self.path = path
+        self.made_by: Any = None
+        self._group = group
         attributes: Any = group.attrs.asdict()["diffanim"]
         known = attributes["run"]
-        self.info = RunInfo(**{**known, "labels": tuple(known["labels"]), "value_range": tuple(known["value_range"])})
+        tuples = {name: tuple(known[name]) for name in ("labels", "value_range")}
+        self.info = RunInfo(**{**known, **tuples})
         self.complete = bool(attributes["complete"])
         rows = {name: np.asarray(_member(group, name, path)[:], dtype=np.float64) for name in _ROWS}
         self.total = len(rows["t"])
@@ -142,6 +160,10 @@ class Trajectory:
         self.t, self.signal, self.noise = (rows[name][:steps] for name in _ROWS)
         self.x = StepArray("x", _member(group, "x", path), steps + self.complete)
         self.x0 = StepArray("x0", _member(group, "x0", path), steps)
+
+    @property
+    def _where(self) -> str:
+        return "the run in memory" if self.path is None else str(self.path)
 
     @property
     def steps(self) -> int:
@@ -162,6 +184,52 @@ class Trajectory:
         except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
             raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
 
+    @property
+    def axes(self) -> tuple[str | None, ...]:
+        """What the axes of a row of ``x`` are: "image", "channel", "height", "width", "frame" or "token"."""
+        names = _member(self._group, "x", self.path).metadata.dimension_names  # type: ignore[union-attr]
+        return tuple(names or ())[1:]
+
+    @property
+    def clip(self) -> int | None:
+        """How many frames each clip of a video model has, as far as that is known; None of images."""
+        if _IMAGE in self._group:
+            shape = _member(self._group, _IMAGE, self.path).shape
+            return shape[1] if len(shape) == 5 else None
+        return self.decoded.clip if self.decoded is not None else None
+
+    @property
+    def image(self) -> Pixels | None:
+        """What the pipeline made of the finished latents, uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; or None.
+
+        Raises:
+            TrajectoryError: it is damaged.
+        """
+        if _IMAGE not in self._group:
+            return None
+        try:
+            return np.asarray(_member(self._group, _IMAGE, self.path)[:])
+        except (ValueError, OSError, RuntimeError) as error:
+            raise TrajectoryError(f"{_IMAGE} of {self.path} is damaged ({error}); record the run again") from error
+
+    @property
+    def decoded(self) -> DecodedRows | None:
+        """The pictures that its latents were decoded to; None if they were not."""
+        return DecodedRows.of(self._group, self._where)
+
+    def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
+        """To keep those pictures.
+
+        Args:
+            clip: how many frames each clip has; None for images.
+            frames: those that are kept, counted from 0.
+
+        Raises:
+            TrajectoryError: the recording cannot be written to.
+        """
+        group = self._group if self.path is None else _open_group(self.path, mode="r+")
+        return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames)
+
     def verify(self) -> None:
         """Read every row and check it.
 
@@ -171,6 +239,9 @@ class Trajectory:
         for images in (self.x, self.x0):
             for _ in images:
                 pass
+        _ = self.image
+        if self.decoded is not None:
+            self.decoded.verify()
 
 
 class TrajectoryWriter:
@@ -179,19 +250,33 @@ class TrajectoryWriter:
     Nothing is on the disk before the first step is. An error of the thread is raised by the next call.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, info: RunInfo, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        info: RunInfo,
+        *,
+        overwrite: bool = False,
+        axes: tuple[str, ...] | None = None,
+    ) -> None:
         """Write to the folder ``path``, or into memory where it is None.
+
+        Args:
+            path: the folder.
+            info: what makes the run.
+            overwrite: whether a recording that is there may go.
+            axes: what the axes of samples are, from "image" on, if they are not the usual ones.
 
         Raises:
             TrajectoryError: something is at ``path`` already and ``overwrite`` is False, or its folder is missing.
         """
         self.path = None if path is None else Path(path)
         self.info = info
-        self._overwrite = overwrite
+        self._overwrite, self._axes = overwrite, axes
         self._group: zarr.Group | None = None
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._rows: dict[str, NDArray[np.float64]] = {}
         self._written = 0
+        self._image: Pixels | None = None
         self._queue: queue.Queue[Step | bytes | Array | None] = queue.Queue(2 * QUEUED_STEPS)
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
@@ -241,12 +326,17 @@ class TrajectoryWriter:
         """
         self._put(checkpoint)
 
-    def finish(self, sample: Array) -> Trajectory:
-        """Write the finished sample, float32 [B, C, …], wait for the disk, and open what was written.
+    def finish(self, sample: Array, image: Pixels | None = None) -> Trajectory:
+        """Write the finished sample, wait for the disk, and open what was written.
+
+        Args:
+            sample: float32 [B, C, …].
+            image: what the pipeline made of latents, uint8 [B, H, W, 3] or [B, F, H, W, 3].
 
         Raises:
             SamplingError, TrajectoryError: as `add`.
         """
+        self._image = image
         self._put(sample)
         self.close()
         self._raise_failure()
@@ -335,6 +425,11 @@ class TrajectoryWriter:
         if self._written != len(self._rows["t"]):
             self._resize(self._written)
         self._write_chunk("x", self._written, sample)
+        if self._image is not None:
+            axes = ("image", *["frame"] * (self._image.ndim - 4), "height", "width", "colour")
+            shape = self._image.shape
+            array = _create_array(self._group, _IMAGE, shape, shape, "uint8", axes)
+            array[:] = self._image
         self._group.attrs["diffanim"] = _attributes(self.info, complete=True)
         if self.path is not None:
             (self.path / _CHECKPOINT).unlink(missing_ok=True)
@@ -344,7 +439,7 @@ class TrajectoryWriter:
             shutil.rmtree(self.path)
         store = MemoryStore() if self.path is None else self.path
         group = zarr.create_group(store, attributes={"diffanim": _attributes(self.info, complete=False)})
-        axes = ("image", "channel", "height", "width") if step.x.ndim == 4 else ("image", *[None] * (step.x.ndim - 1))
+        axes: tuple[Any, ...] = self._axes or _AXES.get(step.x.ndim, ()) or ("image", *[None] * (step.x.ndim - 1))
         for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
             shape = (rows, *images.shape)
             self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
@@ -387,7 +482,7 @@ def _create_array(
         dtype=dtype,
         compressors=[Crc32cCodec()],
         filters=None,
-        fill_value=float("nan"),
+        fill_value=float("nan") if dtype.startswith("float") else 0,
         dimension_names=dimension_names,
         overwrite=True,
     )

@@ -26,6 +26,7 @@ from diffanim.panels import PANELS
 from diffanim.step import Step
 from diffanim.timeline import Shot
 from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.views import view_of
 
 mpl.use("agg")
 
@@ -151,7 +152,7 @@ def main() -> None:
     run = made_up_run(given.steps, given.batch)
     jobs = (ours, reused_figure, func_animation, figure_per_frame)
     for size in ((README_WIDTH, None), LECTURE_SIZE):
-        composer = Composer(run, size=size)
+        composer = Composer(view_of(run), size=size)
         taken: dict[str, list[float]] = {job.__name__: [] for job in jobs}
         for _ in range(given.rounds):
             for job in jobs:

@@ -25,6 +25,7 @@ from diffanim.layout import README_WIDTH
 from diffanim.pixels import to_rgb
 from diffanim.timeline import Timing, timeline
 from diffanim.trajectory import TrajectoryWriter
+from diffanim.views import view_of
 
 mpl.use("agg")
 FPS = 10.0
@@ -59,7 +60,7 @@ def with_diffanim(run: diffanim.Trajectory, path: Path) -> None:
 def with_mimsave(run: diffanim.Trajectory, path: Path) -> None:
     """The same frames through imageio, all of them in memory, as its documentation has it."""
     shots = timeline(run.t.tolist(), Timing(fps=FPS), complete=run.complete).shots
-    composer = Composer(run, size=(README_WIDTH, None))
+    composer = Composer(view_of(run), size=(README_WIDTH, None))
     frames = [composer.compose(shot) for shot in shots]
     imageio.mimsave(path, [f.pixels for f in frames], duration=[1000 * f.seconds for f in frames], loop=0)
 

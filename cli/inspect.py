@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from diffanim.errors import OutputError
+
+if TYPE_CHECKING:
+    from diffanim.trajectory import Trajectory
 
 
 @click.command()
@@ -57,6 +61,7 @@ def _inspect_run(run: Path) -> None:
         "model": info.model,
         "scheduler": info.scheduler + (f", x̂0 {info.clipped}" if info.clipped else ""),
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
+        "decoded": _decoded(recorded) if info.space == "latent" else "",
         "steps": f"{recorded.steps} of {recorded.total}" + ("" if recorded.complete else ": interrupted"),
         "timesteps": f"{recorded.t[0]:g} to {recorded.t[-1]:g}" if recorded.steps else "",
         "seed": "" if info.seed is None else str(info.seed),
@@ -68,6 +73,15 @@ def _inspect_run(run: Path) -> None:
     _echo(facts)
     recorded.verify()
     click.echo(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
+
+
+def _decoded(run: Trajectory) -> str:
+    rows = run.decoded
+    if rows is None:
+        return "not yet"
+    cells, height, width = rows.size
+    frames = f", frames {', '.join(str(frame + 1) for frame in rows.frames)} of {rows.clip}" if rows.clip else ""
+    return f"{rows.rows} of {len(run.x)} rows of {cells} × {width}×{height} pixels{frames}"
 
 
 def _echo(facts: dict[str, str]) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from diffanim.errors import DiffanimError
+from diffanim.errors import DiffanimError, DiffanimWarning
 from diffanim.version import __version__
 
 COMMANDS = ("render", "record", "inspect", "embed", "schedulers", "completion")
 
+_usual_warning = warnings.showwarning
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
 
@@ -49,6 +51,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 an error in one line, 2 wrong usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = _show_warning
     try:
         code = cli.main(None if arguments is None else list(arguments), prog_name="diffanim", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -65,6 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"diffanim: {where}{error.strerror or error}", err=True)
         sys.exit(EXIT_ERROR)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **where: Any) -> None:
+    """Ours as a line for the user; anybody else's as usual."""
+    if issubclass(category, DiffanimWarning):
+        click.echo(f"diffanim: {message}", err=True)
+    else:
+        _usual_warning(message, category, *place, **where)
 
 
 def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001

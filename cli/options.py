@@ -16,7 +16,7 @@ from diffanim.errors import SettingsError
 from diffanim.layout import DEFAULT_COLUMNS, Size
 from diffanim.models import BUILTIN, DEVICES, DTYPES
 from diffanim.schedulers import SCHEDULERS
-from diffanim.settings import DEFAULT_BATCH, DEFAULT_STEPS, RunSettings
+from diffanim.settings import DEFAULT_BATCH, DEFAULT_STEPS, OFFLOADS, RunSettings
 from diffanim.themes import DEFAULT_THEME, THEMES
 from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, Timing
 
@@ -35,7 +35,11 @@ _RUN_OPTIONS = (
         help="One of " + ", ".join(choice.name for choice in SCHEDULERS) + ". By default the model's own.",
     ),
     click.option("--steps", type=int, default=DEFAULT_STEPS, show_default=True, help="Inference steps."),
-    click.option("--batch", type=int, default=DEFAULT_BATCH, show_default=True, help="Images, sampled at once."),
+    click.option(
+        "--batch",
+        type=int,
+        help=f"Images, sampled at once. By default {DEFAULT_BATCH}, and 1 of models that take a prompt.",
+    ),
     click.option(
         "--seed",
         type=int,
@@ -53,9 +57,31 @@ _RUN_OPTIONS = (
     click.option(
         "--guidance",
         type=float,
-        default=1.0,
-        show_default=True,
-        help="Scale of classifier-free guidance towards the labels; 1 is none.",
+        help="Scale of classifier-free guidance towards the labels or the prompt; 1 is none. By default none for "
+        "labels, and the pipeline's own for a prompt.",
+    ),
+    click.option("--prompt", metavar="TEXT", help="What to make an image of, for a model that takes text."),
+    click.option("--negative-prompt", metavar="TEXT", help="What to keep out of it."),
+    click.option("--width", type=int, help="Of the image that is made, in pixels. By default the model's own."),
+    click.option("--height", type=int, help="Likewise."),
+    click.option(
+        "--image",
+        metavar="FILE",
+        help="A picture to begin with: the model's pipeline that takes one is used (image-to-image, image-to-video).",
+    ),
+    click.option("--strength", type=float, help="How much of that picture is noised away, 0 to 1."),
+    click.option("--mask", metavar="FILE", help="A picture, white where that picture is to be made anew (inpainting)."),
+    click.option(
+        "--call",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Anything else that the pipeline's call takes, such as num_frames=16; may be given several times.",
+    ),
+    click.option(
+        "--offload",
+        type=click.Choice(OFFLOADS),
+        help="Keep on the GPU only the part of the pipeline that computes (model), or single layers (sequential): "
+        "slower, for models larger than its memory.",
     ),
     click.option(
         "--device",
@@ -68,7 +94,8 @@ _RUN_OPTIONS = (
         type=click.Choice(DTYPES),
         default="auto",
         show_default=True,
-        help="Of the network; the sampler itself computes in float32. auto is float32.",
+        help="Of the network; our own sampler computes in float32 whatever it is. auto is float32, and on a GPU half "
+        "precision for models that take a prompt.",
     ),
     click.option("--allow-pickle", is_flag=True, help="Load pickled weights. A pickle can run code: trust its maker."),
 )
@@ -169,6 +196,15 @@ _LOOK_OPTIONS = (
     click.option(
         "--columns", type=int, default=DEFAULT_COLUMNS, show_default=True, help="Timesteps on a contact sheet."
     ),
+    click.option(
+        "--preview",
+        is_flag=True,
+        help="Show latents by a linear map to colours, fitted to the finished image: instant, and an approximation.",
+    ),
+    click.option(
+        "--clip-frame", type=int, help="Of a video model: the frame that is shown. By default the one in the middle."
+    ),
+    click.option("--clip-row", type=int, help="Of a video model: show so many frames, from the first to the last."),
 )
 
 

@@ -18,13 +18,20 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
     from diffanim.runs import plan, record_settings
     from diffanim.trajectory import Trajectory
 
-    planned = plan(settings, locate(settings.model), path, overwrite=overwrite)
+    files = locate(settings.model)
+    planned = plan(settings, files, path, overwrite=overwrite)
     if planned == "reuse":
         reporter.note(f"using the recording made with these settings: {path}")
     elif planned == "resume":
         done = Trajectory.open(path)
         reporter.note(f"going on with {path} after step {done.steps} of {done.total}")
     else:
+        if planned == "restart":
+            done = Trajectory.open(path)
+            reporter.note(
+                f"{path} was interrupted after step {done.steps} of {done.total}; a pipeline cannot go on in the "
+                "middle, so it is recorded anew"
+            )
         reporter.note("loading torch and the model")
     try:
         return record_settings(
@@ -36,5 +43,6 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
     except KeyboardInterrupt:
         if path.exists():
             kept = Trajectory.open(path)
-            reporter.note(f"{kept.steps} of {kept.total} steps are kept in {path}; the same command goes on from there")
+            further = "; the same command goes on from there" if files.is_bare else ""
+            reporter.note(f"{kept.steps} of {kept.total} steps are kept in {path}{further}")
         raise

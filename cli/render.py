@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli import options
+from diffanim.clips import ClipFrames
 from diffanim.encode import FORMATS, check_output, check_use, timing_note
 from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
@@ -70,18 +71,20 @@ def render(
     """
     from diffanim.cli.progress import Reporter
 
-    if run is not None:
-        _refuse_run_options(ctx)
     settings = options.take_run_settings(given)
     _refuse_two_speeds(ctx)
     _apply(profile, ctx, given)
     timing = options.timing_of(given)
     outputs, recording = _places(run, outputs, settings, profile)
     check_use(outputs, options.encoding_of(given))
+    frames = ClipFrames(given["clip_frame"], given["clip_row"])
     for output in outputs:
         check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS, options.encoding_of(given))
     with Reporter(quiet=quiet) as reporter:
-        _render(_the_run(run, recording, settings, reporter, overwrite), outputs, reporter, given)
+        recorded = _the_run(run, recording, settings, reporter, overwrite)
+        if run is not None:
+            _refuse_run_options(ctx, recorded)
+        _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, recorded, frames, reporter)})
     for output in outputs:
         click.echo(output)
 
@@ -108,7 +111,27 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
     for output in outputs:
         if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
-    diffanim.render(run, *outputs, **options, on_frame=_progress(reporter), on_note=reporter.note)
+    diffanim.render(
+        run,
+        *outputs,
+        **options,
+        on_frame=_progress(reporter),
+        on_note=reporter.note,
+        on_row=lambda done, total: reporter.advance("decoding", done, total),
+    )
+
+
+def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
+    """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
+    from diffanim.views import is_decoded
+
+    if run.info.space == "pixel" or ctx.params["preview"] or run.made_by is not None or is_decoded(run, frames):
+        return None
+    from diffanim.pipelines import call_of
+
+    reporter.note("loading torch and the model, to decode the latents")
+    overrides = {name: ctx.params[name] for name in _OF_DECODING[1:] if _is_given(ctx, name)}
+    return call_of(run, ctx.params["model"], **overrides)
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
@@ -146,10 +169,19 @@ def _apply(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> No
     given |= {name: settings[name] for name in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
 
 
-def _refuse_run_options(ctx: click.Context) -> None:
+_OF_DECODING = ("model", "device", "dtype", "offload", "allow_pickle")
+"""Options of recording that also say how a recording's latents are decoded."""
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _refuse_run_options(ctx: click.Context, run: Trajectory) -> None:
     """A recording is what it is: asking for another seed of it is a mistake."""
+    of_decoding = _OF_DECODING if run.info.space == "latent" else ()
     for name in (*options.RUN_OPTION_NAMES, "overwrite"):
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if _is_given(ctx, name) and name not in of_decoding:
             option = "label" if name == "labels" else name.replace("_", "-")
             raise click.UsageError(
                 f"--{option} belongs to recording, and RUN.zarr is recorded already; leave one out", ctx
@@ -157,5 +189,5 @@ def _refuse_run_options(ctx: click.Context) -> None:
 
 
 def _refuse_two_speeds(ctx: click.Context) -> None:
-    if all(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("fps", "duration")):
+    if all(_is_given(ctx, name) for name in ("fps", "duration")):
         raise click.UsageError("--fps and --duration both say how fast; leave one out", ctx)

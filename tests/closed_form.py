@@ -23,9 +23,9 @@ Oracle = Callable[[torch.Tensor, float], torch.Tensor]
 """From a scaled input, float64 [B, C, …], and a timestep to what the network says."""
 
 
-def the_image() -> torch.Tensor:
-    """x*: [3, 8, 8] in (−1, 1)."""
-    return torch.rand(SHAPE, generator=torch.Generator().manual_seed(7)) * 1.6 - 0.8
+def the_image(shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
+    """x*: [C, H, W], or of the shape of a pipeline's latents, in (−1, 1)."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(7)) * 1.6 - 0.8
 
 
 @dataclass
@@ -48,8 +48,10 @@ def ideal_network(scheduler: Any, star: torch.Tensor) -> IdealNetwork:
         star: x*, of the shape of one sample.
     """
     name, config, star = type(scheduler).__name__, scheduler.config, star.double()
+    if config.get("invert_sigmas"):
+        return IdealNetwork(flow_of_the_image(star, 1000))
     if config.get("use_flow_sigmas") or name.startswith(("FlowMatch", "FlowMap", "LTX", "Helios")):
-        return IdealNetwork(_flow(star, 1000))
+        return IdealNetwork(flow(star, 1000))
     if name.startswith("EDM"):
         return IdealNetwork(_edm(star, config, lambda t: math.exp(4 * t)))  # c_noise = ln(σ) / 4
     if name.startswith("Cosine"):
@@ -61,8 +63,8 @@ def ideal_network(scheduler: Any, star: torch.Tensor) -> IdealNetwork:
         "DDPMWuerstchenScheduler": lambda: _wuerstchen(star),
         "IPNDMScheduler": lambda: _on_the_circle(star, math.pi / 2),
         "KarrasVeScheduler": lambda: _score((star + 1) / 2),  # for images in (0, 1)
-        "MiniMaxH3Scheduler": lambda: _flow_of_the_image(star),
-        "PiflowScheduler": lambda: _gridded(_flow(star, 1000), scheduler.n_grid),
+        "MiniMaxH3Scheduler": lambda: flow_of_the_image(star, 1),
+        "PiflowScheduler": lambda: _gridded(flow(star, 1000), scheduler.n_grid),
         "SCMScheduler": lambda: _on_the_circle(star, 1.0),
         "ScoreSdeVeScheduler": lambda: _score(star),
         "ScoreSdeVpScheduler": lambda: _score_sde_vp(star, config),
@@ -96,18 +98,23 @@ def alphas_cumprod(config: Any) -> np.ndarray:
             cosine = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
             betas = np.minimum(1 - cosine[1:] / cosine[:-1], 0.999)
     alpha_bar = np.cumprod(1 - betas)
+    if config.get("rescale_betas_zero_snr"):  # Lin et al. 2023, alg. 1
+        a = np.sqrt(alpha_bar)
+        alpha_bar = ((a - a[-1]) * a[0] / (a[0] - a[-1])) ** 2
     shift = config.get("snr_shift_scale", 1.0)  # CogVideoX divides the signal-to-noise ratio by it
     return alpha_bar / (shift + (1 - shift) * alpha_bar)
 
 
 def _discrete(star: torch.Tensor, config: Any) -> Oracle:
     """DDPM's mixture at timestep t; σ between two timesteps is interpolated as k-diffusion does."""
-    alpha_bar = alphas_cumprod(config)
-    sigmas = np.sqrt((1 - alpha_bar) / alpha_bar)
+    with np.errstate(divide="ignore"):
+        sigmas = np.sqrt(1 / alphas_cumprod(config) - 1)  # without an end, where the schedule goes down to no image
+    continuous = config.get("timestep_type") == "continuous"
 
     def predict(x: torch.Tensor, t: float) -> torch.Tensor:
-        sigma = np.interp(t, np.arange(len(sigmas)), sigmas)
-        a, b = 1 / np.sqrt(1 + sigma**2), sigma / np.sqrt(1 + sigma**2)
+        sigma = math.exp(4 * t) if continuous else np.interp(t, np.arange(len(sigmas)), sigmas)  # t = ln(σ) / 4, as EDM
+        a = 1 / np.sqrt(1 + sigma**2)
+        b = np.sqrt(1 - a**2)
         eps = (x - a * star) / b
         predicted = {"epsilon": eps, "v_prediction": a * eps - b * star, "sample": star.expand_as(x)}
         return predicted[config.get("prediction_type", "epsilon")]
@@ -128,12 +135,12 @@ def _one_step_behind(star: torch.Tensor, config: Any, scheduler: Any) -> Oracle:
     return predict
 
 
-def _flow(star: torch.Tensor, steps: int) -> Oracle:
+def flow(star: torch.Tensor, steps: int) -> Oracle:
     return lambda x, t: (x - star) / (t / steps)  # ε − x*, of x = (1 − σ)·x* + σ·ε
 
 
-def _flow_of_the_image(star: torch.Tensor) -> Oracle:
-    return lambda x, t: (star - x) / (1 - t)  # x* − ε, of x = t·x* + (1 − t)·ε
+def flow_of_the_image(star: torch.Tensor, steps: int) -> Oracle:
+    return lambda x, t: (star - x) / (1 - t / steps)  # x* − ε, of x = t·x* + (1 − t)·ε
 
 
 def _gridded(ideal: Oracle, times: int) -> Oracle:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from terminal import Run
 
 # For networks as small as the tests', threads that wait for each other cost up to a hundred times what they save. Read
 # by torch when it is imported, here and in the processes that tests start.
@@ -44,3 +47,20 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def labelled_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A class-conditional one with a null class."""
     return save_model(tmp_path_factory.mktemp("models") / "labelled", labels=["cat", "dog", "boat", "(none)"])
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in an empty folder: ``run("render", …)`` gives code, out and err."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_args: None)
+
+    from diffanim.cli.main import main
+
+    def run(*arguments: object) -> SimpleNamespace:
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return SimpleNamespace(code=exit.value.code, out=out, err=err)
+
+    return run

@@ -35,6 +35,8 @@ class Kept:
     steps: list[Step] = field(default_factory=list)
     final: np.ndarray | None = None
     clipped: str | None = None
+    image: np.ndarray | None = None
+    made_by: Any = None
 
     def note_clipping(self, clipped: str) -> None:
         self.clipped = clipped
@@ -42,8 +44,8 @@ class Kept:
     def add(self, step: Step) -> None:
         self.steps.append(step)
 
-    def finish(self, sample: np.ndarray) -> Kept:
-        self.final = sample
+    def finish(self, sample: np.ndarray, image: np.ndarray | None = None) -> Kept:
+        self.final, self.image = sample, image
         return self
 
     def close(self) -> None:

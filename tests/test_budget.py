@@ -27,6 +27,7 @@ from diffanim.errors import OutputError, SettingsError
 from diffanim.frames import Composer
 from diffanim.timeline import Shot
 from diffanim.trajectory import Trajectory
+from diffanim.views import view_of
 
 SIZE = (480, None)
 FILMS = [suffix for suffix in FORMATS if suffix != FOLDER]
@@ -152,7 +153,7 @@ def test_the_finished_image_stays_as_it_is(run: Trajectory, tmp_path: Path) -> N
     render(run, path)
     (note,) = render(run, path, max_size=int(path.stat().st_size * 0.9))
     assert "the picture is" not in note
-    composer = Composer(run, size=SIZE)
+    composer = Composer(view_of(run), size=SIZE)
     wanted = composer.compose(Shot(run.steps, 1)).pixels
     with Image.open(path) as image:
         image.seek(image.n_frames - 1)  # type: ignore[attr-defined]

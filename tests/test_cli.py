@@ -12,37 +12,19 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import click
 import pytest
 from PIL import Image
+from terminal import Run, files, shell
 
 import diffanim
 from diffanim.catalogue import CLASSES
-from diffanim.cli.main import COMMANDS, cli, main
+from diffanim.cli.main import COMMANDS, cli
 from diffanim.schedulers import SCHEDULERS
 
 README = Path(__file__).parent.parent / "README.md"
 HEAVY = ("torch", "diffusers", "numpy", "zarr", "matplotlib", "PIL", "imageio_ffmpeg", "rich")
-
-Run = Callable[..., SimpleNamespace]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line in an empty folder: ``run("render", …)`` gives code, out and err."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_args: None)
-
-    def run(*arguments: object) -> SimpleNamespace:
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return SimpleNamespace(code=exit.value.code, out=out, err=err)
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -51,17 +33,6 @@ def recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     path = tmp_path_factory.mktemp("recording") / "run.zarr"
     diffanim.record(tiny_model, steps=6, batch=2, path=path)
     return path
-
-
-def files(folder: Path) -> list[str]:
-    """Every file below a folder, but for those of recordings."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(str(path) for path in paths if not any(part.name.endswith(".zarr") for part in path.parents))
-
-
-def shell(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "diffanim", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, **options)
 
 
 def test_render_records_and_draws(run: Run, tiny_model: Path) -> None:

@@ -21,6 +21,7 @@ from diffanim.themes import THEMES
 from diffanim.timeline import Shot, Timing, timeline
 from diffanim.trajectory import Trajectory
 from diffanim.typeset import drawable, number, shortened, words
+from diffanim.views import view_of
 
 README = (README_WIDTH, None)
 SIZES = [(480, None), (640, None), (800, None), README, (1280, 720), LECTURE_SIZE]
@@ -52,13 +53,13 @@ def apart(one: Box, other: Box) -> bool:
 @pytest.mark.parametrize("kind", ["preserving", "exploding"])
 def test_both_panels_show_the_same_row_pixel_by_pixel(kind: str, size: tuple[int, int | None]) -> None:
     run = synthetic_run(kind)
-    composer = Composer(run, size=size)
+    composer = Composer(view_of(run), size=size)
     for row in range(run.steps + 1):
         shown = picture(composer, row)
         assert shown.dtype == np.uint8
         assert shown.shape == (composer.height, composer.width, 3)
         for name, place in zip(("x", "x0"), composer.layout.panels, strict=True):
-            for image, cell in zip(PANELS[name].images(run, row), place.cells, strict=True):
+            for image, cell in zip(PANELS[name].images(view_of(run), row), place.cells, strict=True):
                 factor = cell.width // image.shape[1]
                 assert factor >= 2
                 enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -68,12 +69,12 @@ def test_both_panels_show_the_same_row_pixel_by_pixel(kind: str, size: tuple[int
 @pytest.mark.parametrize(("size", "factor"), [(LECTURE_SIZE, 6), ((1280, 720), 4), (README, 3), ((800, None), 3)])
 def test_four_small_images_fill_the_usual_pictures(size: tuple[int, int | None], factor: int) -> None:
     for kind in ("preserving", "exploding", "flow"):
-        composer = Composer(synthetic_run(kind, steps=1, shape=(4, 3, 64, 64)), size=size)
+        composer = Composer(view_of(synthetic_run(kind, steps=1, shape=(4, 3, 64, 64))), size=size)
         assert composer.layout.panels[0].cells[0].width == factor * 64
 
 
 def test_regions_are_the_panels(run: Trajectory) -> None:
-    composer = Composer(run)
+    composer = Composer(view_of(run))
     assert [region.kind for region in composer.regions] == ["noisy", "clean"]
     for region, place in zip(composer.regions, composer.layout.panels, strict=True):
         assert region.slices == place.box.slices
@@ -91,7 +92,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
     }
     for steps_recorded in (None, 2) if kind == "preserving" else (None,):
         run = synthetic_run(kind, shape=shape, steps=3, interrupted_after=steps_recorded, **info)
-        composer = Composer(run, size=size)
+        composer = Composer(view_of(run), size=size)
         canvas, images = Box(0, 0, composer.width, composer.height), [p.box for p in composer.layout.panels]
         for boxes in text_boxes(composer):
             assert boxes
@@ -111,7 +112,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
     model=st.text(max_size=60),
 )
 def test_any_batch_and_any_name_fits(batch: int, high: int, wide: int, width: int, model: str) -> None:
-    composer = Composer(synthetic_run(steps=1, shape=(batch, 1, high, wide), model=model), size=(width, None))
+    composer = Composer(view_of(synthetic_run(steps=1, shape=(batch, 1, high, wide), model=model)), size=(width, None))
     for boxes in text_boxes(composer):
         for one, other in combinations([*boxes, *(panel.box for panel in composer.layout.panels)], 2):
             assert apart(one, other), (one, other)
@@ -121,7 +122,7 @@ def test_any_batch_and_any_name_fits(batch: int, high: int, wide: int, width: in
 
 def test_the_cursor_walks_from_edge_to_edge() -> None:
     run = synthetic_run(steps=10)
-    composer, theme = Composer(run), THEMES["dark"]
+    composer, theme = Composer(view_of(run)), THEMES["dark"]
     strip = composer.layout.strip
     found = []
     for row in range(run.steps + 1):
@@ -136,7 +137,7 @@ def test_the_cursor_walks_from_edge_to_edge() -> None:
 
 
 def test_only_images_cursor_and_numbers_change_from_step_to_step(run: Trajectory) -> None:
-    composer = Composer(run)
+    composer = Composer(view_of(run))
     one, other = picture(composer, 1), picture(composer, 2)
     moving = np.zeros(one.shape[:2], bool)
     for place in composer.layout.panels:
@@ -153,7 +154,7 @@ def test_only_images_cursor_and_numbers_change_from_step_to_step(run: Trajectory
 
 def test_an_interrupted_run_says_so_and_draws_only_what_it_has() -> None:
     run = synthetic_run(steps=40, interrupted_after=12)
-    composer = Composer(run)
+    composer = Composer(view_of(run))
     said = [getattr(text.piece, "text", "") for text in composer.running.texts]
     assert "interrupted: 12 of 40 steps" in said
     strip = picture(composer, 11)[composer.layout.strip.slices]
@@ -166,11 +167,11 @@ def test_an_interrupted_run_says_so_and_draws_only_what_it_has() -> None:
 @pytest.mark.parametrize("row", [-1, 7, 1000])
 def test_rows_that_do_not_exist(run: Trajectory, row: int) -> None:
     with pytest.raises(IndexError, match="rows 0 to 6"):
-        picture(Composer(run), row)
+        picture(Composer(view_of(run)), row)
 
 
 def test_frames_handed_out_are_left_alone(run: Trajectory) -> None:
-    composer = Composer(run)
+    composer = Composer(view_of(run))
     frames = [composer.compose(shot) for shot in timeline(run.t.tolist(), complete=True).shots]
     copies = [frame.pixels.copy() for frame in frames]
     frames[2].pixels[:] = 0  # Nor does anybody's scribbling reach the next picture.
@@ -183,11 +184,11 @@ def test_frames_handed_out_are_left_alone(run: Trajectory) -> None:
 
 def test_the_same_run_gives_the_same_picture(run: Trajectory) -> None:
     for row in (0, 3, 6):
-        np.testing.assert_array_equal(picture(Composer(run), row), picture(Composer(run), row))
+        np.testing.assert_array_equal(picture(Composer(view_of(run)), row), picture(Composer(view_of(run)), row))
 
 
 def test_the_finished_image_closes_in_both_panels(run: Trajectory) -> None:
-    composer = Composer(run)
+    composer = Composer(view_of(run))
     shown = picture(composer, run.steps)
     left, right = (shown[region.slices] for region in composer.regions)
     np.testing.assert_array_equal(left, right)
@@ -197,7 +198,7 @@ def test_the_finished_image_closes_in_both_panels(run: Trajectory) -> None:
 
 
 def test_a_clip_describes_its_frames(run: Trajectory) -> None:
-    composer = Composer(run)
+    composer = Composer(view_of(run))
     shots = timeline(run.t.tolist(), Timing(fps=12.5, hold=3), complete=True).shots
     clip = composer.clip(shots, 12.5, "made up")
     assert (clip.width, clip.height, clip.fps, clip.comment) == (composer.width, composer.height, 12.5, "made up")
@@ -213,7 +214,7 @@ def test_a_clip_describes_its_frames(run: Trajectory) -> None:
 @pytest.mark.parametrize("theme", sorted(THEMES))
 def test_white_images_end_in_a_hairline(theme: str) -> None:
     run = synthetic_run(steps=1, contrast=0)
-    composer = Composer(run, theme=theme)
+    composer = Composer(view_of(run), theme=theme)
     cell, shown = composer.layout.panels[0].cells[0], picture(composer, 0)
     assert tuple(shown[cell.y - 1, cell.x]) == tuple(shown[cell.y, cell.x - 1]) == THEMES[theme].hairline
     assert THEMES[theme].hairline != THEMES[theme].background
@@ -245,17 +246,17 @@ def test_large_images_are_averaged_not_sampled() -> None:
 def test_names_and_prompts_are_taken_literally(text: str) -> None:
     run = synthetic_run(steps=2, model=text, prompt=text, scheduler=text, labels=(text,) * 4, guidance=3.0)
     for size in (README, (300, None)):
-        picture(Composer(run, size=size), 1)
+        picture(Composer(view_of(run), size=size), 1)
 
 
 def test_labels_are_shown_in_order_and_once_if_equal() -> None:
     for labels, said in [(("cat", "dog", "cat", "hen"), "cat, dog, cat, hen"), (("cat",) * 4, "cat")]:
-        composer = Composer(synthetic_run(steps=1, labels=labels))
+        composer = Composer(view_of(synthetic_run(steps=1, labels=labels)))
         assert said in [getattr(text.piece, "text", "") for text in composer.running.texts]
 
 
 def test_a_prompt_is_shortened_to_what_fits() -> None:
-    composer = Composer(synthetic_run(steps=1, prompt="an astronaut riding a horse " * 20))
+    composer = Composer(view_of(synthetic_run(steps=1, prompt="an astronaut riding a horse " * 20)))
     (said,) = (t.piece.text for t in composer.running.texts if getattr(t.piece, "text", "").startswith("“"))
     assert said.endswith("…")
     assert len(said) > 20
@@ -303,7 +304,7 @@ def test_what_cannot_be_shown() -> None:
         synthetic_run(steps=1, shape=(1, 3, 8, 8), space="latent"),
     ):
         with pytest.raises(OutputError, match="latents"):
-            Composer(run)
+            Composer(view_of(run))
 
 
 def test_bad_settings(run: Trajectory) -> None:
@@ -313,18 +314,18 @@ def test_bad_settings(run: Trajectory) -> None:
         ({"panels": ["y"]}, "x, x0"),
     ]:
         with pytest.raises(SettingsError, match=words_):
-            Composer(run, **settings_)  # type: ignore[arg-type]
+            Composer(view_of(run), **settings_)  # type: ignore[arg-type]
 
 
 def test_one_panel_alone(run: Trajectory) -> None:
-    composer = Composer(run, panels=["x0"])
+    composer = Composer(view_of(run), panels=["x0"])
     assert [region.kind for region in composer.regions] == ["clean"]
     picture(composer, 0)
 
 
 def test_many_steps_cost_no_more_each() -> None:
     run = synthetic_run(steps=400, shape=(1, 1, 8, 8))
-    composer = Composer(run)
+    composer = Composer(view_of(run))
     start = time.perf_counter()
     for row in range(400):
         picture(composer, row)

@@ -74,6 +74,36 @@ def test_whatever_fits_lies_inside_and_apart(
         assert (layout.width, layout.height) == (width, height)
 
 
+@given(
+    columns=st.integers(1, 9),
+    clips=st.integers(1, 4),
+    image=st.tuples(st.integers(8, 600), st.integers(8, 600)),
+    width=st.integers(SMALLEST_WIDTH, 2600),
+    height=st.none() | st.integers(200, 1600),
+)
+def test_rows_of_frames_and_panels_below_each_other(
+    columns: int, clips: int, image: tuple[int, int], width: int, height: int | None
+) -> None:
+    try:
+        layout = arrange(
+            columns * clips, image, width=width, height=height, lines=lines(width, height), columns=columns
+        )
+    except SettingsError as error:
+        assert "larger" in str(error)
+        return
+    upper, lower = layout.panels
+    assert upper.box.x == lower.box.x == layout.strip.x
+    assert upper.box.right == lower.box.right == layout.strip.right <= layout.width
+    assert layout.title.baseline < upper.caption.baseline < upper.box.y < upper.box.bottom < lower.caption.baseline
+    assert lower.caption.baseline < lower.box.y < lower.box.bottom < layout.strip.y
+    assert layout.legend.baseline < layout.height == (height or layout.height)
+    for place in layout.panels:
+        for k, cell in enumerate(place.cells):
+            assert place.box.x <= cell.x < cell.right <= place.box.right
+            assert place.box.y <= cell.y < cell.bottom <= place.box.bottom
+            assert (cell.y == place.cells[0].y) == (k < columns), "as many frames in a row as a clip has"
+
+
 @pytest.mark.parametrize("count", [*range(1, 17), 25])
 @pytest.mark.parametrize(
     ("width", "height"), [(480, None), (640, None), (README_WIDTH, None), (1280, 720), LECTURE_SIZE]

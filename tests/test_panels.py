@@ -9,6 +9,7 @@ from diffanim.labels import Maths, Number, Phrase
 from diffanim.noising import curves, natural, notation_of
 from diffanim.panels import PANELS, Caption, panel_named
 from diffanim.pixels import to_rgb
+from diffanim.views import view_of
 
 
 def spelled(phrase: Phrase, row: int = 0) -> str:
@@ -26,15 +27,15 @@ def spelled(phrase: Phrase, row: int = 0) -> str:
 
 
 def best(name: str, run: object) -> Caption:
-    return PANELS[name].captions(run)[0]  # type: ignore[arg-type]
+    return PANELS[name].captions(view_of(run))[0]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["preserving", "flow"])
 def test_samples_that_fit_are_shown_raw(kind: str) -> None:
     run = synthetic_run(kind)
     for row in range(run.steps):
-        np.testing.assert_array_equal(PANELS["x"].images(run, row), to_rgb(run.x[row]))
-        np.testing.assert_array_equal(PANELS["x0"].images(run, row), to_rgb(run.x0[row]))
+        np.testing.assert_array_equal(PANELS["x"].images(view_of(run), row), to_rgb(run.x[row]))
+        np.testing.assert_array_equal(PANELS["x0"].images(view_of(run), row), to_rgb(run.x0[row]))
 
 
 def test_exploding_samples_are_shown_at_unit_variance_and_the_label_says_so() -> None:
@@ -44,7 +45,7 @@ def test_exploding_samples_are_shown_at_unit_variance_and_the_label_says_so() ->
         shown = natural(run, run.x[row], row)
         assert run.x[row].std() > 1.0
         assert 0.95 < shown.std() < 1.05
-        np.testing.assert_array_equal(PANELS["x"].images(run, row), to_rgb(shown))
+        np.testing.assert_array_equal(PANELS["x"].images(view_of(run), row), to_rgb(shown))
     caption = best("x", run)
     assert r"\sqrt{1+\sigma_t^2}" in spelled(caption.title)
     assert "unit variance" in caption.words
@@ -53,9 +54,9 @@ def test_exploding_samples_are_shown_at_unit_variance_and_the_label_says_so() ->
 def test_the_guess_and_the_finished_image_are_never_scaled() -> None:
     run = synthetic_run("exploding")
     for row in range(run.steps):
-        np.testing.assert_array_equal(PANELS["x0"].images(run, row), to_rgb(run.x0[row]))
+        np.testing.assert_array_equal(PANELS["x0"].images(view_of(run), row), to_rgb(run.x0[row]))
     for panel in PANELS.values():
-        np.testing.assert_array_equal(panel.images(run, run.steps), to_rgb(run.x[run.steps]))
+        np.testing.assert_array_equal(panel.images(view_of(run), run.steps), to_rgb(run.x[run.steps]))
 
 
 def test_exploding_samples_of_images_between_0_and_1() -> None:
@@ -63,7 +64,7 @@ def test_exploding_samples_of_images_between_0_and_1() -> None:
     noisiest = natural(run, run.x[0], 0)
     assert abs(noisiest.mean() - 0.5) < 0.05
     assert 0.45 < noisiest.std() < 0.55  # In halves of the range, as (−1, 1) would have it.
-    np.testing.assert_array_equal(PANELS["x0"].images(run, 2), to_rgb(run.x0[2], (0, 1)))
+    np.testing.assert_array_equal(PANELS["x0"].images(view_of(run), 2), to_rgb(run.x0[2], (0, 1)))
     assert "sqrt" not in spelled(best("x", run).title)
 
 
@@ -91,18 +92,18 @@ def test_each_family_in_its_own_notation(kind: str, signal: str, noise: str) -> 
 
 def test_a_clipped_guess_says_so_in_every_wording() -> None:
     run = synthetic_run(clipped="clipped to ±1")
-    wordings = [caption.words for caption in PANELS["x0"].captions(run) if caption.words]
+    wordings = [caption.words for caption in PANELS["x0"].captions(view_of(run)) if caption.words]
     assert wordings
     assert all("clipped" in words for words in wordings)
-    assert not any("clipped" in caption.words for caption in PANELS["x0"].captions(synthetic_run()))
+    assert not any("clipped" in caption.words for caption in PANELS["x0"].captions(view_of(synthetic_run())))
 
 
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])
 def test_wordings_become_no_longer(kind: str) -> None:
     run = synthetic_run(kind)
     for panel in PANELS.values():
-        assert panel.captions(run)[-1] == Caption(())
-        assert panel.closing[-1] == Caption(())
+        assert panel.captions(view_of(run))[-1] == Caption(())
+        assert panel.closing(view_of(run))[-1] == Caption(())
 
 
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])

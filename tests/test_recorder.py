@@ -150,7 +150,7 @@ def test_a_deep_copied_scheduler_steps_by_itself() -> None:
 
 
 def test_one_recorder_one_run(pipeline: Any) -> None:
-    with pytest.raises(SettingsError, match="one run"), diffanim.Recorder(pipeline):
+    with pytest.raises(SettingsError, match="one pass"), diffanim.Recorder(pipeline):
         images(pipeline)
         images(pipeline)
 

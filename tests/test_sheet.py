@@ -22,13 +22,14 @@ from diffanim.panels import PANELS
 from diffanim.sheet import ContactSheet, lay_out, paint
 from diffanim.themes import THEMES, theme_named
 from diffanim.timeline import Shot
+from diffanim.views import view_of
 
 ROWS = (0, 2, 4, 6)
 
 
 def sheet(kind: str = "preserving", *, width: int = SHEET_SIZE[0], whole: bool = True, text: float = 1) -> ContactSheet:
     run = synthetic_run(kind, clipped="clipped to ±1")
-    return lay_out(run, ROWS, theme=theme_named("light"), width=width, text=text, whole=whole)
+    return lay_out(view_of(run), ROWS, theme=theme_named("light"), width=width, text=text, whole=whole)
 
 
 @pytest.mark.parametrize("width", [480, 830, 1950, 4000])
@@ -50,10 +51,10 @@ def test_nothing_overlaps_or_leaves_the_sheet(kind: str, whole: bool, width: int
 @pytest.mark.parametrize("theme", sorted(THEMES))
 def test_columns_are_steps_and_rows_are_panels_pixel_by_pixel(theme: str) -> None:
     run = synthetic_run()
-    laid = lay_out(run, ROWS, theme=theme_named(theme), width=1950, text=1, whole=True)
+    laid = lay_out(view_of(run), ROWS, theme=theme_named(theme), width=1950, text=1, whole=True)
     picture = paint(laid)
     assert tuple(picture[0, 0]) == theme_named(theme).background
-    expected = [image for panel in ("x", "x0") for row in ROWS for image in PANELS[panel].images(run, row)]
+    expected = [image for panel in ("x", "x0") for row in ROWS for image in PANELS[panel].images(view_of(run), row)]
     assert len(laid.images) == len(expected) == 2 * 4 * 4
     for placed, image in zip(laid.images, expected, strict=True):
         factor = placed.box.width // image.shape[1]
@@ -79,7 +80,7 @@ def test_what_is_said() -> None:
 @pytest.mark.parametrize(("rows", "width", "words"), [(ROWS, 200, "200 pixels wide"), (range(25), 480, "do not fit")])
 def test_sheets_that_cannot_be(rows: tuple[int, ...], width: int, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        lay_out(synthetic_run(steps=24), rows, theme=theme_named("light"), width=width, text=1, whole=True)
+        lay_out(view_of(synthetic_run(steps=24)), rows, theme=theme_named("light"), width=width, text=1, whole=True)
 
 
 def test_the_pdf(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_the_png_sheet(tmp_path: Path) -> None:
     (path,) = diffanim.render(run, tmp_path / "sheet.png", columns=3, theme="dark", hold=9, bounce=True)
     with Image.open(path) as picture:
         assert picture.info["dpi"] == pytest.approx((SHEET_DPI, SHEET_DPI), abs=0.1)
-        laid = lay_out(run, (0, 6, 12), theme=theme_named("dark"), width=1950, text=1, whole=True)
+        laid = lay_out(view_of(run), (0, 6, 12), theme=theme_named("dark"), width=1950, text=1, whole=True)
         np.testing.assert_array_equal(np.asarray(picture), paint(laid))
 
 
@@ -130,7 +131,7 @@ def test_the_poster_is_the_finished_image(tmp_path: Path) -> None:
     run = synthetic_run()
     (path,) = diffanim.render(run, tmp_path / "a-poster.png", size=(640, None), bounce=True, theme="light")
     with Image.open(path) as picture:
-        expected = Composer(run, size=(640, None), theme="light").compose(Shot(run.steps, 1)).pixels
+        expected = Composer(view_of(run), size=(640, None), theme="light").compose(Shot(run.steps, 1)).pixels
         np.testing.assert_array_equal(np.asarray(picture), expected)
 
 

@@ -25,6 +25,7 @@ from diffanim.timeline import (
     spread,
     timeline,
 )
+from diffanim.views import view_of
 
 steps = st.integers(1, 1000)
 rates = st.floats(0.1, 240)
@@ -189,10 +190,10 @@ def test_an_eased_timeline_keeps_holds_and_length() -> None:
 
 def test_changes_of_a_run() -> None:
     run = synthetic_run(steps=4, value_range=(0, 1))
-    measured = x0_changes(run, [0, 1, 4])
-    images = [np.clip(values, 0, 1) for values in (run.x0[0], run.x0[1], run.x[4])]
+    measured = x0_changes(view_of(run), [0, 1, 4])
+    images = [np.rint(255 * np.clip(values, 0, 1)) / 255 for values in (run.x0[0], run.x0[1], run.x[4])]
     assert measured == pytest.approx([np.sqrt(((b - a) ** 2).mean()) for a, b in pairwise(images)])
-    assert x0_changes(synthetic_run(contrast=0), range(6)) == [0.0] * 5
+    assert x0_changes(view_of(synthetic_run(contrast=0)), range(6)) == [0.0] * 5
 
 
 @given(seconds=st.lists(st.floats(0.02, 2), min_size=1, max_size=60), count=st.integers(1, 20))

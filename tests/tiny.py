@@ -66,6 +66,13 @@ def unet(**config: Any) -> Any:
     return diffusers.UNet2DConditionModel(**{**sizes, **kinds, **config}).eval()
 
 
+def embedded(mask: str) -> dict[str, torch.Tensor]:
+    """Stands for a prompt and for a negative one, where the text encoder is too large to make a small one of."""
+    ones = torch.ones(1, 8, dtype=torch.long)
+    prompt = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
+    return {**prompt, f"prompt_{mask}": ones, f"negative_prompt_{mask}": ones}
+
+
 def image() -> Image.Image:
     return Image.linear_gradient("L").resize((16, 16)).convert("RGB")
 
@@ -163,7 +170,8 @@ def kandinsky() -> Built:
         block_out_channels=(32, 32), latent_channels=4, num_vq_embeddings=8, norm_type="spatial",
         vq_embed_dim=4, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
     ).eval()  # fmt: skip
-    pipe = diffusers.KandinskyV22Pipeline(network, diffusers.DDPMScheduler(clip_sample=False), movq)
+    scheduler = diffusers.DDPMScheduler(variance_type="learned_range", clip_sample=False)
+    pipe = diffusers.KandinskyV22Pipeline(network, scheduler, movq)
     embeds = {"image_embeds": torch.ones(1, 8), "negative_image_embeds": torch.zeros(1, 8)}
     return pipe, {**embeds, "height": 64, "width": 64, "guidance_scale": 3.0}
 
@@ -178,19 +186,61 @@ def animatediff() -> Built:
     return pipe, {**PROMPT, **SIZE, "num_frames": 2}
 
 
+def wan_vae() -> Any:
+    return diffusers.AutoencoderKLWan(
+        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    ).eval()  # fmt: skip
+
+
 def wan(scheduler: Any) -> Built:
     network = diffusers.WanTransformer3DModel(
         patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8,
         freq_dim=16, ffn_dim=16, num_layers=1, cross_attn_norm=True, qk_norm="rms_norm_across_heads",
         rope_max_seq_len=32,
     ).eval()  # fmt: skip
-    autoencoder = diffusers.AutoencoderKLWan(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
-    ).eval()  # fmt: skip
-    pipe = diffusers.WanPipeline(tokenizer(), None, autoencoder, scheduler, network)
+    pipe = diffusers.WanPipeline(tokenizer(), None, wan_vae(), scheduler, network)
     embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
     return pipe, {**embeds, **SIZE, "num_frames": 5, "guidance_scale": 3.0}
+
+
+def helios() -> Built:
+    """One chunk of frames in one stage: of several, a Recorder takes the second for another run."""
+    network = diffusers.HeliosTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8, freq_dim=16,
+        ffn_dim=16, num_layers=1, rope_dim=(4, 4, 4),
+    ).eval()  # fmt: skip
+    scheduler = diffusers.HeliosScheduler(stages=1, stage_range=[0, 1])
+    pipe = diffusers.HeliosPipeline(tokenizer(), None, wan_vae(), scheduler, network)
+    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
+    chunk = {"num_frames": 5, "num_latent_frames_per_chunk": 2, "history_sizes": [4, 2, 1]}
+    return pipe, {**embeds, **SIZE, **chunk, "guidance_scale": 3.0}
+
+
+def stable_video_diffusion() -> Built:
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    network = diffusers.UNetSpatioTemporalConditionModel(
+        sample_size=8, block_out_channels=(32, 32), layers_per_block=1, num_attention_heads=2, cross_attention_dim=8,
+        addition_time_embed_dim=4, projection_class_embeddings_input_dim=12,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLTemporalDecoder(
+        block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, layers_per_block=1,
+    ).eval()  # fmt: skip
+    sees = CLIPVisionConfig(
+        hidden_size=8, intermediate_size=8, projection_dim=8, num_hidden_layers=1, num_attention_heads=2,
+        image_size=224, patch_size=112,
+    )  # fmt: skip
+    scheduler = diffusers.EulerDiscreteScheduler(
+        prediction_type="v_prediction", timestep_type="continuous", timestep_spacing="leading", use_karras_sigmas=True,
+        sigma_min=0.002, sigma_max=700.0,
+    )  # fmt: skip
+    processor = CLIPImageProcessor()
+    encoder = CLIPVisionModelWithProjection(sees).eval()
+    pipe = diffusers.StableVideoDiffusionPipeline(autoencoder, encoder, network, scheduler, processor)
+    return pipe, {"image": image(), **SIZE, "num_frames": 2}
 
 
 def cogvideox(scheduler: Any) -> Built:
@@ -249,7 +299,7 @@ def chroma() -> Built:
     return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8}
 
 
-def ltx() -> Built:
+def ltx(pipeline: type, **call: Any) -> Built:
     network = diffusers.LTXVideoTransformer3DModel(
         in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, cross_attention_dim=16,
         num_layers=1, caption_channels=8,
@@ -258,8 +308,9 @@ def ltx() -> Built:
         latent_channels=4, block_out_channels=(4, 4, 4, 4), decoder_block_out_channels=(4, 4, 4, 4),
         layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5,
     ).eval()  # fmt: skip
-    pipe = diffusers.LTXPipeline(FLOW(use_dynamic_shifting=True), autoencoder, t5(), tokenizer(), network)
-    return pipe, {**PROMPT, "height": 32, "width": 32, "num_frames": 9, "max_sequence_length": 8}
+    parts = {"vae": autoencoder, "text_encoder": t5(), "tokenizer": tokenizer(), "transformer": network}
+    pipe = pipeline(scheduler=FLOW(use_dynamic_shifting=pipeline is not diffusers.LTXConditionPipeline), **parts)
+    return pipe, {**PROMPT, "height": 32, "width": 64, "num_frames": 9, "max_sequence_length": 8, **call}
 
 
 def mochi() -> Built:
@@ -283,6 +334,64 @@ def wuerstchen_prior() -> Built:
     return pipe, {**PROMPT, "height": 128, "width": 128}
 
 
+def stable_cascade() -> Built:
+    from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
+
+    network = diffusers.StableCascadeUNet(
+        in_channels=4, out_channels=4, timestep_ratio_embedding_dim=8, patch_size=1, conditioning_dim=8,
+        block_out_channels=(8, 8), num_attention_heads=(2, 2), down_num_layers_per_block=(1, 1),
+        up_num_layers_per_block=(1, 1), clip_text_pooled_in_channels=8, clip_seq=1, effnet_in_channels=2,
+        switch_level=(False,),
+    ).eval()  # fmt: skip
+    vqgan = PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=8, embed_dim=8).eval()
+    text, scheduler = clip(projection=True), diffusers.DDPMWuerstchenScheduler()
+    pipe = diffusers.StableCascadeDecoderPipeline(network, tokenizer(), text, scheduler, vqgan, latent_dim_scale=4.0)
+    return pipe, {**PROMPT, "image_embeddings": torch.ones(1, 2, 2, 2)}
+
+
+def deepfloyd_if() -> Built:
+    network = unet(in_channels=3, out_channels=6)
+    scheduler = diffusers.DDPMScheduler(variance_type="learned_range", thresholding=True)
+    pipe = diffusers.IFPipeline(tokenizer(), t5(), network, scheduler, None, None, None, requires_safety_checker=False)
+    return pipe, {**PROMPT, "height": 8, "width": 8, "clean_caption": False}
+
+
+def qwen_image() -> Built:
+    network = diffusers.QwenImageTransformer2DModel(
+        patch_size=2, in_channels=16, out_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=8, axes_dims_rope=(2, 2, 4),
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLQwenImage(
+        base_dim=4, z_dim=4, dim_mult=[1, 1], num_res_blocks=1, temperal_downsample=[False],
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    ).eval()  # fmt: skip
+    pipe = diffusers.QwenImagePipeline(FLOW(use_dynamic_shifting=True), autoencoder, None, None, network)
+    return pipe, {**embedded("embeds_mask"), **SIZE, "true_cfg_scale": 3.0}
+
+
+def flux_2() -> Built:
+    network = diffusers.Flux2Transformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=8, timestep_guidance_channels=8, axes_dims_rope=(2, 2, 2, 2),
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLFlux2(
+        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=16, layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    ).eval()  # fmt: skip
+    pipe = diffusers.Flux2Pipeline(FLOW(use_dynamic_shifting=True), autoencoder, None, None, network)
+    return pipe, {"prompt_embeds": torch.ones(1, 8, 8), **SIZE}
+
+
+def lumina_2() -> Built:
+    network = diffusers.Lumina2Transformer2DModel(
+        sample_size=8, patch_size=2, in_channels=4, hidden_size=16, num_layers=1, num_refiner_layers=1,
+        num_attention_heads=2, num_kv_heads=1, multiple_of=8, axes_dim_rope=(4, 2, 2), axes_lens=(16, 8, 8),
+        cap_feat_dim=8,
+    ).eval()  # fmt: skip
+    pipe = diffusers.Lumina2Pipeline(network, FLOW(shift=6.0), vae(0.1), None, None)
+    return pipe, {**embedded("attention_mask"), **SIZE, "guidance_scale": 3.0}
+
+
 def consistency() -> Built:
     return pixels(diffusers.ConsistencyModelPipeline, diffusers.CMStochasticIterativeScheduler())
 
@@ -302,8 +411,10 @@ FAMILIES: dict[str, Callable[[], Built]] = {
     "sd heun": lambda: stable_diffusion(diffusers.StableDiffusionPipeline, diffusers.HeunDiscreteScheduler()),
     "sd 2": lambda: stable_diffusion(
         diffusers.StableDiffusionPipeline,
-        diffusers.DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True, clip_sample=False),
-        eta=1.0,
+        diffusers.DDIMScheduler(
+            prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False
+        ),
+        eta=0.5,  # With 1, DDIM takes the root of a difference that float32 rounds to below 0: no image, but NaN.
     ),
     "sd img2img": lambda: stable_diffusion(
         diffusers.StableDiffusionImg2ImgPipeline, EULER_A(), image=image(), strength=0.6
@@ -342,18 +453,27 @@ FAMILIES: dict[str, Callable[[], Built]] = {
     "dit": lambda: dit(4.0),
     "dit unguided": lambda: dit(1.0),
     "kandinsky 2.2": kandinsky,
+    "deepfloyd if": deepfloyd_if,
+    "qwen image": qwen_image,
+    "flux 2": flux_2,
+    "lumina 2": lumina_2,
+    "stable cascade": stable_cascade,
     "sana": lambda: sana(diffusers.SanaPipeline, FLOW(shift=3.0), guidance_scale=3.0),
     "sana sprint": lambda: sana(diffusers.SanaSprintPipeline, diffusers.SCMScheduler(), intermediate_timesteps=None),
     "aura flow": aura_flow,
     "chroma": chroma,
     "wuerstchen prior": wuerstchen_prior,
     "animatediff": animatediff,
-    "ltx": ltx,
+    "ltx": lambda: ltx(diffusers.LTXPipeline),
+    "ltx img2vid": lambda: ltx(diffusers.LTXImageToVideoPipeline, image=image()),
+    "ltx condition": lambda: ltx(diffusers.LTXConditionPipeline, image=image(), strength=0.7),
     "mochi": mochi,
     "wan": lambda: wan(FLOW(shift=3.0)),
     "wan unipc": lambda: wan(
         diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
     ),
+    "helios": helios,
+    "svd": stable_video_diffusion,
     "cogvideox": lambda: cogvideox(diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")),
     "cogvideox dpm": lambda: cogvideox(diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")),
 }

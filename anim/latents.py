@@ -1,0 +1,365 @@
+"""Latents to pixels, as the pipeline that made them would show them.
+
+Two ways, both after the run:
+
+*direct*
+    The pipeline's autoencoder, on many latents at once. What has to be done to latents before (unpack them, undo their
+    normalisation) is told by what the pipeline and the autoencoder have: Stable Diffusion 1 to 3 and XL, Flux, PixArt,
+    Sana, LDM, DiT, LCM, Kandinsky 2, AnimateDiff, Wan, LTX, Mochi and CogVideoX among others.
+*replay*
+    For all others. The pipeline is called once more for each row, with a network that answers without computing and a
+    ``step`` that returns the latents in question: then it unpacks, rescales and decodes by itself. Where it puts back
+    parts of a given image at every step (inpainting, the first frame of a clip), the picture has them.
+
+Which one is right is not believed but tried, in every run: the finished latents must become the pipeline's own image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from .clips import ClipFrames
+from .decoded import OnRow
+from .errors import DiffanimError, DiffanimWarning, OutputError, SamplingError, first_line, is_out_of_memory
+from .noising import natural
+from .pixels import Pixels, to_rgb
+from .recorder import PipelineCall, fresh_generators, pictures_of
+from .step import Array
+from .trajectory import Trajectory
+
+Decoder = Callable[[torch.Tensor], Pixels]
+"""From latents [n, …] to uint8 [n, H, W, 3] or, of clips, [n, F, H, W, 3]."""
+
+TOLERANCE = 0.5
+"""How far the decoded image may be from the pipeline's own, on average, in levels of 255: rounding in half precision
+stays below it, a scale or a shift that is left out does not."""
+_PIXELS_AT_ONCE = 1 << 22
+"""Of images that are decoded together: four of 1024×1024 need about 16 GB."""
+_AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
+"""What pipelines call the part that makes pixels."""
+NETWORKS = ("unet", "transformer", "transformer_2", "prior", "decoder", "controlnet")
+"""What they call the parts that are evaluated at every step."""
+_PER_RUN = ("callback_on_step_end", "callback", "callback_steps")
+"""Arguments that belong to the run, and not to what it made."""
+
+
+def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRow | None = None) -> None:
+    """Decode a run's latents and keep the pictures beside them; go on where that was interrupted.
+
+    Samples of exploding schedules are decoded at unit variance, the size that the autoencoder knows.
+
+    Args:
+        run: of latents.
+        call: what made it.
+        wanted: which frames are kept, if it makes clips.
+        on_row: called with how many rows are done, and of how many.
+
+    Raises:
+        OutputError: its latents cannot be made visible.
+        TrajectoryError: the pictures cannot be kept.
+        SamplingError: there is not enough memory.
+    """
+    own = run.image
+    decoder, at_once = _find_decoder(run, call, own)
+    first = decoder(_tensor(run.x0[0]))
+    clip = first.shape[1] if first.ndim == 5 else None
+    frames = wanted.of(clip) if clip is not None else ()
+    writer = run.decoding(clip, frames)
+    batch = len(first)
+    together = max(1, at_once // (2 * batch))
+    while writer.done < run.steps:
+        rows = range(writer.done, min(writer.done + together, run.steps))
+        latents = [images for row in rows for images in (natural(run, run.x[row], row), run.x0[row])]
+        pictures = decoder(_tensor(np.concatenate(latents)))
+        cells = [_cells(part, frames) for part in np.split(pictures, len(latents))]
+        for x, x0 in zip(cells[::2], cells[1::2], strict=True):
+            writer.add(x, x0)
+            if on_row is not None:
+                on_row(writer.done, len(run.x))
+    if writer.done < len(run.x):
+        writer.add(_cells(decoder(_tensor(run.x[-1])) if own is None else own, frames), None)
+        if on_row is not None:
+            on_row(writer.done, len(run.x))
+
+
+def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
+    """With errors for what an autoencoder says of latents that are not its own, or of a card that is too small."""
+
+    def told(latents: torch.Tensor) -> Pixels:
+        try:
+            return decoder(latents)
+        except DiffanimError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise SamplingError(
+                    "out of memory while latents were decoded; try --offload model, --device cpu, or --preview"
+                ) from error
+            raise OutputError(f"{name} cannot decode these latents ({first_line(error)}); did it make them?") from error
+
+    return told
+
+
+def _cells(pictures: Pixels, frames: tuple[int, ...]) -> Pixels:
+    """uint8 [cells, H, W, 3]: images as they are, of clips the chosen frames."""
+    return np.concatenate(pictures[:, list(frames)]) if pictures.ndim == 5 else pictures
+
+
+def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int]:
+    """The way to pixels that makes the pipeline's own image of the finished latents; and how many fit in at once."""
+    ways: list[tuple[Decoder, int]] = []
+    name = type(call.pipeline).__name__
+    direct = _Direct.of(run, call, own)
+    if direct is not None:
+        ways.append((_told_in_a_line(direct, name), direct.at_once))
+    if call.arguments is not None:
+        ways.append((_told_in_a_line(_Replay(call, len(run.x0[0])), name), 1))
+    if not ways:
+        raise OutputError(
+            f"the latents of {name} can only be decoded by calling it again, and what it was called with is not known: "
+            "record it with diffanim.record(pipe, …) and render what that returns"
+        )
+    if own is None or not run.complete:
+        return ways[0]
+    apart = []
+    for way in ways:
+        apart.append(_distance(way[0](_tensor(run.x[-1])), own))
+        if apart[-1] <= TOLERANCE:
+            return way
+    nearest = int(np.argmin(apart))
+    if not np.isfinite(apart[nearest]):
+        raise OutputError(f"the latents of {name} are no pictures, and cannot be shown")
+    warnings.warn(
+        f"the decoded latents differ from the image of {name} by {apart[nearest]:.1f} levels of 255 on average: "
+        "it does more to its latents than decode them",
+        DiffanimWarning,
+        stacklevel=2,
+    )
+    return ways[nearest]
+
+
+def _distance(pictures: Pixels, own: Pixels) -> float:
+    if pictures.shape != own.shape:
+        return float("inf")
+    return float(np.abs(pictures.astype(np.int16) - own).mean())
+
+
+class _Direct:
+    """The pipeline's autoencoder, called by us."""
+
+    def __init__(self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None) -> None:
+        self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
+        pixels = size[0] * size[1] * (clip or 1) or _PIXELS_AT_ONCE  # Unknown: one by one.
+        self.at_once = max(1, _PIXELS_AT_ONCE // pixels)
+
+    @classmethod
+    def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> _Direct | None:
+        """None where the autoencoder needs more than latents, or there is none."""
+        pipeline = call.pipeline
+        parts: list[Any] = [getattr(pipeline, name, None) for name in _AUTOENCODERS]
+        autoencoder: Any = next((part for part in parts if part is not None), None)
+        if not hasattr(autoencoder, "decode") or _needs_more_than_latents(autoencoder):
+            return None
+        if own is not None:
+            size, clip = (own.shape[-3], own.shape[-2]), own.shape[1] if own.ndim == 5 else None
+        else:
+            size, clip = _size_asked_for(call), (call.arguments or {}).get("num_frames")
+        packed = len(run.x.shape) == 4
+        if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
+            return None
+        return cls(pipeline, autoencoder, size, clip)
+
+    @torch.inference_mode()
+    def __call__(self, latents: torch.Tensor) -> Pixels:
+        with _precise(self._autoencoder):
+            return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
+
+    def _decode(self, latents: torch.Tensor) -> Pixels:
+        autoencoder, pipeline = self._autoencoder, self._pipeline
+        device = getattr(pipeline, "_execution_device", pipeline.device)
+        z = self._unpacked(latents.to(device, autoencoder.dtype))
+        if type(pipeline).__name__.startswith("CogVideoX"):
+            z = z.transpose(1, 2)  # It keeps frames before channels.
+        frames = z.shape[2] if z.ndim == 5 and type(autoencoder).__name__ == "AutoencoderKL" else None
+        z = _denormalised(autoencoder, z, scaled=autoencoder is not getattr(pipeline, "movq", None))
+        if frames is not None:  # An autoencoder of images makes a clip frame by frame.
+            z = z.transpose(1, 2).flatten(0, 1)
+        quantised = {"force_not_quantize": True} if autoencoder is getattr(pipeline, "movq", None) else {}
+        pixels = autoencoder.decode(z, return_dict=False, **quantised)[0].float().cpu()
+        if frames is not None:
+            return to_rgb(pixels.unflatten(0, (-1, frames)).numpy())
+        if pixels.ndim == 5:
+            pixels = pixels[:, :, 0] if self._clip is None else pixels.transpose(1, 2)
+        return to_rgb(pixels.numpy())
+
+    def _unpacked(self, latents: torch.Tensor) -> torch.Tensor:
+        """[n, tokens, channels] of transformers as [n, C, h, w] or [n, C, F, h, w]; others as they are."""
+        if latents.ndim != 3:
+            return latents
+        pipeline, (height, width) = self._pipeline, self._size
+        takes = inspect.signature(pipeline._unpack_latents).parameters
+        if "num_frames" in takes:
+            spatial = pipeline.vae_spatial_compression_ratio
+            frames = ((self._clip or 1) - 1) // pipeline.vae_temporal_compression_ratio + 1
+            patches = (pipeline.transformer_spatial_patch_size, pipeline.transformer_temporal_patch_size)
+            unpacked = pipeline._unpack_latents(latents, frames, height // spatial, width // spatial, *patches)
+        else:
+            unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
+        return torch.as_tensor(unpacked)
+
+
+def _needs_more_than_latents(autoencoder: Any) -> bool:
+    """Some also take a timestep (LTX), or how many of the images belong together (Stable Video Diffusion)."""
+    more = list(inspect.signature(autoencoder.decode).parameters.values())[1:]
+    needed = any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in more)
+    return needed or bool(getattr(autoencoder.config, "timestep_conditioning", False))
+
+
+def _denormalised(autoencoder: Any, z: torch.Tensor, *, scaled: bool) -> torch.Tensor:
+    """Latents in the autoencoder's own scale; samplers work on ones of about unit variance."""
+    if not scaled:
+        return z
+    config = autoencoder.config
+    scale = getattr(config, "scaling_factor", None) or 1.0
+    mean, std = (_per_channel(autoencoder, name, z) for name in ("latents_mean", "latents_std"))
+    if mean is not None and std is not None:
+        return z * std / scale + mean
+    return z / scale + (getattr(config, "shift_factor", None) or 0.0)
+
+
+def _per_channel(autoencoder: Any, name: str, z: torch.Tensor) -> torch.Tensor | None:
+    values = getattr(autoencoder.config, name, None)
+    values = dict(autoencoder.named_buffers(recurse=False)).get(name) if values is None else values  # LTX has buffers.
+    if values is None:
+        return None
+    return torch.as_tensor(values).to(z.device, z.dtype).view(1, -1, *[1] * (z.ndim - 2))
+
+
+@contextlib.contextmanager
+def _precise(autoencoder: Any) -> Iterator[None]:
+    """In float32 for an autoencoder that overflows in float16, and says so."""
+    if autoencoder.dtype != torch.float16 or not getattr(autoencoder.config, "force_upcast", False):
+        yield
+        return
+    autoencoder.to(torch.float32)
+    try:
+        yield
+    finally:
+        autoencoder.to(torch.float16)
+
+
+def _size_asked_for(call: PipelineCall) -> tuple[int, int]:
+    """(height, width) of the images, as far as is known before there is one; 0 if not."""
+    arguments, pipeline = call.arguments or {}, call.pipeline
+    usual = (getattr(pipeline, "default_sample_size", None) or 0) * (getattr(pipeline, "vae_scale_factor", None) or 0)
+    usual = usual if isinstance(usual, int) else 0
+    return arguments.get("height") or usual, arguments.get("width") or usual
+
+
+class _Replay:
+    """The pipeline itself, made to finish with the latents in question."""
+
+    def __init__(self, call: PipelineCall, batch: int) -> None:
+        assert call.arguments is not None
+        self._pipeline, self._batch = call.pipeline, batch
+        self._arguments = {name: value for name, value in call.arguments.items() if name not in _PER_RUN}
+        if self._arguments.get("output_type") == "latent":
+            del self._arguments["output_type"]
+        self._answers: dict[Any, Any] = {}
+        """What the networks said to inputs of each shape: any answer does, as ``step`` makes nothing of it."""
+
+    def __call__(self, latents: torch.Tensor) -> Pixels:
+        return np.concatenate([self._replay(part) for part in torch.split(latents, self._batch)])
+
+    def _replay(self, latents: torch.Tensor) -> Pixels:
+        pipeline = self._pipeline
+        steppers = [part for part in pipeline.components.values() if hasattr(part, "set_timesteps")]
+        networks = [part for name in NETWORKS if isinstance(part := getattr(pipeline, name, None), torch.nn.Module)]
+        quiet = getattr(pipeline, "_progress_bar_config", None)
+        with contextlib.ExitStack() as changed:
+            for stepper in steppers:
+                changed.enter_context(_replaced(stepper, "step", _FixedStep(stepper, latents)))
+            for network in networks:
+                changed.enter_context(_replaced(network, "forward", self._answering(network)))
+            pipeline.set_progress_bar_config(disable=True)
+            try:
+                output = pipeline(**{**self._arguments, **fresh_generators(self._arguments)})
+            finally:
+                if quiet is None:
+                    del pipeline._progress_bar_config
+                else:
+                    pipeline._progress_bar_config = quiet
+        pictures = pictures_of(output)
+        if pictures is None:
+            raise OutputError(f"what {type(pipeline).__name__} makes is no pictures, and cannot be shown")
+        return pictures
+
+    def _answering(self, network: torch.nn.Module) -> Callable[..., Any]:
+        """A forward that computes for the first input of each shape alone."""
+        forward = network.forward
+
+        @functools.wraps(forward)
+        def answer(*args: Any, **kwargs: Any) -> Any:
+            shapes = [tuple(value.shape) for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+            key = (id(network), *shapes)
+            if key not in self._answers:
+                self._answers[key] = forward(*args, **kwargs)
+            return self._answers[key]
+
+        return answer
+
+
+class _FixedStep:
+    """A ``step`` that always gives the same sample, in every form in which pipelines read it."""
+
+    def __init__(self, scheduler: Any, latents: torch.Tensor) -> None:
+        self._latents = latents
+        functools.update_wrapper(self, scheduler.step, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _FixedResult:
+        output = args[0] if args else next(iter(kwargs.values()))
+        sample = self._latents.to(output.device)
+        sampled = next((a for a in (*args[1:], *kwargs.values()) if isinstance(a, torch.Tensor) and a.ndim > 1), output)
+        sample = sample.to(sampled.dtype)
+        if len(sampled) == 2 * len(sample):  # DiT steps both halves of a doubled batch.
+            sample = torch.cat([sample, sample])
+        return _FixedResult((sample, sample))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _FixedStep:
+        return self  # Pipelines step copies of their scheduler, too.
+
+
+class _FixedResult(tuple[torch.Tensor, torch.Tensor]):
+    """What ``step`` returns: a tuple, or an object of which one field or another is taken."""
+
+    @property
+    def prev_sample(self) -> torch.Tensor:
+        return self[0]
+
+    pred_original_sample = denoised = prev_sample
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of an object, for a while; what stood on the object itself comes back."""
+    before = vars(owner).get(name)
+    object.__setattr__(owner, name, value)
+    try:
+        yield
+    finally:
+        if before is None:
+            object.__delattr__(owner, name)
+        else:
+            object.__setattr__(owner, name, before)
+
+
+def _tensor(images: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images))
