@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, SettingsError, first_line
+from .precision import resolve_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -189,26 +190,26 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
     Args:
         files: from `locate`.
         device: one of `DEVICES`, or torch's own name such as ``cuda:1``; "auto" takes CUDA, else MPS, else the CPU.
-        dtype: of the network; the sampler's arithmetic is float32 whatever it is. "auto" is float32.
+        dtype: of the network; the sampler's arithmetic is float32 whatever it is. "auto" as in `resolve_dtype`.
         allow_pickle: whether weights that are pickled may be loaded: a pickle can run code.
 
     Raises:
         ModelError: a part cannot be loaded.
         SettingsError: the device is not there.
     """
-    import torch
-
     target = resolve_device(device)
-    network_dtype = torch.float32 if dtype == "auto" else getattr(torch, dtype)
+    scheduler = open_scheduler(files)
     unet_folder = files.part("unet")
     safe = any(unet_folder.glob("*.safetensors"))
     if not allow_pickle:
         demand_safe_weights(files)
     with loading(f"{files.name}'s network"):
         unet = _class_of(files, "unet").from_pretrained(
-            unet_folder, torch_dtype=network_dtype, use_safetensors=safe, low_cpu_mem_usage=False
+            unet_folder,
+            torch_dtype=resolve_dtype(dtype, target, scheduler),
+            use_safetensors=safe,
+            low_cpu_mem_usage=False,
         )
-    scheduler = open_scheduler(files)
     labels = labels_of(files)
     classes = unet.config.get("num_class_embeds")
     return Model(

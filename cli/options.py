@@ -94,8 +94,9 @@ _RUN_OPTIONS = (
         type=click.Choice(DTYPES),
         default="auto",
         show_default=True,
-        help="Of the network; our own sampler computes in float32 whatever it is. auto is float32, and on a GPU half "
-        "precision for models that take a prompt.",
+        help="Of the network; our own sampler computes in float32 whatever it is. auto is bfloat16 where the processor "
+        "has it natively and the network does not predict the noise, else float32; and on a GPU half precision for "
+        "models that take a prompt.",
     ),
     click.option("--allow-pickle", is_flag=True, help="Load pickled weights. A pickle can run code: trust its maker."),
 )
