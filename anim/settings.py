@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from .errors import SettingsError
-from .models import DTYPES, ModelFiles
+from .models import BUILTIN, DTYPES, ModelFiles
 from .schedulers import BY_NAME
 
 DEFAULT_STEPS = 40
 DEFAULT_BATCH = 4
 """Of a bare denoiser; other pipelines make one image unless more are asked for."""
+BUILTIN_LABELS = ("cat", "fruit", "flower", "heart")
+"""What the built-in model shows if nobody names a class; NULL_LABEL as a label asks for samples without one."""
 MAX_SEED = 2**63 - 1
 OFFLOADS = ("model", "sequential")
 
@@ -44,7 +46,7 @@ class RunSettings:
     seed: int = 0
     """Image k of seed s is image 0 of seed s + k."""
     labels: tuple[str, ...] = ()
-    """Classes by name or number, given to the images in turn."""
+    """Classes by name or number, given to the images in turn; none of the built-in model are `BUILTIN_LABELS`."""
     guidance: float | None = None
     """None for none (1) of a bare denoiser, and the pipeline's own of any other."""
     prompt: str | None = None
@@ -135,8 +137,10 @@ class RunSettings:
                     f"{files.name} is a bare denoiser and takes no --{name.replace('_', '-')}; of the options that "
                     "decide an image it takes --label and --guidance, if it was trained with classes"
                 )
-        settings = replace(self, batch=batch, guidance=usual["guidance"] if self.guidance is None else self.guidance)
-        if settings.guidance != 1.0 and not self.labels:
+        labels = self.labels or (BUILTIN_LABELS[:batch] if self.model in (None, BUILTIN) else ())
+        guidance = usual["guidance"] if self.guidance is None else self.guidance
+        settings = replace(self, batch=batch, labels=labels, guidance=guidance)
+        if settings.guidance != 1.0 and not settings.labels:
             raise SettingsError("guidance needs a class to guide to; name one with --label")
         return settings
 

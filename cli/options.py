@@ -14,9 +14,9 @@ from diffanim.encode.options import CHROMAS, QUALITIES, EncodeOptions
 from diffanim.encode.stills import STILLS
 from diffanim.errors import SettingsError
 from diffanim.layout import DEFAULT_COLUMNS, Size
-from diffanim.models import BUILTIN, DEVICES, DTYPES
+from diffanim.models import BUILTIN, DEVICES, DTYPES, NULL_LABEL
 from diffanim.schedulers import SCHEDULERS
-from diffanim.settings import DEFAULT_BATCH, DEFAULT_STEPS, OFFLOADS, RunSettings
+from diffanim.settings import BUILTIN_LABELS, DEFAULT_BATCH, DEFAULT_STEPS, OFFLOADS, RunSettings
 from diffanim.themes import DEFAULT_THEME, THEMES
 from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, Timing
 
@@ -52,7 +52,8 @@ _RUN_OPTIONS = (
         "labels",
         multiple=True,
         metavar="CLASS",
-        help="A class by name or number, for a class-conditional model; several are given to the images in turn.",
+        help="A class by name or number, for a class-conditional model; several are given to the images in turn. By "
+        f"default no class ({NULL_LABEL}), and {', '.join(BUILTIN_LABELS)} of the built-in model.",
     ),
     click.option(
         "--guidance",

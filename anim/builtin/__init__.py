@@ -1,1 +1,1 @@
-"""The built-in model: its weights and card, and where they lie."""
+"""The built-in model: its weights and card (`emoji`), the code that trains it (`train`) and measures it (`evaluate`)."""

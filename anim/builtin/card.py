@@ -47,7 +47,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             at_least=0.85,
         ),
         "distinct": Figure("different nearest training pictures of 256 samples without a class", at_least=0.6),
-        "white_ground": Figure("of these, those on a clean white ground (their corners)", at_least=0.9),
+        "white_ground": Figure("of these, those whose corners are white within 8 of 255 levels", at_least=0.9),
         "near_copies": Figure("of these, those that look the same as a training picture (RMSE up to 0.1 of 2)"),
         "nearest_rmse": Figure("their median distance to the nearest training picture (RMSE, of 2)", "{:.3f}"),
         "first_guess": Figure(
@@ -166,9 +166,9 @@ To train it further: `python -m diffanim.builtin.train --from anim/builtin/emoji
 
 Share of samples whose nearest training picture has the class that was asked for: {hits}.
 
-![20 samples of each class at guidance 2]({folder}/classes.png)
+![10 of these samples of each class, at guidance 2]({folder}/classes.png)
 
-x̂0 over the steps of each scheduler, from the first to the last, two images a row:
+x̂0 over the steps of each scheduler, from the first to the last, of seed 0:
 
 ![x̂0 of seven schedulers at 10, 20, 40 and 100 steps]({folder}/guesses.png)
 

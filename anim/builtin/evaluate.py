@@ -34,7 +34,8 @@ from .sheets import grid, named_rows, save_png
 GUIDANCE = 2.0
 OF_EACH_CLASS = 20
 WITHOUT_CLASS = 256
-ON_SHEET = 160
+ON_SHEET, SHOWN = 160, 10
+"""Of these, how many are shown: without a class, and of each."""
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler-a", "heun", "dpm++", "unipc")
 STEPS = (10, 20, 40, 100)
 GUESSED = 4
@@ -124,7 +125,7 @@ def measure_guesses(model: Model, folder: Path, pictures: Pictures) -> tuple[Fou
             found["contrast"] = max(found["contrast"], measures.contrast(x0, data))
             found["outside"] = max(found["outside"], measures.outside(x0))
             shown = np.linspace(0, len(x0) - 1, min(len(x0), 10)).round().astype(int)
-            rows.append((f"{scheduler} {steps}", to_rgb(np.concatenate([x0[shown, 0], x0[shown, 1]]))))
+            rows.append((f"{scheduler} {steps}", to_rgb(x0[shown, 0])))
             done += steps
             lines.advance(done / (sum(STEPS) * len(SCHEDULERS)))
     return found, {GUESSES: named_rows(rows)}

@@ -105,7 +105,7 @@ def load_pictures(path: Path) -> Pictures:
         SettingsError: it is not there or not such an archive.
     """
     try:
-        with np.load(path) as found:
+        with np.load(io.BytesIO(path.read_bytes())) as found:
             return Pictures(
                 found["images"],
                 found["classes"],

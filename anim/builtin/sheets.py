@@ -67,5 +67,6 @@ def save_png(path: Path, image: Image.Image) -> None:
         OutputError: it cannot be written.
     """
     content = io.BytesIO()
-    image.save(content, "PNG", optimize=True)
+    # 256 colours of its own are enough to judge by, and a third of the bytes.
+    image.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
     write_whole(path, content.getvalue())
