@@ -1,19 +1,18 @@
 """What recording costs a large pipeline: SDXL's shape with random weights, bare and recorded in turn. Prints the ratio.
 
-python benchmarks/pipelines.py [--size 1024] [--steps 20] [--pairs 5] [--device cuda] [--dtype bfloat16]
+python benchmarks/pipelines.py [--size 1024] [--steps 5] [--pairs 40] [--device cuda] [--dtype bfloat16]
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from pairs import compare
 
 from diffanim import Recorder
 
@@ -22,8 +21,8 @@ def main() -> None:
     """Run both in turn, so that a machine whose speed drifts slows both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=1024, help="pixels of an edge")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="few, so that there are many pairs")
+    parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16")
     arguments = parser.parse_args()
@@ -48,24 +47,13 @@ def main() -> None:
         with Recorder(pipe, folder / "run.zarr", overwrite=True):
             run()
 
-    bare_seconds, recorded_seconds = [], []
+    card = torch.cuda.get_device_name() if pipe.device.type == "cuda" else "CPU"
+    print(f"{arguments.steps} steps at {arguments.size}², {arguments.dtype}, {card}")
+    print(f"torch {torch.__version__}, diffusers {diffusers.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         run(2)  # Warm up.
         recorded(Path(folder))
-        for _ in range(arguments.pairs):
-            start = time.perf_counter()
-            run()
-            between = time.perf_counter()
-            recorded(Path(folder))
-            bare_seconds.append(between - start)
-            recorded_seconds.append(time.perf_counter() - between)
-    ratios = [ours / bare for ours, bare in zip(recorded_seconds, bare_seconds, strict=True)]
-    card = torch.cuda.get_device_name() if pipe.device.type == "cuda" else "CPU"
-    print(f"{arguments.steps} steps at {arguments.size}², {arguments.dtype}, {card}, {arguments.pairs} pairs")
-    print(f"torch {torch.__version__}, diffusers {diffusers.__version__}")
-    print(f"bare      {statistics.median(bare_seconds):8.3f} s (median)")
-    print(f"recorded  {statistics.median(recorded_seconds):8.3f} s (median)")
-    print(f"ratio     {statistics.median(ratios):8.4f}   (pair by pair {min(ratios):.4f} to {max(ratios):.4f})")
+        compare(run, lambda: recorded(Path(folder)), arguments.pairs)
 
 
 def sdxl(device: torch.device, dtype: torch.dtype) -> Any:

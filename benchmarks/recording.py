@@ -6,12 +6,11 @@ python benchmarks/recording.py [--model DIRECTORY] [--steps 10] [--pairs 5]
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import torch
+from pairs import compare
 
 from diffanim import Recorder
 from diffanim.models import locate, open_model
@@ -41,21 +40,10 @@ def main() -> None:
         with Recorder(model.scheduler, folder / "run.zarr", overwrite=True):
             loop()
 
-    bare_seconds, recorded_seconds = [], []
+    print(f"{arguments.steps} steps of {arguments.batch} images on {model.device}")
     with tempfile.TemporaryDirectory() as folder:
         loop()  # Warm up.
-        for _ in range(arguments.pairs):
-            start = time.perf_counter()
-            loop()
-            between = time.perf_counter()
-            recorded(Path(folder))
-            bare_seconds.append(between - start)
-            recorded_seconds.append(time.perf_counter() - between)
-    ratios = [ours / bare for ours, bare in zip(recorded_seconds, bare_seconds, strict=True)]
-    print(f"{arguments.steps} steps of {arguments.batch} images on {model.device}, {arguments.pairs} pairs")
-    print(f"bare      {statistics.median(bare_seconds):8.3f} s (median)")
-    print(f"recorded  {statistics.median(recorded_seconds):8.3f} s (median)")
-    print(f"ratio     {statistics.median(ratios):8.3f}   (pair by pair {min(ratios):.3f} to {max(ratios):.3f})")
+        compare(loop, lambda: recorded(Path(folder)), arguments.pairs)
 
 
 if __name__ == "__main__":
