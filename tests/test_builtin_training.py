@@ -41,6 +41,7 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
         (evaluate, "WITHOUT_CLASS", 4),
         (evaluate, "ON_SHEET", 4),
         (evaluate, "OF_EACH_CLASS", 2),
+        (evaluate, "PLAIN_OF_EACH_CLASS", 1),
         (evaluate, "SCHEDULERS", ("ddim", "heun")),
         (evaluate, "STEPS", (4, 40)),
     ):
@@ -184,6 +185,7 @@ def test_the_figures_are_measured_and_the_card_is_written(
     assert {file.name for file in (model / "card").iterdir()} == {
         "samples.png",
         "classes.png",
+        "guided.png",
         "guesses.png",
         "loss.png",
     }
@@ -211,7 +213,7 @@ def test_the_shipped_card_tells_the_figures() -> None:
     card = (EMOJI / "README.md").read_text(encoding="utf-8")
     for name, figure in FIGURES.items():
         assert f"| {figure.words} | {figure.line(measured[name])[0]} |" in card
-    for picture in ("samples", "classes", "guesses", "loss"):
+    for picture in ("samples", "classes", "guided", "guesses", "loss"):
         assert f"(card/{picture}.png)" in card
         assert (EMOJI / "card" / f"{picture}.png").exists()
 

@@ -49,7 +49,7 @@ def rows(run: diffanim.Trajectory) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_the_loop_equals_diffusers_own(pipeline: Any, scheduler: Any, tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", scheduler=scheduler)
-    run = diffanim.record(model, steps=10, batch=3, seed=5)
+    run = diffanim.record(model, steps=10, batch=3, seed=5, dtype="float32")
     theirs = pipeline.from_pretrained(model)
     theirs.set_progress_bar_config(disable=True)
     images = theirs(batch_size=3, generator=generators_for(5, 3), num_inference_steps=10, output_type="np").images

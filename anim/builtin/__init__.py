@@ -1,1 +1,1 @@
-"""The built-in model: its weights and card (`emoji`), the code that trains it (`train`) and measures it (`evaluate`)."""
+"""The built-in model: its weights and card (`emoji`), what trains it (`train`) and what measures it (`evaluate`)."""

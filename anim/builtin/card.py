@@ -19,7 +19,8 @@ CARD = "card"
 MEASURED = "figures.json"
 NOTES = "notes.md"
 """What somebody saw who looked at the samples, as a list of Markdown; the card takes it in. In the folder `CARD`."""
-UNCONDITIONAL, CONDITIONAL, GUESSES, LOSS = "samples.png", "classes.png", "guesses.png", "loss.png"
+UNCONDITIONAL, CONDITIONAL, GUIDED = "samples.png", "classes.png", "guided.png"
+GUESSES, LOSS = "guesses.png", "loss.png"
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             "of 20 samples of each class at guidance 2, those whose nearest training picture has that class",
             at_least=0.85,
         ),
+        "plain_hits": Figure("of 8 samples of each class without guidance, where the same holds", at_least=0.85),
+        "plain_copies": Figure("of these, those that look the same as a training picture (RMSE up to 0.1 of 2)"),
         "distinct": Figure("different nearest training pictures of 256 samples without a class", at_least=0.6),
         "white_ground": Figure("of these, those whose corners are white within 8 of 255 levels", at_least=0.9),
-        "near_copies": Figure("of these, those that look the same as a training picture (RMSE up to 0.1 of 2)"),
+        "near_copies": Figure("of these, those that look the same as a training picture"),
         "nearest_rmse": Figure("their median distance to the nearest training picture (RMSE, of 2)", "{:.3f}"),
         "first_guess": Figure(
             "distance of the first x̂0 from the mean of the data, the worst of 7 schedulers at 40 and 100 steps "
@@ -139,6 +142,10 @@ A class-conditional `UNet2DModel` ({channels} channels, half precision) with a D
 of 1000 timesteps (β from 1e-4 to 0.02), v-prediction. It is here so that `diffanim render` draws something with nothing
 downloaded, and so that a lecture can ask for a class. `python -m diffanim.builtin.evaluate --write` writes this page.
 
+![8 samples of each class, without guidance]({folder}/classes.png)
+
+8 samples of each class, without guidance, none left out.
+
 ![160 samples without a class, 40 DDIM steps]({folder}/samples.png)
 
 The samples of seeds 0 to 159, none left out: without a class, 40 DDIM steps.
@@ -166,7 +173,7 @@ To train it further: `python -m diffanim.builtin.train --from anim/builtin/emoji
 
 Share of samples whose nearest training picture has the class that was asked for: {hits}.
 
-![10 of these samples of each class, at guidance 2]({folder}/classes.png)
+![8 of these samples of each class, at guidance 2]({folder}/guided.png)
 
 x̂0 over the steps of each scheduler, from the first to the last, of seed 0:
 

@@ -24,7 +24,7 @@ from ..pixels import to_rgb
 from ..runs import record_settings
 from ..settings import DEFAULT_STEPS, RunSettings
 from . import measures
-from .card import CARD, CONDITIONAL, FIGURES, GUESSES, MEASURED, UNCONDITIONAL, report, write_card
+from .card import CARD, CONDITIONAL, FIGURES, GUESSES, GUIDED, MEASURED, UNCONDITIONAL, report, write_card
 from .files import write_whole
 from .pictures import EMOJI_LIST, FONT, Pictures, as_floats, draw_pictures, load_pictures
 from .progress import Lines, say
@@ -33,8 +33,10 @@ from .sheets import grid, named_rows, save_png
 
 GUIDANCE = 2.0
 OF_EACH_CLASS = 20
+PLAIN_OF_EACH_CLASS = 8
+"""Without guidance."""
 WITHOUT_CLASS = 256
-ON_SHEET, SHOWN = 160, 10
+ON_SHEET, SHOWN = 160, 8
 """Of these, how many are shown: without a class, and of each."""
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler-a", "heun", "dpm++", "unipc")
 STEPS = (10, 20, 40, 100)
@@ -82,30 +84,49 @@ def evaluate(asked: argparse.Namespace) -> bool:
 
 def measure_samples(model: Model, _folder: Path, pictures: Pictures) -> tuple[Found, dict[str, Image.Image]]:
     """Of samples with and without a class: which training pictures they are nearest to."""
-    data = as_floats(pictures.images)
-    asked = [number for number in range(len(pictures.labels)) for _ in range(OF_EACH_CLASS)]
-    total, lines = WITHOUT_CLASS + len(asked), Lines("samples")
-    free = draw_samples(
-        model, unconditional(model, WITHOUT_CLASS), on_batch=lambda done, _: lines.advance(done / total)
-    )
-    guided = draw_samples(
-        model, asked, guidance=GUIDANCE, on_batch=lambda done, _: lines.advance((WITHOUT_CLASS + done) / total)
-    )
+    data, classes = as_floats(pictures.images), range(len(pictures.labels))
+    plain_asked = [number for number in classes for _ in range(PLAIN_OF_EACH_CLASS)]
+    asked = [number for number in classes for _ in range(OF_EACH_CLASS)]
+    lines, done, total = Lines("samples"), 0, WITHOUT_CLASS + len(plain_asked) + len(asked)
+
+    def draw(numbers: Sequence[int], guidance: float) -> measures.Floats:
+        nonlocal done
+        before, done = done, done + len(numbers)
+        return draw_samples(
+            model, numbers, guidance=guidance, on_batch=lambda some, _: lines.advance((before + some) / total)
+        )
+
+    free = draw(unconditional(model, WITHOUT_CLASS), 1.0)
+    plain = draw(plain_asked, 1.0)
+    guided = draw(asked, GUIDANCE)
     positions, distances = measures.nearest(free, data)
+    plain_positions, plain_distances = measures.nearest(plain, data)
     found = pictures.classes[measures.nearest(guided, data)[0]]
     by_class = {
         label: measures.hits(found[number * OF_EACH_CLASS :][:OF_EACH_CLASS], [number] * OF_EACH_CLASS)
         for number, label in enumerate(pictures.labels)
     }
-    rows = [(label, to_rgb(guided[number * OF_EACH_CLASS :][:OF_EACH_CLASS])) for number, label in enumerate(by_class)]
     return {
         "class_hits": measures.hits(found, asked),
         "class_hits_by_class": by_class,
+        "plain_hits": measures.hits(pictures.classes[plain_positions], plain_asked),
+        "plain_copies": float(np.mean(plain_distances <= measures.NEAR_COPY)),
         "distinct": measures.distinct(positions),
         "near_copies": float(np.mean(distances <= measures.NEAR_COPY)),
         "nearest_rmse": float(np.median(distances)),
         "white_ground": measures.white_ground(free),
-    }, {UNCONDITIONAL: grid(to_rgb(free[:ON_SHEET]), 16), CONDITIONAL: named_rows(rows)}
+    }, {
+        UNCONDITIONAL: grid(to_rgb(free[:ON_SHEET]), 16),
+        CONDITIONAL: _rows(pictures.labels, plain, PLAIN_OF_EACH_CLASS),
+        GUIDED: _rows(pictures.labels, guided, OF_EACH_CLASS),
+    }
+
+
+def _rows(labels: Sequence[str], samples: measures.Floats, of_each: int) -> Image.Image:
+    """A row for each class, of as many samples as are shown."""
+    return named_rows(
+        [(label, to_rgb(samples[number * of_each :][: min(SHOWN, of_each)])) for number, label in enumerate(labels)]
+    )
 
 
 def measure_guesses(model: Model, folder: Path, pictures: Pictures) -> tuple[Found, dict[str, Image.Image]]:
