@@ -170,7 +170,7 @@ class Recorder:
         if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
             setattr(self._pipeline, _ANNOUNCED, self._announced)
         try:
-            self._deliver_pending()
+            self.deliver()
             finished = self._sample if self.finished is None else self.finished
             if error is None and finished is not None:
                 self._trajectory = self._writer.finish(_to_host(finished), self._image)
@@ -201,9 +201,10 @@ class Recorder:
         if before is not None:
             self._deliver(before)
         if copied.is_done:
-            self._deliver_pending()
+            self.deliver()
 
-    def _deliver_pending(self) -> None:
+    def deliver(self) -> None:
+        """Hand on the last step now, if it is still on its way from a GPU; for one who keeps something after it."""
         pending, self._pending = self._pending, None
         if pending is not None:
             self._deliver(pending)

@@ -179,6 +179,7 @@ def _sample(
     kept = writer or TrajectoryWriter(path, _info(settings, files, model, scheduler, classes), overwrite=overwrite)
 
     def keep(sample: Any, steps: int) -> None:
+        recorder.deliver()  # A checkpoint must not be on the disk before the steps that it goes on from.
         kept.keep(pack(sample, steps, generators, memory))
 
     with Recorder(scheduler, writer=kept, first=done, on_step=on_step) as recorder:
