@@ -42,7 +42,7 @@ TOLERANCE = 0.5
 """How far the decoded image may be from the pipeline's own, on average, in levels of 255: rounding in half precision
 stays below it, a scale or a shift that is left out does not."""
 _PIXELS_AT_ONCE = 1 << 22
-"""Of images that are decoded together: four of 1024×1024 need about 16 GB."""
+"""Of images that are decoded together, a quarter of it where there is no GPU: one of 1024×1024 takes some GB."""
 _AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
 """What pipelines call the part that makes pixels."""
 NETWORKS = ("unet", "transformer", "transformer_2", "prior", "decoder", "controlnet")
@@ -157,8 +157,9 @@ class _Direct:
 
     def __init__(self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None) -> None:
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
-        pixels = size[0] * size[1] * (clip or 1) or _PIXELS_AT_ONCE  # Unknown: one by one.
-        self.at_once = max(1, _PIXELS_AT_ONCE // pixels)
+        most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
+        pixels = size[0] * size[1] * (clip or 1) or most  # Unknown: one by one.
+        self.at_once = max(1, most // pixels)
 
     @classmethod
     def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> _Direct | None:
@@ -180,7 +181,13 @@ class _Direct:
     @torch.inference_mode()
     def __call__(self, latents: torch.Tensor) -> Pixels:
         with _precise(self._autoencoder):
-            return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
+            while True:
+                try:
+                    return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
+                except (RuntimeError, MemoryError) as error:
+                    if self.at_once == 1 or not is_out_of_memory(error):
+                        raise
+                self.at_once //= 2  # Where one image fits, which the pipeline itself decoded, nothing has to fail.
 
     def _decode(self, latents: torch.Tensor) -> Pixels:
         autoencoder, pipeline = self._autoencoder, self._pipeline

@@ -18,7 +18,7 @@ from tiny import FAMILIES, build
 import diffanim
 from diffanim import RunInfo, Step, Trajectory
 from diffanim.clips import ClipFrames
-from diffanim.errors import DiffanimWarning, OutputError, SettingsError, TrajectoryError
+from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
 from diffanim.latents import decode
 from diffanim.noising import natural
 from diffanim.panels import PANELS
@@ -178,6 +178,31 @@ def test_many_rows_at_once_are_the_rows_one_by_one(monkeypatch: pytest.MonkeyPat
     decode(apart, apart.made_by, ClipFrames())
     for one, other in zip(together, pictures(apart), strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_fewer_at_once_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = record("dit")
+    autoencoder, sizes = run.made_by.pipeline.vae, []
+    inner = type(autoencoder).decode
+
+    def decode_some(self: Any, z: torch.Tensor, **options: Any) -> Any:
+        sizes.append(len(z))
+        if len(z) > 3:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
+        return inner(self, z, **options)
+
+    monkeypatch.setattr(type(autoencoder), "decode", decode_some)
+    decode(run, run.made_by, ClipFrames())
+    assert max(sizes) > 3 >= sizes[-1] > 1
+    assert run.decoded is not None
+    assert run.decoded.complete
+
+    def decode_none(self: Any, z: torch.Tensor, **options: Any) -> Any:  # noqa: ARG001
+        raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(type(autoencoder), "decode", decode_none)
+    with pytest.raises(SamplingError, match="out of memory while latents were decoded; try --offload model"):
+        decode(run, PipelineCall(run.made_by.pipeline, None), ClipFrames())
 
 
 def test_an_autoencoder_that_overflows_in_half_precision() -> None:
