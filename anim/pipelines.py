@@ -172,7 +172,7 @@ def call_arguments(pipeline: Any, files: ModelFiles, settings: RunSettings) -> d
     arguments |= _pictures(settings, takes)
     if settings.labels:
         names = labels_of(files) or ()
-        numbers = class_numbers(files.name, settings.labels, names, max(len(names), 1000))
+        numbers = class_numbers(files.name, settings.labels, names, _class_count(pipeline) or len(names))
         arguments["class_labels"] = [numbers[k % len(numbers)] for k in range(batch)]
     elif count := next((name for name in _COUNTS if name in takes), None):
         arguments[count] = batch
@@ -247,6 +247,13 @@ def _takes(cls: Any) -> dict[str, inspect.Parameter]:
     """The arguments of a pipeline's call that have names."""
     parameters = list(inspect.signature(cls.__call__).parameters.values())[1:]
     return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def _class_count(pipeline: Any) -> int:
+    """How many classes the pipeline's network knows; 0 where it does not say."""
+    configs = [part.config for part in pipeline.components.values() if hasattr(part, "config")]
+    keys = ("num_embeds_ada_norm", "num_class_embeds")
+    return next((int(config[key]) for config in configs for key in keys if config.get(key)), 0)
 
 
 def _called(settings: RunSettings) -> dict[str, Any]:
