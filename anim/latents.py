@@ -69,12 +69,11 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
     """
     own = run.image
     decoder, at_once = _find_decoder(run, call, own)
-    first = decoder(_tensor(run.x0[0]))
-    clip = first.shape[1] if first.ndim == 5 else None
+    pictures = decoder(_tensor(run.x0[0])) if own is None else own
+    clip = pictures.shape[1] if pictures.ndim == 5 else None
     frames = wanted.of(clip) if clip is not None else ()
     writer = run.decoding(clip, frames)
-    batch = len(first)
-    together = max(1, at_once // (2 * batch))
+    together = max(1, at_once // (2 * len(pictures)))
     while writer.done < run.steps:
         rows = range(writer.done, min(writer.done + together, run.steps))
         latents = [images for row in rows for images in (natural(run, run.x[row], row), run.x0[row])]
@@ -155,8 +154,11 @@ def _distance(pictures: Pixels, own: Pixels) -> float:
 class _Direct:
     """The pipeline's autoencoder, called by us."""
 
-    def __init__(self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None) -> None:
+    def __init__(
+        self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None, *, frames_first: bool
+    ) -> None:
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
+        self._frames_first = frames_first
         most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
         pixels = size[0] * size[1] * (clip or 1) or most  # Unknown: one by one.
         self.at_once = max(1, most // pixels)
@@ -176,7 +178,7 @@ class _Direct:
         packed = len(run.x.shape) == 4
         if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
             return None
-        return cls(pipeline, autoencoder, size, clip)
+        return cls(pipeline, autoencoder, size, clip, frames_first=run.axes[1:2] == ("frame",))
 
     @torch.inference_mode()
     def __call__(self, latents: torch.Tensor) -> Pixels:
@@ -193,14 +195,15 @@ class _Direct:
         autoencoder, pipeline = self._autoencoder, self._pipeline
         device = getattr(pipeline, "_execution_device", pipeline.device)
         z = self._unpacked(latents.to(device, autoencoder.dtype))
-        if type(pipeline).__name__.startswith("CogVideoX"):
-            z = z.transpose(1, 2)  # It keeps frames before channels.
+        if self._frames_first:
+            z = z.transpose(1, 2)
         frames = z.shape[2] if z.ndim == 5 and type(autoencoder).__name__ == "AutoencoderKL" else None
-        z = _denormalised(autoencoder, z, scaled=autoencoder is not getattr(pipeline, "movq", None))
+        quantised = autoencoder is getattr(pipeline, "movq", None)  # Kandinsky's, which takes latents as they are.
+        z = z if quantised else _denormalised(autoencoder, z)
         if frames is not None:  # An autoencoder of images makes a clip frame by frame.
             z = z.transpose(1, 2).flatten(0, 1)
-        quantised = {"force_not_quantize": True} if autoencoder is getattr(pipeline, "movq", None) else {}
-        pixels = autoencoder.decode(z, return_dict=False, **quantised)[0].float().cpu()
+        options = {"force_not_quantize": True} if quantised else {}
+        pixels = autoencoder.decode(z, return_dict=False, **options)[0].float().cpu()
         if frames is not None:
             return to_rgb(pixels.unflatten(0, (-1, frames)).numpy())
         if pixels.ndim == 5:
@@ -230,10 +233,8 @@ def _needs_more_than_latents(autoencoder: Any) -> bool:
     return needed or bool(getattr(autoencoder.config, "timestep_conditioning", False))
 
 
-def _denormalised(autoencoder: Any, z: torch.Tensor, *, scaled: bool) -> torch.Tensor:
+def _denormalised(autoencoder: Any, z: torch.Tensor) -> torch.Tensor:
     """Latents in the autoencoder's own scale; samplers work on ones of about unit variance."""
-    if not scaled:
-        return z
     config = autoencoder.config
     scale = getattr(config, "scaling_factor", None) or 1.0
     mean, std = (_per_channel(autoencoder, name, z) for name in ("latents_mean", "latents_std"))
@@ -290,20 +291,13 @@ class _Replay:
         pipeline = self._pipeline
         steppers = [part for part in pipeline.components.values() if hasattr(part, "set_timesteps")]
         networks = [part for name in NETWORKS if isinstance(part := getattr(pipeline, name, None), torch.nn.Module)]
-        quiet = getattr(pipeline, "_progress_bar_config", None)
         with contextlib.ExitStack() as changed:
             for stepper in steppers:
                 changed.enter_context(_replaced(stepper, "step", _FixedStep(stepper, latents)))
             for network in networks:
                 changed.enter_context(_replaced(network, "forward", self._answering(network)))
-            pipeline.set_progress_bar_config(disable=True)
-            try:
-                output = pipeline(**{**self._arguments, **fresh_generators(self._arguments)})
-            finally:
-                if quiet is None:
-                    del pipeline._progress_bar_config
-                else:
-                    pipeline._progress_bar_config = quiet
+            changed.enter_context(_replaced(pipeline, "_progress_bar_config", {"disable": True}))
+            output = pipeline(**{**self._arguments, **fresh_generators(self._arguments)})
         pictures = pictures_of(output)
         if pictures is None:
             raise OutputError(f"what {type(pipeline).__name__} makes is no pictures, and cannot be shown")

@@ -130,7 +130,12 @@ class Model:
 
     def class_name(self, number: int) -> str:
         """The name of a class; its number where it has none."""
-        return self.labels[number] if self.labels and number < len(self.labels) else str(number)
+        return class_name(number, self.labels)
+
+
+def class_name(number: int, names: Sequence[str] | None) -> str:
+    """The name of a class; its number where it has none."""
+    return names[number] if names and number < len(names) else str(number)
 
 
 def class_numbers(model: str, labels: Sequence[str], names: Sequence[str], classes: int) -> tuple[int, ...]:

@@ -31,7 +31,8 @@ _ANNOUNCED = "_num_timesteps"
 _AFTER_STEP = "callback_on_step_end"
 """The argument by which most pipelines call back after each step."""
 _FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
-"""The axes of CogVideoX' samples; all other clips have their channels first."""
+_FRAMES_FIRST_IN = ("CogVideoX", "StableVideoDiffusion")
+"""Pipelines whose samples have these axes; all other clips have their channels first."""
 _DOUBLING = frozenset({"DiTPipeline"})
 """Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
 
@@ -91,7 +92,7 @@ class Recorder:
             path,
             info or describe(pipeline, self._scheduler),
             overwrite=overwrite,
-            axes=_FRAMES_FIRST if type(pipeline).__name__.startswith("CogVideoX") else None,
+            axes=_FRAMES_FIRST if type(pipeline).__name__.startswith(_FRAMES_FIRST_IN) else None,
         )
         self._on_step = on_step
         self._calls = first

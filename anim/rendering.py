@@ -22,7 +22,7 @@ from .provenance import Provenance
 from .themes import DEFAULT_THEME
 from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
 from .trajectory import Trajectory
-from .views import View, is_decoded, view_of
+from .views import View, view_of, waits_for_decoding
 
 _NO_OPTIONS = ("run", "outputs", "model", "on_frame", "on_note", "on_row")
 """Arguments of `render` that are no options."""
@@ -148,7 +148,7 @@ def plan_shots(view: View, timing: Timing) -> Timeline:
 
 def _view(run: Trajectory, preview: bool, frames: ClipFrames, model: Any, on_row: OnRow | None) -> View:
     """The run as it is to be seen, decoded first if need be: the one place right of the recording that needs torch."""
-    if run.info.space == "latent" and run.steps and not preview and not is_decoded(run, frames):
+    if waits_for_decoding(run, preview=preview, frames=frames):
         from .latents import decode
         from .pipelines import call_of
 

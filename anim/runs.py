@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DiffanimError, SamplingError, SettingsError, TrajectoryError, first_line, is_out_of_memory
-from .models import Model, ModelFiles, labels_of, locate
+from .models import Model, ModelFiles, class_name, labels_of, locate
 from .settings import RunSettings
 from .step import Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
@@ -115,15 +115,14 @@ def _call(
 
     pipeline = open_pipeline(files, settings)
     arguments = call_arguments(pipeline, files, settings)
-    labels = arguments.get("class_labels") or ()
-    names = labels_of(files) or ()
+    names = labels_of(files)
     info = replace(
         describe(pipeline, pipeline.scheduler),
         model=files.name,
         settings={**settings.to_record(files), **_ran_as(pipeline)},
         seed=settings.seed,
         prompt=settings.prompt,
-        labels=tuple(names[k] if k < len(names) else str(k) for k in labels) if settings.labels else (),
+        labels=tuple(class_name(k, names) for k in arguments["class_labels"]) if settings.labels else (),
         guidance=guidance_of(pipeline, arguments),
         sources={"model": _place(settings.model), **{n: str(Path(p).resolve()) for n, p in settings.files.items()}},
     )
@@ -143,10 +142,7 @@ def _call(
 
 def _ran_as(pipeline: Any) -> dict[str, str]:
     """The device and the dtype that "auto" stood for."""
-    from .latents import NETWORKS
-
-    network = next(part for name in NETWORKS if (part := getattr(pipeline, name, None)) is not None)
-    return {"device": str(pipeline._execution_device), "dtype": str(network.dtype).removeprefix("torch.")}
+    return {"device": str(pipeline._execution_device), "dtype": str(pipeline.dtype).removeprefix("torch.")}
 
 
 def _place(model: str | None) -> str:

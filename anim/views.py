@@ -155,6 +155,11 @@ def view_of(run: Trajectory, *, preview: bool = False, frames: ClipFrames = _ALL
     return DecodedView(run, run.decoded)
 
 
+def waits_for_decoding(run: Trajectory, *, preview: bool, frames: ClipFrames) -> bool:
+    """Whether a run can only be seen after its latents are decoded."""
+    return run.info.space == "latent" and run.steps > 0 and not preview and not is_decoded(run, frames)
+
+
 def is_decoded(run: Trajectory, frames: ClipFrames = _ALL) -> bool:
     """Whether a run of latents has been decoded, all of it, with these frames of its clips."""
     decoded = run.decoded

@@ -123,9 +123,9 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
 
 def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
     """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
-    from diffanim.views import is_decoded
+    from diffanim.views import waits_for_decoding
 
-    if run.info.space == "pixel" or ctx.params["preview"] or run.made_by is not None or is_decoded(run, frames):
+    if run.made_by is not None or not waits_for_decoding(run, preview=ctx.params["preview"], frames=frames):
         return None
     from diffanim.pipelines import call_of
 

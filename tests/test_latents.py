@@ -393,6 +393,17 @@ def test_a_preview_is_the_linear_map_of_its_own_run(
     assert all("linear preview" in word for word in closing)
 
 
+@pytest.mark.parametrize("family", ["cogvideox", "svd", "wan", "animatediff"])
+def test_axes_of_clips(family: str) -> None:
+    """The axis called "frame" is the one that grows with the clip."""
+    run, own = record(family)
+    axis = dict(zip(run.axes, run.x.shape[1:], strict=True))
+    assert set(run.axes) == {"image", "frame", "channel", "height", "width"}
+    assert axis["channel"] == 4
+    assert axis["frame"] <= own.shape[1]
+    assert view_of(run, preview=True).size == (axis["height"], axis["width"])
+
+
 def test_what_is_no_latent_has_no_preview(tmp_path: Path) -> None:
     pipe, call = build("ddim")
     run = diffanim.record(pipe, num_inference_steps=2, **call)

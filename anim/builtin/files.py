@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from ..encode.output import whole_file
 from ..errors import OutputError
 
 
@@ -15,15 +16,12 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OutputError: the disk is full, or the folder cannot be written to.
     """
-    beginning = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beginning.write_bytes(content)
-        beginning.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        beginning.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:

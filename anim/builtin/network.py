@@ -12,7 +12,7 @@ import diffusers
 import torch
 from safetensors.torch import load_file
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from .files import replace_folder, write_whole
 
 _library: Any = diffusers  # Its classes have no types.
@@ -167,5 +167,6 @@ def load_weights(folder: Path, network: Any, labels: Sequence[str]) -> History:
         network.load_state_dict(weights)
         return History.from_json((folder / HISTORY).read_text(encoding="utf-8"))
     except (OSError, KeyError, ValueError, RuntimeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"training cannot go on from {folder}: {reason}; leave --from out to begin anew") from error
+        raise ModelError(
+            f"training cannot go on from {folder}: {first_line(error)}; leave --from out to begin anew"
+        ) from error

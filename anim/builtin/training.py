@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from ..errors import ModelError, SettingsError
+from ..errors import ModelError, SettingsError, first_line
 from .files import write_whole
 from .network import TRAIN_TIMESTEPS, History, Session, make_scheduler
 
@@ -245,8 +245,9 @@ class Trainer:
             self.step, self.seconds = state["step"], state["seconds"]
             self.history = History.from_json(state["history"])
         except Exception as error:  # What torch raises for a damaged file depends on where the damage is.
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"{path} is no checkpoint of this training ({reason}); name another folder") from error
+            raise ModelError(
+                f"{path} is no checkpoint of this training ({first_line(error)}); name another folder"
+            ) from error
 
 
 def timestep_weights() -> torch.Tensor:
