@@ -15,6 +15,9 @@ from terminal import Run
 # For networks as small as the tests', threads that wait for each other cost up to a hundred times what they save. Read
 # by torch when it is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Triton runs kernels on the CPU if this stands when it is first imported, which torch does in passing.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def save_model(folder: Path, *, labels: list[str] | None = None, scheduler: Any = None, **unet: Any) -> Path:

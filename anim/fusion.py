@@ -1,0 +1,248 @@
+"""A diffusers network with what lies between its convolutions fused, for channels_last images on a GPU.
+
+`fuse` puts modules that call `diffanim.kernels` in place of the network's own; it computes the same then, with other
+rounding. Wherever they do not apply (another layout, device, dtype or kind of block) the network's own modules run as
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import conv2d, linear, silu
+
+from .kernels import applies, enlarge, join, normalize
+
+
+class FusedGroupNorm(nn.GroupNorm):
+    """A `torch.nn.GroupNorm`, with the SiLU behind it if there is one."""
+
+    def __init__(self, norm: nn.GroupNorm, *, act: bool = False) -> None:
+        """Share the parameters of ``norm``."""
+        super().__init__(norm.num_groups, norm.num_channels, norm.eps, affine=False)
+        self.weight, self.bias, self.act = norm.weight, norm.bias, act
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] or [B, C, L], as it came."""
+        if applies(images, self.weight):
+            return normalize(images, self, act=self.act)
+        normalized = super().forward(images)
+        return silu(normalized) if self.act else normalized
+
+
+class FusedConvolution(nn.Module):
+    """A convolution that sums up the moments of what it makes, as it adds its bias."""
+
+    bias: torch.Tensor
+
+    def __init__(self, convolution: Any) -> None:
+        """Share the parameters of ``convolution``, a `torch.nn.Conv2d` that has a bias."""
+        super().__init__()
+        self.convolution, self.bias = convolution, convolution.bias
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to [B, C', H', W']."""
+        made = _without_bias(self.convolution, images)
+        return join(made, self.bias) if applies(made, self.bias) else made + self.bias[:, None, None]
+
+
+class FusedUpsample(nn.Module):
+    """A `diffusers.models.upsampling.Upsample2D` that `_is_upsample` is true of."""
+
+    def __init__(self, upsample: Any) -> None:
+        """Share the parts of ``upsample``."""
+        super().__init__()
+        self.upsample = upsample
+        self.convolution = FusedConvolution(upsample.conv)
+
+    def forward(self, images: torch.Tensor, output_size: Any = None) -> torch.Tensor:
+        """[B, C, H, W] to [B, C', 2H, 2W]."""
+        if output_size is None and applies(images, self.upsample.conv.weight):
+            made: torch.Tensor = self.convolution(enlarge(images))
+        else:
+            made = self.upsample(images, output_size)
+        return made
+
+
+class TimestepShifts(nn.Module):
+    """What a timestep's embedding adds to the channels of each residual block, for all blocks in one product.
+
+    The biases of the convolutions before are in it too, as they are added at the same place.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, blocks: Sequence[Any]) -> None:
+        """Gather the projections of ``blocks``."""
+        super().__init__()
+        projections = [block.time_emb_proj for block in blocks]
+        biases = [block.time_emb_proj.bias + block.conv1.bias for block in blocks]
+        self.register_buffer("weight", torch.cat([projection.weight for projection in projections]), persistent=False)
+        self.register_buffer("bias", torch.cat(biases), persistent=False)
+        self._sizes = [projection.out_features for projection in projections]
+        self._embedding: torch.Tensor | None = None
+        self._shifts: tuple[torch.Tensor, ...] = ()
+
+    def forward(self, embedding: torch.Tensor, block: int) -> torch.Tensor:
+        """[B, E] to the shift of one block, [B, C]; all are made when an embedding comes for the first time."""
+        if embedding is not self._embedding:
+            self._shifts = torch.split(linear(silu(embedding), self.weight, self.bias), self._sizes, dim=1)
+            self._embedding = embedding
+        return self._shifts[block]
+
+
+class FusedResidualBlock(nn.Module):
+    """A `diffusers.models.resnet.ResnetBlock2D` that `_is_plain` is true of, with an optional concatenation before."""
+
+    offset: torch.Tensor
+
+    def __init__(self, block: Any, shifts: TimestepShifts, number: int) -> None:
+        """Share the parts of ``block``, the ``number``-th of those that ``shifts`` was made of."""
+        super().__init__()
+        self.block, self.shifts, self.number = block, shifts, number
+        offset = block.conv2.bias.detach()
+        if block.conv_shortcut is not None and block.conv_shortcut.bias is not None:
+            offset = offset + block.conv_shortcut.bias.detach()
+        self.register_buffer("offset", offset, persistent=False)
+
+    def forward(
+        self, images: torch.Tensor, embedding: torch.Tensor, others: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Images [B, C1, H, W], the timestep's embedding [B, E], and C2 more channels: [B, C', H, W]."""
+        block = self.block
+        if not all(applies(each, self.offset) for each in (images, images if others is None else others)):
+            both = images if others is None else torch.cat([images, others], dim=1)
+            output: torch.Tensor = block(both, embedding)
+            return output
+        inner = _without_bias(block.conv1, normalize(images, block.norm1, others=others, act=True))
+        inner = normalize(inner, block.norm2, shift=self.shifts(embedding, self.number), act=True)
+        return join(_without_bias(block.conv2, inner), self.offset, self._shortcut(images, others))
+
+    def _shortcut(self, images: torch.Tensor, others: torch.Tensor | None) -> torch.Tensor:
+        """Without its bias, which is in the offset."""
+        convolution = self.block.conv_shortcut
+        if others is None:
+            return images if convolution is None else _without_bias(convolution, images)
+        if convolution is None:
+            return torch.cat([images, others], dim=1)
+        # A 1×1 convolution of a concatenation is the sum of two, so that nothing is concatenated.
+        weight, channels = convolution.weight.flatten(1), images.shape[1]
+        summed = torch.mm(_as_rows(images), weight[:, :channels].t())
+        summed.addmm_(_as_rows(others), weight[:, channels:].t())
+        return summed.view(len(images), *images.shape[2:], -1).movedim(-1, 1)
+
+
+class FusedUpBlock(nn.Module):
+    """An `UpBlock2D` or `AttnUpBlock2D` of diffusers that concatenates nothing."""
+
+    def __init__(self, block: Any) -> None:
+        """Share the parts of ``block``, whose residual blocks are fused."""
+        super().__init__()
+        self.resnets, self.upsamplers = block.resnets, block.upsamplers
+        self.attentions = getattr(block, "attentions", None)
+
+    def forward(
+        self, hidden_states: torch.Tensor, res_hidden_states_tuple: tuple[torch.Tensor, ...], temb: torch.Tensor
+    ) -> torch.Tensor:
+        """As diffusers' own; the names are those by which it is called."""
+        for k, block in enumerate(self.resnets):
+            hidden_states = block(hidden_states, temb, res_hidden_states_tuple[-1 - k])
+            if self.attentions is not None:
+                hidden_states = self.attentions[k](hidden_states)
+        for upsampler in self.upsamplers or ():
+            hidden_states = upsampler(hidden_states)
+        return hidden_states
+
+
+def fuse(network: Any) -> None:
+    """Put the fused modules in place of a `UNet2DModel`'s own, for good; it keeps its parameters.
+
+    The network must be in evaluation mode and on its device, in its precision.
+    """
+    blocks = [module for module in network.modules() if _is_plain(module)]
+    shifts = TimestepShifts(blocks) if blocks else None
+    number = {id(block): k for k, block in enumerate(blocks)}
+    inside = {id(module) for block in blocks for module in block.modules()} - number.keys()
+    for parent in [module for module in network.modules() if id(module) not in inside | number.keys()]:
+        for name, child in list(parent.named_children()):
+            if id(child) in number:
+                assert shifts is not None
+                setattr(parent, name, FusedResidualBlock(child, shifts, number[id(child)]))
+            elif _is_affine(child):
+                setattr(parent, name, FusedGroupNorm(child))
+            elif _is_upsample(child):
+                setattr(parent, name, FusedUpsample(child))
+            elif _is_downsample(child):
+                child.conv = FusedConvolution(child.conv)
+    _fuse_ends(network)
+    for k, block in enumerate(network.up_blocks):
+        if _is_up_block(block):
+            network.up_blocks[k] = FusedUpBlock(block)
+
+
+def _fuse_ends(network: Any) -> None:
+    network.conv_in = FusedConvolution(network.conv_in)
+    if isinstance(network.conv_act, nn.SiLU) and isinstance(network.conv_norm_out, FusedGroupNorm):
+        network.conv_norm_out.act = True
+        network.conv_act = nn.Identity()
+
+
+def _is_plain(block: Any) -> bool:
+    from diffusers.models.resnet import ResnetBlock2D
+
+    return (
+        type(block) is ResnetBlock2D
+        and block.time_embedding_norm == "default"
+        and not block.skip_time_act
+        and isinstance(block.time_emb_proj, nn.Linear)
+        and isinstance(block.nonlinearity, nn.SiLU)
+        and block.upsample is None
+        and block.downsample is None
+        and block.output_scale_factor == 1.0
+        and all(_is_affine(norm) for norm in (block.norm1, block.norm2))
+    )
+
+
+def _is_affine(module: Any) -> bool:
+    return type(module) is nn.GroupNorm and module.affine
+
+
+def _is_upsample(module: Any) -> bool:
+    from diffusers.models.upsampling import Upsample2D
+
+    return (
+        type(module) is Upsample2D
+        and type(getattr(module, "conv", None)) is nn.Conv2d
+        and not module.use_conv_transpose
+        and module.interpolate
+        and module.norm is None
+    )
+
+
+def _is_downsample(module: Any) -> bool:
+    from diffusers.models.downsampling import Downsample2D
+
+    return type(module) is Downsample2D and type(module.conv) is nn.Conv2d
+
+
+def _is_up_block(block: Any) -> bool:
+    from diffusers.models.unets.unet_2d_blocks import AttnUpBlock2D, UpBlock2D
+
+    simple = type(block) in (AttnUpBlock2D, UpBlock2D) and getattr(block, "upsample_type", "conv") == "conv"
+    return simple and all(isinstance(resnet, FusedResidualBlock) for resnet in block.resnets)
+
+
+def _without_bias(convolution: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+    return conv2d(
+        images, convolution.weight, None, convolution.stride, convolution.padding, convolution.dilation,
+        convolution.groups,
+    )  # fmt: skip
+
+
+def _as_rows(images: torch.Tensor) -> torch.Tensor:
+    """[B, C, H, W], channels last, as [B·H·W, C]: the same memory."""
+    return images.movedim(1, -1).reshape(-1, images.shape[1])
