@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,9 +135,9 @@ class Composer:
             raise IndexError(f"the run has rows 0 to {len(self._run.x) - 1} to show, not {row}")
         sheet = self.closing if row == finished else self.running
         picture = sheet.background.copy()
-        for panel, place in zip(self._panels, self.layout.panels, strict=True):
-            for image, cell in zip(self._images.of(panel, row), place.cells, strict=True):
-                draw_image(picture, cell, image)
+        images = [image for panel in self._panels for image in self._images.of(panel, row)]
+        cells = [cell for place in self.layout.panels for cell in place.cells]
+        _draw_images(picture, cells, images)
         self.strip.draw(picture, row)
         for text in sheet.texts:
             if isinstance(text.piece, Number):
@@ -184,6 +186,27 @@ class Composer:
         blend(picture, text.mask(row), text.x, text.baseline, self._theme.ink(text.piece.ink))
 
 
+def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:
+    """Fill cells of a picture as `draw_image` does, with as many processors as there are."""
+    if all(_is_repeated(cell, image) for cell, image in zip(cells, images, strict=True)):
+        for cell, image in zip(cells, images, strict=True):  # Quick, and threads would wait for the interpreter.
+            draw_image(picture, cell, image)
+    else:
+        for _ in _threads().map(functools.partial(draw_image, picture), cells, images):
+            pass
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="diffanim-draw")
+
+
+def _is_repeated(cell: Box, image: Pixels) -> bool:
+    """Whether an image fills a cell when its pixels are repeated."""
+    factor = cell.width // image.shape[1]
+    return (cell.height, cell.width) == (factor * image.shape[0], factor * image.shape[1])
+
+
 def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
     """Fill a cell of a picture [H, W, 3] with an image [h, w, 3], in place.
 
@@ -191,8 +214,8 @@ def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
     pixel stands for, so that fine detail does not turn into moiré.
     """
     place = picture[cell.slices]
-    factor = cell.width // image.shape[1]
-    if (cell.height, cell.width) == (factor * image.shape[0], factor * image.shape[1]):
+    if _is_repeated(cell, image):
+        factor = cell.width // image.shape[1]
         wide = image.repeat(factor, axis=1)
         for offset in range(factor):
             place[offset::factor] = wide
