@@ -211,7 +211,7 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
     with loading(f"{files.name}'s network"):
         unet = _class_of(files, "unet").from_pretrained(
             unet_folder,
-            torch_dtype=resolve_dtype(dtype, target, scheduler),
+            torch_dtype=resolve_dtype(dtype, target, scheduler.config),
             use_safetensors=safe,
             low_cpu_mem_usage=False,
         )
@@ -237,6 +237,20 @@ def open_scheduler(files: ModelFiles) -> Any:
     """
     with loading(f"{files.name}'s scheduler"):
         return _class_of(files, "scheduler").from_pretrained(files.part("scheduler"))
+
+
+def read_scheduler_config(files: ModelFiles) -> dict[str, Any]:
+    """What a model's directory says of its scheduler, without diffusers and so without the values left open.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    path = files.part("scheduler") / "scheduler_config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} is damaged ({error}); get the model again") from error
+    return config
 
 
 def resolve_device(device: str) -> torch.device:

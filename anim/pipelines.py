@@ -91,6 +91,15 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
             from .schedulers import make_scheduler
 
             pipeline.scheduler = make_scheduler(settings.scheduler, pipeline.scheduler)
+    if settings.compile:
+        from torch import nn
+
+        from .acceleration import compile_network
+        from .latents import NETWORKS
+
+        for name in NETWORKS:
+            if isinstance(getattr(pipeline, name, None), nn.Module):
+                compile_network(getattr(pipeline, name))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

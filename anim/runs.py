@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 Plan = Literal["record", "resume", "restart", "reuse"]
 """Make a run, go on with a part of it, make it anew as a pipeline cannot go on in the middle, or take what is there."""
 OnStep = Callable[[Step], None]
+CHECKPOINT_SECONDS = 1.0
+"""Between checkpoints of a run on a GPU, each of which waits for it; an interrupted run makes so much anew."""
 
 
 def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> Plan:
@@ -154,19 +157,29 @@ def _place(model: str | None) -> str:
 def _sample(
     settings: RunSettings, files: ModelFiles, path: Path | None, planned: Plan, overwrite: bool, on_step: OnStep | None
 ) -> Trajectory:
+    from .acceleration import accelerated, plain, warming_up
     from .checkpoint import SchedulerMemory, pack, unpack
-    from .models import open_model
+    from .models import open_model, read_scheduler_config, resolve_device
+    from .precision import resolve_dtype
     from .recorder import Recorder
     from .sampling import Denoiser, generators_for, initial_noise, sample
 
     writer, checkpoint = TrajectoryWriter.resume(path) if planned == "resume" and path else (None, None)
     # The same bits come only from the same device.
-    here = writer.info.settings if writer else {"device": settings.device, "dtype": settings.dtype}
-    model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
+    dtype = "float32" if settings.exact else settings.dtype
+    here = writer.info.settings if writer else {"device": settings.device, "dtype": dtype}
+    device = resolve_device(here["device"])
+    with warming_up(device, resolve_dtype(here["dtype"], device, read_scheduler_config(files))):
+        model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)
     guidance = 1.0 if settings.guidance is None else settings.guidance
-    denoiser = Denoiser(model, classes, guidance, keeps_variance=_takes_variance(scheduler))
+    batch = settings.images * (1 if guidance == 1.0 else 2)
+    if settings.exact:
+        network = plain(model.unet)
+    else:
+        network = accelerated(model.unet, model.device, batch, compiled=settings.compile)
+    denoiser = Denoiser(model, classes, guidance, _takes_variance(scheduler), network)
     generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
     if checkpoint is not None:
         x, done = unpack(checkpoint, generators, memory, model.device)
@@ -174,9 +187,15 @@ def _sample(
         x, done = initial_noise(model, scheduler, generators), 0
     kept = writer or TrajectoryWriter(path, _info(settings, files, model, scheduler, classes), overwrite=overwrite)
 
+    last = time.monotonic()
+
     def keep(sample: Any, steps: int) -> None:
+        nonlocal last
+        if sample.device.type != "cpu" and time.monotonic() - last < CHECKPOINT_SECONDS:
+            return
         recorder.deliver()  # A checkpoint must not be on the disk before the steps that it goes on from.
         kept.keep(pack(sample, steps, generators, memory))
+        last = time.monotonic()
 
     with Recorder(scheduler, writer=kept, first=done, on_step=on_step) as recorder:
         on_sample = keep if path is not None else None
@@ -189,7 +208,8 @@ def _scheduler(model: Model, settings: RunSettings) -> Any:
     from .schedulers import make_scheduler, set_timesteps
 
     scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
-    set_timesteps(scheduler, settings.steps, model.device)
+    # Where the seed has its timesteps too: a scheduler that asks a GPU for one waits for it.
+    set_timesteps(scheduler, settings.steps, "cpu")
     if hasattr(scheduler, "noise_sampler_seed"):  # A Brownian tree instead of a generator; one for each image, too.
         scheduler.noise_sampler_seed = [settings.seed + k for k in range(settings.images)]
     return scheduler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
+from .acceleration import plain
+from .graphs import Network
 from .models import Model
 
 OnSample = Callable[[torch.Tensor, int], None]
@@ -27,24 +30,35 @@ class Denoiser:
     w): 1 is the bare conditional prediction."""
     keeps_variance: bool = False
     """Whether the scheduler takes the second half of a network's channels, a learned variance."""
+    network: Network | None = None
+    """How the model's network is called; None for as it is."""
 
     def __call__(self, model_input: torch.Tensor, t: Any) -> torch.Tensor:
         """What the network predicts for a scaled input [B, C, H, W]: float32 [B, C or 2C, H, W]."""
-        if not self.classes:
-            return self._run(model_input, t, None)
-        classes = torch.tensor(self.classes, device=model_input.device)
-        if self.guidance == 1.0:
-            return self._run(model_input, t, classes)
-        assert self.model.null_class is not None
-        both = torch.cat([classes, torch.full_like(classes, self.model.null_class)])
-        conditional, unconditional = self._run(torch.cat([model_input, model_input]), t, both).chunk(2)
+        if self._classes is None or self.guidance == 1.0:
+            return self._run(model_input, t, self._classes)
+        conditional, unconditional = self._run(torch.cat([model_input, model_input]), t, self._classes).chunk(2)
         guided: torch.Tensor = unconditional + self.guidance * (conditional - unconditional)
         return guided
 
     def _run(self, model_input: torch.Tensor, t: Any, classes: torch.Tensor | None) -> torch.Tensor:
-        keywords = {} if classes is None else {"class_labels": classes}
-        output: torch.Tensor = self.model.unet(model_input.to(self.model.unet.dtype), t, **keywords).sample.float()
+        output = self._network(model_input, t, classes)
         return output if self.keeps_variance else output[:, : model_input.shape[1]]
+
+    @functools.cached_property
+    def _network(self) -> Network:
+        return self.network or plain(self.model.unet)
+
+    @functools.cached_property
+    def _classes(self) -> torch.Tensor | None:
+        """int64 on the device: of each image, and with guidance once more without a class."""
+        if not self.classes:
+            return None
+        classes = torch.tensor(self.classes, device=self.model.device)
+        if self.guidance == 1.0:
+            return classes
+        assert self.model.null_class is not None
+        return torch.cat([classes, torch.full_like(classes, self.model.null_class)])
 
 
 def generators_for(seed: int, batch: int) -> list[torch.Generator]:

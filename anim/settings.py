@@ -67,6 +67,10 @@ class RunSettings:
     layers ("sequential")."""
     device: str = "auto"
     dtype: str = "auto"
+    exact: bool = False
+    """Run a bare denoiser as the seed's loop does, in float32 and as diffusers calls it, with the same bits; slower."""
+    compile: bool = False
+    """Have torch.compile make one program of the network: half a minute at first, less once that is kept."""
     allow_pickle: bool = False
 
     def __post_init__(self) -> None:
@@ -81,6 +85,11 @@ class RunSettings:
                 f"guidance is {self.guidance}; it must be a finite number, such as 2",
             ),
             (self.dtype in DTYPES, f"there is no dtype {self.dtype!r}; there are {', '.join(DTYPES)}"),
+            (
+                not self.exact or self.dtype in ("auto", "float32"),
+                f"an exact run is in float32, not {self.dtype}; leave one of the two out",
+            ),
+            (not (self.exact and self.compile), "a compiled network has other bits than an exact run; leave one out"),
             (
                 self.scheduler is None or self.scheduler in BY_NAME,
                 f"there is no scheduler {self.scheduler!r}; there are {', '.join(BY_NAME)}",
@@ -130,6 +139,8 @@ class RunSettings:
         usual = usual_settings(len(self.labels), bare=files.is_bare)
         batch = self.batch or usual["batch"]
         if not files.is_bare:
+            if self.exact:
+                raise SettingsError(f"{files.name} is a {files.pipeline}, which is called as it is: leave --exact out")
             return replace(self, batch=batch)
         for name in _OF_PIPELINES:
             if getattr(self, name) not in (None, ()):
@@ -167,6 +178,8 @@ class RunSettings:
             "call": list(settings.call),
             "device": settings.device,
             "dtype": settings.dtype,
+            "exact": settings.exact or None,
+            "compile": settings.compile or None,
         }
 
     def file_stem(self, files: ModelFiles) -> str:
@@ -177,6 +190,7 @@ class RunSettings:
             parts.append(f"batch{settings.batch}")
         parts += [*self.labels, f"g{self.guidance:g}" if self.guidance not in (None, 1.0) else ""]
         parts += [value if value != "auto" else "" for value in (self.device, self.dtype)]
+        parts += [name for name in ("exact", "compile") if getattr(self, name)]
         parts += [(self.prompt or "")[:_NAMED_SHORT], self._digest_of_the_rest()]
         return "-".join(_as_file_name(part) for part in parts if part)[:120]
 

@@ -95,9 +95,20 @@ _RUN_OPTIONS = (
         type=click.Choice(DTYPES),
         default="auto",
         show_default=True,
-        help="Of the network; our own sampler computes in float32 whatever it is. auto is bfloat16 where the processor "
-        "has it natively and the network does not predict the noise, else float32; and on a GPU half precision for "
-        "models that take a prompt.",
+        help="Of the network; our own sampler computes in float32 whatever it is. auto is half precision on a GPU, and "
+        "on a CPU bfloat16 where the processor has it natively and the network does not predict the noise, else "
+        "float32.",
+    ),
+    click.option(
+        "--exact",
+        is_flag=True,
+        help="Run a bare denoiser in float32 as diffusers itself does, with the same bits. Slower.",
+    ),
+    click.option(
+        "--compile",
+        is_flag=True,
+        help="Have torch.compile make one program of the network. That takes half a minute or more at the first run, "
+        "less at the next, and pays for large pipelines that run often.",
     ),
     click.option("--allow-pickle", is_flag=True, help="Load pickled weights. A pickle can run code: trust its maker."),
 )

@@ -16,7 +16,7 @@ from diffanim.errors import TrajectoryError
 from diffanim.precision import has_bfloat16, resolve_dtype
 
 CPU = torch.device("cpu")
-V, EPSILON = (DDIMScheduler(prediction_type=kind) for kind in ("v_prediction", "epsilon"))
+V, EPSILON = ({"prediction_type": kind} for kind in ("v_prediction", "epsilon"))
 
 
 def processor(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str | None) -> None:
@@ -47,9 +47,13 @@ def test_what_processors_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, te
 
 
 def test_what_graphics_cards_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = torch.device("cuda", 0)
     for capability, has in {(7, 5): False, (8, 0): True, (9, 0): True}.items():
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device, found=capability: found)
-        assert has_bfloat16(torch.device("cuda", 0)) is has
+        assert has_bfloat16(card) is has
+        assert resolve_dtype("auto", card, V) == (torch.bfloat16 if has else torch.float32)
+        assert resolve_dtype("auto", card, EPSILON) == torch.float16
+        assert resolve_dtype("auto", card, {}) == torch.float32  # Of exploding variance, say: beyond float16's range.
     assert not has_bfloat16(torch.device("mps"))
 
 
@@ -57,7 +61,7 @@ def test_a_recording_says_which_it_was_and_another_is_another_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     processor(monkeypatch, tmp_path, "flags\t\t: avx512_bf16\n")
-    model = save_model(tmp_path / "v", scheduler=V)
+    model = save_model(tmp_path / "v", scheduler=DDIMScheduler(**V))
     path = tmp_path / "run.zarr"
     run = diffanim.record(model, steps=3, batch=1, path=path)
     assert run.info.settings["dtype"] == "bfloat16"
