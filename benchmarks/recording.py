@@ -13,6 +13,7 @@ import torch
 from pairs import compare
 
 from diffanim import Recorder
+from diffanim.acceleration import accelerated
 from diffanim.models import locate, open_model
 from diffanim.sampling import Denoiser, generators_for, initial_noise, sample
 from diffanim.schedulers import set_timesteps
@@ -28,11 +29,12 @@ def main() -> None:
     arguments = parser.parse_args()
     model = open_model(locate(arguments.model))
     classes = () if model.null_class is None else (model.null_class,) * arguments.batch
+    denoiser = Denoiser(model, classes, network=accelerated(model.unet, model.device, arguments.batch))
 
     def loop() -> None:
-        set_timesteps(model.scheduler, arguments.steps, model.device)
+        set_timesteps(model.scheduler, arguments.steps, "cpu")
         generators = generators_for(0, arguments.batch)
-        sample(Denoiser(model, classes), model.scheduler, initial_noise(model, model.scheduler, generators), generators)
+        sample(denoiser, model.scheduler, initial_noise(model, model.scheduler, generators), generators)
         if model.device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -1,0 +1,88 @@
+"""One picture from the shell prompt: the seed's script with ``imageio.mimsave``, against ``diffanim render``.
+
+python benchmarks/cold.py [--model DIRECTORY] [--rounds 3]
+
+On CUDA it is the seed's workload (see `sampling.py`), on a CPU the built-in model. Every run is a process of its own in
+which nothing is compiled yet; what importing torch and diffusers takes alone is printed beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from sampling import celebahq
+
+from diffanim.models import locate
+
+IMPORTS = "import torch, diffusers; from diffusers import DDIMScheduler, UNet2DModel"
+SEED = """
+import sys
+import imageio.v2 as imageio
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, UNet2DModel
+
+model, path, device = sys.argv[1:]
+unet = UNet2DModel.from_pretrained(model, subfolder="unet").to(device).eval()
+scheduler = DDIMScheduler.from_pretrained(model, subfolder="scheduler")
+scheduler.set_timesteps(40)
+labels = {"class_labels": torch.zeros(4, dtype=torch.long, device=device)} if unet.config.num_class_embeds else {}
+x = torch.randn(4, 3, unet.config.sample_size, unet.config.sample_size).to(device)
+frames = []
+with torch.no_grad():
+    for t in scheduler.timesteps:
+        noise_pred = unet(scheduler.scale_model_input(x, t), t, **labels)["sample"]
+        out = scheduler.step(noise_pred, t, x)
+        both = [torch.cat([a for a in images.cpu()], dim=2) for images in (x, out.pred_original_sample)]
+        frame = torch.cat(both, dim=1).permute(1, 2, 0).numpy()
+        frames.append(np.clip(frame * 127.5 + 127.5, 0, 255).astype(np.uint8))
+        x = out.prev_sample
+imageio.mimsave(path, frames, duration=100, loop=0)
+"""
+
+
+def main() -> None:
+    """Time whole processes, in turn."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a directory")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = arguments.model or (celebahq(folder / "model") if device == "cuda" else locate(None).folder)
+        gif, mp4 = folder / "a.gif", folder / "a.mp4"
+        render = ["-m", "diffanim", "render", "-q", "--overwrite", "--model", str(model), "--device", device]
+        commands = {
+            "importing torch and diffusers": ["-c", IMPORTS],
+            "the seed's script, to GIF": ["-c", SEED, str(model), str(gif), device],
+            "diffanim render, to GIF and MP4": [*render, "-o", str(gif), "-o", str(mp4)],
+        }
+        seconds = {what: [] for what in commands}
+        for _ in range(arguments.rounds):
+            for what, command in commands.items():
+                seconds[what].append(timed(command, folder))
+    print(torch.cuda.get_device_name() if device == "cuda" else "CPU", f"torch {torch.__version__}")
+    for what, times in seconds.items():
+        print(f"{what:<32} {statistics.median(times):6.2f} s (least {min(times):.2f}, first {times[0]:.2f})")
+
+
+def timed(command: list[str], folder: Path) -> float:
+    """Seconds of a process that finds nothing compiled."""
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        caches = {"TRITON_CACHE_DIR": f"{cache}/triton", "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *command], cwd=folder, env={**os.environ, **caches}, check=True, timeout=600)
+        return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
