@@ -212,7 +212,11 @@ class Recorder:
 
     def _deliver(self, pending: _Pending) -> None:
         """Hand a step on. From a GPU that is one call late: by then its copy is there, and nobody has waited for it."""
-        step = pending.step()
+        try:
+            step = pending.step()
+        except Exception:
+            self._pending = None  # A recording has no holes: where a copy failed, it ends.
+            raise
         self._writer.add(step)
         if self._on_step is not None:
             self._on_step(step)
