@@ -11,6 +11,7 @@ import itertools
 import math
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from typing import Any
 
 import torch
 
+from .errors import DiffanimWarning, first_line, is_out_of_memory
 from .graphs import GraphedNetwork, Network, as_prediction
 
 SHARE = 8 * 256 * 256
@@ -52,9 +54,7 @@ def accelerated(unet: Any, device: torch.device, batch: int, *, compiled: bool =
     if device.type == "cuda":
         unet.to(memory_format=torch.channels_last)
         if find_spec("triton") is not None and not compiled:
-            from .fusion import fuse
-
-            fuse(unet)
+            _fuse(unet, device)
         return _in_parts(unet, device, min(math.ceil(batch * _pixels(unet) / SHARE), batch))
     if device.type == "cpu" and unet.dtype != torch.float32:
         network = _channels_last(unet.to(memory_format=torch.channels_last))
@@ -89,15 +89,36 @@ def warming_up(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         thread.join()
 
 
-@torch.inference_mode()
 def _warm_up(device: torch.device, dtype: torch.dtype) -> None:
     with contextlib.suppress(Exception):  # Whatever it is, it will be told by the call that needs the result.
-        images = torch.zeros(1, 16, 32, 32, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-        torch.nn.functional.conv2d(images, torch.zeros(16, 16, 3, 3, device=device, dtype=dtype))
+        torch.nn.functional.conv2d(_any_images(device, dtype), torch.zeros(16, 16, 3, 3, device=device, dtype=dtype))
         if find_spec("triton") is not None:
             from .kernels import compile_kernels
 
-            compile_kernels(images)
+            compile_kernels(_any_images(device, dtype))
+
+
+def _fuse(unet: Any, device: torch.device) -> None:
+    """Fuse what can be, if Triton can compile here: it needs a C compiler, and not every GPU is one of its own."""
+    from .fusion import fuse
+    from .kernels import compile_kernels
+
+    try:
+        compile_kernels(_any_images(device, unet.dtype))
+    except Exception as error:  # Of Triton, of the C compiler, of the driver.
+        if is_out_of_memory(error):
+            raise
+        warnings.warn(
+            f"Triton cannot compile GPU kernels here ({first_line(error)}): the network runs without them, slower",
+            DiffanimWarning,
+            stacklevel=3,
+        )
+    else:
+        fuse(unet)
+
+
+def _any_images(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    return torch.zeros(1, 16, 32, 32, device=device, dtype=dtype).to(memory_format=torch.channels_last)
 
 
 def _called(unet: Any, x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:

@@ -317,6 +317,7 @@ def enlarge(images: torch.Tensor) -> torch.Tensor:
     return layout.movedim(-1, 1)
 
 
+@torch.inference_mode()
 def compile_kernels(images: torch.Tensor) -> None:
     """Have every variant of the kernels compiled that a network calls which has the device and dtype of ``images``.
 

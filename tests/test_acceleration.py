@@ -17,7 +17,7 @@ from terminal import Run
 import diffanim
 from diffanim import acceleration
 from diffanim.acceleration import accelerated, plain
-from diffanim.errors import SettingsError
+from diffanim.errors import DiffanimWarning, SettingsError
 from diffanim.models import locate, open_model
 from diffanim.sampling import generators_for
 from diffanim.settings import RunSettings
@@ -129,6 +129,27 @@ def test_a_large_batch_is_taken_in_the_same_parts_by_any_number_of_gpus(
     assert sum(sizes[0]) == batch and max(sizes[0]) <= 2
     for output in outputs:
         torch.testing.assert_close(output, plain(unet)(x, torch.tensor(5), None))
+
+
+@torch.inference_mode()
+def test_where_triton_cannot_compile_the_network_stays_as_it_is(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton")
+    from diffanim import kernels
+
+    def fail(_images: torch.Tensor) -> None:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    monkeypatch.setattr(kernels, "compile_kernels", fail)
+    unet = open_model(locate(str(tiny_model)), device="cpu", dtype="float32").unet
+    modules = [type(module) for module in unet.modules()]
+    with pytest.warns(DiffanimWarning, match=r"Triton cannot compile GPU kernels here \(Failed to find C compiler"):
+        acceleration._fuse(unet, CPU)
+    assert [type(module) for module in unet.modules()] == modules
+    monkeypatch.undo()
+    acceleration._fuse(unet, CPU)
+    assert [type(module) for module in unet.modules()] != modules
 
 
 @pytest.fixture
