@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg  # type: ignore[import-untyped]
@@ -87,6 +88,29 @@ def test_nothing_stale_is_left_on_the_last_frame(made: tuple[Material, Path], tm
     ((fresh,), _), ((*_, got), _) = read(tmp_path / "alone.gif"), read(path)
     for region in source.clip.regions:
         assert psnr(got[region.slices], last[region.slices]) > psnr(fresh[region.slices], last[region.slices]) - 0.2
+
+
+def test_the_finished_image_has_the_same_colours_in_both_panels(tmp_path: Path) -> None:
+    """They are the same image, on the frame that is held: no grain in one that is not in the other."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    ground = 253 + random.integers(0, 3, (64, 64, 3))  # White but for what nobody sees.
+    disc = 255 * np.stack([0.5 + 0.4 * x, 0.4 + 0.3 * y, 0.3 + 0.2 * x * y], axis=2)
+    image = np.where((x**2 + y**2 < 0.5)[..., None], disc, ground).astype(np.uint8)
+    source = material(cells=64, cell=3, count=6)
+
+    def compose(number: int) -> Pixels:
+        picture = source.compose(number)
+        for region in source.clip.regions if number == 5 else ():
+            picture[region.slices] = image.repeat(3, axis=0).repeat(3, axis=1)
+        return picture
+
+    clip = replace(source.clip, samples=lambda: [Frame(compose(number), 0.1) for number in range(6)])
+    changed = Material(clip, compose)
+    last = read(changed.write(tmp_path / "out.gif"))[0][-1]
+    left, right = (psnr(last[region.slices], compose(5)[region.slices]) for region in (source.noisy, source.clean))
+    assert left > right - 0.2
+    assert right > 35
 
 
 def test_dithering_hides_bands_and_leaves_the_background_flat(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class GifWriter:
         wanted = pack(picture)
         for panel in self._panels:
             panel.find_cells(wanted)
-        indices = self._draw(picture, wanted, palette)
+        indices = self._draw(picture, wanted, palette, held=self._is_held(frame))
         drawn = indices.copy() if self._plain else palette.packed.take(indices)
         if number == 0:
             self._write_header(palette)
@@ -148,17 +148,21 @@ class GifWriter:
         return last if number == count - 1 or not spans else spans[number * len(spans) // count]
 
     def _tolerance(self, frame: Frame, number: int) -> float:
-        """Levels by which x_t may lag: none where an eye has time to look."""
-        if frame.seconds > 2 * self._usual:
+        """Levels by which x_t may lag: none on a frame that is held."""
+        if self._is_held(frame):
             return 0.0
         left = 1 - number / max(1, len(self._clip.seconds) - 1)
         return self._recipe.tolerance * min(1.0, left / FADE)
 
-    def _draw(self, picture: Image.Image, wanted: Packed, palette: Palette) -> Pixels:
+    def _is_held(self, frame: Frame) -> bool:
+        """Whether an eye has time to look: then the panel that was noisy shows an image, as the other does."""
+        return frame.seconds > 2 * self._usual
+
+    def _draw(self, picture: Image.Image, wanted: Packed, palette: Palette, *, held: bool) -> Pixels:
         """The frame in the palette's indices, uint8 [H, W]."""
         indices = np.array(picture.quantize(palette=palette.every, dither=Image.Dither.NONE))
         for panel in self._panels:
-            if panel.region.kind == "clean":
+            if panel.region.kind == "clean" or held:
                 self._draw_clean(indices, panel, wanted, palette)
             elif palette.few is not None:
                 drawn = quantized(wanted[panel.region.slices], palette.few)
