@@ -118,8 +118,11 @@ def test_an_older_model_is_trained_further_under_other_classes(pictures: Picture
     assert history.steps == 20
     older = open_model(locate(str(tmp_path / "model")), device="cpu", dtype="float32").unet.class_embedding.weight
     assert torch.equal(network.class_embedding.weight, older[[2, 1, 2]])
-    assert command(tmp_path / "next", pictures, "--steps", "20", "--from", str(tmp_path / "model")) == 0
-    assert History.from_json((tmp_path / "next" / "model" / "training.json").read_text()).steps == 40
+    more = ("--steps", "20", "--no-class", "0.5", "--from", str(tmp_path / "model"))
+    assert command(tmp_path / "next", pictures, *more) == 0
+    longer = History.from_json((tmp_path / "next" / "model" / "training.json").read_text())
+    assert longer.steps == 40
+    assert [session.no_class for session in longer.sessions] == [0.2, 0.5]
     with pytest.raises(ModelError, match="leave --from out"):
         load_weights(tmp_path / "model", make_network(3, sample_size=16, channels=(8, 8)), LABELS[:3])
 
@@ -132,6 +135,7 @@ def test_an_older_model_is_trained_further_under_other_classes(pictures: Picture
         (("--steps", "0"), "more than 0 steps"),
         (("--steps", "1", "--decay", "2"), "decay is 2"),
         (("--steps", "1", "--batch", "0"), "batch is 0"),
+        (("--steps", "1", "--no-class", "1.5"), "--no-class is 1.5"),
         (("--steps", "1", "--pictures", "nothing.npz"), "nothing.npz"),
         (("--steps", "1", "--from", "nothing"), "nothing"),
     ],
@@ -180,7 +184,7 @@ def test_the_figures_are_measured_and_the_card_is_written(
     measured = json.loads((model / "figures.json").read_text())
     assert set(FIGURES) <= set(measured)
     card = (model / "README.md").read_text(encoding="utf-8")
-    for words in ("20 steps", "warm (6), cold (6)", *(figure.words for figure in FIGURES.values())):
+    for words in ("20 steps", "withheld from 20%", "warm (6), cold (6)", *(figure.words for figure in FIGURES.values())):
         assert words in card
     assert {file.name for file in (model / "card").iterdir()} == {
         "samples.png",

@@ -115,7 +115,7 @@ def _card(history: History, config: Mapping[str, Any], found: Mapping[str, Any],
     hits = ", ".join(f"{label} {share:.0%}" for label, share in by_class.items())
     sessions = "; ".join(
         f"{session.steps:,} steps at batch {session.batch} in {session.seconds / 60:.0f} minutes on "
-        f"{session.devices} × {session.device}"
+        f"{session.devices} × {session.device}, the class withheld from {session.no_class:.0%}"
         for session in history.sessions
     )
     return _TEXT.format(
@@ -160,7 +160,7 @@ with so many pictures: {classes}. The last label, "(none)", stands for no class.
 
 `python -m diffanim.builtin.train`: {steps} steps, {samples} million pictures seen, {hours} GPU hours:
 {sessions}.
-bfloat16 arithmetic, AdamW, a learning rate that ends at 0, averaged weights, the class withheld one time in five.
+bfloat16 arithmetic, AdamW, a learning rate that ends at 0, averaged weights.
 To train it further: `python -m diffanim.builtin.train --from anim/builtin/emoji --minutes 60`.
 
 ![The loss over the pictures seen]({folder}/loss.png)

@@ -75,6 +75,8 @@ class Session:
     """Pictures a step, over all of them."""
     steps: int = 0
     seconds: float = 0.0
+    no_class: float = 0.2
+    """How often a picture's class was withheld; the default is what holds for sessions that did not record it."""
 
 
 @dataclass

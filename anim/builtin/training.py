@@ -56,6 +56,7 @@ class Recipe:
             (self.batch >= 1, f"batch is {self.batch}; it must be at least 1"),
             (0 <= self.decay <= 1, f"decay is {self.decay}; it is a part of the training, 0 to 1"),
             (self.learning_rate > 0, f"the learning rate is {self.learning_rate}; it must be above 0"),
+            (0 <= self.no_class <= 1, f"--no-class is {self.no_class}; it is a share of the pictures, 0 to 1"),
         ):
             if not true:
                 raise SettingsError(message)
@@ -135,7 +136,9 @@ class Trainer:
 
     def run(self) -> Iterator[float]:
         """Train to the end; yields the mean loss since the last yield, each time that the device has caught up."""
-        session = Session(_device_name(self.device), self.ranks.count, self.recipe.batch)
+        session = Session(
+            _device_name(self.device), self.ranks.count, self.recipe.batch, no_class=self.recipe.no_class
+        )
         self.history.sessions.append(session)
         before, began = self.seconds, time.monotonic()
         losses: list[torch.Tensor] = []
