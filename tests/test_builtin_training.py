@@ -16,7 +16,7 @@ from diffanim.builtin.card import FIGURES
 from diffanim.builtin.classes import LABELS
 from diffanim.builtin.network import History, load_weights, make_network
 from diffanim.builtin.pictures import Pictures, save_pictures
-from diffanim.builtin.training import Recipe, Trainer, timestep_weights
+from diffanim.builtin.training import Recipe, Trainer, loss_weights, timestep_weights
 from diffanim.errors import ModelError, SettingsError
 from diffanim.models import NULL_LABEL, locate, open_model
 from diffanim.settings import BUILTIN_LABELS, RunSettings
@@ -169,7 +169,15 @@ def test_timesteps_are_trained_most_in_the_middle_and_everywhere() -> None:
     weights = timestep_weights()
     assert weights.sum() == pytest.approx(1)
     assert weights.min() >= 0.25 / 1000
-    assert 300 < int(weights.argmax()) < 600
+    assert 100 < int(weights.argmax()) < 600
+    assert 0.13 < weights[:150].sum() < 0.2
+
+
+def test_the_loss_counts_most_where_it_is_smallest() -> None:
+    weights = loss_weights()
+    assert (weights * timestep_weights()).sum() == pytest.approx(1)
+    assert 300 < int(weights.argmax()) < 500
+    assert weights[400] / weights[999] == pytest.approx((0.22 / 0.0085) ** 0.5)
 
 
 def test_the_figures_are_measured_and_the_card_is_written(
@@ -184,7 +192,12 @@ def test_the_figures_are_measured_and_the_card_is_written(
     measured = json.loads((model / "figures.json").read_text())
     assert set(FIGURES) <= set(measured)
     card = (model / "README.md").read_text(encoding="utf-8")
-    for words in ("20 steps", "withheld from 20%", "warm (6), cold (6)", *(figure.words for figure in FIGURES.values())):
+    for words in (
+        "20 steps",
+        "withheld from 20%",
+        "warm (6), cold (6)",
+        *(figure.words for figure in FIGURES.values()),
+    ):
         assert words in card
     assert {file.name for file in (model / "card").iterdir()} == {
         "samples.png",
