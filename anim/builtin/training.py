@@ -141,6 +141,9 @@ class Trainer:
             return network  # type: ignore[no-any-return]
         from torch.nn.parallel import DistributedDataParallel
 
+        # Cutting the network into parts that are compiled by themselves would let gradients travel earlier. They are so
+        # few that this gains nothing, and compiling takes longer.
+        torch._dynamo.config.optimize_ddp = False
         parallel: Callable[..., Any] = DistributedDataParallel(network, gradient_as_bucket_view=True)
         return parallel
 
