@@ -14,7 +14,7 @@ import diffanim
 from diffanim.builtin import evaluate, train
 from diffanim.builtin.card import FIGURES
 from diffanim.builtin.classes import LABELS
-from diffanim.builtin.network import History, load_weights, make_network
+from diffanim.builtin.network import History, load_weights, make_network, make_scheduler
 from diffanim.builtin.pictures import Pictures, save_pictures
 from diffanim.builtin.training import Recipe, Trainer, loss_weights, timestep_weights
 from diffanim.errors import ModelError, SettingsError
@@ -223,6 +223,13 @@ def test_the_shipped_model_knows_its_classes() -> None:
     assert tuple(labels) == LABELS
     assert list(history.pictures) == labels[:-1]
     assert min(history.pictures.values()) >= 12
+
+
+def test_the_shipped_scheduler_is_that_of_the_training() -> None:
+    shipped = json.loads((EMOJI / "scheduler" / "scheduler_config.json").read_text())
+    assert {name: shipped.get(name) for name in make_scheduler().config if name[0] != "_"} == {
+        name: value for name, value in make_scheduler().config.items() if name[0] != "_"
+    }
 
 
 def test_the_shipped_card_tells_the_figures() -> None:
