@@ -14,9 +14,9 @@ import diffanim
 from diffanim.builtin import evaluate, train
 from diffanim.builtin.card import FIGURES
 from diffanim.builtin.classes import LABELS
-from diffanim.builtin.network import History, load_weights, make_network
+from diffanim.builtin.network import History, load_weights, make_network, make_scheduler
 from diffanim.builtin.pictures import Pictures, save_pictures
-from diffanim.builtin.training import Recipe, Trainer, timestep_weights
+from diffanim.builtin.training import Recipe, Trainer, loss_weights, timestep_weights
 from diffanim.errors import ModelError, SettingsError
 from diffanim.models import NULL_LABEL, locate, open_model
 from diffanim.settings import BUILTIN_LABELS, RunSettings
@@ -118,8 +118,11 @@ def test_an_older_model_is_trained_further_under_other_classes(pictures: Picture
     assert history.steps == 20
     older = open_model(locate(str(tmp_path / "model")), device="cpu", dtype="float32").unet.class_embedding.weight
     assert torch.equal(network.class_embedding.weight, older[[2, 1, 2]])
-    assert command(tmp_path / "next", pictures, "--steps", "20", "--from", str(tmp_path / "model")) == 0
-    assert History.from_json((tmp_path / "next" / "model" / "training.json").read_text()).steps == 40
+    more = ("--steps", "20", "--no-class", "0.5", "--from", str(tmp_path / "model"))
+    assert command(tmp_path / "next", pictures, *more) == 0
+    longer = History.from_json((tmp_path / "next" / "model" / "training.json").read_text())
+    assert longer.steps == 40
+    assert [session.no_class for session in longer.sessions] == [0.2, 0.5]
     with pytest.raises(ModelError, match="leave --from out"):
         load_weights(tmp_path / "model", make_network(3, sample_size=16, channels=(8, 8)), LABELS[:3])
 
@@ -132,6 +135,7 @@ def test_an_older_model_is_trained_further_under_other_classes(pictures: Picture
         (("--steps", "0"), "more than 0 steps"),
         (("--steps", "1", "--decay", "2"), "decay is 2"),
         (("--steps", "1", "--batch", "0"), "batch is 0"),
+        (("--steps", "1", "--no-class", "1.5"), "--no-class is 1.5"),
         (("--steps", "1", "--pictures", "nothing.npz"), "nothing.npz"),
         (("--steps", "1", "--from", "nothing"), "nothing"),
     ],
@@ -165,7 +169,15 @@ def test_timesteps_are_trained_most_in_the_middle_and_everywhere() -> None:
     weights = timestep_weights()
     assert weights.sum() == pytest.approx(1)
     assert weights.min() >= 0.25 / 1000
-    assert 300 < int(weights.argmax()) < 600
+    assert 100 < int(weights.argmax()) < 600
+    assert 0.13 < weights[:150].sum() < 0.2
+
+
+def test_the_loss_counts_most_where_it_is_smallest() -> None:
+    weights = loss_weights()
+    assert (weights * timestep_weights()).sum() == pytest.approx(1)
+    assert 300 < int(weights.argmax()) < 500
+    assert weights[400] / weights[999] == pytest.approx((0.22 / 0.0085) ** 0.5)
 
 
 def test_the_figures_are_measured_and_the_card_is_written(
@@ -180,7 +192,12 @@ def test_the_figures_are_measured_and_the_card_is_written(
     measured = json.loads((model / "figures.json").read_text())
     assert set(FIGURES) <= set(measured)
     card = (model / "README.md").read_text(encoding="utf-8")
-    for words in ("20 steps", "warm (6), cold (6)", *(figure.words for figure in FIGURES.values())):
+    for words in (
+        "20 steps",
+        "withheld from 20%",
+        "warm (6), cold (6)",
+        *(figure.words for figure in FIGURES.values()),
+    ):
         assert words in card
     assert {file.name for file in (model / "card").iterdir()} == {
         "samples.png",
@@ -206,6 +223,13 @@ def test_the_shipped_model_knows_its_classes() -> None:
     assert tuple(labels) == LABELS
     assert list(history.pictures) == labels[:-1]
     assert min(history.pictures.values()) >= 12
+
+
+def test_the_shipped_scheduler_is_that_of_the_training() -> None:
+    shipped = json.loads((EMOJI / "scheduler" / "scheduler_config.json").read_text())
+    assert {name: shipped.get(name) for name in make_scheduler().config if name[0] != "_"} == {
+        name: value for name, value in make_scheduler().config.items() if name[0] != "_"
+    }
 
 
 def test_the_shipped_card_tells_the_figures() -> None:

@@ -115,7 +115,7 @@ def _card(history: History, config: Mapping[str, Any], found: Mapping[str, Any],
     hits = ", ".join(f"{label} {share:.0%}" for label, share in by_class.items())
     sessions = "; ".join(
         f"{session.steps:,} steps at batch {session.batch} in {session.seconds / 60:.0f} minutes on "
-        f"{session.devices} × {session.device}"
+        f"{session.devices} × {session.device}, the class withheld from {session.no_class:.0%}"
         for session in history.sessions
     )
     return _TEXT.format(
@@ -139,8 +139,9 @@ _TEXT = """\
 # The built-in model: emoji, {size}×{size}
 
 A class-conditional `UNet2DModel` ({channels} channels, half precision) with a DDIM scheduler: DDPM's linear schedule
-of 1000 timesteps (β from 1e-4 to 0.02), v-prediction. It is here so that `diffanim render` draws something with nothing
-downloaded, and so that a lecture can ask for a class. `python -m diffanim.builtin.evaluate --write` writes this page.
+of 1000 timesteps (β from 1e-4 to 0.02), v-prediction, no clipping. It is here so that `diffanim render` draws something
+with nothing downloaded, and so that a lecture can ask for a class. `python -m diffanim.builtin.evaluate --write` writes
+this page.
 
 ![8 samples of each class, without guidance]({folder}/classes.png)
 
@@ -160,7 +161,7 @@ with so many pictures: {classes}. The last label, "(none)", stands for no class.
 
 `python -m diffanim.builtin.train`: {steps} steps, {samples} million pictures seen, {hours} GPU hours:
 {sessions}.
-bfloat16 arithmetic, AdamW, a learning rate that ends at 0, averaged weights, the class withheld one time in five.
+bfloat16 arithmetic, AdamW, a learning rate that ends at 0, averaged weights.
 To train it further: `python -m diffanim.builtin.train --from anim/builtin/emoji --minutes 60`.
 
 ![The loss over the pictures seen]({folder}/loss.png)
@@ -181,8 +182,8 @@ x̂0 over the steps of each scheduler, from the first to the last, of seed 0:
 
 ## Limits
 
-- It knows {pictures} pictures and reproduces some of them; what is none of them is a blend of several. It is there to
-  show how a sampler works, not to make new emoji.
+- It knows {pictures} pictures. What it makes is one of them, as often as the figures say, or a blend of several. It is
+  there to show how a sampler works, not to make new emoji.
 {notes}
 
 ## Licences

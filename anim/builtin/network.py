@@ -52,14 +52,18 @@ def make_network(classes: int, *, sample_size: int = 64, channels: Sequence[int]
 
 
 def make_scheduler() -> Any:
-    """DDPM's linear schedule (Ho et al. 2020); v-prediction (Salimans & Ho 2022), whose x̂0 = a·x − b·v is bounded."""
+    """DDPM's linear schedule (Ho et al. 2020); v-prediction (Salimans & Ho 2022), whose x̂0 = a·x − b·v is bounded.
+
+    So x̂0 needs no clipping, and clipping does harm: of a white ground, which lies at the bound, it keeps only what is
+    too dark, and with guidance what is cut off at each step adds up to a texture.
+    """
     return _library.DDIMScheduler(
         num_train_timesteps=TRAIN_TIMESTEPS,
         beta_start=1e-4,
         beta_end=0.02,
         beta_schedule="linear",
         prediction_type="v_prediction",
-        clip_sample=True,
+        clip_sample=False,
     )
 
 
@@ -75,6 +79,8 @@ class Session:
     """Pictures a step, over all of them."""
     steps: int = 0
     seconds: float = 0.0
+    no_class: float = 0.2
+    """How often a picture's class was withheld; the default is what holds for sessions that did not record it."""
 
 
 @dataclass

@@ -67,6 +67,7 @@ def train(asked: argparse.Namespace, ranks: Ranks) -> None:
         learning_rate=asked.learning_rate,
         warmup=asked.warmup,
         decay=asked.decay,
+        no_class=asked.no_class,
         seed=asked.seed,
     )
     trainer = _trainer(asked, recipe, ranks)
@@ -168,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--learning-rate", type=float, default=_RECIPE.learning_rate, help="at its highest (%(default)s)")
     add("--warmup", type=int, default=_RECIPE.warmup, help="first steps, in which it rises (%(default)s)")
     add("--decay", type=float, default=_RECIPE.decay, help="last part in which it falls to 0 (%(default)s)")
+    add("--no-class", type=float, default=_RECIPE.no_class, help="share that gets no class (%(default)s)")
     add("--seed", type=int, default=_RECIPE.seed, help="of weights, noise and order (%(default)s)")
     add("--save-every", type=float, default=5.0, metavar="MINUTES", help="between checkpoints (%(default)s)")
     add("--channels", type=int, nargs="+", default=CHANNELS, help="at each resolution, from the finest (%(default)s)")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -22,6 +24,13 @@ from ..errors import ModelError, SettingsError, first_line
 from .files import write_whole
 from .network import TRAIN_TIMESTEPS, History, Session, make_scheduler
 
+USUAL_LOSS: Mapping[int, float] = MappingProxyType(
+    {
+        0: 0.51, 10: 0.185, 25: 0.108, 50: 0.063, 100: 0.031, 200: 0.0136, 300: 0.0091, 400: 0.0085, 500: 0.0117,
+        600: 0.028, 650: 0.06, 700: 0.096, 750: 0.14, 850: 0.19, 999: 0.22,
+    }
+)  # fmt: skip
+"""The loss at some timesteps, as measured after two million pictures."""
 SYNC_EVERY = 20
 """Steps between looks at the clock and the loss, each of which waits for the device."""
 
@@ -56,6 +65,7 @@ class Recipe:
             (self.batch >= 1, f"batch is {self.batch}; it must be at least 1"),
             (0 <= self.decay <= 1, f"decay is {self.decay}; it is a part of the training, 0 to 1"),
             (self.learning_rate > 0, f"the learning rate is {self.learning_rate}; it must be above 0"),
+            (0 <= self.no_class <= 1, f"--no-class is {self.no_class}; it is a share of the pictures, 0 to 1"),
         ):
             if not true:
                 raise SettingsError(message)
@@ -119,6 +129,7 @@ class Trainer:
         self._signal = alphas.sqrt().float().to(self.device)
         self._noise = (1 - alphas).sqrt().float().to(self.device)
         self._quantiles = timestep_weights().cumsum(0).float().to(self.device)
+        self._weights = loss_weights().float().to(self.device)
         self._null = self.network.config["num_class_embeds"] - 1
         self._generator = torch.Generator(self.device)
         self._precision: Any = torch.autocast("cuda", torch.bfloat16) if on_cuda else nullcontext()
@@ -130,12 +141,15 @@ class Trainer:
             return network  # type: ignore[no-any-return]
         from torch.nn.parallel import DistributedDataParallel
 
+        # Cutting the network into parts that are compiled by themselves would let gradients travel earlier. They are so
+        # few that this gains nothing, and compiling takes longer.
+        torch._dynamo.config.optimize_ddp = False
         parallel: Callable[..., Any] = DistributedDataParallel(network, gradient_as_bucket_view=True)
         return parallel
 
     def run(self) -> Iterator[float]:
         """Train to the end; yields the mean loss since the last yield, each time that the device has caught up."""
-        session = Session(_device_name(self.device), self.ranks.count, self.recipe.batch)
+        session = Session(_device_name(self.device), self.ranks.count, self.recipe.batch, no_class=self.recipe.no_class)
         self.history.sessions.append(session)
         before, began = self.seconds, time.monotonic()
         losses: list[torch.Tensor] = []
@@ -173,8 +187,8 @@ class Trainer:
         x, t, classes, target = self._batch()
         with self._precision:
             output = self._forward(x, t, class_labels=classes, return_dict=False)[0]
-        loss = torch.nn.functional.mse_loss(output.float(), target)
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses = torch.nn.functional.mse_loss(output.float(), target, reduction="none").mean(dim=(1, 2, 3))
+        (losses * self._weights[t]).mean().backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         # A gradient that is not finite would spoil all weights for good. The fused optimizer leaves such a step out by
         # itself, so that nobody has to wait for the device to know.
@@ -186,7 +200,7 @@ class Trainer:
         self.step += 1
         kept = min(self.recipe.average, (1 + self.step) / (10 + self.step))  # Early weights are soon forgotten.
         torch._foreach_lerp_(self.averaged, [parameter.detach() for parameter in self.parameters], 1 - kept)
-        return loss.detach()
+        return losses.detach().mean()
 
     @torch.no_grad()
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -254,12 +268,28 @@ def timestep_weights() -> torch.Tensor:
     """How often each timestep is trained, summing to 1: float64 [1000].
 
     The linear schedule spends its last third on all but pure noise, where there is little to learn, and its first tenth
-    on all but finished images. So three quarters of the effort follow a logit-normal around the middle (Esser et al.
-    2024, sec. 3.1), and the rest is even, since a flash at either end would show.
+    on all but finished images. So most of the effort follows a logit-normal around the middle (Esser et al. 2024, sec.
+    3.1); a quarter is even, since a flash at either end would show; and a tenth goes to the first quarter, where the
+    ground becomes white and a subject's texture is made.
     """
     u = (torch.arange(TRAIN_TIMESTEPS, dtype=torch.float64) + 0.5) / TRAIN_TIMESTEPS
     logit_normal = torch.exp(-((torch.logit(u) + 0.1) ** 2) / 2) / (u * (1 - u))
-    return 0.75 * logit_normal / logit_normal.sum() + 0.25 / TRAIN_TIMESTEPS
+    finished = (u * (0.25 - u)).clamp_(min=0)
+    return 0.65 * logit_normal / logit_normal.sum() + 0.1 * finished / finished.sum() + 0.25 / TRAIN_TIMESTEPS
+
+
+def loss_weights() -> torch.Tensor:
+    """How much the loss of each timestep counts, 1 on average over a training: float64 [1000].
+
+    The loss in the middle is a twentieth of that at either end, where much of it can never be learned. Divided by its
+    root, every timestep pulls at the weights about as much as any other, so that a faint mottle in the middle is
+    learned away too (Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", sec. 2.2,
+    divide by the loss itself).
+    """
+    t = torch.arange(TRAIN_TIMESTEPS, dtype=torch.float64)
+    usual = np.exp(np.interp(t.numpy(), list(USUAL_LOSS), np.log(list(USUAL_LOSS.values()))))
+    weights = torch.from_numpy(usual) ** -0.5
+    return weights / (weights * timestep_weights()).sum()
 
 
 def _device_name(device: torch.device) -> str:
