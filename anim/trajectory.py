@@ -420,13 +420,13 @@ class TrajectoryWriter:
         chunk = np.empty(raw.size + 4, np.uint8)
         chunk[:-4] = raw
         chunk[-4:] = np.frombuffer(google_crc32c.value(raw).to_bytes(4, "little"), np.uint8)
-        key = "/".join([name, "c", str(row), *["0"] * (array.ndim - 1)])
+        key = f"{name}/{_chunk_name(array, row)}"
         if self.path is None:
             self._memory[key] = default_buffer_prototype().buffer.from_array_like(chunk)
-            return
-        path = self.path / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace_file(path, chunk.data)
+        elif name in _ROWS or (self.path / key).exists():
+            _replace_file(self.path / key, chunk.data)
+        else:  # Nobody reads a row of images before its row of t is there.
+            (self.path / key).write_bytes(chunk.data)
 
     def _write_final(self, sample: Array) -> None:
         _demand_finite("the finished sample", sample, self._written, self._written)
@@ -476,6 +476,13 @@ def _attributes(info: RunInfo, *, complete: bool) -> dict[str, Any]:
     return {"format": FORMAT_VERSION, "complete": complete, "run": asdict(info)}
 
 
+def _chunk_name(array: zarr.Array[Any], row: int) -> str:
+    """Of a row's one chunk, as the array's metadata has it."""
+    encoding = array.metadata.chunk_key_encoding  # type: ignore[union-attr]
+    name: str = encoding.encode_chunk_key((row, *[0] * (array.ndim - 1)))
+    return name
+
+
 def _create_array(
     group: zarr.Group,
     name: str,
@@ -493,6 +500,8 @@ def _create_array(
         filters=None,
         fill_value=float("nan") if dtype.startswith("float") else 0,
         dimension_names=dimension_names,
+        # One folder an array: the usual encoding makes four more for each chunk.
+        chunk_key_encoding={"name": "default", "separator": "."},
         overwrite=True,
     )
 

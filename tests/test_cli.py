@@ -138,7 +138,7 @@ def test_inspect(run: Run, recording: Path, tmp_path: Path) -> None:
     for words in ("tiny", "DDIMScheduler, x̂0 clipped to ±1", "2 of 3×16×16 (pixels)", "6 of 6", "torch", "whole"):
         assert words in done.out
     broken = Path(shutil.copytree(recording, tmp_path / "broken.zarr"))
-    chunk = broken / "x0" / "c" / "4" / "0" / "0" / "0" / "0"
+    chunk = broken / "x0" / "c.4.0.0.0.0"
     chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
     done = run("inspect", broken)
     assert done.code == 1
@@ -276,7 +276,9 @@ def interrupt_when(condition: Callable[[], bool], *arguments: object, cwd: Path)
 
 def test_ctrl_c_while_sampling_keeps_the_steps(tiny_model: Path, tmp_path: Path) -> None:
     arguments = ["record", "--model", tiny_model, "--steps", "900", "--batch", "2", "-o", "run.zarr"]
-    code, err = interrupt_when(lambda: (tmp_path / "run.zarr" / "x0" / "c" / "5").exists(), *arguments, cwd=tmp_path)
+    code, err = interrupt_when(
+        lambda: (tmp_path / "run.zarr" / "x0" / "c.5.0.0.0.0").exists(), *arguments, cwd=tmp_path
+    )
     assert code == 130, err
     assert "Traceback" not in err
     kept = diffanim.Trajectory.open(tmp_path / "run.zarr")

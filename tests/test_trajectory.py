@@ -119,6 +119,23 @@ def test_killed_between_two_files_of_a_step(tmp_path: Path) -> None:
     assert Trajectory.open(tmp_path / "run.zarr").steps == 3
 
 
+def test_killed_in_the_middle_of_a_file(tmp_path: Path) -> None:
+    """Half of a row's images count for nothing, and the row is written whole when the run goes on."""
+    folder, made = tmp_path / "run.zarr", steps(5)
+    write(folder, 2, 5, finish=False)
+    whole = (folder / "x" / "c.1.0.0.0.0").read_bytes()
+    (folder / "x" / "c.2.0.0.0.0").write_bytes(whole[: len(whole) // 2])
+    run = Trajectory.open(folder)
+    run.verify()
+    assert run.steps == 2
+    writer, _ = TrajectoryWriter.resume(folder)
+    for step in made[2:]:
+        writer.add(step)
+    run = writer.finish(made[0].x)
+    run.verify()
+    assert (run.x[2] == made[2].x).all()
+
+
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGTERM"])
 def test_a_killed_process_leaves_whole_steps(tmp_path: Path, signal_name: str) -> None:
     script = f"""
@@ -145,7 +162,7 @@ def test_a_killed_process_leaves_whole_steps(tmp_path: Path, signal_name: str) -
 @pytest.mark.parametrize("position", [0, 100, -1])
 def test_a_flipped_byte_is_found(tmp_path: Path, name: str, position: int) -> None:
     write(tmp_path / "run.zarr")
-    chunk = tmp_path / "run.zarr" / name / "c" / "2" / "0" / "0" / "0" / "0"
+    chunk = tmp_path / "run.zarr" / name / "c.2.0.0.0.0"
     content = bytearray(chunk.read_bytes())
     content[position] ^= 1
     chunk.write_bytes(content)
@@ -158,7 +175,7 @@ def test_a_flipped_byte_is_found(tmp_path: Path, name: str, position: int) -> No
 @pytest.mark.parametrize("harm", ["missing", "short", "empty"])
 def test_a_lost_chunk_is_found(tmp_path: Path, harm: str) -> None:
     write(tmp_path / "run.zarr")
-    chunk = tmp_path / "run.zarr" / "x0" / "c" / "1" / "0" / "0" / "0" / "0"
+    chunk = tmp_path / "run.zarr" / "x0" / "c.1.0.0.0.0"
     if harm == "missing":
         chunk.unlink()
     else:
@@ -203,7 +220,7 @@ def test_a_damaged_recording(tmp_path: Path, harm: str) -> None:
         case "no x" | "no t":
             shutil.rmtree(folder / harm.split()[1])
         case "t damaged":
-            chunk = folder / "t" / "c" / "0"
+            chunk = folder / "t" / "c.0"
             chunk.write_bytes(b"\1" + chunk.read_bytes()[1:])
     with pytest.raises(TrajectoryError, match="format 99" if harm == "version" else "damaged"):
         Trajectory.open(folder)
