@@ -96,8 +96,8 @@ _RUN_OPTIONS = (
         default="auto",
         show_default=True,
         help="Of the network; our own sampler computes in float32 whatever it is. auto is half precision on a GPU, and "
-        "on a CPU bfloat16 where the processor has it natively and the network does not predict the noise, else "
-        "float32.",
+        "on a CPU bfloat16 where the processor has it natively and the network does not predict the noise; else, and "
+        "for score-based models, float32.",
     ),
     click.option(
         "--exact",

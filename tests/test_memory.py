@@ -32,3 +32,35 @@ def test_a_thousand_steps_take_the_memory_of_forty(tiny_model: Path, tmp_path: P
     )
     few, many = map(float, done.stdout.split())
     assert many - few < ROOM
+
+
+def test_steps_that_come_faster_than_the_disk_wait_in_bounded_memory(tmp_path: Path) -> None:
+    """200 steps of 64 images take 1.2 GB together; only those that may wait for the disk are held."""
+    script = """
+        import resource, time
+        import numpy as np
+        from diffanim import RunInfo, Step
+        from diffanim.trajectory import QUEUED_STEPS, TrajectoryWriter
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+        class Slow(TrajectoryWriter):
+            def _write(self, step):
+                time.sleep(0.005)
+                super()._write(step) if step.index == 0 else None
+
+        writer = Slow("run.zarr", RunInfo("", ""))
+        shape = (64, 3, 64, 64)
+        writer.add(Step(0, 200, 1.0, np.ones(shape, np.float32), np.ones(shape, np.float32), 1.0, 0.0))
+        before = peak()
+        for index in range(1, 200):
+            writer.add(Step(index, 200, 1.0, np.ones(shape, np.float32), np.ones(shape, np.float32), 1.0, 0.0))
+        writer.close()
+        print(peak() - before, (2 * QUEUED_STEPS + 4) * 2 * np.prod(shape) * 4 / 2**20)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    grown, allowed = map(float, done.stdout.split())
+    assert grown < allowed
