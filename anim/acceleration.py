@@ -73,15 +73,15 @@ def compile_network(network: torch.nn.Module) -> None:
 
 
 @contextmanager
-def warming_up(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Have a GPU ready by the end of the block: its context, its libraries and the kernels that are compiled for it.
+def warming_up(device: torch.device, dtype: torch.dtype, *, kernels: bool) -> Iterator[None]:
+    """Have a GPU ready by the end of the block: its context, its libraries and, if they will be called, our kernels.
 
     All of that takes seconds at a first run, and can be had while a model is read.
     """
     if device.type != "cuda":
         yield
         return
-    thread = threading.Thread(target=_warm_up, args=(device, dtype), name="diffanim-warm-up", daemon=True)
+    thread = threading.Thread(target=_warm_up, args=(device, dtype, kernels), name="diffanim-warm-up", daemon=True)
     thread.start()
     try:
         yield
@@ -89,10 +89,10 @@ def warming_up(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         thread.join()
 
 
-def _warm_up(device: torch.device, dtype: torch.dtype) -> None:
+def _warm_up(device: torch.device, dtype: torch.dtype, kernels: bool) -> None:
     with contextlib.suppress(Exception):  # Whatever it is, it will be told by the call that needs the result.
         torch.nn.functional.conv2d(_any_images(device, dtype), torch.zeros(16, 16, 3, 3, device=device, dtype=dtype))
-        if find_spec("triton") is not None:
+        if kernels and find_spec("triton") is not None:
             from .kernels import compile_kernels
 
             compile_kernels(_any_images(device, dtype))

@@ -188,12 +188,10 @@ class Composer:
 
 def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:
     """Fill cells of a picture as `draw_image` does, with as many processors as there are."""
-    if all(_is_repeated(cell, image) for cell, image in zip(cells, images, strict=True)):
-        for cell, image in zip(cells, images, strict=True):  # Quick, and threads would wait for the interpreter.
-            draw_image(picture, cell, image)
-    else:
-        for _ in _threads().map(functools.partial(draw_image, picture), cells, images):
-            pass
+    quick = all(_is_repeated(cell, image) for cell, image in zip(cells, images, strict=True))
+    spread = map if quick else _threads().map  # Quick ones would only wait for the interpreter.
+    for _ in spread(functools.partial(draw_image, picture), cells, images):
+        pass
 
 
 @functools.cache

@@ -20,10 +20,13 @@ from .kernels import applies, enlarge, join, normalize
 class FusedGroupNorm(nn.GroupNorm):
     """A `torch.nn.GroupNorm`, with the SiLU behind it if there is one."""
 
-    def __init__(self, norm: nn.GroupNorm, *, act: bool = False) -> None:
+    act = False
+    """Whether there is one."""
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
         """Share the parameters of ``norm``."""
         super().__init__(norm.num_groups, norm.num_channels, norm.eps, affine=False)
-        self.weight, self.bias, self.act = norm.weight, norm.bias, act
+        self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] or [B, C, L], as it came."""

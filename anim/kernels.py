@@ -33,45 +33,25 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 @triton.jit(do_not_specialize=["size", "share"])
-def _moments(images, moments, size, channels, share, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):
+def _sum_up(
+    images, offset, shortcut, joined, moments, size, channels, share, PIXELS: tl.constexpr, CHANNELS: tl.constexpr
+):
     """Sums of d and of d² over a share of the pixels, d being the distance from the image's first pixel.
 
-    From there, and not from 0, so that the variance of what is far from 0 loses no digits.
+    From there, and not from 0, so that the variance of what is far from 0 loses no digits. If there are an offset for
+    each channel, a shortcut and a place for what they join to, these are added and written on the way.
     """
     split, image = tl.program_id(0), tl.program_id(2)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     known = channel < channels
-    first = images + image.to(tl.int64) * size * channels
-    pivot = tl.load(first + channel, mask=known, other=0).to(tl.float32)
-    end = tl.minimum((split + 1) * share, size)
-    total = tl.zeros([PIXELS, CHANNELS], tl.float32)
-    squares = tl.zeros([PIXELS, CHANNELS], tl.float32)
-    for start in range(split * share, end, PIXELS):
-        pixel = start + tl.arange(0, PIXELS)
-        inside = (pixel < end)[:, None] & known[None, :]
-        value = tl.load(first + pixel[:, None] * channels + channel[None, :], mask=inside, other=0).to(tl.float32)
-        distance = tl.where(inside, value - pivot[None, :], 0.0)
-        total += distance
-        squares += distance * distance
-    place = moments + (image * tl.num_programs(0) + split) * 2 * channels + channel
-    tl.store(place, tl.sum(total, 0), mask=known)
-    tl.store(place + channels, tl.sum(squares, 0), mask=known)
-
-
-@triton.jit(do_not_specialize=["size", "share"])
-def _join(
-    images, offset, shortcut, joined, moments, size, channels, share, PIXELS: tl.constexpr, CHANNELS: tl.constexpr
-):
-    """Adds an offset to each channel, and a shortcut if there is one; with the moments of what comes out."""
-    split, image = tl.program_id(0), tl.program_id(2)
-    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    known = channel < channels
     first = image.to(tl.int64) * size * channels
-    added = tl.load(offset + channel, mask=known, other=0).to(tl.float32)
+    added = tl.zeros([CHANNELS], tl.float32)
+    if offset is not None:
+        added += tl.load(offset + channel, mask=known, other=0).to(tl.float32)
     pivot = tl.load(images + first + channel, mask=known, other=0).to(tl.float32) + added
     if shortcut is not None:
         pivot += tl.load(shortcut + first + channel, mask=known, other=0).to(tl.float32)
-    pivot = pivot.to(joined.dtype.element_ty).to(tl.float32)
+    pivot = pivot.to(images.dtype.element_ty).to(tl.float32)
     end = tl.minimum((split + 1) * share, size)
     total = tl.zeros([PIXELS, CHANNELS], tl.float32)
     squares = tl.zeros([PIXELS, CHANNELS], tl.float32)
@@ -82,8 +62,9 @@ def _join(
         value = tl.load(images + place, mask=inside, other=0).to(tl.float32) + added[None, :]
         if shortcut is not None:
             value += tl.load(shortcut + place, mask=inside, other=0).to(tl.float32)
-        rounded = value.to(joined.dtype.element_ty)
-        tl.store(joined + place, rounded, mask=inside)
+        rounded = value.to(images.dtype.element_ty)
+        if joined is not None:
+            tl.store(joined + place, rounded, mask=inside)
         distance = tl.where(inside, rounded.to(tl.float32) - pivot[None, :], 0.0)
         total += distance
         squares += distance * distance
@@ -231,7 +212,7 @@ def _enlarge(images, enlarged, height, width, channels, PIXELS: tl.constexpr, CH
     tl.store(first + pixel[:, None] * channels + channel[None, :], value, mask=inside)
 
 
-_INTERPRETED = not isinstance(_join, triton.JITFunction)
+_INTERPRETED = not isinstance(_sum_up, triton.JITFunction)
 """Whether Triton runs its kernels on the CPU, slowly, for tests."""
 
 
@@ -283,7 +264,7 @@ def normalize(
     with torch.cuda.device_of(images):
         _coefficients[(triton.cdiv(norm.num_groups, lanes // group), batch)](
             images, moments, others, other_moments, norm.weight, norm.bias, shift, stride, coefficients, size, channels,
-            boundary, _shares(images)[2], group, norm.eps, SPLITS=_SPLITS, LANES=lanes,
+            boundary, _shares(size)[1], group, norm.eps, SPLITS=_SPLITS, LANES=lanes,
         )  # fmt: skip
         _normalize[(triton.cdiv(size, _PIXELS), triton.cdiv(channels, _CHANNELS), batch)](
             images, others, coefficients, normalized, size, channels, boundary,
@@ -294,15 +275,8 @@ def normalize(
 
 def join(images: torch.Tensor, offset: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
     """``images + offset + shortcut``: [B, C, H, W] channels last, [C], and as the first; it knows its moments."""
-    batch, channels = images.shape[:2]
-    size, share, splits = _shares(images)
     joined = torch.empty_like(images)
-    moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=images.device)
-    with torch.cuda.device_of(images):
-        _join[(splits, triton.cdiv(channels, _CHANNELS), batch)](
-            images, offset, shortcut, joined, moments, size, channels, share, PIXELS=_PIXELS, CHANNELS=_CHANNELS
-        )
-    joined.channel_moments = moments  # type: ignore[attr-defined]
+    joined.channel_moments = _summed_up(images, offset, shortcut, joined)  # type: ignore[attr-defined]
     return joined
 
 
@@ -338,23 +312,30 @@ def compile_kernels(images: torch.Tensor) -> None:
     enlarge(images)
 
 
-def _shares(images: torch.Tensor) -> tuple[int, int, int]:
-    """An image's pixels, how many of them one program sums up, and how many programs that makes."""
-    size = images[0, 0].numel()
+def _shares(size: int) -> tuple[int, int]:
+    """How many of an image's pixels one program sums up, and how many programs that makes."""
     share = max(triton.cdiv(size, _SPLITS), _SHARE)
-    return size, share, triton.cdiv(size, share)
+    return share, triton.cdiv(size, share)
 
 
 def _moments_of(images: torch.Tensor) -> torch.Tensor:
-    """The sums of `_moments`, float32 [B, splits, 2, C]; from whoever made the images, or from a pass over them."""
+    """The sums of `_sum_up`, float32 [B, splits, 2, C]; from whoever made the images, or from a pass over them."""
     known = getattr(images, "channel_moments", None)
-    if isinstance(known, torch.Tensor):
-        return known
+    return known if isinstance(known, torch.Tensor) else _summed_up(images)
+
+
+def _summed_up(
+    images: torch.Tensor,
+    offset: torch.Tensor | None = None,
+    shortcut: torch.Tensor | None = None,
+    joined: torch.Tensor | None = None,
+) -> torch.Tensor:
     batch, channels = images.shape[:2]
-    size, share, splits = _shares(images)
+    size = images[0, 0].numel()
+    share, splits = _shares(size)
     moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=images.device)
     with torch.cuda.device_of(images):
-        _moments[(splits, triton.cdiv(channels, _CHANNELS), batch)](
-            images, moments, size, channels, share, PIXELS=_PIXELS, CHANNELS=_CHANNELS
+        _sum_up[(splits, triton.cdiv(channels, _CHANNELS), batch)](
+            images, offset, shortcut, joined, moments, size, channels, share, PIXELS=_PIXELS, CHANNELS=_CHANNELS
         )
     return moments

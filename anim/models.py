@@ -247,10 +247,9 @@ def read_scheduler_config(files: ModelFiles) -> dict[str, Any]:
     """
     path = files.part("scheduler") / "scheduler_config.json"
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError) as error:
         raise ModelError(f"{path} is damaged ({error}); get the model again") from error
-    return config
 
 
 def resolve_device(device: str) -> torch.device:

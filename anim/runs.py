@@ -169,7 +169,8 @@ def _sample(
     dtype = "float32" if settings.exact else settings.dtype
     here = writer.info.settings if writer else {"device": settings.device, "dtype": dtype}
     device = resolve_device(here["device"])
-    with warming_up(device, resolve_dtype(here["dtype"], device, read_scheduler_config(files))):
+    resolved = resolve_dtype(here["dtype"], device, read_scheduler_config(files))
+    with warming_up(device, resolved, kernels=not (settings.exact or settings.compile)):
         model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)

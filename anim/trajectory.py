@@ -27,8 +27,8 @@ import numpy as np
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
+from zarr.buffer import default_buffer_prototype
 from zarr.codecs import Crc32cCodec
-from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from .decoded import DecodedRows, DecodedWriter
