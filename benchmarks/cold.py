@@ -14,10 +14,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from pairs import name_of, timed
 from sampling import celebahq
 
 from diffanim.models import locate
@@ -66,22 +67,18 @@ def main() -> None:
             "the seed's script, to GIF": ["-c", SEED, str(model), str(gif), device],
             "diffanim render, to GIF and MP4": [*render, "-o", str(gif), "-o", str(mp4)],
         }
-        seconds = {what: [] for what in commands}
-        for _ in range(arguments.rounds):
-            for what, command in commands.items():
-                seconds[what].append(timed(command, folder))
-    print(torch.cuda.get_device_name() if device == "cuda" else "CPU", f"torch {torch.__version__}")
+        runs = {what: partial(run, command, folder) for what, command in commands.items()}
+        seconds = timed(runs, arguments.rounds)
+    print(name_of(torch.device(device)), f"torch {torch.__version__}")
     for what, times in seconds.items():
         print(f"{what:<32} {statistics.median(times):6.2f} s (least {min(times):.2f}, first {times[0]:.2f})")
 
 
-def timed(command: list[str], folder: Path) -> float:
-    """Seconds of a process that finds nothing compiled."""
+def run(command: list[str], folder: Path) -> None:
+    """A process that finds nothing compiled."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         caches = {"TRITON_CACHE_DIR": f"{cache}/triton", "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
-        start = time.perf_counter()
         subprocess.run([sys.executable, *command], cwd=folder, env={**os.environ, **caches}, check=True, timeout=600)
-        return time.perf_counter() - start
 
 
 if __name__ == "__main__":

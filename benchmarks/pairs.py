@@ -1,26 +1,45 @@
-"""Two things timed in turn, and the ratio: what the benchmarks of recording share."""
+"""Things timed in turn: what the benchmarks of sampling and recording share."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+
+def timed(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each run, by round.
+
+    Every second round goes backwards, so that neither a machine whose speed drifts nor one that tires favours a side.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds):
+        for name in list(runs)[:: -1 if number % 2 else 1]:
+            start = time.perf_counter()
+            runs[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def compare(bare: Callable[[], None], recorded: Callable[[], None], pairs: int) -> None:
-    """Print the medians of both, and of their ratio pair by pair.
-
-    Which comes first alternates, so that neither a machine whose speed drifts nor one that tires favours a side.
-    """
-    seconds: dict[str, list[float]] = {"bare": [], "recorded": []}
-    for pair in range(pairs):
-        sides = [("bare", bare), ("recorded", recorded)]
-        for name, run in sides if pair % 2 == 0 else reversed(sides):
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+    """Print the medians of both, and of their ratio pair by pair."""
+    seconds = timed({"bare": bare, "recorded": recorded}, pairs)
     ratios = [ours / theirs for ours, theirs in zip(seconds["recorded"], seconds["bare"], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     for name, times in seconds.items():
         print(f"{name:<9} {statistics.median(times):8.3f} s (median of {pairs}, least {min(times):.3f})")
     print(f"ratio     {middle:8.4f}   (half of the pairs: {low:.4f} to {high:.4f})")
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what was launched on a device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def name_of(device: torch.device) -> str:
+    """The card's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

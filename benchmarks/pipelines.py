@@ -12,7 +12,7 @@ from typing import Any
 
 import diffusers
 import torch
-from pairs import compare
+from pairs import compare, name_of, synchronize
 
 from diffanim import Recorder
 
@@ -40,15 +40,13 @@ def main() -> None:
             generator=torch.Generator().manual_seed(0),
             output_type="latent",  # Turning latents into pixels is no part of the loop.
         )
-        if pipe.device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize(pipe.device)
 
     def recorded(folder: Path) -> None:
         with Recorder(pipe, folder / "run.zarr", overwrite=True):
             run()
 
-    card = torch.cuda.get_device_name() if pipe.device.type == "cuda" else "CPU"
-    print(f"{arguments.steps} steps at {arguments.size}², {arguments.dtype}, {card}")
+    print(f"{arguments.steps} steps at {arguments.size}², {arguments.dtype}, {name_of(pipe.device)}")
     print(f"torch {torch.__version__}, diffusers {diffusers.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         run(2)  # Warm up.

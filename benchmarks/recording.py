@@ -1,4 +1,4 @@
-"""What capturing costs: the seed's loop bare, and the same loop recorded to the disk. Prints the ratio.
+"""What capturing costs: our sampling loop bare, and the same loop recorded to the disk. Prints the ratio.
 
 python benchmarks/recording.py [--model DIRECTORY] [--steps 10] [--pairs 5]
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
-import torch
 from pairs import compare
+from sampling import fast, our_loop
 
 from diffanim import Recorder
-from diffanim.acceleration import accelerated
 from diffanim.models import locate, open_model
-from diffanim.sampling import Denoiser, generators_for, initial_noise, sample
-from diffanim.schedulers import set_timesteps
 
 
 def main() -> None:
@@ -27,25 +25,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=5)
     arguments = parser.parse_args()
-    model = open_model(locate(arguments.model))
-    classes = () if model.null_class is None else (model.null_class,) * arguments.batch
-    denoiser = Denoiser(model, classes, network=accelerated(model.unet, model.device, arguments.batch))
-
-    def loop() -> None:
-        set_timesteps(model.scheduler, arguments.steps, "cpu")
-        generators = generators_for(0, arguments.batch)
-        sample(denoiser, model.scheduler, initial_noise(model, model.scheduler, generators), generators)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def recorded(folder: Path) -> None:
-        with Recorder(model.scheduler, folder / "run.zarr", overwrite=True):
-            loop()
-
-    print(f"{arguments.steps} steps of {arguments.batch} images on {model.device}")
+    denoiser = fast(open_model(locate(arguments.model)), arguments.batch)
+    print(f"{arguments.steps} steps of {arguments.batch} images on {denoiser.model.device}")
     with tempfile.TemporaryDirectory() as folder:
-        loop()  # Warm up.
-        compare(loop, lambda: recorded(Path(folder)), arguments.pairs)
+        path = Path(folder) / "run.zarr"
+
+        def bare() -> None:
+            our_loop(denoiser, arguments, nullcontext)
+
+        def recorded() -> None:
+            our_loop(denoiser, arguments, lambda scheduler: Recorder(scheduler, path, overwrite=True))
+
+        bare()  # Warm up.
+        compare(bare, recorded, arguments.pairs)
 
 
 if __name__ == "__main__":

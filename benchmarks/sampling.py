@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from pairs import name_of, synchronize, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffanim import Recorder
@@ -55,18 +56,18 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     ours = fast(model, arguments.batch)
     loops: dict[str, Loop] = {
         "the seed's loop, captured": lambda: seed_loop(seed_model, arguments),
-        f"ours in {dtype}, captured": lambda: our_loop(ours, arguments, recorded=True),
-        f"ours in {dtype}, bare": lambda: our_loop(ours, arguments, recorded=False),
+        f"ours in {dtype}, captured": lambda: our_loop(ours, arguments, Recorder),
+        f"ours in {dtype}, bare": lambda: our_loop(ours, arguments, nullcontext),
     }
     if on_cuda and torch.cuda.device_count() > 1:
         alone = fast(open_model(locate(source), device="cuda:0", dtype=arguments.dtype), arguments.batch)
-        loops["ours on one GPU, captured"] = lambda: our_loop(alone, arguments, recorded=True)
+        loops["ours on one GPU, captured"] = lambda: our_loop(alone, arguments, Recorder)
     for loop in loops.values():
         loop()
     seconds = timed(loops, arguments.pairs)
     rate = matrix_rate(model)
     print(f"{arguments.steps} steps of {arguments.batch} × {seed_model.sample_shape}, {flops / 1e12:.1f} TFLOP")
-    print(f"{device_name(model)}; torch {torch.__version__}, diffusers {diffusers.__version__}")
+    print(f"{name_of(model.device)}; torch {torch.__version__}, diffusers {diffusers.__version__}")
     print(f"{rate / 1e12:.2f} TFLOP/s in a large matrix product in {dtype}: {1e3 * flops / rate:.0f} ms at that rate")
     print(f"{'':<32} {'median':>9} {'× seed':>7} {'matrix rate':>12}")
     base = statistics.median(seconds["the seed's loop, captured"])
@@ -76,7 +77,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     captured, bare = (seconds[name] for name in list(loops)[1:3])
     print(f"captured / bare: {statistics.median(a / b for a, b in zip(captured, bare, strict=True)):.4f}")
     if arguments.kernels and on_cuda:
-        print_kernels(lambda: our_loop(ours, arguments, recorded=False), arguments.steps)
+        print_kernels(lambda: our_loop(ours, arguments, nullcontext), arguments.steps)
 
 
 def fast(model: Model, batch: int) -> Denoiser:
@@ -88,8 +89,7 @@ def seed_loop(model: Model, arguments: argparse.Namespace) -> list[tuple[torch.T
     """As the tutorials have it."""
     scheduler = diffusers.DDIMScheduler.from_config(model.scheduler.config)
     scheduler.set_timesteps(arguments.steps)
-    names = classes(model, arguments.batch)
-    labels = {"class_labels": torch.tensor(names, device=model.device)} if names else {}
+    labels = class_labels(model, arguments.batch)
     x = torch.randn(arguments.batch, *model.sample_shape).to(model.device)
     frames = []
     with torch.no_grad():
@@ -100,29 +100,17 @@ def seed_loop(model: Model, arguments: argparse.Namespace) -> list[tuple[torch.T
     return frames
 
 
-def our_loop(denoiser: Denoiser, arguments: argparse.Namespace, *, recorded: bool) -> None:
-    """What ``diffanim record`` runs, kept in memory or not at all."""
+def our_loop(
+    denoiser: Denoiser, arguments: argparse.Namespace, recorder: Callable[[Any], AbstractContextManager[Any]]
+) -> None:
+    """What ``diffanim record`` runs, under a recorder of the scheduler or under none."""
     model, scheduler = denoiser.model, diffusers.DDIMScheduler.from_config(denoiser.model.scheduler.config)
     set_timesteps(scheduler, arguments.steps, "cpu")
     generators = generators_for(0, arguments.batch)
     noise = initial_noise(model, scheduler, generators)
-    if recorded:
-        with Recorder(scheduler):
-            sample(denoiser, scheduler, noise, generators)
-    else:
+    with recorder(scheduler):
         sample(denoiser, scheduler, noise, generators)
-        synchronize(model)
-
-
-def timed(loops: dict[str, Loop], pairs: int) -> dict[str, list[float]]:
-    """Seconds of each, in turn; every second round in reverse."""
-    seconds: dict[str, list[float]] = {name: [] for name in loops}
-    for turn in range(pairs):
-        for name in list(loops) if turn % 2 == 0 else reversed(list(loops)):
-            start = time.perf_counter()
-            loops[name]()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+    synchronize(model.device)
 
 
 def celebahq(folder: Path) -> Path:
@@ -153,13 +141,17 @@ def classes(model: Model, batch: int) -> tuple[int, ...]:
     return () if model.classes is None else (0,) * batch
 
 
+def class_labels(model: Model, batch: int) -> dict[str, torch.Tensor]:
+    """The same, as the network takes them."""
+    numbers = classes(model, batch)
+    return {"class_labels": torch.tensor(numbers, device=model.device)} if numbers else {}
+
+
 def count(model: Model, batch: int) -> int:
     """Floating-point operations of one call: two for each multiplication that is added up."""
     x = torch.zeros(batch, *model.sample_shape, device=model.device)
-    names = classes(model, batch)
-    labels = {"class_labels": torch.tensor(names, device=model.device)} if names else {}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.unet(x, torch.tensor(1), **labels)
+        model.unet(x, torch.tensor(1), **class_labels(model, batch))
     return int(counter.get_total_flops())
 
 
@@ -167,14 +159,14 @@ def matrix_rate(model: Model) -> float:
     """Operations a second of a large product of random matrices in the network's precision."""
     size = 8192 if model.device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=model.device, dtype=model.unet.dtype) for _ in range(2))
-    times = []
-    for _ in range(6):
-        start = time.perf_counter()
+
+    def multiply() -> None:
         for _ in range(10):
             left @ right
-        synchronize(model)
-        times.append((time.perf_counter() - start) / 10)
-    return 2 * size**3 / statistics.median(times[1:])
+        synchronize(model.device)
+
+    multiply()
+    return 10 * 2 * size**3 / statistics.median(timed({"": multiply}, 5)[""])
 
 
 def print_kernels(loop: Loop, steps: int) -> None:
@@ -187,17 +179,6 @@ def print_kernels(loop: Loop, steps: int) -> None:
     print(f"kernels, {sum(k.self_device_time_total for k in kernels) / 1e3 / steps:.2f} ms a step:")
     for kernel in kernels[:25]:
         print(f"{kernel.self_device_time_total / 1e3 / steps:8.3f} ms {kernel.count / steps:6.1f} × {kernel.key[:90]}")
-
-
-def synchronize(model: Model) -> None:
-    """Wait for the device."""
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def device_name(model: Model) -> str:
-    """The card's name."""
-    return torch.cuda.get_device_name() if model.device.type == "cuda" else "CPU"
 
 
 if __name__ == "__main__":

@@ -25,26 +25,32 @@ from diffanim.settings import RunSettings
 CPU = torch.device("cpu")
 
 
+ON_CUDA = pytest.param(
+    "cuda", marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
+)
+
+
+@pytest.mark.parametrize("device", ["cpu", ON_CUDA])
 @pytest.mark.parametrize(("labels", "classes"), [((), None), (("cat", "dog"), (0, 1))])
 def test_an_exact_run_is_the_seeds_loop_to_the_bit(
-    tiny_model: Path, labelled_model: Path, labels: tuple[str, ...], classes: tuple[int, ...] | None
+    tiny_model: Path, labelled_model: Path, labels: tuple[str, ...], classes: tuple[int, ...] | None, device: str
 ) -> None:
     source = labelled_model if labels else tiny_model
-    run = diffanim.record(source, steps=8, batch=2, device="cpu", exact=True, labels=labels)
+    run = diffanim.record(source, steps=10, batch=2, device=device, exact=True, labels=labels)
     assert run.info.settings["exact"] is True and run.info.settings["dtype"] == "float32"
-    model = open_model(locate(str(source)), device="cpu", dtype="float32")
+    model = open_model(locate(str(source)), device=device, dtype="float32")
     x = torch.cat([torch.randn(1, *model.sample_shape, generator=generator) for generator in generators_for(0, 2)])
-    named = {"class_labels": torch.tensor(classes)} if classes else {}
-    scheduler = model.scheduler
-    scheduler.set_timesteps(8)
+    named = {"class_labels": torch.tensor(classes, device=device)} if classes else {}
+    x, scheduler = x.to(device), model.scheduler
+    scheduler.set_timesteps(10)
     for row, t in enumerate(scheduler.timesteps):
         with torch.no_grad():
             noise_pred = model.unet(scheduler.scale_model_input(x, t), t, **named)["sample"]
         out = scheduler.step(noise_pred, t, x)
-        np.testing.assert_array_equal(run.x[row], x.numpy())
-        np.testing.assert_array_equal(run.x0[row], out.pred_original_sample.numpy())
+        np.testing.assert_array_equal(run.x[row], x.cpu().numpy())
+        np.testing.assert_array_equal(run.x0[row], out.pred_original_sample.cpu().numpy())
         x = out.prev_sample
-    np.testing.assert_array_equal(run.x[8], x.numpy())
+    np.testing.assert_array_equal(run.x[10], x.cpu().numpy())
 
 
 def test_exact_is_float32_whatever_the_processor_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import torch
 
 import diffanim
 from diffanim.errors import ModelError, SchedulerError, SettingsError
-from diffanim.models import locate, open_model, resolve_device
+from diffanim.models import locate, open_model, read_scheduler_config, resolve_device
 from diffanim.runs import record_settings
 from diffanim.settings import RunSettings
 
@@ -91,6 +91,13 @@ def test_a_damaged_configuration(model: Path, file: str) -> None:
     (model / file).write_text("{")
     with pytest.raises(ModelError, match=r"damaged|cannot be loaded"):
         opened(model)
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "5", '"ddim"'])
+def test_a_damaged_scheduler_is_found_before_anything_is_loaded(model: Path, text: str) -> None:
+    (model / "scheduler" / "scheduler_config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"scheduler_config\.json is damaged .*; get the model again"):
+        read_scheduler_config(locate(str(model)))
 
 
 def test_damaged_weights(model: Path) -> None:
