@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, linear, silu
+from torch.nn.functional import conv2d, linear, pad, silu
 
-from .kernels import applies, enlarge, join, normalize
+from .kernels import applies, join, join_product, normalize, shuffle
 
 
 class FusedGroupNorm(nn.GroupNorm):
@@ -53,21 +53,58 @@ class FusedConvolution(nn.Module):
 
 
 class FusedUpsample(nn.Module):
-    """A `diffusers.models.upsampling.Upsample2D` that `_is_upsample` is true of."""
+    """A `diffusers.models.upsampling.Upsample2D` that `_is_upsample` is true of.
+
+    A 3×3 convolution of an image whose pixels were doubled sees each of them through 2×2 weights: which, depends on
+    where it looks from. Four small convolutions of the image as it is compute the same with 4/9 of the products.
+    """
+
+    weight: torch.Tensor
 
     def __init__(self, upsample: Any) -> None:
         """Share the parts of ``upsample``."""
         super().__init__()
         self.upsample = upsample
-        self.convolution = FusedConvolution(upsample.conv)
+        own = upsample.conv.weight.detach()
+        quarters = [quarter for half in _halves(own.float(), 2) for quarter in _halves(half, 3)]
+        weight = torch.cat(quarters).to(own.dtype).contiguous(memory_format=torch.channels_last)
+        self.register_buffer("weight", weight, persistent=False)
 
     def forward(self, images: torch.Tensor, output_size: Any = None) -> torch.Tensor:
         """[B, C, H, W] to [B, C', 2H, 2W]."""
-        if output_size is None and applies(images, self.upsample.conv.weight):
-            made: torch.Tensor = self.convolution(enlarge(images))
-        else:
-            made = self.upsample(images, output_size)
+        bias = self.upsample.conv.bias
+        if output_size is None and applies(images, self.weight):
+            quarters = conv2d(images, self.weight, padding=1)
+            if applies(quarters, bias):
+                return shuffle(quarters, bias)
+        made: torch.Tensor = self.upsample(images, output_size)
         return made
+
+
+class FusedDownsample(nn.Module):
+    """A `diffusers.models.downsampling.Downsample2D` that `_is_downsample` is true of and whose padding is 0.
+
+    It pads by one pixel at the right and below, which takes a pass over the images; a frame all around them takes none,
+    and what it has too much at the left and above meets weights of 0 here.
+    """
+
+    weight: torch.Tensor
+
+    def __init__(self, downsample: Any) -> None:
+        """Share the parts of ``downsample``."""
+        super().__init__()
+        self.downsample = downsample
+        weight = pad(downsample.conv.weight.detach(), (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to [B, C', ⌊H/2⌋, ⌊W/2⌋]."""
+        if applies(images, self.weight):
+            made = conv2d(images, self.weight, stride=2, padding=1)
+            if applies(made, self.weight):
+                return join(made, self.downsample.conv.bias)
+        output: torch.Tensor = self.downsample(images)
+        return output
 
 
 class TimestepShifts(nn.Module):
@@ -123,20 +160,10 @@ class FusedResidualBlock(nn.Module):
             return output
         inner = _without_bias(block.conv1, normalize(images, block.norm1, others=others, act=True))
         inner = normalize(inner, block.norm2, shift=self.shifts(embedding, self.number), act=True)
-        return join(_without_bias(block.conv2, inner), self.offset, self._shortcut(images, others))
-
-    def _shortcut(self, images: torch.Tensor, others: torch.Tensor | None) -> torch.Tensor:
-        """Without its bias, which is in the offset."""
-        convolution = self.block.conv_shortcut
-        if others is None:
-            return images if convolution is None else _without_bias(convolution, images)
-        if convolution is None:
-            return torch.cat([images, others], dim=1)
-        # A 1×1 convolution of a concatenation is the sum of two, so that nothing is concatenated.
-        weight, channels = convolution.weight.flatten(1), images.shape[1]
-        summed = torch.mm(_as_rows(images), weight[:, :channels].t())
-        summed.addmm_(_as_rows(others), weight[:, channels:].t())
-        return summed.view(len(images), *images.shape[2:], -1).movedim(-1, 1)
+        made = _without_bias(block.conv2, inner)
+        if block.conv_shortcut is None:
+            return join(made, self.offset, images if others is None else torch.cat([images, others], dim=1))
+        return join_product(made, self.offset, block.conv_shortcut.weight.flatten(1), images, others)
 
 
 class FusedUpBlock(nn.Module):
@@ -180,7 +207,10 @@ def fuse(network: Any) -> None:
             elif _is_upsample(child):
                 setattr(parent, name, FusedUpsample(child))
             elif _is_downsample(child):
-                child.conv = FusedConvolution(child.conv)
+                if child.padding == 0:
+                    setattr(parent, name, FusedDownsample(child))
+                else:
+                    child.conv = FusedConvolution(child.conv)
     _fuse_ends(network)
     for k, block in enumerate(network.up_blocks):
         if _is_up_block(block):
@@ -219,7 +249,7 @@ def _is_upsample(module: Any) -> bool:
 
     return (
         type(module) is Upsample2D
-        and type(getattr(module, "conv", None)) is nn.Conv2d
+        and _is_three_by_three(getattr(module, "conv", None))
         and not module.use_conv_transpose
         and module.interpolate
         and module.norm is None
@@ -229,7 +259,11 @@ def _is_upsample(module: Any) -> bool:
 def _is_downsample(module: Any) -> bool:
     from diffusers.models.downsampling import Downsample2D
 
-    return type(module) is Downsample2D and type(module.conv) is nn.Conv2d
+    return type(module) is Downsample2D and _is_three_by_three(module.conv)
+
+
+def _is_three_by_three(module: Any) -> bool:
+    return type(module) is nn.Conv2d and module.kernel_size == (3, 3) and module.bias is not None
 
 
 def _is_up_block(block: Any) -> bool:
@@ -239,13 +273,17 @@ def _is_up_block(block: Any) -> bool:
     return simple and all(isinstance(resnet, FusedResidualBlock) for resnet in block.resnets)
 
 
+def _halves(weight: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three weights of doubled pixels as two of the pixels themselves, for an even place of the result and an odd one.
+
+    From an even place one sees a pixel before and twice the pixel there; from an odd one the reverse.
+    """
+    first, middle, last = weight.unbind(dim)
+    return torch.stack([first, middle + last], dim), torch.stack([first + middle, last], dim)
+
+
 def _without_bias(convolution: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
     return conv2d(
         images, convolution.weight, None, convolution.stride, convolution.padding, convolution.dilation,
         convolution.groups,
     )  # fmt: skip
-
-
-def _as_rows(images: torch.Tensor) -> torch.Tensor:
-    """[B, C, H, W], channels last, as [B·H·W, C]: the same memory."""
-    return images.movedim(1, -1).reshape(-1, images.shape[1])

@@ -12,6 +12,11 @@ Needs Triton, which comes with PyTorch for CUDA.
 # Triton's own language inside Python's, which a type checker cannot read.
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -20,11 +25,17 @@ from torch import nn
 _CHANNELS = 128
 """Channels that one program reads side by side: 256 bytes of a half-precision pixel."""
 _PIXELS = 32
-"""Pixels that one program reads at once."""
-_SPLITS = 256
+"""Pixels that one program normalizes."""
+_ROWS = 16
+"""Pixels that one program sums up at once,"""
+_UNROLL = 4
+"""and how many times it asks for as many before it waits."""
+_SPLITS = 128
 """Programs, at most, that share an image's moments."""
 _SHARE = 64
 """Pixels, at least, that one of them takes."""
+_TILE = (64, 128, 64)
+"""Pixels, channels and inner channels of a product that one program multiplies at once."""
 _LANES = 32
 """Channels, at least, that a program makes room for which works by groups, so that few variants are compiled."""
 _SMALL = 16 * 16
@@ -32,57 +43,138 @@ _SMALL = 16 * 16
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
-@triton.jit(do_not_specialize=["size", "share"])
-def _sum_up(
-    images, offset, shortcut, joined, moments, size, channels, share, PIXELS: tl.constexpr, CHANNELS: tl.constexpr
-):
-    """Sums of d and of d² over a share of the pixels, d being the distance from the image's first pixel.
-
-    From there, and not from 0, so that the variance of what is far from 0 loses no digits. If there are an offset for
-    each channel, a shortcut and a place for what they join to, these are added and written on the way.
-    """
-    split, image = tl.program_id(0), tl.program_id(2)
-    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    known = channel < channels
-    first = image.to(tl.int64) * size * channels
-    added = tl.zeros([CHANNELS], tl.float32)
-    if offset is not None:
-        added += tl.load(offset + channel, mask=known, other=0).to(tl.float32)
-    pivot = tl.load(images + first + channel, mask=known, other=0).to(tl.float32) + added
-    if shortcut is not None:
-        pivot += tl.load(shortcut + first + channel, mask=known, other=0).to(tl.float32)
-    pivot = pivot.to(images.dtype.element_ty).to(tl.float32)
-    end = tl.minimum((split + 1) * share, size)
-    total = tl.zeros([PIXELS, CHANNELS], tl.float32)
-    squares = tl.zeros([PIXELS, CHANNELS], tl.float32)
-    for start in range(split * share, end, PIXELS):
-        pixel = start + tl.arange(0, PIXELS)
-        inside = (pixel < end)[:, None] & known[None, :]
-        place = first + pixel[:, None] * channels + channel[None, :]
-        value = tl.load(images + place, mask=inside, other=0).to(tl.float32) + added[None, :]
-        if shortcut is not None:
-            value += tl.load(shortcut + place, mask=inside, other=0).to(tl.float32)
-        rounded = value.to(images.dtype.element_ty)
-        if joined is not None:
-            tl.store(joined + place, rounded, mask=inside)
-        distance = tl.where(inside, rounded.to(tl.float32) - pivot[None, :], 0.0)
-        total += distance
-        squares += distance * distance
-    place = moments + (image * tl.num_programs(0) + split) * 2 * channels + channel
-    tl.store(place, tl.sum(total, 0), mask=known)
-    tl.store(place + channels, tl.sum(squares, 0), mask=known)
+@triton.jit
+def _source(pixel, width, channels, SHUFFLED: tl.constexpr):
+    """Where the channels of a pixel begin: in an image of that size, or in what `shuffle` makes it of."""
+    if SHUFFLED:
+        row, column = pixel // width, pixel % width
+        corner = (row + 1) // 2 * (width // 2 + 1) + (column + 1) // 2
+        place = (4 * corner + row % 2 * 2 + column % 2) * channels
+    else:
+        place = pixel * channels
+    return place
 
 
 @triton.jit
-def _channel_moments(images, moments, image, channel, known, size, channels, splits, SPLITS: tl.constexpr):
+def _sum_of(images, source, added, shortcut, place, inside):
+    """Images, what is added to their channels, and a shortcut, if there is one."""
+    value = tl.load(images + source, mask=inside, other=0).to(tl.float32) + added
+    if shortcut is not None:
+        value += tl.load(shortcut + place, mask=inside, other=0).to(tl.float32)
+    return value.to(images.dtype.element_ty)
+
+
+@triton.jit(do_not_specialize=["size", "width", "share"])
+def _sum_up(
+    images, offset, shortcut, joined, moments, size, width, channels, share,
+    SHUFFLED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+):  # fmt: skip
+    """Means over a share of the pixels, and sums of the squared distances from them.
+
+    By their distance from the share's first pixel, and not from 0, so that the variance of what is far from 0 loses no
+    digits. If there is a place for what images, offset and shortcut join to, it is written on the way.
+    """
+    split, image = tl.program_id(0), tl.program_id(2).to(tl.int64)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    known = channel < channels
+    first = image * size * channels
+    images += image * (size // width // 2 + 1) * (width // 2 + 1) * 4 * channels if SHUFFLED else first
+    added = tl.zeros([CHANNELS], tl.float32)
+    if offset is not None:
+        added += tl.load(offset + channel, mask=known, other=0).to(tl.float32)
+    begin, end = split * share, tl.minimum((split + 1) * share, size)
+    at_pivot = _source(begin, width, channels, SHUFFLED) + channel
+    pivot = _sum_of(images, at_pivot, added, shortcut, first + begin * channels + channel, known).to(tl.float32)
+    total = tl.zeros([PIXELS, CHANNELS], tl.float32)
+    squares = tl.zeros([PIXELS, CHANNELS], tl.float32)
+    for start in tl.range(begin, end, PIXELS, loop_unroll_factor=UNROLL):
+        pixel = start + tl.arange(0, PIXELS)
+        inside = (pixel < end)[:, None] & known[None, :]
+        source = _source(pixel, width, channels, SHUFFLED)[:, None] + channel[None, :]
+        place = first + pixel[:, None] * channels + channel[None, :]
+        value = _sum_of(images, source, added[None, :], shortcut, place, inside)
+        if joined is not None:
+            tl.store(joined + place, value, mask=inside)
+        distance = tl.where(inside, value.to(tl.float32) - pivot[None, :], 0.0)
+        total += distance
+        squares += distance * distance
+    count = end - begin
+    mean = tl.sum(total, 0) / count
+    row = moments + (image * tl.num_programs(0) + split) * 2 * channels + channel
+    tl.store(row, pivot + mean, mask=known)
+    tl.store(row + channels, tl.sum(squares, 0) - count * mean * mean, mask=known)
+
+
+@triton.jit
+def _times(product, images, weight, pixel, inside, channel, known, inner, stride, INNER: tl.constexpr):
+    """A product of matrices more: images [P, I] and the transpose of weights [C, I]."""
+    lane = tl.arange(0, INNER)
+    for start in range(0, inner, INNER):
+        there = start + lane < inner
+        left = tl.load(
+            images + pixel[:, None] * inner + start + lane[None, :], mask=inside[:, None] & there[None, :], other=0
+        )
+        right = tl.load(
+            weight + channel[None, :] * stride + start + lane[:, None], mask=there[:, None] & known[None, :], other=0
+        )
+        product = tl.dot(left, right, product, input_precision="ieee")
+    return product
+
+
+@triton.jit(do_not_specialize=["size", "share"])
+def _sum_up_product(
+    images, offset, inputs, others, weight, joined, moments, size, channels, boundary, inner, share,
+    PIXELS: tl.constexpr, CHANNELS: tl.constexpr, INNER: tl.constexpr,
+):  # fmt: skip
+    """As `_sum_up`, where the shortcut is a product that is not there yet."""
+    split, image = tl.program_id(0), tl.program_id(2).to(tl.int64)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    known = channel < channels
+    first = image * size * channels
+    inputs += image * size * boundary
+    if others is not None:
+        others += image * size * (inner - boundary)
+    added = tl.load(offset + channel, mask=known, other=0).to(tl.float32)
+    begin, end = split * share, tl.minimum((split + 1) * share, size)
+    mean = tl.zeros([CHANNELS], tl.float32)
+    squares = tl.zeros([CHANNELS], tl.float32)
+    for start in range(begin, end, PIXELS):
+        pixel = start + tl.arange(0, PIXELS)
+        here = pixel < end
+        product = tl.zeros([PIXELS, CHANNELS], tl.float32)
+        product = _times(product, inputs, weight, pixel, here, channel, known, boundary, inner, INNER)
+        if others is not None:
+            rest = weight + boundary
+            product = _times(product, others, rest, pixel, here, channel, known, inner - boundary, inner, INNER)
+        inside = here[:, None] & known[None, :]
+        place = first + pixel[:, None] * channels + channel[None, :]
+        value = tl.load(images + place, mask=inside, other=0).to(tl.float32) + added[None, :] + product
+        value = value.to(images.dtype.element_ty)
+        tl.store(joined + place, value, mask=inside)
+        # What was known and what comes new go together as in Chan et al. 1979.
+        before, new = start - begin, tl.minimum(end - start, PIXELS)
+        middle = tl.sum(tl.where(inside, value.to(tl.float32), 0.0), 0) / new
+        distance = tl.where(inside, value.to(tl.float32) - middle[None, :], 0.0)
+        apart = middle - mean
+        squares += tl.sum(distance * distance, 0) + apart * apart * before * new / (before + new)
+        mean += apart * new / (before + new)
+    row = moments + (image * tl.num_programs(0) + split) * 2 * channels + channel
+    tl.store(row, mean, mask=known)
+    tl.store(row + channels, squares, mask=known)
+
+
+@triton.jit
+def _channel_moments(moments, image, channel, known, size, channels, share, splits, SPLITS: tl.constexpr):
     """Mean and variance of channels of an image."""
     split = tl.arange(0, SPLITS)
     place = moments + (image * splits + split[:, None]) * 2 * channels + channel[None, :]
     there = (split < splits)[:, None] & known[None, :]
-    mean = tl.sum(tl.load(place, mask=there, other=0), 0) / size
-    squares = tl.sum(tl.load(place + channels, mask=there, other=0), 0) / size
-    pivot = tl.load(images + image.to(tl.int64) * size * channels + channel, mask=known, other=0).to(tl.float32)
-    return pivot + mean, squares - mean * mean
+    count = tl.where(split < splits, tl.minimum(size - split * share, share), 0).to(tl.float32)[:, None]
+    means = tl.load(place, mask=there, other=0)
+    squares = tl.load(place + channels, mask=there, other=0)
+    mean = tl.sum(count * means, 0) / size
+    apart = means - mean[None, :]
+    return mean, tl.sum(squares + count * apart * apart, 0) / size
 
 
 @triton.jit
@@ -100,10 +192,10 @@ def _scale_and_constant(mean, variance, added, lane, known, channel, weight, bia
     return scale, tl.load(bias + channel, mask=known, other=0).to(tl.float32) + (added - middle) * scale
 
 
-@triton.jit(do_not_specialize=["size", "splits", "group"])
+@triton.jit(do_not_specialize=["size", "share", "splits", "group"])
 def _coefficients(
-    images, moments, others, other_moments, weight, bias, shift, stride, coefficients, size, channels, boundary, splits,
-    group, eps, SPLITS: tl.constexpr, LANES: tl.constexpr,
+    moments, other_moments, weight, bias, shift, stride, coefficients, size, channels, boundary, share, splits, group,
+    eps, SPLITS: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
     """`_scale_and_constant` of as many whole groups as fit. Channels from ``boundary`` on are the others'."""
     lane, image = tl.arange(0, LANES), tl.program_id(1)
@@ -111,12 +203,12 @@ def _coefficients(
     channel = tl.program_id(0) * taken + lane
     known = (lane < taken) & (channel < channels)
     mean, variance = _channel_moments(
-        images, moments, image, channel, known & (channel < boundary), size, boundary, splits, SPLITS
+        moments, image, channel, known & (channel < boundary), size, boundary, share, splits, SPLITS
     )
-    if others is not None:
-        theirs = known & (channel >= boundary)
+    if other_moments is not None:
+        theirs, rest = known & (channel >= boundary), channels - boundary
         other_mean, other_variance = _channel_moments(
-            others, other_moments, image, channel - boundary, theirs, size, channels - boundary, splits, SPLITS
+            other_moments, image, channel - boundary, theirs, size, rest, share, splits, SPLITS
         )
         mean, variance = tl.where(theirs, other_mean, mean), tl.where(theirs, other_variance, variance)
     added = tl.zeros([LANES], tl.float32)
@@ -175,41 +267,17 @@ def _normalize_small(
     if shift is not None:
         added += tl.load(shift + image * stride + channel, mask=known, other=0).to(tl.float32)
     row = tl.arange(0, PIXELS)
-    corner = _read(images, others, image, row, channel, (row < 1)[:, None] & known[None, :], size, channels, boundary)
-    pivot = tl.sum(corner, 0)
-    total = tl.zeros([PIXELS, LANES], tl.float32)
-    squares = tl.zeros([PIXELS, LANES], tl.float32)
-    for start in range(0, size, PIXELS):
-        inside = (start + row < size)[:, None] & known[None, :]
-        value = _read(images, others, image, start + row, channel, inside, size, channels, boundary)
-        distance = tl.where(inside, value - pivot[None, :], 0.0)
-        total += distance
-        squares += distance * distance
-    mean = tl.sum(total, 0) / size
-    variance = tl.sum(squares, 0) / size - mean * mean
-    scale, constant = _scale_and_constant(mean + pivot, variance, added, lane, known, channel, weight, bias, group, eps)
-    for start in range(0, size, PIXELS):
-        inside = (start + row < size)[:, None] & known[None, :]
-        value = _read(images, others, image, start + row, channel, inside, size, channels, boundary)
-        value = value * scale[None, :] + constant[None, :]
-        if SILU:
-            value = value * tl.sigmoid(value)
-        place = image.to(tl.int64) * size * channels + (start + row)[:, None] * channels + channel[None, :]
-        tl.store(normalized + place, value, mask=inside)
-
-
-@triton.jit(do_not_specialize=["height", "width"])
-def _enlarge(images, enlarged, height, width, channels, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):
-    """Each pixel twice in both directions."""
-    image = tl.program_id(2).to(tl.int64)
-    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
-    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    inside = (pixel < 4 * height * width)[:, None] & (channel < channels)[None, :]
-    source = pixel // (2 * width) // 2 * width + pixel % (2 * width) // 2
-    first = images + image * height * width * channels
-    value = tl.load(first + source[:, None] * channels + channel[None, :], mask=inside, other=0)
-    first = enlarged + image * 4 * height * width * channels
-    tl.store(first + pixel[:, None] * channels + channel[None, :], value, mask=inside)
+    inside = (row < size)[:, None] & known[None, :]
+    value = _read(images, others, image, row, channel, inside, size, channels, boundary)
+    mean = tl.sum(value, 0) / size
+    distance = tl.where(inside, value - mean[None, :], 0.0)
+    variance = tl.sum(distance * distance, 0) / size
+    scale, constant = _scale_and_constant(mean, variance, added, lane, known, channel, weight, bias, group, eps)
+    value = value * scale[None, :] + constant[None, :]
+    if SILU:
+        value = value * tl.sigmoid(value)
+    place = image.to(tl.int64) * size * channels + row[:, None] * channels + channel[None, :]
+    tl.store(normalized + place, value, mask=inside)
 
 
 _INTERPRETED = not isinstance(_sum_up, triton.JITFunction)
@@ -256,15 +324,16 @@ def normalize(
         with torch.cuda.device_of(images):
             _normalize_small[(norm.num_groups, batch)](
                 images, others, norm.weight, norm.bias, shift, stride, normalized, size, channels, boundary, group,
-                norm.eps, SILU=act, PIXELS=_SHARE, LANES=lanes,
+                norm.eps, SILU=act, PIXELS=_SMALL, LANES=lanes, num_warps=8,
             )  # fmt: skip
         return normalized
     moments, other_moments = (None if each is None else _moments_of(each) for each in (images, others))
+    share, splits = _shares(size)
     coefficients = torch.empty((batch, 2, channels), dtype=torch.float32, device=images.device)
     with torch.cuda.device_of(images):
         _coefficients[(triton.cdiv(norm.num_groups, lanes // group), batch)](
-            images, moments, others, other_moments, norm.weight, norm.bias, shift, stride, coefficients, size, channels,
-            boundary, _shares(size)[1], group, norm.eps, SPLITS=_SPLITS, LANES=lanes,
+            moments, other_moments, norm.weight, norm.bias, shift, stride, coefficients, size, channels, boundary,
+            share, splits, group, norm.eps, SPLITS=_SPLITS, LANES=lanes,
         )  # fmt: skip
         _normalize[(triton.cdiv(size, _PIXELS), triton.cdiv(channels, _CHANNELS), batch)](
             images, others, coefficients, normalized, size, channels, boundary,
@@ -280,15 +349,46 @@ def join(images: torch.Tensor, offset: torch.Tensor, shortcut: torch.Tensor | No
     return joined
 
 
-def enlarge(images: torch.Tensor) -> torch.Tensor:
-    """Twice as high and wide, by the nearest pixel: [B, C, H, W] to [B, C, 2H, 2W], channels last."""
-    batch, channels, height, width = images.shape
-    layout = torch.empty((batch, 2 * height, 2 * width, channels), dtype=images.dtype, device=images.device)
+def shuffle(images: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Four images that overlap by a pixel as one of twice their size: [B, 4C, H + 1, W + 1] to [B, C, 2H, 2W].
+
+    Image 2a + b has at (i + a, j + b) what goes to (2i + a, 2j + b). An offset [C] is added, and moments are known.
+    """
+    batch, channels, height, width = len(images), len(offset), 2 * images.shape[2] - 2, 2 * images.shape[3] - 2
+    layout = torch.empty((batch, height, width, channels), dtype=images.dtype, device=images.device)
+    joined = layout.movedim(-1, 1)
+    joined.channel_moments = _summed_up(images, offset, None, joined, shuffled=True)  # type: ignore[attr-defined]
+    return joined
+
+
+def join_product(
+    images: torch.Tensor,
+    offset: torch.Tensor,
+    weight: torch.Tensor,
+    inputs: torch.Tensor,
+    others: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`join` with the shortcut that a 1×1 convolution of ``cat([inputs, others])`` makes.
+
+    Args:
+        images: [B, C, H, W], channels last.
+        offset: [C].
+        weight: [C, I], I being the channels of ``inputs`` and ``others``.
+        inputs: [B, I1, H, W], channels last.
+        others: [B, I2, H, W], channels last.
+    """
+    batch, channels = images.shape[:2]
+    size, boundary = images[0, 0].numel(), inputs.shape[1]
+    share, splits = _shares(size)
+    joined = torch.empty_like(images)
+    moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=images.device)
     with torch.cuda.device_of(images):
-        _enlarge[(triton.cdiv(4 * height * width, _PIXELS), triton.cdiv(channels, _CHANNELS), batch)](
-            images, layout, height, width, channels, PIXELS=_PIXELS, CHANNELS=_CHANNELS
-        )
-    return layout.movedim(-1, 1)
+        _sum_up_product[(splits, triton.cdiv(channels, _TILE[1]), batch)](
+            images, offset, inputs, others, weight, joined, moments, size, channels, boundary, weight.shape[1], share,
+            PIXELS=_TILE[0], CHANNELS=_TILE[1], INNER=_TILE[2],
+        )  # fmt: skip
+    joined.channel_moments = moments  # type: ignore[attr-defined]
+    return joined
 
 
 @torch.inference_mode()
@@ -299,17 +399,27 @@ def compile_kernels(images: torch.Tensor) -> None:
         images: [B, C, H, W], channels last, C being a multiple of 16, of more pixels than are few.
     """
     channels = images.shape[1]
-    shift = images.new_zeros(len(images), channels)
+    shift, square = images.new_zeros(len(images), channels), images.new_zeros(channels, 2 * channels)
     norms = [nn.GroupNorm(1, n * channels, device=images.device, dtype=images.dtype) for n in (1, 2)]
     few = images[:, :, :1, :1].contiguous(memory_format=torch.channels_last)
+    calls: list[Callable[[], Any]] = [
+        partial(join_product, images, shift[0], square, images, images),
+        partial(join_product, images, shift[0], square[:, :channels].contiguous(), images),
+        partial(join, images, shift[0], images),
+        partial(join, images, shift[0]),
+        partial(shuffle, torch.cat([images] * 4, dim=1), shift[0]),
+    ]
     for each in (images, few):
-        normalize(each, norms[0])
-        normalize(each, norms[0], act=True)
-        normalize(each, norms[0], shift=shift, act=True)
-        normalize(each, norms[1], others=each, act=True)
-    join(images, shift[0], images)
-    join(images, shift[0])
-    enlarge(images)
+        calls += [
+            partial(normalize, each, norms[1], others=each, act=True),
+            partial(normalize, each, norms[0], shift=shift, act=True),
+            partial(normalize, each, norms[0], act=True),
+            partial(normalize, each, norms[0]),
+        ]
+    # Compilers let go of Python's lock, so that threads are as good as processes. The interpreter is not made for two.
+    with ThreadPoolExecutor(1 if _INTERPRETED else None) as pool:
+        for _ in pool.map(torch.inference_mode()(lambda call: call()), calls):
+            pass
 
 
 def _shares(size: int) -> tuple[int, int]:
@@ -329,13 +439,16 @@ def _summed_up(
     offset: torch.Tensor | None = None,
     shortcut: torch.Tensor | None = None,
     joined: torch.Tensor | None = None,
+    *,
+    shuffled: bool = False,
 ) -> torch.Tensor:
-    batch, channels = images.shape[:2]
-    size = images[0, 0].numel()
+    batch, channels, *_, width = (images if joined is None else joined).shape
+    size = (images if joined is None else joined)[0, 0].numel()
     share, splits = _shares(size)
     moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=images.device)
     with torch.cuda.device_of(images):
         _sum_up[(splits, triton.cdiv(channels, _CHANNELS), batch)](
-            images, offset, shortcut, joined, moments, size, channels, share, PIXELS=_PIXELS, CHANNELS=_CHANNELS
-        )
+            images, offset, shortcut, joined, moments, size, width, channels, share,
+            SHUFFLED=shuffled, PIXELS=_ROWS, CHANNELS=_CHANNELS, UNROLL=_UNROLL,
+        )  # fmt: skip
     return moments

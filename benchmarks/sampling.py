@@ -102,15 +102,16 @@ def seed_loop(model: Model, arguments: argparse.Namespace) -> list[tuple[torch.T
 
 def our_loop(
     denoiser: Denoiser, arguments: argparse.Namespace, recorder: Callable[[Any], AbstractContextManager[Any]]
-) -> None:
-    """What ``diffanim record`` runs, under a recorder of the scheduler or under none."""
+) -> Any:
+    """What ``diffanim record`` runs, under a recorder of the scheduler or under none; what was recorded."""
     model, scheduler = denoiser.model, diffusers.DDIMScheduler.from_config(denoiser.model.scheduler.config)
     set_timesteps(scheduler, arguments.steps, "cpu")
     generators = generators_for(0, arguments.batch)
     noise = initial_noise(model, scheduler, generators)
-    with recorder(scheduler):
+    with recorder(scheduler) as recorded:
         sample(denoiser, scheduler, noise, generators)
     synchronize(model.device)
+    return recorded
 
 
 def celebahq(folder: Path) -> Path:

@@ -12,11 +12,11 @@ pytest.importorskip("triton")
 
 from diffusers import UNet2DModel
 from torch import nn
-from torch.nn.functional import interpolate, silu
+from torch.nn.functional import conv2d, pixel_shuffle, silu
 
 from diffanim import fusion, kernels
 from diffanim.fusion import FusedConvolution, FusedGroupNorm, FusedResidualBlock, FusedUpBlock, fuse
-from diffanim.kernels import applies, enlarge, join, normalize
+from diffanim.kernels import applies, join, join_product, normalize, shuffle
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning")
@@ -93,9 +93,30 @@ def test_join_adds_and_knows_its_moments(size: tuple[int, int]) -> None:
         torch.testing.assert_close(known.double(), exactly(norm, joined), atol=1e-5, rtol=0)
 
 
-def test_enlarge() -> None:
-    images = images_of(2, 20, 3, 5)
-    assert torch.equal(enlarge(images), interpolate(images, scale_factor=2.0))
+@pytest.mark.parametrize("size", [(3, 5), (17, 16)])
+@pytest.mark.parametrize("boundary", [8, 40])
+def test_join_with_a_product(size: tuple[int, int], boundary: int) -> None:
+    images, both, offset = images_of(2, 24, *size), images_of(2, 40, *size), torch.randn(24, device=DEVICE)
+    weight, norm = torch.randn(24, 40, device=DEVICE), norm_of(6, 24)
+    inputs, others = last(both[:, :boundary]), last(both[:, boundary:]) if boundary < 40 else None
+    joined = join_product(images, offset, weight, inputs, others)
+    product = conv2d(both.double(), weight.double()[:, :, None, None], offset.double())
+    torch.testing.assert_close(joined.double(), images + product, atol=1e-4, rtol=0)
+    known = normalize(joined, norm)
+    torch.testing.assert_close(known, normalize(joined.clone(), norm))
+    torch.testing.assert_close(known.double(), exactly(norm, joined), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (17, 16)])
+def test_shuffle(size: tuple[int, int]) -> None:
+    (height, width), offset, norm = size, torch.randn(24, device=DEVICE), norm_of(6, 24)
+    images = images_of(2, 4 * 24, height + 1, width + 1)
+    windows = [images[:, 24 * (2 * a + b) :][:, :24, a : a + height, b : b + width] for a in (0, 1) for b in (0, 1)]
+    wanted = pixel_shuffle(torch.stack(windows, 2).flatten(1, 2), 2) + offset[:, None, None]
+    shuffled = shuffle(images, offset)
+    assert torch.equal(shuffled, wanted)
+    assert shuffled.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(normalize(shuffled, norm), normalize(last(wanted), norm))
 
 
 def test_where_the_kernels_do_not_apply() -> None:
@@ -158,7 +179,7 @@ def test_what_is_compiled_ahead_is_what_a_network_calls(monkeypatch: pytest.Monk
     """Each variant of a kernel, told by which of its optional arguments there are, is among those compiled ahead."""
     seen: list[set[Any]] = [set(), set()]
     turn = 0
-    for name in ("normalize", "join", "enlarge"):
+    for name in ("normalize", "join", "join_product", "shuffle"):
         own = getattr(kernels, name)
 
         def watched(images: torch.Tensor, *rest: Any, own: Any = own, name: str = name, **named: Any) -> Any:
