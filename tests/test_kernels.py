@@ -15,7 +15,15 @@ from torch import nn
 from torch.nn.functional import conv2d, pixel_shuffle, silu
 
 from diffanim import fusion, kernels
-from diffanim.fusion import FusedConvolution, FusedGroupNorm, FusedResidualBlock, FusedUpBlock, fuse
+from diffanim.fusion import (
+    FusedConvolution,
+    FusedDownsample,
+    FusedGroupNorm,
+    FusedResidualBlock,
+    FusedUpBlock,
+    FusedUpsample,
+    fuse,
+)
 from diffanim.kernels import applies, join, join_product, normalize, shuffle
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -149,7 +157,15 @@ def test_the_fused_network_computes_the_same(options: dict[str, Any], monkeypatc
     unet = unet.to(memory_format=torch.channels_last)
     fuse(unet)
     kinds = {type(module) for module in unet.modules()}
-    assert {FusedConvolution, FusedGroupNorm, FusedResidualBlock, FusedUpBlock} <= kinds
+    fused = {
+        FusedConvolution,
+        FusedGroupNorm,
+        FusedResidualBlock,
+        FusedUpBlock,
+        FusedUpsample,
+    }
+    assert fused <= kinds
+    assert (FusedDownsample in kinds) is ("downsample_padding" in options)
     answers: list[bool] = []
 
     def watched(*arguments: torch.Tensor) -> bool:
