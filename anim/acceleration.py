@@ -136,23 +136,24 @@ def _in_parts(unet: Any, device: torch.device, parts: int) -> Network:
     """Parts of a batch in turn on each GPU. These only take launches, so one thread keeps all of them busy."""
     count = min(torch.cuda.device_count(), parts) if device.index is None else 1
     devices = [torch.device("cuda", k) for k in range(count)] if count > 1 else [device]
+    if parts == 1:
+        return GraphedNetwork(_channels_last(unet))
     networks = []
     for k, each in enumerate(devices):
         replica = unet if k == 0 else copy.deepcopy(unet).to(each)
-        networks.append(GraphedNetwork(_channels_last(replica)))
-    if parts == 1:
-        return networks[0]
+        networks.append(GraphedNetwork(_channels_last(replica), dtype=unet.dtype))
     turns = list(itertools.islice(itertools.cycle(zip(devices, networks, strict=True)), parts))
 
     def predict(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
-        split = zip(*(_split(values, parts) for values in (x, t, classes)), strict=True)
+        # In the network's own precision, which is half as much to send, there and back.
+        split = zip(*(_split(values, parts) for values in (x.to(unet.dtype), t, classes)), strict=True)
         # All are sent before any GPU has work: a copy waits for what its source was told to do before.
         sent = [[_sent(values, device) for values in part] for (device, _), part in zip(turns, split, strict=True)]
         outputs = []
         for (device, network), arguments in zip(turns, sent, strict=True):
             with torch.cuda.device(device):
                 outputs.append(network(*arguments))
-        return torch.cat([_sent(output, x.device) for output in outputs])
+        return torch.cat([_sent(output, x.device) for output in outputs]).float()
 
     return predict
 

@@ -52,16 +52,23 @@ class GraphedNetwork:
     What it returns is memory of its own: the next call does not change it.
     """
 
-    def __init__(self, network: Network, capture: Capture = cuda_graph) -> None:
-        self._network, self._capture = network, capture
+    def __init__(self, network: Network, capture: Capture = cuda_graph, dtype: torch.dtype = torch.float32) -> None:
+        """Of a network.
+
+        Args:
+            network: what is captured.
+            capture: what captures it.
+            dtype: of what is returned.
+        """
+        self._network, self._capture, self._dtype = network, capture, dtype
         self._graphs: dict[Any, _Graph] = {}
         self._refused = False
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
-        """What the network says: float32, contiguous."""
+        """What the network says, contiguous."""
         graph = self._graph(x, t, classes)
         if graph is None:
-            return as_prediction(self._network(x, t, classes))
+            return as_prediction(self._network(x, t, classes), self._dtype)
         graph.x.copy_(x)
         if t.ndim == 0 and t.device.type == "cpu":
             graph.t.fill_(t.item())  # Copied from the host, it would make the host wait for the device.
@@ -70,7 +77,7 @@ class GraphedNetwork:
         if graph.classes is not None and classes is not None:
             graph.classes.copy_(classes)
         graph.replay()
-        return as_prediction(graph.output)
+        return as_prediction(graph.output, self._dtype)
 
     def _graph(self, x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> _Graph | None:
         if self._refused:
@@ -97,6 +104,6 @@ class GraphedNetwork:
         return _Graph(*kept, output, replay)
 
 
-def as_prediction(output: torch.Tensor) -> torch.Tensor:
-    """A copy of what a network returned in the form that schedulers compute with: float32, contiguous."""
-    return torch.empty(output.shape, dtype=torch.float32, device=output.device).copy_(output)
+def as_prediction(output: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """A copy of what a network returned, contiguous, and as schedulers compute with it: in float32."""
+    return torch.empty(output.shape, dtype=dtype, device=output.device).copy_(output)

@@ -170,11 +170,13 @@ class Recorder:
         self._wrapper.remove()
         if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
             setattr(self._pipeline, _ANNOUNCED, self._announced)
+        finished = self._sample if self.finished is None else self.finished
         try:
+            copied = None if error is not None or finished is None else _Copy(finished)
             self.deliver()
-            finished = self._sample if self.finished is None else self.finished
-            if error is None and finished is not None:
-                self._trajectory = self._writer.finish(_to_host(finished), self._image)
+            if copied is not None:
+                (sample,) = copied.arrays()
+                self._trajectory = self._writer.finish(sample, self._image)
                 self._trajectory.made_by = self._made or PipelineCall(self._pipeline, None)
         finally:
             self._writer.close()
@@ -386,24 +388,24 @@ def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 class _Copy:
-    """x_t and x̂0 on their way to memory of their own on the host.
+    """Images on their way to memory of their own on the host: a sample, which the sampler goes on with, and others.
 
     From a CUDA device they go through pinned memory on a stream of their own, so that neither the loop nor the device
     waits; torch hands that memory out again when nobody holds the arrays any more. From anywhere else they are there
     at once.
     """
 
-    def __init__(self, x: torch.Tensor, x0: torch.Tensor) -> None:
+    def __init__(self, sample: torch.Tensor, *others: torch.Tensor) -> None:
         self._ready: torch.cuda.Event | None = None
-        if x.device.type != "cuda":
-            self._x, self._x0 = _to_host(x), _to_host(x0, copy=False)
+        if sample.device.type != "cuda":
+            self._arrays = (_to_host(sample), *(_to_host(images, copy=False) for images in others))
             return
         # A copy on the device first: the pipeline may write into its sample before the slower one is through.
-        images = x.detach().to(torch.float32, copy=True), x0.detach()
-        stream = _copy_stream(x.device)
-        stream.wait_stream(torch.cuda.current_stream(x.device))
+        sample = sample.detach().to(torch.float32, copy=True)
+        stream = _copy_stream(sample.device)
+        stream.wait_stream(torch.cuda.current_stream(sample.device))
         with torch.cuda.stream(stream):
-            self._x, self._x0 = (_pinned(image, stream) for image in images)
+            self._arrays = tuple(_pinned(images.detach(), stream) for images in (sample, *others))
             self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._ready.record(stream)
 
@@ -412,11 +414,11 @@ class _Copy:
         """Whether the arrays can be had without waiting."""
         return self._ready is None
 
-    def arrays(self) -> tuple[Array, Array]:
-        """Both, waited for."""
+    def arrays(self) -> tuple[Array, ...]:
+        """All of them, waited for."""
         if self._ready is not None:
             self._ready.synchronize()
-        return self._x, self._x0
+        return self._arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -430,7 +432,8 @@ class _Pending:
     copied: _Copy
 
     def step(self) -> Step:
-        return Step(self.index, self.total, self.t, *self.copied.arrays(), self.mixture.signal, self.mixture.noise)
+        x, x0 = self.copied.arrays()
+        return Step(self.index, self.total, self.t, x, x0, self.mixture.signal, self.mixture.noise)
 
 
 @functools.cache

@@ -17,7 +17,8 @@ import platform
 import queue
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +43,8 @@ FORMAT_VERSION = 1
 QUEUED_STEPS = 4
 """How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
 
+_WORTH_THREADS = 1 << 20
+"""Bytes from which on it is worth to wake threads."""
 _CHECKPOINT = "checkpoint.safetensors"
 _ROWS = ("t", "signal", "noise")
 _IMAGE = "image"
@@ -287,6 +290,7 @@ class TrajectoryWriter:
         self._overwrite, self._axes = overwrite, axes
         self._group: zarr.Group | None = None
         self._memory: dict[str, Any] = {}
+        self._blocks: dict[str, NDArray[np.float32]] = {}
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._rows: dict[str, NDArray[np.float64]] = {}
         self._written = 0
@@ -425,11 +429,12 @@ class TrajectoryWriter:
         shares; written here it costs a tenth.
         """
         array = self._arrays[name]
-        raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         key = f"{name}/{_chunk_name(array, row)}"
         if self.path is None:
-            self._memory[key] = default_buffer_prototype().buffer.from_array_like(raw.copy())
+            kept = self._copied(name, row, values).reshape(-1).view(np.uint8)
+            self._memory[key] = default_buffer_prototype().buffer.from_array_like(kept)
             return
+        raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         chunk = np.empty(raw.size + 4, np.uint8)
         chunk[:-4] = raw
         chunk[-4:] = np.frombuffer(google_crc32c.value(raw).to_bytes(4, "little"), np.uint8)
@@ -437,6 +442,18 @@ class TrajectoryWriter:
             _replace_file(self.path / key, chunk.data)
         else:  # Nobody reads a row of images before its row of t is there.
             (self.path / key).write_bytes(chunk.data)
+
+    def _copied(self, name: str, row: int, values: NDArray[Any]) -> NDArray[Any]:
+        """Values in memory of the recording's own: of images, in the block that was laid out for the whole run."""
+        block = self._blocks.get(name)
+        if block is None or row >= len(block):
+            return values.copy()
+        kept: NDArray[Any] = block[row]
+        _on_each_image(np.copyto, kept, values)
+        if row + 1 < len(block):
+            # Memory that nobody has touched is dear: the next row's is asked for while nobody waits for it.
+            _on_each_image(_touch, block[row + 1])
+        return kept
 
     def _write_final(self, sample: Array) -> None:
         _demand_finite("the finished sample", sample, self._written, self._written)
@@ -462,6 +479,8 @@ class TrajectoryWriter:
         for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
             shape = (rows, *images.shape)
             self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
+            if self.path is None:
+                self._blocks[name] = np.empty(shape, np.float32)
         for name in _ROWS:
             self._rows[name] = np.full(step.total, np.nan)
             self._arrays[name] = _create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
@@ -535,13 +554,35 @@ def _place(array: zarr.Array[Any]) -> str:
 def _demand_finite(what: str, images: Array, number: int, total: int) -> None:
     # NaN and inf show in a sum, which is one pass and makes no array; that finite numbers add up to inf is not their
     # fault, and rare enough to look again.
-    with np.errstate(all="ignore"):
-        suspicious = not np.isfinite(images.sum())
-    if suspicious and not np.isfinite(images).all():
+    if not all(_on_each_image(_is_finite, images)):
         raise SamplingError(
             f"{what} holds NaN or inf at step {number} of {total}; what was captured before stays. "
             "Try --dtype float32, more steps or another scheduler"
         )
+
+
+def _is_finite(images: Array) -> bool:
+    # NaN and inf show in a sum, which is one pass and makes no array; that finite numbers add up to inf is not their
+    # fault, and rare enough to look again.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(images.sum()) or np.isfinite(images).all())
+
+
+def _touch(memory: Array) -> None:
+    """Have the system find memory for an array now: it does so page by page, of 4096 bytes."""
+    memory.reshape(-1)[:: 4096 // memory.itemsize] = 0
+
+
+def _on_each_image(function: Callable[..., Any], *arrays: Array) -> list[Any]:
+    """Of a batch, in as many threads as help: one does not keep up with two GPUs."""
+    if arrays[0].nbytes < _WORTH_THREADS:
+        return [function(*arrays)]
+    return list(_threads().map(function, *arrays))
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="diffanim-images")
 
 
 def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:

@@ -105,14 +105,14 @@ def test_a_large_batch_is_taken_in_the_same_parts_by_any_number_of_gpus(
     replicas: list[Any] = []
 
     class Replica:
-        def __init__(self, network: Any) -> None:
-            self.number, self.network = len(replicas), network
+        def __init__(self, network: Any, dtype: torch.dtype = torch.float32) -> None:
+            self.number, self.network, self.dtype = len(replicas), network, dtype
             replicas.append(self)
 
         def __call__(self, x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
             calls.append((self.number, len(x)))
             assert classes is None or len(classes) == len(x)
-            return self.network(x, t, classes).float()
+            return self.network(x, t, classes).to(self.dtype)
 
     unet = open_model(locate(str(tiny_model)), device="cpu", dtype="float32").unet
     monkeypatch.setattr(acceleration, "GraphedNetwork", Replica)

@@ -168,9 +168,9 @@ def test_a_batch_shared_by_two_gpus_is_the_same_batch(
     made: list[int] = []
 
     class Counted(GraphedNetwork):
-        def __init__(self, inner: Any) -> None:
+        def __init__(self, inner: Any, dtype: torch.dtype = torch.float32) -> None:
             made.append(1)
-            super().__init__(inner)
+            super().__init__(inner, dtype=dtype)
 
     monkeypatch.setattr("diffanim.acceleration.GraphedNetwork", Counted)
     shared = diffanim.record(model, steps=6, batch=5, device="cuda", guidance=guidance, labels=labels)

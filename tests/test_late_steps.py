@@ -20,8 +20,8 @@ class Late(recording._Copy):
     made: ClassVar[list[Late]] = []
     fails: ClassVar[int | None] = None
 
-    def __init__(self, x: torch.Tensor, x0: torch.Tensor) -> None:
-        super().__init__(x, x0)
+    def __init__(self, *images: torch.Tensor) -> None:
+        super().__init__(*images)
         self.number = len(self.made)
         self.made.append(self)
 
@@ -29,7 +29,7 @@ class Late(recording._Copy):
     def is_done(self) -> bool:
         return False
 
-    def arrays(self) -> tuple[recording.Array, recording.Array]:
+    def arrays(self) -> tuple[recording.Array, ...]:
         if self.number == self.fails:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return super().arrays()
