@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, linear, pad, silu
 
-from .kernels import applies, join, join_product, normalize, shuffle
+from .kernels import FEW, add_windows, applies, convolve, join, join_product, normalize, shuffle
 
 
 class FusedGroupNorm(nn.GroupNorm):
@@ -50,6 +50,50 @@ class FusedConvolution(nn.Module):
         """[B, C, H, W] to [B, C', H', W']."""
         made = _without_bias(self.convolution, images)
         return join(made, self.bias) if applies(made, self.bias) else made + self.bias[:, None, None]
+
+
+class FusedInput(nn.Module):
+    """A network's first convolution, which sees few channels: it sums up moments as it convolves."""
+
+    weight: torch.Tensor
+
+    def __init__(self, convolution: Any) -> None:
+        """Share the parameters of ``convolution``, one that `_is_three_by_three` is true of."""
+        super().__init__()
+        self.convolution = convolution
+        weight = convolution.weight.detach().permute(0, 2, 3, 1).flatten(1)
+        self.register_buffer("weight", weight.contiguous(), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to [B, C', H, W]."""
+        if applies(images, self.weight):
+            return convolve(images, self.weight, self.convolution.bias)
+        made: torch.Tensor = self.convolution(images)
+        return made
+
+
+class FusedOutput(nn.Module):
+    """A network's last convolution, to so few channels that it would leave most of a GPU idle.
+
+    One product makes of every pixel what it has for those around it, so that the images are read once.
+    """
+
+    weight: torch.Tensor
+
+    def __init__(self, convolution: Any) -> None:
+        """Share the parameters of ``convolution``, one that `_is_three_by_three` is true of."""
+        super().__init__()
+        self.convolution = convolution
+        weight = convolution.weight.detach().permute(2, 3, 0, 1).flatten(0, 2)
+        rows = pad(weight, (0, 0, 0, -len(weight) % 8))  # As many as products are quick with.
+        self.register_buffer("weight", rows.contiguous(), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to [B, C', H, W]."""
+        if applies(images, self.weight):
+            return add_windows(linear(images.movedim(1, -1), self.weight), self.convolution.bias)
+        made: torch.Tensor = self.convolution(images)
+        return made
 
 
 class FusedUpsample(nn.Module):
@@ -218,7 +262,11 @@ def fuse(network: Any) -> None:
 
 
 def _fuse_ends(network: Any) -> None:
-    network.conv_in = FusedConvolution(network.conv_in)
+    first, last = network.conv_in, network.conv_out
+    if _is_three_by_three(first):
+        network.conv_in = FusedInput(first) if first.in_channels <= FEW else FusedConvolution(first)
+    if _is_three_by_three(last) and last.out_channels <= FEW:
+        network.conv_out = FusedOutput(last)
     if isinstance(network.conv_act, nn.SiLU) and isinstance(network.conv_norm_out, FusedGroupNorm):
         network.conv_norm_out.act = True
         network.conv_act = nn.Identity()

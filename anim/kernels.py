@@ -36,6 +36,8 @@ _SHARE = 64
 """Pixels, at least, that one of them takes."""
 _TILE = (64, 128, 64)
 """Pixels, channels and inner channels of a product that one program multiplies at once."""
+FEW = 7
+"""Channels, at most, of which a 3×3 window goes into a tile's inner channels."""
 _LANES = 32
 """Channels, at least, that a program makes room for which works by groups, so that few variants are compiled."""
 _SMALL = 16 * 16
@@ -121,12 +123,27 @@ def _times(product, images, weight, pixel, inside, channel, known, inner, stride
     return product
 
 
-@triton.jit(do_not_specialize=["size", "share"])
+@triton.jit
+def _times_window(product, images, weight, pixel, inside, channel, known, height, width, channels, INNER: tl.constexpr):
+    """A product more: what 3×3 windows around pixels show [P, 9C], and the transpose of weights [C', 9C]."""
+    lane = tl.arange(0, INNER)
+    there = lane < 9 * channels
+    row = pixel[:, None] // width + (lane // channels // 3)[None, :] - 1
+    column = pixel[:, None] % width + (lane // channels % 3)[None, :] - 1
+    seen = (row >= 0) & (row < height) & (column >= 0) & (column < width) & inside[:, None] & there[None, :]
+    left = tl.load(images + (row * width + column) * channels + (lane % channels)[None, :], mask=seen, other=0)
+    right = tl.load(
+        weight + channel[None, :] * 9 * channels + lane[:, None], mask=there[:, None] & known[None, :], other=0
+    )
+    return tl.dot(left, right, product, input_precision="ieee")
+
+
+@triton.jit(do_not_specialize=["size", "width", "share"])
 def _sum_up_product(
-    images, offset, inputs, others, weight, joined, moments, size, channels, boundary, inner, share,
-    PIXELS: tl.constexpr, CHANNELS: tl.constexpr, INNER: tl.constexpr,
+    images, offset, inputs, others, weight, joined, moments, size, width, channels, boundary, inner, share,
+    WINDOW: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
-    """As `_sum_up`, where the shortcut is a product that is not there yet."""
+    """As `_sum_up`, where the shortcut is a product that is not there yet: of pixels, or of windows around them."""
     split, image = tl.program_id(0), tl.program_id(2).to(tl.int64)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     known = channel < channels
@@ -142,14 +159,22 @@ def _sum_up_product(
         pixel = start + tl.arange(0, PIXELS)
         here = pixel < end
         product = tl.zeros([PIXELS, CHANNELS], tl.float32)
-        product = _times(product, inputs, weight, pixel, here, channel, known, boundary, inner, INNER)
+        if WINDOW:
+            height = size // width
+            product = _times_window(
+                product, inputs, weight, pixel, here, channel, known, height, width, boundary, INNER
+            )
+        else:
+            product = _times(product, inputs, weight, pixel, here, channel, known, boundary, inner, INNER)
         if others is not None:
             rest = weight + boundary
             product = _times(product, others, rest, pixel, here, channel, known, inner - boundary, inner, INNER)
         inside = here[:, None] & known[None, :]
         place = first + pixel[:, None] * channels + channel[None, :]
-        value = tl.load(images + place, mask=inside, other=0).to(tl.float32) + added[None, :] + product
-        value = value.to(images.dtype.element_ty)
+        value = product + added[None, :]
+        if images is not None:
+            value += tl.load(images + place, mask=inside, other=0).to(tl.float32)
+        value = value.to(joined.dtype.element_ty)
         tl.store(joined + place, value, mask=inside)
         # What was known and what comes new go together as in Chan et al. 1979.
         before, new = start - begin, tl.minimum(end - start, PIXELS)
@@ -280,6 +305,23 @@ def _normalize_small(
     tl.store(normalized + place, value, mask=inside)
 
 
+@triton.jit(do_not_specialize=["size", "width"])
+def _add_windows(parts, bias, added, size, width, channels, stride, PIXELS: tl.constexpr, LANES: tl.constexpr):
+    """Pixels as the sums of what the 3×3 pixels around them have for them, [B, C, P] from [B, P, ≥ 9C]."""
+    lane, image = tl.arange(0, LANES), tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    known = lane < channels
+    parts += image * size * stride
+    total = tl.zeros([PIXELS, LANES], tl.float32) + tl.load(bias + lane, mask=known, other=0).to(tl.float32)[None, :]
+    for place in tl.static_range(9):
+        row, column = pixel // width + place // 3 - 1, pixel % width + place % 3 - 1
+        inside = (row >= 0) & (row < size // width) & (column >= 0) & (column < width) & (pixel < size)
+        part = (row * width + column)[:, None] * stride + place * channels + lane[None, :]
+        total += tl.load(parts + part, mask=inside[:, None] & known[None, :], other=0).to(tl.float32)
+    added += image * channels * size
+    tl.store(added + lane[None, :] * size + pixel[:, None], total, mask=(pixel < size)[:, None] & known[None, :])
+
+
 _INTERPRETED = not isinstance(_sum_up, triton.JITFunction)
 """Whether Triton runs its kernels on the CPU, slowly, for tests."""
 
@@ -377,18 +419,46 @@ def join_product(
         inputs: [B, I1, H, W], channels last.
         others: [B, I2, H, W], channels last.
     """
-    batch, channels = images.shape[:2]
-    size, boundary = images[0, 0].numel(), inputs.shape[1]
-    share, splits = _shares(size)
     joined = torch.empty_like(images)
-    moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=images.device)
-    with torch.cuda.device_of(images):
-        _sum_up_product[(splits, triton.cdiv(channels, _TILE[1]), batch)](
-            images, offset, inputs, others, weight, joined, moments, size, channels, boundary, weight.shape[1], share,
-            PIXELS=_TILE[0], CHANNELS=_TILE[1], INNER=_TILE[2],
-        )  # fmt: skip
-    joined.channel_moments = moments  # type: ignore[attr-defined]
+    _launch_product(images, offset, inputs, others, weight, joined, window=False)
     return joined
+
+
+def convolve(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """A 3×3 convolution of images with few channels, at most `FEW`; the result knows its moments.
+
+    Args:
+        images: [B, C, H, W], channels last.
+        weight: [C', 9C], by rows and columns of the window first, then by channels.
+        bias: [C'].
+
+    Returns:
+        [B, C', H, W], channels last.
+    """
+    layout = torch.empty((len(images), *images.shape[2:], len(bias)), dtype=images.dtype, device=images.device)
+    made = layout.movedim(-1, 1)
+    _launch_product(None, bias, images, None, weight, made, window=True)
+    return made
+
+
+def add_windows(parts: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """What is left of a 3×3 convolution to few channels when every pixel was multiplied with all of its weights.
+
+    Args:
+        parts: [B, H, W, ≥ 9C], by rows and columns of the window first, then by channels.
+        bias: [C].
+
+    Returns:
+        [B, C, H, W].
+    """
+    batch, height, width, stride = parts.shape
+    added = torch.empty((batch, len(bias), height, width), dtype=parts.dtype, device=parts.device)
+    with torch.cuda.device_of(parts):
+        _add_windows[(triton.cdiv(height * width, _SMALL), batch)](
+            parts, bias, added, height * width, width, len(bias), stride,
+            PIXELS=_SMALL, LANES=triton.next_power_of_2(FEW),
+        )  # fmt: skip
+    return added
 
 
 @torch.inference_mode()
@@ -402,12 +472,15 @@ def compile_kernels(images: torch.Tensor) -> None:
     shift, square = images.new_zeros(len(images), channels), images.new_zeros(channels, 2 * channels)
     norms = [nn.GroupNorm(1, n * channels, device=images.device, dtype=images.dtype) for n in (1, 2)]
     few = images[:, :, :1, :1].contiguous(memory_format=torch.channels_last)
+    pixels = images[:, :3].contiguous(memory_format=torch.channels_last)
     calls: list[Callable[[], Any]] = [
         partial(join_product, images, shift[0], square, images, images),
         partial(join_product, images, shift[0], square[:, :channels].contiguous(), images),
         partial(join, images, shift[0], images),
         partial(join, images, shift[0]),
         partial(shuffle, torch.cat([images] * 4, dim=1), shift[0]),
+        partial(convolve, pixels, images.new_zeros(channels, 27), shift[0]),
+        partial(add_windows, images.new_zeros(1, 4, 4, 32), shift[0, :3]),
     ]
     for each in (images, few):
         calls += [
@@ -420,6 +493,29 @@ def compile_kernels(images: torch.Tensor) -> None:
     with ThreadPoolExecutor(1 if _INTERPRETED else None) as pool:
         for _ in pool.map(torch.inference_mode()(lambda call: call()), calls):
             pass
+
+
+def _launch_product(
+    images: torch.Tensor | None,
+    offset: torch.Tensor,
+    inputs: torch.Tensor,
+    others: torch.Tensor | None,
+    weight: torch.Tensor,
+    joined: torch.Tensor,
+    *,
+    window: bool,
+) -> None:
+    batch, channels, *_, width = joined.shape
+    size = joined[0, 0].numel()
+    share, splits = _shares(size)
+    moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=joined.device)
+    with torch.cuda.device_of(joined):
+        _sum_up_product[(splits, triton.cdiv(channels, _TILE[1]), batch)](
+            images, offset, inputs, others, weight, joined, moments, size, width, channels, inputs.shape[1],
+            weight.shape[1], share, WINDOW=window, PIXELS=_TILE[0], CHANNELS=_TILE[1], INNER=_TILE[2],
+            num_stages=3 if joined.itemsize == 2 else 2,  # Smaller GPUs have no memory for more.
+        )  # fmt: skip
+    joined.channel_moments = moments  # type: ignore[attr-defined]
 
 
 def _shares(size: int) -> tuple[int, int]:

@@ -17,6 +17,8 @@ def timed(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[
     Every second round goes backwards, so that neither a machine whose speed drifts nor one that tires favours a side.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
+    gc.collect()
+    gc.freeze()  # What was imported need not be gone through again: GPUs slow down while nobody uses them.
     for number in range(rounds):
         for name in list(runs)[:: -1 if number % 2 else 1]:
             gc.collect()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +23,14 @@ from diffanim.fusion import (
     FusedConvolution,
     FusedDownsample,
     FusedGroupNorm,
+    FusedInput,
+    FusedOutput,
     FusedResidualBlock,
     FusedUpBlock,
     FusedUpsample,
     fuse,
 )
-from diffanim.kernels import applies, join, join_product, normalize, shuffle
+from diffanim.kernels import FEW, add_windows, applies, convolve, join, join_product, normalize, shuffle
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning")
@@ -127,6 +133,26 @@ def test_shuffle(size: tuple[int, int]) -> None:
     torch.testing.assert_close(normalize(shuffled, norm), normalize(last(wanted), norm))
 
 
+@pytest.mark.parametrize("size", [(3, 5), (17, 16)])
+@pytest.mark.parametrize("channels", [1, 3, FEW])
+def test_convolutions_from_few_channels_and_to_few(size: tuple[int, int], channels: int) -> None:
+    images, weight, bias = (
+        images_of(2, channels, *size),
+        torch.randn(24, channels, 3, 3, device=DEVICE),
+        torch.randn(24),
+    )
+    bias, norm = bias.to(DEVICE), norm_of(6, 24)
+    made = convolve(images, weight.permute(0, 2, 3, 1).flatten(1).contiguous(), bias)
+    wanted = conv2d(images.double(), weight.double(), bias.double(), padding=1)
+    torch.testing.assert_close(made.double(), wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(normalize(made, norm), normalize(made.clone(), norm))
+    weight, bias = weight.transpose(0, 1), bias[:channels]
+    parts = made.movedim(1, -1) @ weight.permute(2, 3, 0, 1).flatten(0, 2).t()
+    back = add_windows(torch.nn.functional.pad(parts, (0, 2)), bias)
+    wanted = conv2d(made.double(), weight.double(), bias.double(), padding=1)
+    torch.testing.assert_close(back.double(), wanted, atol=1e-3, rtol=0)
+
+
 def test_where_the_kernels_do_not_apply() -> None:
     weight = torch.ones(8, device=DEVICE)
     assert applies(images_of(1, 8, 4, 4), weight)
@@ -158,14 +184,17 @@ def test_the_fused_network_computes_the_same(options: dict[str, Any], monkeypatc
     fuse(unet)
     kinds = {type(module) for module in unet.modules()}
     fused = {
-        FusedConvolution,
         FusedGroupNorm,
+        FusedInput,
+        FusedOutput,
         FusedResidualBlock,
         FusedUpBlock,
         FusedUpsample,
     }
     assert fused <= kinds
-    assert (FusedDownsample in kinds) is ("downsample_padding" in options)
+    assert ({FusedDownsample, FusedConvolution} & kinds) == {
+        FusedDownsample if "downsample_padding" in options else FusedConvolution
+    }
     answers: list[bool] = []
 
     def watched(*arguments: torch.Tensor) -> bool:
@@ -195,7 +224,7 @@ def test_what_is_compiled_ahead_is_what_a_network_calls(monkeypatch: pytest.Monk
     """Each variant of a kernel, told by which of its optional arguments there are, is among those compiled ahead."""
     seen: list[set[Any]] = [set(), set()]
     turn = 0
-    for name in ("normalize", "join", "join_product", "shuffle"):
+    for name in ("normalize", "join", "join_product", "shuffle", "convolve", "add_windows"):
         own = getattr(kernels, name)
 
         def watched(images: torch.Tensor, *rest: Any, own: Any = own, name: str = name, **named: Any) -> Any:
@@ -212,3 +241,46 @@ def test_what_is_compiled_ahead_is_what_a_network_calls(monkeypatch: pytest.Monk
     unet(images_of(1, 3, 8, 8), torch.tensor(1))
     assert len(seen[1]) > 5
     assert {(name, False, *rest) for name, _, *rest in seen[1]} <= {(name, False, *rest) for name, _, *rest in seen[0]}
+
+
+COMPILE = """
+import sys
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime.jit import JITFunction
+
+class Driver:
+    def get_current_target(self): return GPUTarget("cuda", int(sys.argv[1]), 32)
+    def get_current_device(self): return 0
+    def get_current_stream(self, device): return 0
+
+def compiled(kernel, *arguments, grid, warmup, **options):
+    shared.append(run(kernel, *arguments, grid=grid, warmup=True, **options).metadata.shared)
+
+triton.runtime.driver.set_active(Driver())
+run, shared = JITFunction.run, []
+JITFunction.run = compiled
+
+from diffanim.kernels import compile_kernels
+
+images = torch.zeros(1, 16, 32, 32, dtype=getattr(torch, sys.argv[2]))
+compile_kernels(images.to(memory_format=torch.channels_last))
+print(len(shared), max(shared))
+"""
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dtype", "memory"), [(75, "float16", 64), (86, "float32", 99), (90, "bfloat16", 227)]
+)
+def test_the_compiler_takes_what_the_interpreter_does(
+    architecture: int, dtype: str, memory: int, tmp_path: Path
+) -> None:
+    """For GPUs that need not be here: Turing, Ampere and Hopper with so many KiB of shared memory."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILE, str(architecture), dtype]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    count, most = map(int, done.stdout.split())
+    assert count > 15
+    assert most <= memory * 1024
