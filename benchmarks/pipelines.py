@@ -1,6 +1,6 @@
 """What recording costs a large pipeline: SDXL's shape with random weights, bare and recorded in turn. Prints the ratio.
 
-python benchmarks/pipelines.py [--size 1024] [--steps 5] [--pairs 40] [--device cuda] [--dtype bfloat16]
+python benchmarks/pipelines.py [--size 1024] [--steps 20] [--pairs 12] [--device cuda] [--dtype bfloat16]
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def main() -> None:
     """Run both in turn, so that a machine whose speed drifts slows both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=1024, help="pixels of an edge")
-    parser.add_argument("--steps", type=int, default=5, help="few, so that there are many pairs")
-    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=20, help="few would show what it costs to begin and end")
+    parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16")
     arguments = parser.parse_args()
