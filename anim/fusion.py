@@ -52,103 +52,90 @@ class FusedConvolution(nn.Module):
         return join(made, self.bias) if applies(made, self.bias) else made + self.bias[:, None, None]
 
 
-class FusedInput(nn.Module):
-    """A network's first convolution, which sees few channels: it sums up moments as it convolves."""
+class _Rewritten(nn.Module):
+    """A module that computes the same by other weights where the kernels apply, and by its own where they do not."""
 
     weight: torch.Tensor
 
-    def __init__(self, convolution: Any) -> None:
-        """Share the parameters of ``convolution``, one that `_is_three_by_three` is true of."""
+    def __init__(self, own: Any, weight: torch.Tensor) -> None:
         super().__init__()
-        self.convolution = convolution
-        weight = convolution.weight.detach().permute(0, 2, 3, 1).flatten(1)
-        self.register_buffer("weight", weight.contiguous(), persistent=False)
+        self.own = own
+        self.register_buffer("weight", weight.to(self._convolution.weight.dtype), persistent=False)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    @property
+    def _convolution(self) -> Any:
+        return self.own.conv if hasattr(self.own, "conv") else self.own
+
+    def forward(self, images: torch.Tensor, *rest: Any) -> torch.Tensor:
+        if applies(images, self.weight) and all(value is None for value in rest):
+            return self._fast(images, self._convolution.bias)
+        output: torch.Tensor = self.own(images, *rest)
+        return output
+
+    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class FusedInput(_Rewritten):
+    """A network's first convolution, 3×3 and of few channels: it sums up moments as it convolves."""
+
+    def __init__(self, convolution: Any) -> None:
+        """Share the parameters of ``convolution``."""
+        super().__init__(convolution, convolution.weight.detach().permute(0, 2, 3, 1).flatten(1).contiguous())
+
+    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', H, W]."""
-        if applies(images, self.weight):
-            return convolve(images, self.weight, self.convolution.bias)
-        made: torch.Tensor = self.convolution(images)
-        return made
+        return convolve(images, self.weight, bias)
 
 
-class FusedOutput(nn.Module):
-    """A network's last convolution, to so few channels that it would leave most of a GPU idle.
+class FusedOutput(_Rewritten):
+    """A network's last convolution, 3×3 and to so few channels that it would leave most of a GPU idle.
 
     One product makes of every pixel what it has for those around it, so that the images are read once.
     """
 
-    weight: torch.Tensor
-
     def __init__(self, convolution: Any) -> None:
-        """Share the parameters of ``convolution``, one that `_is_three_by_three` is true of."""
-        super().__init__()
-        self.convolution = convolution
+        """Share the parameters of ``convolution``."""
         weight = convolution.weight.detach().permute(2, 3, 0, 1).flatten(0, 2)
-        rows = pad(weight, (0, 0, 0, -len(weight) % 8))  # As many as products are quick with.
-        self.register_buffer("weight", rows.contiguous(), persistent=False)
+        super().__init__(convolution, pad(weight, (0, 0, 0, -len(weight) % 8)))  # As many as products are quick with.
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', H, W]."""
-        if applies(images, self.weight):
-            return add_windows(linear(images.movedim(1, -1), self.weight), self.convolution.bias)
-        made: torch.Tensor = self.convolution(images)
-        return made
+        return add_windows(linear(images.movedim(1, -1), self.weight), bias)
 
 
-class FusedUpsample(nn.Module):
+class FusedUpsample(_Rewritten):
     """A `diffusers.models.upsampling.Upsample2D` that `_is_upsample` is true of.
 
     A 3×3 convolution of an image whose pixels were doubled sees each of them through 2×2 weights: which, depends on
     where it looks from. Four small convolutions of the image as it is compute the same with 4/9 of the products.
     """
 
-    weight: torch.Tensor
-
     def __init__(self, upsample: Any) -> None:
         """Share the parts of ``upsample``."""
-        super().__init__()
-        self.upsample = upsample
-        own = upsample.conv.weight.detach()
-        quarters = [quarter for half in _halves(own.float(), 2) for quarter in _halves(half, 3)]
-        weight = torch.cat(quarters).to(own.dtype).contiguous(memory_format=torch.channels_last)
-        self.register_buffer("weight", weight, persistent=False)
+        weight = upsample.conv.weight.detach().float()
+        quarters = [quarter for half in _halves(weight, 2) for quarter in _halves(half, 3)]
+        super().__init__(upsample, _channels_last(torch.cat(quarters)))
 
-    def forward(self, images: torch.Tensor, output_size: Any = None) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', 2H, 2W]."""
-        bias = self.upsample.conv.bias
-        if output_size is None and applies(images, self.weight):
-            quarters = conv2d(images, self.weight, padding=1)
-            if applies(quarters, bias):
-                return shuffle(quarters, bias)
-        made: torch.Tensor = self.upsample(images, output_size)
-        return made
+        return shuffle(_channels_last(conv2d(images, self.weight, padding=1)), bias)
 
 
-class FusedDownsample(nn.Module):
+class FusedDownsample(_Rewritten):
     """A `diffusers.models.downsampling.Downsample2D` that `_is_downsample` is true of and whose padding is 0.
 
     It pads by one pixel at the right and below, which takes a pass over the images; a frame all around them takes none,
     and what it has too much at the left and above meets weights of 0 here.
     """
 
-    weight: torch.Tensor
-
     def __init__(self, downsample: Any) -> None:
         """Share the parts of ``downsample``."""
-        super().__init__()
-        self.downsample = downsample
-        weight = pad(downsample.conv.weight.detach(), (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
-        self.register_buffer("weight", weight, persistent=False)
+        super().__init__(downsample, _channels_last(pad(downsample.conv.weight.detach(), (1, 0, 1, 0))))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', ⌊H/2⌋, ⌊W/2⌋]."""
-        if applies(images, self.weight):
-            made = conv2d(images, self.weight, stride=2, padding=1)
-            if applies(made, self.weight):
-                return join(made, self.downsample.conv.bias)
-        output: torch.Tensor = self.downsample(images)
-        return output
+        return join(_channels_last(conv2d(images, self.weight, stride=2, padding=1)), bias)
 
 
 class TimestepShifts(nn.Module):
@@ -328,6 +315,11 @@ def _halves(weight: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]
     """
     first, middle, last = weight.unbind(dim)
     return torch.stack([first, middle + last], dim), torch.stack([first + middle, last], dim)
+
+
+def _channels_last(images: torch.Tensor) -> torch.Tensor:
+    """As they lie already, unless a convolution chose otherwise."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _without_bias(convolution: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
