@@ -238,6 +238,49 @@ def test_nan_stops_the_run_and_keeps_what_was_before(tmp_path: Path) -> None:
     assert Trajectory.open(tmp_path / "run.zarr").steps == 3
 
 
+LARGE = (3, 3, 256, 256)
+"""Images that several threads look at and copy."""
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 1])
+def test_nan_and_inf_are_found_in_any_image(value: float, row: int) -> None:
+    writer = TrajectoryWriter(None, INFO)
+    made = steps(2, shape=LARGE)
+    made[row].x[2, 0, 17, 255] = value
+    with pytest.raises(SamplingError, match=f"x_t holds NaN or inf at step {row + 1} of 2"):
+        for step in made:
+            writer.add(step)
+        writer.finish(made[0].x0)
+    writer.close()
+
+
+def test_numbers_whose_sum_is_beyond_float32_are_kept() -> None:
+    writer = TrajectoryWriter(None, INFO)
+    huge = np.full((1, 1, 2, 2), 3e38, np.float32)
+    writer.add(Step(0, 1, 1.0, huge, -huge, 0.25, 0.75))
+    run = writer.finish(huge)
+    assert (run.x[0] == huge).all() and (run.x0[0] == -huge).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), LARGE])
+@pytest.mark.parametrize("announced", [1, 3])
+def test_a_run_in_memory_is_a_copy(shape: tuple[int, ...], announced: int) -> None:
+    """What it is given may be memory that the next step is copied to."""
+    writer = TrajectoryWriter(None, INFO)
+    made = steps(3, announced, shape)
+    kept = [(step.x.copy(), step.x0.copy()) for step in made]
+    for step in made:
+        writer.add(step)
+    finished = np.ones(shape, np.float32)
+    run = writer.finish(finished)
+    for images in (finished, *(images for step in made for images in (step.x, step.x0))):
+        images.fill(7)
+    for row, (x, x0) in enumerate(kept):
+        assert (run.x[row] == x).all() and (run.x0[row] == x0).all()
+    assert (run.x[3] == 1).all()
+
+
 @pytest.mark.parametrize(("announced", "made"), [(3, 5), (7, 5)])
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_more_or_fewer_calls_than_announced(tmp_path: Path, announced: int, made: int, in_memory: bool) -> None:
