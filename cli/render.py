@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +96,6 @@ def _the_run(
     from diffanim.trajectory import Trajectory
 
     if run is None:
-        # What draws is read while torch is, which waits for the disk and for the GPU most of the time.
-        threading.Thread(target=import_module, args=("diffanim.films",), name="diffanim-import", daemon=True).start()
         return make_run(settings, recording, reporter, overwrite=overwrite)
     recorded = Trajectory.open(run)
     if not recorded.complete:
