@@ -134,10 +134,10 @@ def _pixels(unet: Any) -> int:
 
 def _in_parts(unet: Any, device: torch.device, parts: int) -> Network:
     """Parts of a batch in turn on each GPU. These only take launches, so one thread keeps all of them busy."""
-    count = min(torch.cuda.device_count(), parts) if device.index is None else 1
-    devices = [torch.device("cuda", k) for k in range(count)] if count > 1 else [device]
     if parts == 1:
         return GraphedNetwork(_channels_last(unet))
+    count = min(torch.cuda.device_count(), parts) if device.index is None else 1
+    devices = [torch.device("cuda", k) for k in range(count)] if count > 1 else [device]
     networks = []
     for k, each in enumerate(devices):
         replica = unet if k == 0 else copy.deepcopy(unet).to(each)

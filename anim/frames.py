@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from .panels import DEFAULT_PANELS, Caption, Panel, panel_named
 from .pixels import Pixels
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
+from .threads import threads
 from .timeline import Shot
 from .views import View
 
@@ -189,14 +189,9 @@ class Composer:
 def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:
     """Fill cells of a picture as `draw_image` does, with as many processors as there are."""
     quick = all(_is_repeated(cell, image) for cell, image in zip(cells, images, strict=True))
-    spread = map if quick else _threads().map  # Quick ones would only wait for the interpreter.
+    spread = map if quick else threads().map  # Quick ones would only wait for the interpreter.
     for _ in spread(functools.partial(draw_image, picture), cells, images):
         pass
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="diffanim-draw")
 
 
 def _is_repeated(cell: Box, image: Pixels) -> bool:

@@ -57,22 +57,18 @@ class _Rewritten(nn.Module):
 
     weight: torch.Tensor
 
-    def __init__(self, own: Any, weight: torch.Tensor) -> None:
+    def __init__(self, own: Any, bias: nn.Parameter, weight: torch.Tensor) -> None:
         super().__init__()
-        self.own = own
-        self.register_buffer("weight", weight.to(self._convolution.weight.dtype), persistent=False)
-
-    @property
-    def _convolution(self) -> Any:
-        return self.own.conv if hasattr(self.own, "conv") else self.own
+        self.own, self.bias = own, bias
+        self.register_buffer("weight", weight.to(bias.dtype), persistent=False)
 
     def forward(self, images: torch.Tensor, *rest: Any) -> torch.Tensor:
         if applies(images, self.weight) and all(value is None for value in rest):
-            return self._fast(images, self._convolution.bias)
+            return self._fast(images)
         output: torch.Tensor = self.own(images, *rest)
         return output
 
-    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 
 
@@ -81,11 +77,12 @@ class FusedInput(_Rewritten):
 
     def __init__(self, convolution: Any) -> None:
         """Share the parameters of ``convolution``."""
-        super().__init__(convolution, convolution.weight.detach().permute(0, 2, 3, 1).flatten(1).contiguous())
+        weight = convolution.weight.detach().permute(0, 2, 3, 1).flatten(1)
+        super().__init__(convolution, convolution.bias, weight.contiguous())
 
-    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', H, W]."""
-        return convolve(images, self.weight, bias)
+        return convolve(images, self.weight, self.bias)
 
 
 class FusedOutput(_Rewritten):
@@ -97,11 +94,12 @@ class FusedOutput(_Rewritten):
     def __init__(self, convolution: Any) -> None:
         """Share the parameters of ``convolution``."""
         weight = convolution.weight.detach().permute(2, 3, 0, 1).flatten(0, 2)
-        super().__init__(convolution, pad(weight, (0, 0, 0, -len(weight) % 8)))  # As many as products are quick with.
+        rows = pad(weight, (0, 0, 0, -len(weight) % 8))  # As many as products are quick with.
+        super().__init__(convolution, convolution.bias, rows)
 
-    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', H, W]."""
-        return add_windows(linear(images.movedim(1, -1), self.weight), bias)
+        return add_windows(linear(images.movedim(1, -1), self.weight), self.bias)
 
 
 class FusedUpsample(_Rewritten):
@@ -115,11 +113,11 @@ class FusedUpsample(_Rewritten):
         """Share the parts of ``upsample``."""
         weight = upsample.conv.weight.detach().float()
         quarters = [quarter for half in _halves(weight, 2) for quarter in _halves(half, 3)]
-        super().__init__(upsample, _channels_last(torch.cat(quarters)))
+        super().__init__(upsample, upsample.conv.bias, _channels_last(torch.cat(quarters)))
 
-    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', 2H, 2W]."""
-        return shuffle(_channels_last(conv2d(images, self.weight, padding=1)), bias)
+        return shuffle(_channels_last(conv2d(images, self.weight, padding=1)), self.bias)
 
 
 class FusedDownsample(_Rewritten):
@@ -131,11 +129,12 @@ class FusedDownsample(_Rewritten):
 
     def __init__(self, downsample: Any) -> None:
         """Share the parts of ``downsample``."""
-        super().__init__(downsample, _channels_last(pad(downsample.conv.weight.detach(), (1, 0, 1, 0))))
+        weight = pad(downsample.conv.weight.detach(), (1, 0, 1, 0))
+        super().__init__(downsample, downsample.conv.bias, _channels_last(weight))
 
-    def _fast(self, images: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def _fast(self, images: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, C', ⌊H/2⌋, ⌊W/2⌋]."""
-        return join(_channels_last(conv2d(images, self.weight, stride=2, padding=1)), bias)
+        return join(_channels_last(conv2d(images, self.weight, stride=2, padding=1)), self.bias)
 
 
 class TimestepShifts(nn.Module):

@@ -12,7 +12,7 @@ Needs Triton, which comes with PyTorch for CUDA.
 # Triton's own language inside Python's, which a type checker cannot read.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -141,9 +141,12 @@ def _times_window(product, images, weight, pixel, inside, channel, known, height
 @triton.jit(do_not_specialize=["size", "width", "share"])
 def _sum_up_product(
     images, offset, inputs, others, weight, joined, moments, size, width, channels, boundary, inner, share,
-    WINDOW: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr, INNER: tl.constexpr,
+    PIXELS: tl.constexpr, CHANNELS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
-    """As `_sum_up`, where the shortcut is a product that is not there yet: of pixels, or of windows around them."""
+    """As `_sum_up`, where the shortcut is a product that is not there yet.
+
+    It is one of pixels; where there are no images for it to join, one of the windows around them.
+    """
     split, image = tl.program_id(0), tl.program_id(2).to(tl.int64)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     known = channel < channels
@@ -159,7 +162,7 @@ def _sum_up_product(
         pixel = start + tl.arange(0, PIXELS)
         here = pixel < end
         product = tl.zeros([PIXELS, CHANNELS], tl.float32)
-        if WINDOW:
+        if images is None:
             height = size // width
             product = _times_window(
                 product, inputs, weight, pixel, here, channel, known, height, width, boundary, INNER
@@ -203,11 +206,14 @@ def _channel_moments(moments, image, channel, known, size, channels, share, spli
 
 
 @triton.jit
-def _scale_and_constant(mean, variance, added, lane, known, channel, weight, bias, group, eps):
+def _scale_and_constant(mean, variance, shift, lane, known, channel, weight, bias, group, eps):
     """What each channel is multiplied with and what is added then, from the means and variances of the channels.
 
     Groups of channels whose means m and variances are known have the variance E[var] + var(m) (Chan et al. 1979).
     """
+    added = tl.zeros_like(mean)
+    if shift is not None:
+        added += tl.load(shift + channel, mask=known, other=0).to(tl.float32)
     together = (lane[:, None] // group == lane[None, :] // group) & known[None, :]
     shifted = mean + added
     middle = tl.sum(tl.where(together, shifted[None, :], 0.0), 1) / group
@@ -236,10 +242,9 @@ def _coefficients(
             other_moments, image, channel - boundary, theirs, size, rest, share, splits, SPLITS
         )
         mean, variance = tl.where(theirs, other_mean, mean), tl.where(theirs, other_variance, variance)
-    added = tl.zeros([LANES], tl.float32)
     if shift is not None:
-        added += tl.load(shift + image * stride + channel, mask=known, other=0).to(tl.float32)
-    scale, constant = _scale_and_constant(mean, variance, added, lane, known, channel, weight, bias, group, eps)
+        shift += image * stride
+    scale, constant = _scale_and_constant(mean, variance, shift, lane, known, channel, weight, bias, group, eps)
     place = coefficients + image * 2 * channels + channel
     tl.store(place, scale, mask=known)
     tl.store(place + channels, constant, mask=known)
@@ -260,6 +265,16 @@ def _read(images, others, image, pixel, channel, inside, size, channels, boundar
     return value
 
 
+@triton.jit
+def _write(normalized, value, scale, constant, image, pixel, channel, inside, size, channels, SILU: tl.constexpr):
+    """Pixels [P, C] with their channels scaled and moved, and their SiLU, at their place."""
+    value = value * scale[None, :] + constant[None, :]
+    if SILU:
+        value = value * tl.sigmoid(value)
+    place = image.to(tl.int64) * size * channels + pixel[:, None] * channels + channel[None, :]
+    tl.store(normalized + place, value, mask=inside)
+
+
 @triton.jit(do_not_specialize=["size"])
 def _normalize(
     images, others, coefficients, normalized, size, channels, boundary,
@@ -273,11 +288,7 @@ def _normalize(
     value = _read(images, others, image, pixel, channel, inside, size, channels, boundary)
     scale = tl.load(coefficients + image * 2 * channels + channel, mask=known, other=0)
     constant = tl.load(coefficients + (image * 2 + 1) * channels + channel, mask=known, other=0)
-    value = value * scale[None, :] + constant[None, :]
-    if SILU:
-        value = value * tl.sigmoid(value)
-    place = image.to(tl.int64) * size * channels + pixel[:, None] * channels + channel[None, :]
-    tl.store(normalized + place, value, mask=inside)
+    _write(normalized, value, scale, constant, image, pixel, channel, inside, size, channels, SILU)
 
 
 @triton.jit(do_not_specialize=["size", "group"])
@@ -288,21 +299,16 @@ def _normalize_small(
     """All of it at once, of one group of a small image."""
     lane, image = tl.arange(0, LANES), tl.program_id(1)
     channel, known = tl.program_id(0) * group + lane, lane < group
-    added = tl.zeros([LANES], tl.float32)
     if shift is not None:
-        added += tl.load(shift + image * stride + channel, mask=known, other=0).to(tl.float32)
+        shift += image * stride
     row = tl.arange(0, PIXELS)
     inside = (row < size)[:, None] & known[None, :]
     value = _read(images, others, image, row, channel, inside, size, channels, boundary)
     mean = tl.sum(value, 0) / size
     distance = tl.where(inside, value - mean[None, :], 0.0)
     variance = tl.sum(distance * distance, 0) / size
-    scale, constant = _scale_and_constant(mean, variance, added, lane, known, channel, weight, bias, group, eps)
-    value = value * scale[None, :] + constant[None, :]
-    if SILU:
-        value = value * tl.sigmoid(value)
-    place = image.to(tl.int64) * size * channels + row[:, None] * channels + channel[None, :]
-    tl.store(normalized + place, value, mask=inside)
+    scale, constant = _scale_and_constant(mean, variance, shift, lane, known, channel, weight, bias, group, eps)
+    _write(normalized, value, scale, constant, image, row, channel, inside, size, channels, SILU)
 
 
 @triton.jit(do_not_specialize=["size", "width"])
@@ -327,12 +333,15 @@ _INTERPRETED = not isinstance(_sum_up, triton.JITFunction)
 
 
 def applies(images: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether the kernels can read these images, [B, C, H, W] or [B, C, L]: channels last, on a GPU, for inference."""
+    """Whether the kernels can read images, [B, C, H, W] or [B, C, L], and write what weights [C', …] make of them.
+
+    They must have their channels last, be on a GPU and for inference; 32 bits must do to count what there is.
+    """
     if images.device.type != "cuda" and not _INTERPRETED:
         return False
     if images.dtype not in _DTYPES or images.dtype != weight.dtype or images.ndim not in (3, 4):
         return False
-    fits = images.numel() > 0 and 4 * images[0].numel() < 2**31
+    fits = images.numel() > 0 and 4 * images[0, 0].numel() * max(images.shape[1], len(weight)) < 2**31
     return fits and not images.requires_grad and images.movedim(1, -1).is_contiguous()
 
 
@@ -359,8 +368,7 @@ def normalize(
     batch, boundary, *sizes = images.shape
     channels = boundary if others is None else boundary + others.shape[1]
     size, group = images[0, 0].numel(), channels // norm.num_groups
-    layout = torch.empty((batch, *sizes, channels), dtype=images.dtype, device=images.device)
-    normalized, stride = layout.movedim(-1, 1), 0 if shift is None else shift.stride(0)
+    normalized, stride = _room(images, channels, sizes), 0 if shift is None else shift.stride(0)
     lanes = max(triton.next_power_of_2(group), _LANES)
     if size <= _SMALL:
         with torch.cuda.device_of(images):
@@ -396,9 +404,7 @@ def shuffle(images: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
 
     Image 2a + b has at (i + a, j + b) what goes to (2i + a, 2j + b). An offset [C] is added, and moments are known.
     """
-    batch, channels, height, width = len(images), len(offset), 2 * images.shape[2] - 2, 2 * images.shape[3] - 2
-    layout = torch.empty((batch, height, width, channels), dtype=images.dtype, device=images.device)
-    joined = layout.movedim(-1, 1)
+    joined = _room(images, len(offset), [2 * size - 2 for size in images.shape[2:]])
     joined.channel_moments = _summed_up(images, offset, None, joined, shuffled=True)  # type: ignore[attr-defined]
     return joined
 
@@ -420,7 +426,8 @@ def join_product(
         others: [B, I2, H, W], channels last.
     """
     joined = torch.empty_like(images)
-    _launch_product(images, offset, inputs, others, weight, joined, window=False)
+    moments = _summed_up_product(images, offset, inputs, others, weight, joined)
+    joined.channel_moments = moments  # type: ignore[attr-defined]
     return joined
 
 
@@ -435,9 +442,8 @@ def convolve(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> 
     Returns:
         [B, C', H, W], channels last.
     """
-    layout = torch.empty((len(images), *images.shape[2:], len(bias)), dtype=images.dtype, device=images.device)
-    made = layout.movedim(-1, 1)
-    _launch_product(None, bias, images, None, weight, made, window=True)
+    made = _room(images, len(bias), images.shape[2:])
+    made.channel_moments = _summed_up_product(None, bias, images, None, weight, made)  # type: ignore[attr-defined]
     return made
 
 
@@ -495,27 +501,9 @@ def compile_kernels(images: torch.Tensor) -> None:
             pass
 
 
-def _launch_product(
-    images: torch.Tensor | None,
-    offset: torch.Tensor,
-    inputs: torch.Tensor,
-    others: torch.Tensor | None,
-    weight: torch.Tensor,
-    joined: torch.Tensor,
-    *,
-    window: bool,
-) -> None:
-    batch, channels, *_, width = joined.shape
-    size = joined[0, 0].numel()
-    share, splits = _shares(size)
-    moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=joined.device)
-    with torch.cuda.device_of(joined):
-        _sum_up_product[(splits, triton.cdiv(channels, _TILE[1]), batch)](
-            images, offset, inputs, others, weight, joined, moments, size, width, channels, inputs.shape[1],
-            weight.shape[1], share, WINDOW=window, PIXELS=_TILE[0], CHANNELS=_TILE[1], INNER=_TILE[2],
-            num_stages=3 if joined.itemsize == 2 else 2,  # Smaller GPUs have no memory for more.
-        )  # fmt: skip
-    joined.channel_moments = moments  # type: ignore[attr-defined]
+def _room(images: torch.Tensor, channels: int, sizes: Sequence[int]) -> torch.Tensor:
+    """As many images of the same kind, [B, C, …] with their channels last; what they show is still to be written."""
+    return torch.empty((len(images), *sizes, channels), dtype=images.dtype, device=images.device).movedim(-1, 1)
 
 
 def _shares(size: int) -> tuple[int, int]:
@@ -538,13 +526,36 @@ def _summed_up(
     *,
     shuffled: bool = False,
 ) -> torch.Tensor:
-    batch, channels, *_, width = (images if joined is None else joined).shape
-    size = (images if joined is None else joined)[0, 0].numel()
+    made = images if joined is None else joined
+    batch, channels, *_, width = made.shape
+    size = made[0, 0].numel()
     share, splits = _shares(size)
     moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=images.device)
     with torch.cuda.device_of(images):
         _sum_up[(splits, triton.cdiv(channels, _CHANNELS), batch)](
             images, offset, shortcut, joined, moments, size, width, channels, share,
             SHUFFLED=shuffled, PIXELS=_ROWS, CHANNELS=_CHANNELS, UNROLL=_UNROLL,
+        )  # fmt: skip
+    return moments
+
+
+def _summed_up_product(
+    images: torch.Tensor | None,
+    offset: torch.Tensor,
+    inputs: torch.Tensor,
+    others: torch.Tensor | None,
+    weight: torch.Tensor,
+    joined: torch.Tensor,
+) -> torch.Tensor:
+    """As `_summed_up`, of products of pixels with images; of windows around pixels, where there are no images."""
+    batch, channels, *_, width = joined.shape
+    size = joined[0, 0].numel()
+    share, splits = _shares(size)
+    moments = torch.empty((batch, splits, 2, channels), dtype=torch.float32, device=joined.device)
+    with torch.cuda.device_of(joined):
+        _sum_up_product[(splits, triton.cdiv(channels, _TILE[1]), batch)](
+            images, offset, inputs, others, weight, joined, moments, size, width, channels, inputs.shape[1],
+            weight.shape[1], share, PIXELS=_TILE[0], CHANNELS=_TILE[1], INNER=_TILE[2],
+            num_stages=3 if joined.itemsize == 2 else 2,  # Smaller GPUs have no memory for more.
         )  # fmt: skip
     return moments

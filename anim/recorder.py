@@ -172,8 +172,10 @@ class Recorder:
             setattr(self._pipeline, _ANNOUNCED, self._announced)
         finished = self._sample if self.finished is None else self.finished
         try:
-            copied = None if error is not None or finished is None else _Copy(finished)
-            self.deliver()
+            try:  # Its copy is on its way while the last step is waited for, which is kept whatever becomes of that.
+                copied = None if error is not None or finished is None else _Copy(finished)
+            finally:
+                self.deliver()
             if copied is not None:
                 (sample,) = copied.arrays()
                 self._trajectory = self._writer.finish(sample, self._image)

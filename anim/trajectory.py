@@ -18,7 +18,6 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +36,7 @@ from .decoded import DecodedRows, DecodedWriter
 from .errors import SamplingError, TrajectoryError
 from .pixels import Pixels
 from .step import Array, Step
+from .threads import threads
 from .version import __version__
 
 FORMAT_VERSION = 1
@@ -552,8 +552,6 @@ def _place(array: zarr.Array[Any]) -> str:
 
 
 def _demand_finite(what: str, images: Array, number: int, total: int) -> None:
-    # NaN and inf show in a sum, which is one pass and makes no array; that finite numbers add up to inf is not their
-    # fault, and rare enough to look again.
     if not all(_on_each_image(_is_finite, images)):
         raise SamplingError(
             f"{what} holds NaN or inf at step {number} of {total}; what was captured before stays. "
@@ -577,12 +575,7 @@ def _on_each_image(function: Callable[..., Any], *arrays: Array) -> list[Any]:
     """Of a batch, in as many threads as help: one does not keep up with two GPUs."""
     if arrays[0].nbytes < _WORTH_THREADS:
         return [function(*arrays)]
-    return list(_threads().map(function, *arrays))
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="diffanim-images")
+    return list(threads().map(function, *arrays))
 
 
 def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:

@@ -162,6 +162,9 @@ def test_where_the_kernels_do_not_apply() -> None:
     assert not applies(images_of(1, 8, 4, 4).double(), weight.double())
     assert not applies(last(torch.randn(0, 8, 4, 4)), weight)
     assert not applies(torch.randn(8, 8, device=DEVICE), weight)
+    huge = torch.empty(1, 4096, 4096, 3, dtype=torch.float16, device=DEVICE).movedim(-1, 1)
+    assert applies(huge, torch.ones(8, 3, dtype=torch.float16, device=DEVICE))
+    assert not applies(huge, torch.ones(128, 3, dtype=torch.float16, device=DEVICE))  # What they make is too large.
 
 
 def network(**options: Any) -> Any:
