@@ -319,7 +319,7 @@ def _add_windows(parts, bias, added, size, width, channels, stride, PIXELS: tl.c
     known = lane < channels
     parts += image * size * stride
     total = tl.zeros([PIXELS, LANES], tl.float32) + tl.load(bias + lane, mask=known, other=0).to(tl.float32)[None, :]
-    for place in tl.static_range(9):
+    for place in range(9):
         row, column = pixel // width + place // 3 - 1, pixel % width + place % 3 - 1
         inside = (row >= 0) & (row < size // width) & (column >= 0) & (column < width) & (pixel < size)
         part = (row * width + column)[:, None] * stride + place * channels + lane[None, :]

@@ -178,7 +178,7 @@ class Recorder:
                 self.deliver()
             if copied is not None:
                 (sample,) = copied.arrays()
-                self._trajectory = self._writer.finish(sample, self._image)
+                self._trajectory = self._writer.finish(sample, self._image, finite=copied.finite)
                 self._trajectory.made_by = self._made or PipelineCall(self._pipeline, None)
         finally:
             self._writer.close()
@@ -221,7 +221,7 @@ class Recorder:
         except Exception:
             self._pending = None  # A recording has no holes: where a copy failed, it ends.
             raise
-        self._writer.add(step)
+        self._writer.add(step, finite=pending.copied.finite)
         if self._on_step is not None:
             self._on_step(step)
 
@@ -399,6 +399,7 @@ class _Copy:
 
     def __init__(self, sample: torch.Tensor, *others: torch.Tensor) -> None:
         self._ready: torch.cuda.Event | None = None
+        self._sums: Array | None = None
         if sample.device.type != "cuda":
             self._arrays = (_to_host(sample), *(_to_host(images, copy=False) for images in others))
             return
@@ -408,6 +409,8 @@ class _Copy:
         stream.wait_stream(torch.cuda.current_stream(sample.device))
         with torch.cuda.stream(stream):
             self._arrays = tuple(_pinned(images.detach(), stream) for images in (sample, *others))
+            sums = [images.detach().sum(dtype=torch.float32) for images in (sample, *others)]
+            self._sums = _pinned(torch.stack(sums), stream)
             self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._ready.record(stream)
 
@@ -421,6 +424,11 @@ class _Copy:
         if self._ready is not None:
             self._ready.synchronize()
         return self._arrays
+
+    @property
+    def finite(self) -> bool:
+        """Whether the arrays, once they can be had, are known to hold neither NaN nor inf: both show in a sum."""
+        return self._sums is not None and bool(np.isfinite(self._sums).all())
 
 
 @dataclass(frozen=True, eq=False)

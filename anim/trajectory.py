@@ -17,7 +17,8 @@ import platform
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -40,9 +41,13 @@ from .threads import threads
 from .version import __version__
 
 FORMAT_VERSION = 1
+_Item = bytes | tuple[Step | Array, bool]
+"""A checkpoint; or a step or the finished sample, and whether it is known to be finite."""
 QUEUED_STEPS = 4
 """How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
 
+_TOUCHED_AHEAD = 2
+"""Rows for which memory is found before they come."""
 _WORTH_THREADS = 1 << 20
 """Bytes from which on it is worth to wake threads."""
 _CHECKPOINT = "checkpoint.safetensors"
@@ -291,11 +296,12 @@ class TrajectoryWriter:
         self._group: zarr.Group | None = None
         self._memory: dict[str, Any] = {}
         self._blocks: dict[str, NDArray[np.float32]] = {}
+        self._touched: dict[int, Future[None]] = {}
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._rows: dict[str, NDArray[np.float64]] = {}
         self._written = 0
         self._image: Pixels | None = None
-        self._queue: queue.Queue[Step | bytes | Array | None] = queue.Queue(2 * QUEUED_STEPS)
+        self._queue: queue.Queue[_Item | None] = queue.Queue(2 * QUEUED_STEPS)
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
         if self.path is not None:
@@ -327,14 +333,18 @@ class TrajectoryWriter:
         """Say how x̂0 is clipped; to be called before the first step."""
         self.info = replace(self.info, clipped=clipped)
 
-    def add(self, step: Step) -> None:
+    def add(self, step: Step, *, finite: bool = False) -> None:
         """Hand over a step. Returns at once unless the disk is far behind.
+
+        Args:
+            step: the next one.
+            finite: whether its images are known to hold neither NaN nor inf; else that is looked at.
 
         Raises:
             SamplingError: an earlier step held NaN or inf.
             TrajectoryError: an earlier step could not be written.
         """
-        self._put(step)
+        self._put((step, finite))
 
     def keep(self, checkpoint: bytes) -> None:
         """Hand over what is needed to go on after the last step; it takes the place of the one before.
@@ -344,18 +354,19 @@ class TrajectoryWriter:
         """
         self._put(checkpoint)
 
-    def finish(self, sample: Array, image: Pixels | None = None) -> Trajectory:
+    def finish(self, sample: Array, image: Pixels | None = None, *, finite: bool = False) -> Trajectory:
         """Write the finished sample, wait for the disk, and open what was written.
 
         Args:
             sample: float32 [B, C, …].
             image: what the pipeline made of latents, uint8 [B, H, W, 3] or [B, F, H, W, 3].
+            finite: as in `add`, of the sample.
 
         Raises:
             SamplingError, TrajectoryError: as `add`.
         """
         self._image = image
-        self._put(sample)
+        self._put((sample, finite))
         self.close()
         self._raise_failure()
         return self._open()
@@ -376,7 +387,7 @@ class TrajectoryWriter:
         assert self._group is not None
         return Trajectory(self._group, self.path, self._arrays, self._rows)
 
-    def _put(self, item: Step | bytes | Array) -> None:
+    def _put(self, item: _Item) -> None:
         self._raise_failure()
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="diffanim-writer", daemon=True)
@@ -395,24 +406,24 @@ class TrajectoryWriter:
             if self._failure is not None:
                 continue  # Drain, so that the loop is never stuck on a full queue.
             try:
-                if isinstance(item, Step):
-                    self._write(item)
-                elif isinstance(item, bytes):
-                    self._write_checkpoint(item)
-                else:
-                    self._write_final(item)
+                match item:
+                    case bytes():
+                        self._write_checkpoint(item)
+                    case Step() as step, finite:
+                        self._write(step, finite)
+                    case sample, finite:
+                        self._write_final(sample, finite)
             except Exception as error:  # Whatever it is, the sampling loop must hear of it.
                 self._failure = error
 
-    def _write(self, step: Step) -> None:
-        for what, images in (("x_t", step.x), ("x̂0", step.x0)):
-            _demand_finite(what, images, step.index + 1, step.total)
+    def _write(self, step: Step, finite: bool) -> None:
+        if not finite:
+            _demand_finite({"x_t": step.x, "x̂0": step.x0}, step.index + 1, step.total)
         if self._group is None:
             self._group = self._create(step)
         if step.index >= len(self._rows["t"]):
             self._resize(step.index + 1)
-        self._write_chunk("x", step.index, step.x)
-        self._write_chunk("x0", step.index, step.x0)
+        self._write_images(step.index, {"x": step.x, "x0": step.x0})
         for name in ("noise", "signal", "t"):
             self._rows[name][step.index] = getattr(step, name)
             self._write_chunk(name, 0, self._rows[name])
@@ -421,6 +432,10 @@ class TrajectoryWriter:
     def _write_checkpoint(self, checkpoint: bytes) -> None:
         if self.path is not None:
             _replace_file(self.path / _CHECKPOINT, checkpoint)
+
+    def _write_images(self, row: int, images: Mapping[str, Array]) -> None:
+        for name, values in (images if self.path is not None else self._copied(row, images)).items():
+            self._write_chunk(name, row, values)
 
     def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> None:
         """Chunk ``row`` of an array, in its encoding: little-endian, then the CRC-32C of that.
@@ -431,8 +446,7 @@ class TrajectoryWriter:
         array = self._arrays[name]
         key = f"{name}/{_chunk_name(array, row)}"
         if self.path is None:
-            kept = self._copied(name, row, values).reshape(-1).view(np.uint8)
-            self._memory[key] = default_buffer_prototype().buffer.from_array_like(kept)
+            self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
             return
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         chunk = np.empty(raw.size + 4, np.uint8)
@@ -443,44 +457,54 @@ class TrajectoryWriter:
         else:  # Nobody reads a row of images before its row of t is there.
             (self.path / key).write_bytes(chunk.data)
 
-    def _copied(self, name: str, row: int, values: NDArray[Any]) -> NDArray[Any]:
-        """Values in memory of the recording's own: of images, in the block that was laid out for the whole run."""
-        block = self._blocks.get(name)
-        if block is None or row >= len(block):
-            return values.copy()
-        kept: NDArray[Any] = block[row]
-        _on_each_image(np.copyto, kept, values)
-        if row + 1 < len(block):
-            # Memory that nobody has touched is dear: the next row's is asked for while nobody waits for it.
-            _on_each_image(_touch, block[row + 1])
+    def _copied(self, row: int, images: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Images in memory of the recording's own: in the blocks that were laid out for the whole run."""
+        self._touch(row + _TOUCHED_AHEAD)
+        if row in self._touched:
+            self._touched.pop(row).result()
+        kept = {
+            name: self._blocks[name][row] if row < len(self._blocks[name]) else np.empty_like(values)
+            for name, values in images.items()
+        }
+        _on_each_image(np.copyto, kept.values(), images.values())
         return kept
 
-    def _write_final(self, sample: Array) -> None:
-        _demand_finite("the finished sample", sample, self._written, self._written)
+    def _touch(self, row: int) -> None:
+        """Have the system find memory for a row, on a thread: it takes more time for that than copying does."""
+        blocks = [block[row] for block in self._blocks.values() if row < len(block)]
+        if blocks:
+            self._touched[row] = threads().submit(_touch, blocks)
+
+    def _write_final(self, sample: Array, finite: bool) -> None:
+        if not finite:
+            _demand_finite({"the finished sample": sample}, self._written, self._written)
         assert self._group is not None, "a run has at least one step"
         if self._written != len(self._rows["t"]):
             self._resize(self._written)
-        self._write_chunk("x", self._written, sample)
+        self._write_images(self._written, {"x": sample})
         if self._image is not None:
             axes = ("image", *["frame"] * (self._image.ndim - 4), "height", "width", "colour")
             shape = self._image.shape
             array = _create_array(self._group, _IMAGE, shape, shape, "uint8", axes)
             array[:] = self._image
-        self._group.attrs["diffanim"] = _attributes(self.info, complete=True)
         if self.path is not None:
+            self._group.attrs["diffanim"] = _attributes(self.info, complete=True)
             (self.path / _CHECKPOINT).unlink(missing_ok=True)
 
     def _create(self, step: Step) -> zarr.Group:
         if self.path is not None and self._overwrite and self.path.exists():
             shutil.rmtree(self.path)
         store = MemoryStore(self._memory) if self.path is None else self.path
-        group = zarr.create_group(store, attributes={"diffanim": _attributes(self.info, complete=False)})
+        complete = self.path is None  # In memory nobody sees it before it is.
+        group = zarr.create_group(store, attributes={"diffanim": _attributes(self.info, complete=complete)})
         axes: tuple[Any, ...] = self._axes or _AXES.get(step.x.ndim, ()) or ("image", *[None] * (step.x.ndim - 1))
         for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
             shape = (rows, *images.shape)
             self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
             if self.path is None:
                 self._blocks[name] = np.empty(shape, np.float32)
+        for row in range(_TOUCHED_AHEAD):
+            self._touch(row)
         for name in _ROWS:
             self._rows[name] = np.full(step.total, np.nan)
             self._arrays[name] = _create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
@@ -551,12 +575,14 @@ def _place(array: zarr.Array[Any]) -> str:
     return "the run in memory" if root is None else str(root)
 
 
-def _demand_finite(what: str, images: Array, number: int, total: int) -> None:
-    if not all(_on_each_image(_is_finite, images)):
-        raise SamplingError(
-            f"{what} holds NaN or inf at step {number} of {total}; what was captured before stays. "
-            "Try --dtype float32, more steps or another scheduler"
-        )
+def _demand_finite(named: Mapping[str, Array], number: int, total: int) -> None:
+    finite = iter(_on_each_image(_is_finite, named.values()))
+    for what, images in named.items():
+        if not all(next(finite) for _ in images):
+            raise SamplingError(
+                f"{what} holds NaN or inf at step {number} of {total}; what was captured before stays. "
+                "Try --dtype float32, more steps or another scheduler"
+            )
 
 
 def _is_finite(images: Array) -> bool:
@@ -566,16 +592,17 @@ def _is_finite(images: Array) -> bool:
         return bool(np.isfinite(images.sum()) or np.isfinite(images).all())
 
 
-def _touch(memory: Array) -> None:
-    """Have the system find memory for an array now: it does so page by page, of 4096 bytes."""
-    memory.reshape(-1)[:: 4096 // memory.itemsize] = 0
+def _touch(blocks: Iterable[Array]) -> None:
+    for block in blocks:
+        block.reshape(-1)[:: 4096 // block.itemsize] = 0  # Memory comes by pages, of so many bytes.
 
 
-def _on_each_image(function: Callable[..., Any], *arrays: Array) -> list[Any]:
-    """Of a batch, in as many threads as help: one does not keep up with two GPUs."""
-    if arrays[0].nbytes < _WORTH_THREADS:
-        return [function(*arrays)]
-    return list(threads().map(function, *arrays))
+def _on_each_image(function: Callable[..., Any], *batches: Iterable[Array]) -> list[Any]:
+    """Of batches that go together, in as many threads as help: one does not keep up with two GPUs."""
+    images = [[image for batch in each for image in batch] for each in batches]
+    if sum(image.nbytes for image in images[0]) < _WORTH_THREADS:
+        return list(map(function, *images))
+    return list(threads().map(function, *images))
 
 
 def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:

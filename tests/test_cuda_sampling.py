@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import diffusers
@@ -15,13 +17,13 @@ import torch
 import diffanim
 from diffanim import runs
 from diffanim.acceleration import accelerated, plain
-from diffanim.errors import DiffanimWarning
+from diffanim.errors import DiffanimWarning, SamplingError
 from diffanim.graphs import GraphedNetwork
 from diffanim.models import locate, open_model
 from diffanim.sampling import Denoiser, generators_for, initial_noise, sample
 from diffanim.schedulers import SCHEDULERS, set_timesteps
 from diffanim.step import Step
-from diffanim.trajectory import QUEUED_STEPS
+from diffanim.trajectory import QUEUED_STEPS, Trajectory
 
 pytestmark = [
     pytest.mark.cuda,
@@ -152,6 +154,30 @@ def test_host_memory_does_not_grow_with_the_steps(tmp_path: Path) -> None:
     pinned = torch.cuda.host_memory_stats()["allocated_bytes.peak"]
     block = 1 << (step_bytes // 2 - 1).bit_length()  # torch hands out pinned memory in powers of two.
     assert pinned <= 2 * (2 * QUEUED_STEPS + 4) * block
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_nan_and_inf_from_a_gpu_are_found(value: float) -> None:
+    """Sums are looked at, which it makes itself."""
+    with pytest.raises(SamplingError, match="x̂0 holds NaN or inf at step 3 of 5"):
+        _flow(torch.zeros(2, 3, 64, 64, device="cuda"), {2: value})
+
+
+def test_numbers_from_a_gpu_whose_sum_is_beyond_float32_are_kept() -> None:
+    run = _flow(torch.full((2, 3, 64, 64), 1e35, device="cuda"))
+    assert all((run.x[row] == np.float32(1e35)).all() for row in range(6))
+
+
+def _flow(x: torch.Tensor, wrong: Mapping[int, float] = MappingProxyType({})) -> Trajectory:
+    """Five steps of a network that predicts 0, but for one number at some of them."""
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(5, device="cpu")
+    with diffanim.Recorder(scheduler) as recorder:
+        for k, t in enumerate(scheduler.timesteps):
+            output = torch.zeros_like(x)
+            output[1, 2, 3, 4] = wrong.get(k, 0.0)
+            x = scheduler.step(output, t, x, return_dict=False)[0]
+    return recorder.trajectory
 
 
 def _forget(_step: Step) -> None:
