@@ -77,7 +77,7 @@ class FusedInput(_Rewritten):
 
     def __init__(self, convolution: Any) -> None:
         """Share the parameters of ``convolution``."""
-        weight = convolution.weight.detach().permute(0, 2, 3, 1).flatten(1)
+        weight = convolution.weight.detach().permute(2, 3, 1, 0).flatten(0, 2)
         super().__init__(convolution, convolution.bias, weight.contiguous())
 
     def _fast(self, images: torch.Tensor) -> torch.Tensor:

@@ -124,17 +124,17 @@ def _times(product, images, weight, pixel, inside, channel, known, inner, stride
 
 
 @triton.jit
-def _times_window(product, images, weight, pixel, inside, channel, known, height, width, channels, INNER: tl.constexpr):
-    """A product more: what 3×3 windows around pixels show [P, 9C], and the transpose of weights [C', 9C]."""
+def _times_window(
+    product, images, weight, pixel, inside, channel, known, height, width, channels, made, INNER: tl.constexpr
+):  # fmt: skip
+    """A product more: what 3×3 windows around pixels show [P, 9C], and weights [9C, C']."""
     lane = tl.arange(0, INNER)
     there = lane < 9 * channels
     row = pixel[:, None] // width + (lane // channels // 3)[None, :] - 1
     column = pixel[:, None] % width + (lane // channels % 3)[None, :] - 1
     seen = (row >= 0) & (row < height) & (column >= 0) & (column < width) & inside[:, None] & there[None, :]
     left = tl.load(images + (row * width + column) * channels + (lane % channels)[None, :], mask=seen, other=0)
-    right = tl.load(
-        weight + channel[None, :] * 9 * channels + lane[:, None], mask=there[:, None] & known[None, :], other=0
-    )
+    right = tl.load(weight + lane[:, None] * made + channel[None, :], mask=there[:, None] & known[None, :], other=0)
     return tl.dot(left, right, product, input_precision="ieee")
 
 
@@ -165,7 +165,7 @@ def _sum_up_product(
         if images is None:
             height = size // width
             product = _times_window(
-                product, inputs, weight, pixel, here, channel, known, height, width, boundary, INNER
+                product, inputs, weight, pixel, here, channel, known, height, width, boundary, channels, INNER
             )
         else:
             product = _times(product, inputs, weight, pixel, here, channel, known, boundary, inner, INNER)
@@ -333,7 +333,7 @@ _INTERPRETED = not isinstance(_sum_up, triton.JITFunction)
 
 
 def applies(images: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether the kernels can read images, [B, C, H, W] or [B, C, L], and write what weights [C', …] make of them.
+    """Whether the kernels can read images, [B, C, H, W] or [B, C, L], and write what weights make of them.
 
     They must have their channels last, be on a GPU and for inference; 32 bits must do to count what there is.
     """
@@ -341,7 +341,7 @@ def applies(images: torch.Tensor, weight: torch.Tensor) -> bool:
         return False
     if images.dtype not in _DTYPES or images.dtype != weight.dtype or images.ndim not in (3, 4):
         return False
-    fits = images.numel() > 0 and 4 * images[0, 0].numel() * max(images.shape[1], len(weight)) < 2**31
+    fits = images.numel() > 0 and 4 * images[0, 0].numel() * max(images.shape[1], *weight.shape[:2]) < 2**31
     return fits and not images.requires_grad and images.movedim(1, -1).is_contiguous()
 
 
@@ -436,7 +436,7 @@ def convolve(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> 
 
     Args:
         images: [B, C, H, W], channels last.
-        weight: [C', 9C], by rows and columns of the window first, then by channels.
+        weight: [9C, C'], by rows and columns of the window first, then by channels.
         bias: [C'].
 
     Returns:
@@ -485,7 +485,7 @@ def compile_kernels(images: torch.Tensor) -> None:
         partial(join, images, shift[0], images),
         partial(join, images, shift[0]),
         partial(shuffle, torch.cat([images] * 4, dim=1), shift[0]),
-        partial(convolve, pixels, images.new_zeros(channels, 27), shift[0]),
+        partial(convolve, pixels, images.new_zeros(27, channels), shift[0]),
         partial(add_windows, images.new_zeros(1, 4, 4, 32), shift[0, :3]),
     ]
     for each in (images, few):
@@ -555,7 +555,8 @@ def _summed_up_product(
     with torch.cuda.device_of(joined):
         _sum_up_product[(splits, triton.cdiv(channels, _TILE[1]), batch)](
             images, offset, inputs, others, weight, joined, moments, size, width, channels, inputs.shape[1],
-            weight.shape[1], share, PIXELS=_TILE[0], CHANNELS=_TILE[1], INNER=_TILE[2],
+            weight.shape[1], share, PIXELS=_TILE[0], CHANNELS=_TILE[1],
+            INNER=triton.next_power_of_2(len(weight)) if images is None else _TILE[2],
             num_stages=3 if joined.itemsize == 2 else 2,  # Smaller GPUs have no memory for more.
         )  # fmt: skip
     return moments

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 
 from .acceleration import plain
 from .graphs import Network
 from .models import Model
+from .threads import threads
 
 OnSample = Callable[[torch.Tensor, int], None]
 
@@ -71,9 +71,13 @@ def generators_for(seed: int, batch: int) -> list[torch.Generator]:
 
 def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
-    shape = (len(generators), *model.sample_shape)
-    noise: torch.Tensor = randn_tensor(shape, generator=list(generators), device=model.device, dtype=torch.float32)
-    return noise * float(getattr(scheduler, "init_noise_sigma", 1.0))
+    noise = torch.empty(len(generators), *model.sample_shape)
+    list(threads().map(_draw, noise, generators))
+    return noise.to(model.device) * float(getattr(scheduler, "init_noise_sigma", 1.0))
+
+
+def _draw(image: torch.Tensor, generator: torch.Generator) -> None:
+    image.normal_(generator=generator)
 
 
 @torch.inference_mode()

@@ -50,4 +50,7 @@ def synthetic_run(
     if interrupted_after is None:
         return writer.finish(image)
     writer.close()
+    assert writer._group is not None
+    attributes: Any = writer._group.attrs["diffanim"]
+    writer._group.attrs["diffanim"] = {**attributes, "complete": False}  # In memory only those that are can be had.
     return writer._open()

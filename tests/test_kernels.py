@@ -142,7 +142,7 @@ def test_convolutions_from_few_channels_and_to_few(size: tuple[int, int], channe
         torch.randn(24),
     )
     bias, norm = bias.to(DEVICE), norm_of(6, 24)
-    made = convolve(images, weight.permute(0, 2, 3, 1).flatten(1).contiguous(), bias)
+    made = convolve(images, weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous(), bias)
     wanted = conv2d(images.double(), weight.double(), bias.double(), padding=1)
     torch.testing.assert_close(made.double(), wanted, atol=1e-4, rtol=0)
     torch.testing.assert_close(normalize(made, norm), normalize(made.clone(), norm))
