@@ -49,13 +49,13 @@ def accelerated(unet: Any, device: torch.device, batch: int, *, compiled: bool =
         batch: how many images each call will have.
         compiled: whether torch.compile is to fuse what can be fused, in place of our own kernels.
     """
-    if compiled:
-        compile_network(unet)
     if device.type == "cuda":
         unet.to(memory_format=torch.channels_last)
         if find_spec("triton") is not None and not compiled:
             _fuse(unet, device)
-        return _in_parts(unet, device, min(math.ceil(batch * _pixels(unet) / SHARE), batch))
+        return _in_parts(unet, device, min(math.ceil(batch * _pixels(unet) / SHARE), batch), compiled)
+    if compiled:
+        compile_network(unet)
     if device.type == "cpu" and unet.dtype != torch.float32:
         network = _channels_last(unet.to(memory_format=torch.channels_last))
         return lambda x, t, classes: as_prediction(network(x, t, classes))
@@ -132,16 +132,18 @@ def _pixels(unet: Any) -> int:
     return math.prod(size) if isinstance(size, (tuple, list)) else int(size) ** 2
 
 
-def _in_parts(unet: Any, device: torch.device, parts: int) -> Network:
+def _in_parts(unet: Any, device: torch.device, parts: int, compiled: bool) -> Network:
     """Parts of a batch in turn on each GPU. These only take launches, so one thread keeps all of them busy."""
-    if parts == 1:
-        return GraphedNetwork(_channels_last(unet))
-    count = min(torch.cuda.device_count(), parts) if device.index is None else 1
+    count = min(torch.cuda.device_count(), parts) if device.index is None and parts > 1 else 1
     devices = [torch.device("cuda", k) for k in range(count)] if count > 1 else [device]
     networks = []
     for k, each in enumerate(devices):
         replica = unet if k == 0 else copy.deepcopy(unet).to(each)
-        networks.append(GraphedNetwork(_channels_last(replica), dtype=unet.dtype))
+        if compiled:  # Each by itself: a copy of a compiled network is not compiled.
+            compile_network(replica)
+        networks.append(GraphedNetwork(_channels_last(replica), dtype=torch.float32 if parts == 1 else unet.dtype))
+    if parts == 1:
+        return networks[0]
     turns = list(itertools.islice(itertools.cycle(zip(devices, networks, strict=True)), parts))
 
     def predict(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:

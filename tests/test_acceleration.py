@@ -121,6 +121,8 @@ def test_a_large_batch_is_taken_in_the_same_parts_by_any_number_of_gpus(
     monkeypatch.setattr(acceleration, "_sent", lambda values, _device: values)
     monkeypatch.setattr(type(unet), "to", lambda network, *_arguments, **_named: network)
     monkeypatch.setattr(acceleration, "find_spec", lambda _name: None)
+    compiled: list[Any] = []
+    monkeypatch.setattr(acceleration, "compile_network", compiled.append)
     x, outputs, sizes = torch.randn(batch, 3, 16, 16), [], []
     for count in (1, 2, 3):
         monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
@@ -131,6 +133,10 @@ def test_a_large_batch_is_taken_in_the_same_parts_by_any_number_of_gpus(
         sizes.append([size for _, size in calls])
         assert len(replicas) == min(count, -(-batch // 2))
         assert {number for number, _ in calls} == set(range(len(replicas)))
+        assert not compiled
+        accelerated(unet, torch.device("cuda"), batch, compiled=True)
+        assert len({id(replica) for replica in compiled}) == min(count, -(-batch // 2))
+        compiled.clear()
     assert sizes[0] == sizes[1] == sizes[2]
     assert sum(sizes[0]) == batch and max(sizes[0]) <= 2
     for output in outputs:

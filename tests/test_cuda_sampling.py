@@ -83,6 +83,20 @@ def test_what_the_fast_network_returned_stays() -> None:
 
 
 @torch.inference_mode()
+def test_a_compiled_network_is_captured_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    unet = network().half()
+    x, t = torch.randn(2, 3, 32, 32, device="cuda"), torch.tensor(500)
+    wanted = plain(unet)(x, t, None)
+    fast = accelerated(unet, CARD, batch=2, compiled=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DiffanimWarning)
+        found = [fast(x, t, None) for _ in range(2)]
+    assert (found[0] == found[1]).all()
+    assert (found[0] - wanted).norm() < 0.02 * wanted.norm()
+
+
+@torch.inference_mode()
 def test_a_network_that_no_graph_can_hold_runs_without() -> None:
     def waits(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG001
         return x * float(x.abs().max()) + t.to(x.device)
