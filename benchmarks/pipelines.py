@@ -1,6 +1,6 @@
 """What recording costs a large pipeline: SDXL's shape with random weights, bare and recorded in turn. Prints the ratio.
 
-python benchmarks/pipelines.py [--size 1024] [--steps 20] [--pairs 12] [--device cuda] [--dtype bfloat16]
+python benchmarks/pipelines.py [--size 1024] [--images 4] [--steps 20] [--pairs 12] [--device cuda] [--dtype bfloat16]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def main() -> None:
     """Run both in turn, so that a machine whose speed drifts slows both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=1024, help="pixels of an edge")
+    parser.add_argument("--images", type=int, default=4, help="few would show how fast the processor launches kernels")
     parser.add_argument("--steps", type=int, default=20, help="few would show what it costs to begin and end")
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--device", default="cuda")
@@ -37,6 +38,7 @@ def main() -> None:
             height=arguments.size,
             width=arguments.size,
             num_inference_steps=steps,
+            num_images_per_prompt=arguments.images,
             generator=torch.Generator().manual_seed(0),
             output_type="latent",  # Turning latents into pixels is no part of the loop.
         )
@@ -46,8 +48,8 @@ def main() -> None:
         with Recorder(pipe, folder / "run.zarr", overwrite=True):
             run()
 
-    print(f"{arguments.steps} steps at {arguments.size}², {arguments.dtype}, {name_of(pipe.device)}")
-    print(f"torch {torch.__version__}, diffusers {diffusers.__version__}")
+    print(f"{arguments.steps} steps of {arguments.images} images at {arguments.size}², {arguments.dtype}")
+    print(f"{name_of(pipe.device)}, torch {torch.__version__}, diffusers {diffusers.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         run(2)  # Warm up.
         recorded(Path(folder))
