@@ -1,8 +1,8 @@
 """The films of one rendering: each picture is composed once for all that have its size, and handed to every encoder.
 
 Each encoder works in a thread of its own while the next picture is composed, so that where there are cores enough an
-animation takes as long as its slowest part: GIF and MP4 of four noisy 256×256 images at 40 steps took 2.5 s on 32 cores,
-3.5 one after the other (2.3 and 1.6 each alone), and on two cores 3.7 and 4.1.
+animation takes as long as its slowest part: GIF and MP4 of four noisy 256×256 images at 40 steps took 2.5 s on 32
+cores, 3.5 one after the other (2.3 and 1.6 each alone); on two cores 3.7 and 4.1.
 """
 
 from __future__ import annotations
