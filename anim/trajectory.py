@@ -445,7 +445,7 @@ class TrajectoryWriter:
         """
         array = self._arrays[name]
         key = f"{name}/{_chunk_name(array, row)}"
-        if self.path is None:
+        if self.path is None:  # The memory is the chunk: images were copied to their own, and rows are only added to.
             self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
             return
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
