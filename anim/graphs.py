@@ -105,5 +105,5 @@ class GraphedNetwork:
 
 
 def as_prediction(output: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """A copy of what a network returned, contiguous, and as schedulers compute with it: in float32."""
+    """A contiguous copy of what a network returned: by default in float32, as schedulers compute with it."""
     return torch.empty(output.shape, dtype=dtype, device=output.device).copy_(output)

@@ -13,7 +13,6 @@ Needs Triton, which comes with PyTorch for CUDA.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,8 @@ import torch
 import triton
 import triton.language as tl
 from torch import nn
+
+from .threads import threads
 
 _CHANNELS = 128
 """Channels that one program reads side by side: 256 bytes of a half-precision pixel."""
@@ -496,9 +497,9 @@ def compile_kernels(images: torch.Tensor) -> None:
             partial(normalize, each, norms[0]),
         ]
     # Compilers let go of Python's lock, so that threads are as good as processes. The interpreter is not made for two.
-    with ThreadPoolExecutor(1 if _INTERPRETED else None) as pool:
-        for _ in pool.map(torch.inference_mode()(lambda call: call()), calls):
-            pass
+    spread = map if _INTERPRETED else threads().map
+    for _ in spread(torch.inference_mode()(lambda call: call()), calls):
+        pass
 
 
 def _room(images: torch.Tensor, channels: int, sizes: Sequence[int]) -> torch.Tensor:

@@ -404,13 +404,12 @@ class _Copy:
             self._arrays = (_to_host(sample), *(_to_host(images, copy=False) for images in others))
             return
         # A copy on the device first: the pipeline may write into its sample before the slower one is through.
-        sample = sample.detach().to(torch.float32, copy=True)
+        batches = [sample.detach().to(torch.float32, copy=True), *(images.detach() for images in others)]
         stream = _copy_stream(sample.device)
         stream.wait_stream(torch.cuda.current_stream(sample.device))
         with torch.cuda.stream(stream):
-            self._arrays = tuple(_pinned(images.detach(), stream) for images in (sample, *others))
-            sums = [images.detach().sum(dtype=torch.float32) for images in (sample, *others)]
-            self._sums = _pinned(torch.stack(sums), stream)
+            self._arrays = tuple(_pinned(images, stream) for images in batches)
+            self._sums = _pinned(torch.stack([images.sum(dtype=torch.float32) for images in batches]), stream)
             self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._ready.record(stream)
 

@@ -1,4 +1,4 @@
-"""Threads for work on arrays, most of which NumPy and Pillow do without the interpreter's lock."""
+"""Threads for work that libraries do without the interpreter's lock: on arrays, and compiling."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from concurrent.futures import ThreadPoolExecutor
 @functools.cache
 def threads() -> ThreadPoolExecutor:
     """One pool for all of it; what runs in it must not wait for more of it."""
-    return ThreadPoolExecutor(thread_name_prefix="diffanim-arrays")
+    return ThreadPoolExecutor(thread_name_prefix="diffanim-work")

@@ -41,11 +41,11 @@ from .threads import threads
 from .version import __version__
 
 FORMAT_VERSION = 1
-_Item = bytes | tuple[Step | Array, bool]
-"""A checkpoint; or a step or the finished sample, and whether it is known to be finite."""
 QUEUED_STEPS = 4
 """How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
 
+_Item = bytes | tuple[Step | Array, bool]
+"""A checkpoint; or a step or the finished sample, and whether it is known to be finite."""
 _TOUCHED_AHEAD = 2
 """Rows for which memory is found before they come."""
 _WORTH_THREADS = 1 << 20

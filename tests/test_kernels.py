@@ -136,12 +136,8 @@ def test_shuffle(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [(3, 5), (17, 16)])
 @pytest.mark.parametrize("channels", [1, 3, FEW])
 def test_convolutions_from_few_channels_and_to_few(size: tuple[int, int], channels: int) -> None:
-    images, weight, bias = (
-        images_of(2, channels, *size),
-        torch.randn(24, channels, 3, 3, device=DEVICE),
-        torch.randn(24),
-    )
-    bias, norm = bias.to(DEVICE), norm_of(6, 24)
+    images, norm = images_of(2, channels, *size), norm_of(6, 24)
+    weight, bias = torch.randn(24, channels, 3, 3, device=DEVICE), torch.randn(24, device=DEVICE)
     made = convolve(images, weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous(), bias)
     wanted = conv2d(images.double(), weight.double(), bias.double(), padding=1)
     torch.testing.assert_close(made.double(), wanted, atol=1e-4, rtol=0)
@@ -186,15 +182,7 @@ def test_the_fused_network_computes_the_same(options: dict[str, Any], monkeypatc
     unet = unet.to(memory_format=torch.channels_last)
     fuse(unet)
     kinds = {type(module) for module in unet.modules()}
-    fused = {
-        FusedGroupNorm,
-        FusedInput,
-        FusedOutput,
-        FusedResidualBlock,
-        FusedUpBlock,
-        FusedUpsample,
-    }
-    assert fused <= kinds
+    assert {FusedGroupNorm, FusedInput, FusedOutput, FusedResidualBlock, FusedUpBlock, FusedUpsample} <= kinds
     assert ({FusedDownsample, FusedConvolution} & kinds) == {
         FusedDownsample if "downsample_padding" in options else FusedConvolution
     }
