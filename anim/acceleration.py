@@ -10,6 +10,7 @@ import copy
 import itertools
 import math
 import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -67,8 +68,11 @@ def compile_network(network: torch.nn.Module) -> None:
 
     What is compiled is kept in the user's cache folder, and not, as torch would have it, where a restart clears it.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "diffanim" / "compiled"))
+    chosen = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    # Torch notes its own choice there, as if it were the user's, as soon as diffusers is imported.
+    if chosen is None or chosen.startswith(f"{tempfile.gettempdir()}{os.sep}torchinductor_"):
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "diffanim" / "compiled")
     network.compile(dynamic=False)
 
 

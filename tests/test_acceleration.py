@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,17 +179,24 @@ def eager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[bool]:
     monkeypatch.setattr(torch.nn.Module, "compile", compile)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    torch._inductor.runtime.cache_dir_utils.cache_dir()  # Notes torch's own choice, as importing diffusers does.
     return compiled
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_compiling_when_asked(run: Run, tiny_model: Path, tmp_path: Path, eager: list[bool]) -> None:
+def test_compiling_when_asked(
+    run: Run, tiny_model: Path, tmp_path: Path, eager: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = ("record", "--model", tiny_model, "--steps", 3, "--batch", 1, "--device", "cpu")
     assert run(*start, "-o", "own.zarr").code == 0
     assert not eager
     assert run(*start, "--compile", "-o", "compiled.zarr").code == 0
     assert eager == [True]
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "diffanim" / "compiled")
+    chosen = str(Path(tempfile.gettempdir()) / "chosen")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", chosen)
+    assert run(*start, "--compile", "-o", "again.zarr").code == 0
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == chosen
     own, compiled = (diffanim.Trajectory.open(f"{name}.zarr") for name in ("own", "compiled"))
     np.testing.assert_allclose(compiled.x[3], own.x[3], atol=1e-5)
     refused = run(*start, "--compile", "--exact", "-o", "other.zarr")

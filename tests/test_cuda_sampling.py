@@ -83,6 +83,7 @@ def test_what_the_fast_network_returned_stays() -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # Of its own means, met while it compiles.
 def test_a_compiled_network_is_captured_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     unet = network().half()
