@@ -77,7 +77,8 @@ class Recorder:
             path: the folder to write, such as ``run.zarr``; None keeps the run in memory.
             info: what the run is made of; read off the pipeline if it is not given.
             overwrite: whether a recording that is at ``path`` already may go.
-            on_step: called with every `Step` as it is captured, for progress or for a picture of one's own.
+            on_step: called with every `Step` as it is captured, for progress or for a picture of one's own. Its images
+                are the recording's: copy what is to be changed.
             writer: an open writer to go on with, instead of ``path``.
             first: how many calls came before, when a run goes on.
 

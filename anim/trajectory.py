@@ -337,7 +337,7 @@ class TrajectoryWriter:
         """Hand over a step. Returns at once unless the disk is far behind.
 
         Args:
-            step: the next one.
+            step: the next one. Its images are the recording's from now on: the last ones stay where they are.
             finite: whether its images are known to hold neither NaN nor inf; else that is looked at.
 
         Raises:
@@ -358,7 +358,7 @@ class TrajectoryWriter:
         """Write the finished sample, wait for the disk, and open what was written.
 
         Args:
-            sample: float32 [B, C, …].
+            sample: float32 [B, C, …]; the recording's from now on.
             image: what the pipeline made of latents, uint8 [B, H, W, 3] or [B, F, H, W, 3].
             finite: as in `add`, of the sample.
 
@@ -445,7 +445,7 @@ class TrajectoryWriter:
         """
         array = self._arrays[name]
         key = f"{name}/{_chunk_name(array, row)}"
-        if self.path is None:  # The memory is the chunk: images were copied to their own, and rows are only added to.
+        if self.path is None:  # The memory is the chunk: images have theirs to themselves, and rows are only added to.
             self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
             return
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
@@ -458,13 +458,18 @@ class TrajectoryWriter:
             (self.path / key).write_bytes(chunk.data)
 
     def _copied(self, row: int, images: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Images in memory of the recording's own: in the blocks that were laid out for the whole run."""
+        """Images in memory of the recording's own: in the blocks that were laid out for the whole run.
+
+        The last step and the finished sample stay where they are: for these somebody waits, and they are few.
+        """
+        beyond = row - len(self._blocks["x"])
+        if beyond in (0, 1):
+            return images
         self._touch(row + _TOUCHED_AHEAD)
         if row in self._touched:
             self._touched.pop(row).result()
         kept = {
-            name: self._blocks[name][row] if row < len(self._blocks[name]) else np.empty_like(values)
-            for name, values in images.items()
+            name: self._blocks[name][row] if beyond < 0 else np.empty_like(values) for name, values in images.items()
         }
         _on_each_image(np.copyto, kept.values(), images.values())
         return kept
@@ -502,7 +507,7 @@ class TrajectoryWriter:
             shape = (rows, *images.shape)
             self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
             if self.path is None:
-                self._blocks[name] = np.empty(shape, np.float32)
+                self._blocks[name] = np.empty((step.total - 1, *images.shape), np.float32)
         for row in range(_TOUCHED_AHEAD):
             self._touch(row)
         for name in _ROWS:
