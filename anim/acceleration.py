@@ -138,16 +138,12 @@ def _pixels(unet: Any) -> int:
 
 def _in_parts(unet: Any, device: torch.device, parts: int, compiled: bool) -> Network:
     """Parts of a batch in turn on each GPU. These only take launches, so one thread keeps all of them busy."""
-    count = min(torch.cuda.device_count(), parts) if device.index is None and parts > 1 else 1
-    devices = [torch.device("cuda", k) for k in range(count)] if count > 1 else [device]
-    networks = []
-    for k, each in enumerate(devices):
-        replica = unet if k == 0 else copy.deepcopy(unet).to(each)
-        if compiled:  # Each by itself: a copy of a compiled network is not compiled.
-            compile_network(replica)
-        networks.append(GraphedNetwork(_channels_last(replica), dtype=torch.float32 if parts == 1 else unet.dtype))
     if parts == 1:
-        return networks[0]
+        return _graphed(unet, torch.float32, compiled)
+    count = min(torch.cuda.device_count(), parts) if device.index is None else 1
+    devices = [torch.device("cuda", k) for k in range(count)] if count > 1 else [device]
+    replicas = [unet, *(copy.deepcopy(unet).to(each) for each in devices[1:])]
+    networks = [_graphed(replica, unet.dtype, compiled) for replica in replicas]
     turns = list(itertools.islice(itertools.cycle(zip(devices, networks, strict=True)), parts))
 
     def predict(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
@@ -162,6 +158,12 @@ def _in_parts(unet: Any, device: torch.device, parts: int, compiled: bool) -> Ne
         return torch.cat([_sent(output, x.device) for output in outputs]).float()
 
     return predict
+
+
+def _graphed(unet: Any, dtype: torch.dtype, compiled: bool) -> Network:
+    if compiled:  # Each GPU's by itself: a copy of a compiled network is not compiled.
+        compile_network(unet)
+    return GraphedNetwork(_channels_last(unet), dtype=dtype)
 
 
 def _split(values: torch.Tensor | None, parts: int) -> Sequence[Any]:

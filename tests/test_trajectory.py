@@ -264,9 +264,9 @@ def test_numbers_whose_sum_is_beyond_float32_are_kept() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), LARGE])
-@pytest.mark.parametrize("announced", [1, 3, 5])
+@pytest.mark.parametrize("announced", [1, 3])
 def test_a_run_in_memory_is_a_copy(shape: tuple[int, ...], announced: int) -> None:
-    """What it is given may be memory that the next step is copied to; but for the two rows that end the run."""
+    """What it is given may be memory that the next step is copied to."""
     writer = TrajectoryWriter(None, INFO)
     made = steps(3, announced, shape)
     kept = [(step.x.copy(), step.x0.copy()) for step in made]
@@ -274,10 +274,8 @@ def test_a_run_in_memory_is_a_copy(shape: tuple[int, ...], announced: int) -> No
         writer.add(step)
     finished = np.ones(shape, np.float32)
     run = writer.finish(finished)
-    for row, images_of_row in enumerate([*((step.x, step.x0) for step in made), (finished,)]):
-        if row not in (announced - 1, announced):
-            for images in images_of_row:
-                images.fill(7)
+    for images in (finished, *(images for step in made for images in (step.x, step.x0))):
+        images.fill(7)
     for row, (x, x0) in enumerate(kept):
         assert (run.x[row] == x).all() and (run.x0[row] == x0).all()
     assert (run.x[3] == 1).all()
