@@ -77,8 +77,7 @@ class Recorder:
             path: the folder to write, such as ``run.zarr``; None keeps the run in memory.
             info: what the run is made of; read off the pipeline if it is not given.
             overwrite: whether a recording that is at ``path`` already may go.
-            on_step: called with every `Step` as it is captured, for progress or for a picture of one's own. Its images
-                are the recording's: copy what is to be changed.
+            on_step: called with every `Step` as it is captured, for progress or for a picture of one's own.
             writer: an open writer to go on with, instead of ``path``.
             first: how many calls came before, when a run goes on.
 
@@ -179,7 +178,7 @@ class Recorder:
                 self.deliver()
             if copied is not None:
                 (sample,) = copied.arrays()
-                self._trajectory = self._writer.finish(sample, self._image, finite=copied.finite)
+                self._trajectory = self._writer.finish(sample, self._image, finite=copied.finite, owned=True)
                 self._trajectory.made_by = self._made or PipelineCall(self._pipeline, None)
         finally:
             self._writer.close()
@@ -222,7 +221,10 @@ class Recorder:
         except Exception:
             self._pending = None  # A recording has no holes: where a copy failed, it ends.
             raise
-        self._writer.add(step, finite=pending.copied.finite)
+        # For the last step somebody waits, so it is not copied once more, unless others get it. To do so with all would
+        # keep a whole run in pinned memory.
+        owned = self._on_step is None and step.index + 1 == step.total
+        self._writer.add(step, finite=pending.copied.finite, owned=owned)
         if self._on_step is not None:
             self._on_step(step)
 

@@ -44,8 +44,8 @@ FORMAT_VERSION = 1
 QUEUED_STEPS = 4
 """How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
 
-_Item = bytes | tuple[Step | Array, bool]
-"""A checkpoint; or a step or the finished sample, and whether it is known to be finite."""
+_Item = bytes | tuple[Step | Array, bool, bool]
+"""A checkpoint; or a step or the finished sample, whether it is known to be finite, and whether its memory is ours."""
 _TOUCHED_AHEAD = 2
 """Rows for which memory is found before they come."""
 _WORTH_THREADS = 1 << 20
@@ -333,18 +333,19 @@ class TrajectoryWriter:
         """Say how x̂0 is clipped; to be called before the first step."""
         self.info = replace(self.info, clipped=clipped)
 
-    def add(self, step: Step, *, finite: bool = False) -> None:
+    def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
         """Hand over a step. Returns at once unless the disk is far behind.
 
         Args:
-            step: the next one. Its images are the recording's from now on: the last ones stay where they are.
+            step: the next one.
             finite: whether its images are known to hold neither NaN nor inf; else that is looked at.
+            owned: whether nobody else has their memory, so that a run in memory can stay in it; else it is copied.
 
         Raises:
             SamplingError: an earlier step held NaN or inf.
             TrajectoryError: an earlier step could not be written.
         """
-        self._put((step, finite))
+        self._put((step, finite, owned))
 
     def keep(self, checkpoint: bytes) -> None:
         """Hand over what is needed to go on after the last step; it takes the place of the one before.
@@ -354,19 +355,22 @@ class TrajectoryWriter:
         """
         self._put(checkpoint)
 
-    def finish(self, sample: Array, image: Pixels | None = None, *, finite: bool = False) -> Trajectory:
+    def finish(
+        self, sample: Array, image: Pixels | None = None, *, finite: bool = False, owned: bool = False
+    ) -> Trajectory:
         """Write the finished sample, wait for the disk, and open what was written.
 
         Args:
-            sample: float32 [B, C, …]; the recording's from now on.
+            sample: float32 [B, C, …].
             image: what the pipeline made of latents, uint8 [B, H, W, 3] or [B, F, H, W, 3].
             finite: as in `add`, of the sample.
+            owned: as in `add`, of the sample.
 
         Raises:
             SamplingError, TrajectoryError: as `add`.
         """
         self._image = image
-        self._put((sample, finite))
+        self._put((sample, finite, owned))
         self.close()
         self._raise_failure()
         return self._open()
@@ -409,21 +413,21 @@ class TrajectoryWriter:
                 match item:
                     case bytes():
                         self._write_checkpoint(item)
-                    case Step() as step, finite:
-                        self._write(step, finite)
-                    case sample, finite:
-                        self._write_final(sample, finite)
+                    case Step() as step, finite, owned:
+                        self._write(step, finite, owned)
+                    case sample, finite, owned:
+                        self._write_final(sample, finite, owned)
             except Exception as error:  # Whatever it is, the sampling loop must hear of it.
                 self._failure = error
 
-    def _write(self, step: Step, finite: bool) -> None:
+    def _write(self, step: Step, finite: bool, owned: bool) -> None:
         if not finite:
             _demand_finite({"x_t": step.x, "x̂0": step.x0}, step.index + 1, step.total)
         if self._group is None:
             self._group = self._create(step)
         if step.index >= len(self._rows["t"]):
             self._resize(step.index + 1)
-        self._write_images(step.index, {"x": step.x, "x0": step.x0})
+        self._write_images(step.index, {"x": step.x, "x0": step.x0}, owned)
         for name in ("noise", "signal", "t"):
             self._rows[name][step.index] = getattr(step, name)
             self._write_chunk(name, 0, self._rows[name])
@@ -433,8 +437,10 @@ class TrajectoryWriter:
         if self.path is not None:
             _replace_file(self.path / _CHECKPOINT, checkpoint)
 
-    def _write_images(self, row: int, images: Mapping[str, Array]) -> None:
-        for name, values in (images if self.path is not None else self._copied(row, images)).items():
+    def _write_images(self, row: int, images: Mapping[str, Array], owned: bool) -> None:
+        if self.path is None and not owned:
+            images = self._copied(row, images)
+        for name, values in images.items():
             self._write_chunk(name, row, values)
 
     def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> None:
@@ -458,18 +464,13 @@ class TrajectoryWriter:
             (self.path / key).write_bytes(chunk.data)
 
     def _copied(self, row: int, images: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Images in memory of the recording's own: in the blocks that were laid out for the whole run.
-
-        The last step and the finished sample stay where they are: for these somebody waits, and they are few.
-        """
-        beyond = row - len(self._blocks["x"])
-        if beyond in (0, 1):
-            return images
+        """Images in memory of the recording's own: in the blocks that were laid out for all but the end of the run."""
         self._touch(row + _TOUCHED_AHEAD)
         if row in self._touched:
             self._touched.pop(row).result()
         kept = {
-            name: self._blocks[name][row] if beyond < 0 else np.empty_like(values) for name, values in images.items()
+            name: self._blocks[name][row] if row < len(self._blocks[name]) else np.empty_like(values)
+            for name, values in images.items()
         }
         _on_each_image(np.copyto, kept.values(), images.values())
         return kept
@@ -480,13 +481,13 @@ class TrajectoryWriter:
         if blocks:
             self._touched[row] = threads().submit(_touch, blocks)
 
-    def _write_final(self, sample: Array, finite: bool) -> None:
+    def _write_final(self, sample: Array, finite: bool, owned: bool) -> None:
         if not finite:
             _demand_finite({"the finished sample": sample}, self._written, self._written)
         assert self._group is not None, "a run has at least one step"
         if self._written != len(self._rows["t"]):
             self._resize(self._written)
-        self._write_images(self._written, {"x": sample})
+        self._write_images(self._written, {"x": sample}, owned)
         if self._image is not None:
             axes = ("image", *["frame"] * (self._image.ndim - 4), "height", "width", "colour")
             shape = self._image.shape

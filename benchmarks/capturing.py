@@ -35,10 +35,10 @@ class Dropped:
     def note_clipping(self, clipped: str) -> None:
         """Nothing."""
 
-    def add(self, step: Any, *, finite: bool = False) -> None:
+    def add(self, step: Any, **_known: bool) -> None:
         """Nothing."""
 
-    def finish(self, sample: Any, image: Any = None, *, finite: bool = False) -> Any:  # noqa: ARG002
+    def finish(self, sample: Any, image: Any = None, **_known: bool) -> Any:  # noqa: ARG002
         """Nothing."""
         return self
 

@@ -41,10 +41,10 @@ class Kept:
     def note_clipping(self, clipped: str) -> None:
         self.clipped = clipped
 
-    def add(self, step: Step, *, finite: bool = False) -> None:  # noqa: ARG002
+    def add(self, step: Step, **_known: bool) -> None:
         self.steps.append(step)
 
-    def finish(self, sample: np.ndarray, image: np.ndarray | None = None, *, finite: bool = False) -> Kept:  # noqa: ARG002
+    def finish(self, sample: np.ndarray, image: np.ndarray | None = None, **_known: bool) -> Kept:
         self.final, self.image = sample, image
         return self
 

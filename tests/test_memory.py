@@ -46,9 +46,9 @@ def test_steps_that_come_faster_than_the_disk_wait_in_bounded_memory(tmp_path: P
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
         class Slow(TrajectoryWriter):
-            def _write(self, step, finite):
+            def _write(self, step, finite, owned):
                 time.sleep(0.005)
-                super()._write(step, finite) if step.index == 0 else None
+                super()._write(step, finite, owned) if step.index == 0 else None
 
         writer = Slow("run.zarr", RunInfo("", ""))
         shape = (64, 3, 64, 64)

@@ -43,6 +43,20 @@ def test_a_pipeline_gives_the_same_bits_with_it(pipeline: Any, tmp_path: Path, e
     assert (images(pipeline, eta=eta) == plain).all()
 
 
+def test_who_gets_the_steps_of_a_run_in_memory_may_write_into_them_afterwards(pipeline: Any) -> None:
+    with diffanim.Recorder(pipeline) as unseen:
+        images(pipeline)
+    steps: list[diffanim.Step] = []
+    with diffanim.Recorder(pipeline, on_step=steps.append) as recorder:
+        images(pipeline)
+    for step in steps:
+        step.x.fill(7)
+        step.x0.fill(7)
+    kept, wanted = recorder.trajectory, unseen.trajectory
+    assert all((kept.x[row] == wanted.x[row]).all() for row in range(6))
+    assert all((kept.x0[row] == wanted.x0[row]).all() for row in range(5))
+
+
 def test_ancestral_noise_is_the_same_with_it() -> None:
     """Pipelines look for ``generator`` in the signature of step; a wrapper without it changes the picture."""
 
