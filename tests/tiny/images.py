@@ -1,84 +1,14 @@
-"""Pipelines of diffusers in miniature: the real classes, built from configurations, with random weights.
-
-Nothing is downloaded; the tokenizer knows a few words and is made here. Every builder gives a pipeline and what it is
-called with.
-"""
+"""Pipelines that make images, pixel by pixel or from latents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import diffusers
 import torch
-from PIL import Image
 
-Built = tuple[Any, dict[str, Any]]
-
-PROMPT = {"prompt": "a small boat", "guidance_scale": 3.0}
-SIZE = {"height": 16, "width": 16}
-
-
-@cache
-def tokenizer() -> Any:
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import PreTrainedTokenizerFast
-
-    words = ["<pad>", "<unk>", "a", "small", "boat", "house", "<eos>"]
-    made = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
-    made.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="<eos>", model_max_length=8
-    )
-
-
-def clip(hidden: int = 8, *, projection: bool = False) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    config = CLIPTextConfig(
-        vocab_size=10, hidden_size=hidden, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=77, projection_dim=hidden, bos_token_id=0, eos_token_id=6, pad_token_id=0,
-    )  # fmt: skip
-    return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
-
-
-def t5(hidden: int = 8) -> Any:
-    from transformers import T5Config, T5EncoderModel
-
-    return T5EncoderModel(T5Config(vocab_size=10, d_model=hidden, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).eval()
-
-
-def vae(shift: float | None = None) -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=16, shift_factor=shift,
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1,
-    ).eval()  # fmt: skip
-
-
-def unet(**config: Any) -> Any:
-    """For text, on latents of 4×8×8."""
-    sizes = {"sample_size": 8, "block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
-    down, up = ("DownBlock2D", "CrossAttnDownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
-    kinds = {"down_block_types": down, "up_block_types": up, "cross_attention_dim": 8, "attention_head_dim": 2}
-    return diffusers.UNet2DConditionModel(**{**sizes, **kinds, **config}).eval()
-
-
-def embedded(mask: str) -> dict[str, torch.Tensor]:
-    """Stands for a prompt and for a negative one, where the text encoder is too large to make a small one of."""
-    ones = torch.ones(1, 8, dtype=torch.long)
-    prompt = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
-    return {**prompt, f"prompt_{mask}": ones, f"negative_prompt_{mask}": ones}
-
-
-def image() -> Image.Image:
-    return Image.linear_gradient("L").resize((16, 16)).convert("RGB")
-
-
-def mask() -> Image.Image:
-    return Image.linear_gradient("L").resize((16, 16)).point(lambda value: 255 * (value > 99))
+from .parts import EULER_A, FLOW, PROMPT, SIZE, Built, clip, embedded, image, mask, t5, tokenizer, unet, vae
 
 
 def pixels(pipeline: type, scheduler: Any, **call: Any) -> Built:
@@ -176,87 +106,6 @@ def kandinsky() -> Built:
     return pipe, {**embeds, "height": 64, "width": 64, "guidance_scale": 3.0}
 
 
-def animatediff() -> Built:
-    adapter = diffusers.MotionAdapter(
-        block_out_channels=(8, 16), motion_layers_per_block=1, motion_num_attention_heads=2, motion_norm_num_groups=4,
-        motion_max_seq_length=4,
-    ).eval()  # fmt: skip
-    scheduler = diffusers.EulerAncestralDiscreteScheduler()
-    pipe = diffusers.AnimateDiffPipeline(vae(), clip(), tokenizer(), unet(), adapter, scheduler)
-    return pipe, {**PROMPT, **SIZE, "num_frames": 2}
-
-
-def wan_vae() -> Any:
-    return diffusers.AutoencoderKLWan(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
-    ).eval()  # fmt: skip
-
-
-def wan(scheduler: Any) -> Built:
-    network = diffusers.WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8,
-        freq_dim=16, ffn_dim=16, num_layers=1, cross_attn_norm=True, qk_norm="rms_norm_across_heads",
-        rope_max_seq_len=32,
-    ).eval()  # fmt: skip
-    pipe = diffusers.WanPipeline(tokenizer(), None, wan_vae(), scheduler, network)
-    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
-    return pipe, {**embeds, **SIZE, "num_frames": 5, "guidance_scale": 3.0}
-
-
-def helios() -> Built:
-    """One chunk of frames in one stage: of several, a Recorder takes the second for another run."""
-    network = diffusers.HeliosTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8, freq_dim=16,
-        ffn_dim=16, num_layers=1, rope_dim=(4, 4, 4),
-    ).eval()  # fmt: skip
-    scheduler = diffusers.HeliosScheduler(stages=1, stage_range=[0, 1])
-    pipe = diffusers.HeliosPipeline(tokenizer(), None, wan_vae(), scheduler, network)
-    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
-    chunk = {"num_frames": 5, "num_latent_frames_per_chunk": 2, "history_sizes": [4, 2, 1]}
-    return pipe, {**embeds, **SIZE, **chunk, "guidance_scale": 3.0}
-
-
-def stable_video_diffusion() -> Built:
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    network = diffusers.UNetSpatioTemporalConditionModel(
-        sample_size=8, block_out_channels=(32, 32), layers_per_block=1, num_attention_heads=2, cross_attention_dim=8,
-        addition_time_embed_dim=4, projection_class_embeddings_input_dim=12,
-        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-    ).eval()  # fmt: skip
-    autoencoder = diffusers.AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, layers_per_block=1,
-    ).eval()  # fmt: skip
-    sees = CLIPVisionConfig(
-        hidden_size=8, intermediate_size=8, projection_dim=8, num_hidden_layers=1, num_attention_heads=2,
-        image_size=224, patch_size=112,
-    )  # fmt: skip
-    scheduler = diffusers.EulerDiscreteScheduler(
-        prediction_type="v_prediction", timestep_type="continuous", timestep_spacing="leading", use_karras_sigmas=True,
-        sigma_min=0.002, sigma_max=700.0,
-    )  # fmt: skip
-    processor = CLIPImageProcessor()
-    encoder = CLIPVisionModelWithProjection(sees).eval()
-    pipe = diffusers.StableVideoDiffusionPipeline(autoencoder, encoder, network, scheduler, processor)
-    return pipe, {"image": image(), **SIZE, "num_frames": 2}
-
-
-def cogvideox(scheduler: Any) -> Built:
-    network = diffusers.CogVideoXTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=2, text_embed_dim=8,
-        num_layers=1, sample_width=2, sample_height=2, sample_frames=5, patch_size=2, max_text_seq_length=8,
-    ).eval()  # fmt: skip
-    autoencoder = diffusers.AutoencoderKLCogVideoX(
-        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
-        block_out_channels=(4, 4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
-        temporal_compression_ratio=4,
-    ).eval()  # fmt: skip
-    pipe = diffusers.CogVideoXPipeline(tokenizer(), t5(), autoencoder, network, scheduler)
-    return pipe, {**PROMPT, **SIZE, "num_frames": 5, "max_sequence_length": 8}
-
-
 def sana(pipeline: type, scheduler: Any, **call: Any) -> Built:
     network = diffusers.SanaTransformer2DModel(
         patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=4,
@@ -297,33 +146,6 @@ def chroma() -> Built:
     ).eval()  # fmt: skip
     pipe = diffusers.ChromaPipeline(FLOW(), vae(0.1), t5(), tokenizer(), network)
     return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8}
-
-
-def ltx(pipeline: type, **call: Any) -> Built:
-    network = diffusers.LTXVideoTransformer3DModel(
-        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, cross_attention_dim=16,
-        num_layers=1, caption_channels=8,
-    ).eval()  # fmt: skip
-    autoencoder = diffusers.AutoencoderKLLTXVideo(
-        latent_channels=4, block_out_channels=(4, 4, 4, 4), decoder_block_out_channels=(4, 4, 4, 4),
-        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5,
-    ).eval()  # fmt: skip
-    parts = {"vae": autoencoder, "text_encoder": t5(), "tokenizer": tokenizer(), "transformer": network}
-    pipe = pipeline(scheduler=FLOW(use_dynamic_shifting=pipeline is not diffusers.LTXConditionPipeline), **parts)
-    return pipe, {**PROMPT, "height": 32, "width": 64, "num_frames": 9, "max_sequence_length": 8, **call}
-
-
-def mochi() -> Built:
-    network = diffusers.MochiTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=8, num_layers=2, pooled_projection_dim=16, text_embed_dim=8,
-        time_embed_dim=4, max_sequence_length=8,
-    ).eval()  # fmt: skip
-    autoencoder = diffusers.AutoencoderKLMochi(
-        encoder_block_out_channels=(32,) * 4, decoder_block_out_channels=(32,) * 4, layers_per_block=(1,) * 5,
-    ).eval()  # fmt: skip
-    scheduler = FLOW(invert_sigmas=True)
-    pipe = diffusers.MochiPipeline(scheduler, autoencoder, t5(), tokenizer(), network)
-    return pipe, {**PROMPT, **SIZE, "num_frames": 7, "max_sequence_length": 8}
 
 
 def wuerstchen_prior() -> Built:
@@ -396,9 +218,6 @@ def consistency() -> Built:
     return pixels(diffusers.ConsistencyModelPipeline, diffusers.CMStochasticIterativeScheduler())
 
 
-EULER_A = diffusers.EulerAncestralDiscreteScheduler
-FLOW = diffusers.FlowMatchEulerDiscreteScheduler
-
 FAMILIES: dict[str, Callable[[], Built]] = {
     "ddpm": lambda: pixels(diffusers.DDPMPipeline, diffusers.DDPMScheduler()),
     "ddim": lambda: pixels(diffusers.DDIMPipeline, diffusers.DDIMScheduler(), eta=1.0),
@@ -463,25 +282,4 @@ FAMILIES: dict[str, Callable[[], Built]] = {
     "aura flow": aura_flow,
     "chroma": chroma,
     "wuerstchen prior": wuerstchen_prior,
-    "animatediff": animatediff,
-    "ltx": lambda: ltx(diffusers.LTXPipeline),
-    "ltx img2vid": lambda: ltx(diffusers.LTXImageToVideoPipeline, image=image()),
-    "ltx condition": lambda: ltx(diffusers.LTXConditionPipeline, image=image(), strength=0.7),
-    "mochi": mochi,
-    "wan": lambda: wan(FLOW(shift=3.0)),
-    "wan unipc": lambda: wan(
-        diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
-    ),
-    "helios": helios,
-    "svd": stable_video_diffusion,
-    "cogvideox": lambda: cogvideox(diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")),
-    "cogvideox dpm": lambda: cogvideox(diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")),
 }
-
-
-def build(family: str) -> Built:
-    """A pipeline, silent and with the same weights each time, and what it is called with."""
-    torch.manual_seed(0)
-    pipe, call = FAMILIES[family]()
-    pipe.set_progress_bar_config(disable=True)
-    return pipe, call

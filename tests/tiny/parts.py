@@ -1,0 +1,91 @@
+"""The small parts that pipelines in miniature are made of: the real classes with tiny configurations.
+
+Weights are random, the tokenizer knows a few words and is made here; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import diffusers
+import torch
+from PIL import Image
+
+Built = tuple[Any, dict[str, Any]]
+"""A pipeline and what it is called with."""
+
+PROMPT = {"prompt": "a small boat", "guidance_scale": 3.0}
+SIZE = {"height": 16, "width": 16}
+
+
+@cache
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<unk>", "a", "small", "boat", "house", "<eos>"]
+    made = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    made.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="<eos>", model_max_length=8
+    )
+
+
+def clip(hidden: int = 8, *, projection: bool = False) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        vocab_size=10, hidden_size=hidden, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=77, projection_dim=hidden, bos_token_id=0, eos_token_id=6, pad_token_id=0,
+    )  # fmt: skip
+    return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
+
+
+def t5(hidden: int = 8) -> Any:
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(T5Config(vocab_size=10, d_model=hidden, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).eval()
+
+
+def vae(shift: float | None = None) -> Any:
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=16, shift_factor=shift,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1,
+    ).eval()  # fmt: skip
+
+
+def unet(**config: Any) -> Any:
+    """For text, on latents of 4×8×8."""
+    sizes = {"sample_size": 8, "block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
+    down, up = ("DownBlock2D", "CrossAttnDownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
+    kinds = {"down_block_types": down, "up_block_types": up, "cross_attention_dim": 8, "attention_head_dim": 2}
+    return diffusers.UNet2DConditionModel(**{**sizes, **kinds, **config}).eval()
+
+
+def embedded(mask: str) -> dict[str, torch.Tensor]:
+    """Stands for a prompt and for a negative one, where the text encoder is too large to make a small one of."""
+    ones = torch.ones(1, 8, dtype=torch.long)
+    prompt = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
+    return {**prompt, f"prompt_{mask}": ones, f"negative_prompt_{mask}": ones}
+
+
+def image() -> Image.Image:
+    return Image.linear_gradient("L").resize((16, 16)).convert("RGB")
+
+
+def mask() -> Image.Image:
+    return Image.linear_gradient("L").resize((16, 16)).point(lambda value: 255 * (value > 99))
+
+
+def wan_vae() -> Any:
+    return diffusers.AutoencoderKLWan(
+        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    ).eval()  # fmt: skip
+
+
+EULER_A = diffusers.EulerAncestralDiscreteScheduler
+FLOW = diffusers.FlowMatchEulerDiscreteScheduler

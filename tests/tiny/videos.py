@@ -1,0 +1,129 @@
+"""Pipelines that make clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import diffusers
+import torch
+
+from .parts import FLOW, PROMPT, SIZE, Built, clip, image, t5, tokenizer, unet, vae, wan_vae
+
+
+def animatediff() -> Built:
+    adapter = diffusers.MotionAdapter(
+        block_out_channels=(8, 16), motion_layers_per_block=1, motion_num_attention_heads=2, motion_norm_num_groups=4,
+        motion_max_seq_length=4,
+    ).eval()  # fmt: skip
+    scheduler = diffusers.EulerAncestralDiscreteScheduler()
+    pipe = diffusers.AnimateDiffPipeline(vae(), clip(), tokenizer(), unet(), adapter, scheduler)
+    return pipe, {**PROMPT, **SIZE, "num_frames": 2}
+
+
+def wan(scheduler: Any) -> Built:
+    network = diffusers.WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8,
+        freq_dim=16, ffn_dim=16, num_layers=1, cross_attn_norm=True, qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=32,
+    ).eval()  # fmt: skip
+    pipe = diffusers.WanPipeline(tokenizer(), None, wan_vae(), scheduler, network)
+    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
+    return pipe, {**embeds, **SIZE, "num_frames": 5, "guidance_scale": 3.0}
+
+
+def helios() -> Built:
+    """One chunk of frames in one stage: of several, a Recorder takes the second for another run."""
+    network = diffusers.HeliosTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8, freq_dim=16,
+        ffn_dim=16, num_layers=1, rope_dim=(4, 4, 4),
+    ).eval()  # fmt: skip
+    scheduler = diffusers.HeliosScheduler(stages=1, stage_range=[0, 1])
+    pipe = diffusers.HeliosPipeline(tokenizer(), None, wan_vae(), scheduler, network)
+    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
+    chunk = {"num_frames": 5, "num_latent_frames_per_chunk": 2, "history_sizes": [4, 2, 1]}
+    return pipe, {**embeds, **SIZE, **chunk, "guidance_scale": 3.0}
+
+
+def stable_video_diffusion() -> Built:
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    network = diffusers.UNetSpatioTemporalConditionModel(
+        sample_size=8, block_out_channels=(32, 32), layers_per_block=1, num_attention_heads=2, cross_attention_dim=8,
+        addition_time_embed_dim=4, projection_class_embeddings_input_dim=12,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLTemporalDecoder(
+        block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, layers_per_block=1,
+    ).eval()  # fmt: skip
+    sees = CLIPVisionConfig(
+        hidden_size=8, intermediate_size=8, projection_dim=8, num_hidden_layers=1, num_attention_heads=2,
+        image_size=224, patch_size=112,
+    )  # fmt: skip
+    scheduler = diffusers.EulerDiscreteScheduler(
+        prediction_type="v_prediction", timestep_type="continuous", timestep_spacing="leading", use_karras_sigmas=True,
+        sigma_min=0.002, sigma_max=700.0,
+    )  # fmt: skip
+    processor = CLIPImageProcessor()
+    encoder = CLIPVisionModelWithProjection(sees).eval()
+    pipe = diffusers.StableVideoDiffusionPipeline(autoencoder, encoder, network, scheduler, processor)
+    return pipe, {"image": image(), **SIZE, "num_frames": 2}
+
+
+def cogvideox(scheduler: Any) -> Built:
+    network = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=2, text_embed_dim=8,
+        num_layers=1, sample_width=2, sample_height=2, sample_frames=5, patch_size=2, max_text_seq_length=8,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLCogVideoX(
+        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
+        block_out_channels=(4, 4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
+        temporal_compression_ratio=4,
+    ).eval()  # fmt: skip
+    pipe = diffusers.CogVideoXPipeline(tokenizer(), t5(), autoencoder, network, scheduler)
+    return pipe, {**PROMPT, **SIZE, "num_frames": 5, "max_sequence_length": 8}
+
+
+def ltx(pipeline: type, **call: Any) -> Built:
+    network = diffusers.LTXVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, cross_attention_dim=16,
+        num_layers=1, caption_channels=8,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLLTXVideo(
+        latent_channels=4, block_out_channels=(4, 4, 4, 4), decoder_block_out_channels=(4, 4, 4, 4),
+        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5,
+    ).eval()  # fmt: skip
+    parts = {"vae": autoencoder, "text_encoder": t5(), "tokenizer": tokenizer(), "transformer": network}
+    pipe = pipeline(scheduler=FLOW(use_dynamic_shifting=pipeline is not diffusers.LTXConditionPipeline), **parts)
+    return pipe, {**PROMPT, "height": 32, "width": 64, "num_frames": 9, "max_sequence_length": 8, **call}
+
+
+def mochi() -> Built:
+    network = diffusers.MochiTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=8, num_layers=2, pooled_projection_dim=16, text_embed_dim=8,
+        time_embed_dim=4, max_sequence_length=8,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLMochi(
+        encoder_block_out_channels=(32,) * 4, decoder_block_out_channels=(32,) * 4, layers_per_block=(1,) * 5,
+    ).eval()  # fmt: skip
+    scheduler = FLOW(invert_sigmas=True)
+    pipe = diffusers.MochiPipeline(scheduler, autoencoder, t5(), tokenizer(), network)
+    return pipe, {**PROMPT, **SIZE, "num_frames": 7, "max_sequence_length": 8}
+
+
+FAMILIES: dict[str, Callable[[], Built]] = {
+    "animatediff": animatediff,
+    "ltx": lambda: ltx(diffusers.LTXPipeline),
+    "ltx img2vid": lambda: ltx(diffusers.LTXImageToVideoPipeline, image=image()),
+    "ltx condition": lambda: ltx(diffusers.LTXConditionPipeline, image=image(), strength=0.7),
+    "mochi": mochi,
+    "wan": lambda: wan(FLOW(shift=3.0)),
+    "wan unipc": lambda: wan(
+        diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    ),
+    "helios": helios,
+    "svd": stable_video_diffusion,
+    "cogvideox": lambda: cogvideox(diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")),
+    "cogvideox dpm": lambda: cogvideox(diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")),
+}
