@@ -57,6 +57,8 @@ class SchedulerClass:
     """A package that it needs and that diffanim does not bring."""
     clips: bool = False
     """Whether its step really clamps x̂0 where ``clip_sample`` is set; others carry the setting without a use for it."""
+    thresholds: bool = False
+    """Whether its step really thresholds x̂0 where ``thresholding`` is set; others carry that setting, too."""
     ends_on_a_timestep: bool = False
     """Whether the last of its ``timesteps`` is where the run ends, and no call."""
     remark: str = ""
@@ -64,32 +66,35 @@ class SchedulerClass:
 
 
 _IDS = "its samples are the numbers of tokens, not a continuous image"
+_IF_FLOW = "flow with use_flow_sigmas"
+_BACKWARDS = "from image to noise"
+_STAGES = "one stage; with more, x̂0 is the stage's end"
 _TWICE = Calls(2, -1)
 
 _CLASSES = (
-    SchedulerClass("DDIMScheduler", "VP", _ALL, clips=True, remark="noise if eta > 0"),
-    SchedulerClass("DDIMParallelScheduler", "VP", _ALL, clips=True, remark="noise if eta > 0"),
+    SchedulerClass("DDIMScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
+    SchedulerClass("DDIMParallelScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
     # Of "sample" it makes NaN: at its first call, without noise, ε would be 0/0.
-    SchedulerClass("DDIMInverseScheduler", "VP", _NOISE, source="field", clips=True, remark="from image to noise"),
+    SchedulerClass("DDIMInverseScheduler", "VP", _NOISE, source="field", clips=True, remark=_BACKWARDS),
     SchedulerClass("CogVideoXDDIMScheduler", "VP", _ALL),
     SchedulerClass("CogVideoXDPMScheduler", "VP", _ALL, stochastic=True),
-    SchedulerClass("DDPMScheduler", "VP", _ALL, stochastic=True, clips=True),
-    SchedulerClass("DDPMParallelScheduler", "VP", _ALL, stochastic=True, clips=True),
+    SchedulerClass("DDPMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
+    SchedulerClass("DDPMParallelScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
     SchedulerClass("DDPMWuerstchenScheduler", "VP", stochastic=True, ends_on_a_timestep=True),
     SchedulerClass("UnCLIPScheduler", "VP", ("epsilon", "sample"), stochastic=True, clips=True),
     SchedulerClass("RePaintScheduler", "VP", stochastic=True, clips=True, calls=Calls(jumps=True), remark="inpainting"),
     SchedulerClass("PNDMScheduler", "VP", _NOISE, Calls(1, 9)),
     SchedulerClass("IPNDMScheduler", "VP", remark="v-prediction"),
-    SchedulerClass("LCMScheduler", "VP", _ALL, stochastic=True, clips=True),
+    SchedulerClass("LCMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
     SchedulerClass("TCDScheduler", "VP", _ALL, stochastic=True, remark="no noise if eta = 0"),
     SchedulerClass("ConsistencyDecoderScheduler", "VP", calls=Calls(0, 2), stochastic=True, remark="decodes latents"),
     SchedulerClass("ScoreSdeVpScheduler", "VP", stochastic=True),
-    SchedulerClass("DPMSolverMultistepScheduler", "VP", (*_ALL, *_FLOW), remark="flow with use_flow_sigmas"),
-    SchedulerClass("DPMSolverMultistepInverseScheduler", "VP", (*_ALL, *_FLOW), remark="from image to noise"),
-    SchedulerClass("DPMSolverSinglestepScheduler", "VP", (*_ALL, *_FLOW), remark="flow with use_flow_sigmas"),
-    SchedulerClass("UniPCMultistepScheduler", "VP", (*_ALL, *_FLOW), remark="flow with use_flow_sigmas"),
-    SchedulerClass("DEISMultistepScheduler", "VP", (*_ALL, *_FLOW), remark="flow with use_flow_sigmas"),
-    SchedulerClass("SASolverScheduler", "VP", (*_ALL, *_FLOW), stochastic=True, remark="flow with use_flow_sigmas"),
+    SchedulerClass("DPMSolverMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("DPMSolverMultistepInverseScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_BACKWARDS),
+    SchedulerClass("DPMSolverSinglestepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("UniPCMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("DEISMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("SASolverScheduler", "VP", (*_ALL, *_FLOW), stochastic=True, thresholds=True, remark=_IF_FLOW),
     SchedulerClass("EulerDiscreteScheduler", "VE", _ALL, remark="noise if s_churn > 0"),
     SchedulerClass("EulerAncestralDiscreteScheduler", "VE", _NOISE, stochastic=True),
     SchedulerClass("LMSDiscreteScheduler", "VE", _ALL, needs="scipy"),
@@ -98,7 +103,7 @@ _CLASSES = (
     SchedulerClass("KDPM2AncestralDiscreteScheduler", "VE", _NOISE, _TWICE, stochastic=True),
     SchedulerClass("DPMSolverSDEScheduler", "VE", _NOISE, _TWICE, stochastic=True, needs="torchsde"),
     SchedulerClass("EDMEulerScheduler", "VE", _NOISE, remark="noise if s_churn > 0"),
-    SchedulerClass("EDMDPMSolverMultistepScheduler", "VE", _NOISE),
+    SchedulerClass("EDMDPMSolverMultistepScheduler", "VE", _NOISE, thresholds=True),
     SchedulerClass("CosineDPMSolverMultistepScheduler", "VE", _NOISE, stochastic=True, needs="torchsde"),
     SchedulerClass("CMStochasticIterativeScheduler", "VE", stochastic=True, remark="no noise in a single step"),
     SchedulerClass("ScoreSdeVeScheduler", "VE", stochastic=True, remark="N calls of its corrector more"),
@@ -110,8 +115,8 @@ _CLASSES = (
     SchedulerClass("LTXEulerAncestralRFScheduler", "flow", stochastic=True),
     SchedulerClass("MiniMaxH3Scheduler", "flow", calls=Calls(1, -1)),
     SchedulerClass("PiflowScheduler", "flow", remark="x̂0 at this step's end of the network's grid"),
-    SchedulerClass("HeliosScheduler", "flow", _FLOW, remark="one stage; with more, x̂0 is the stage's end"),
-    SchedulerClass("HeliosDMDScheduler", "flow", _FLOW, remark="one stage; with more, x̂0 is the stage's end"),
+    SchedulerClass("HeliosScheduler", "flow", _FLOW, remark=_STAGES),
+    SchedulerClass("HeliosDMDScheduler", "flow", _FLOW, remark=_STAGES),
     SchedulerClass("SCMScheduler", "TrigFlow", ("trigflow",), stochastic=True, ends_on_a_timestep=True),
     SchedulerClass("AmusedScheduler", "–", source="tokens", remark=_IDS),
     SchedulerClass("BlockRefinementScheduler", "–", source="tokens", remark=_IDS),

@@ -29,7 +29,7 @@ import torch
 from .clips import ClipFrames
 from .decoded import OnRow
 from .errors import DiffanimError, DiffanimWarning, OutputError, SamplingError, first_line, is_out_of_memory
-from .noising import natural
+from .noising import natural, rescaled
 from .pixels import Pixels, to_rgb
 from .recorder import PipelineCall, fresh_generators, pictures_of
 from .step import Array
@@ -84,7 +84,9 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
             if on_row is not None:
                 on_row(writer.done, len(run.x))
     if writer.done < len(run.x):
-        writer.add(_cells(decoder(_tensor(run.x[-1])) if own is None else own, frames), None)
+        last = natural(run, run.x[-1], run.steps)
+        as_the_pipeline_did = own is not None and (run.finished or not rescaled(run))
+        writer.add(_cells(own if as_the_pipeline_did else decoder(_tensor(last)), frames), None)
         if on_row is not None:
             on_row(writer.done, len(run.x))
 

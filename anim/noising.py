@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .step import Array
+from .step import Array, Mixture
 from .themes import Ink
 from .trajectory import Trajectory
 
@@ -61,19 +61,28 @@ def natural(run: Trajectory, images: Array, row: int) -> Array:
     """Samples of a row as they are shown: divided by √(a² + b²) if the run's samples explode, else as they are.
 
     With images whose black and white are not −1 and 1, noise is measured in halves of that range and samples shrink
-    towards its middle. The finished sample has no noise and is never scaled.
+    towards its middle. A last sample without noise is never scaled.
 
     Args:
         run: the run.
         images: float32 [B, C, H, W], ``run.x[row]``.
         row: counted from 0.
     """
-    if row == run.steps or not rescaled(run):
+    if not rescaled(run) or (row == run.steps and run.finished):
         return images
     black, white = run.info.value_range
-    scale = np.float32(np.hypot(run.signal[row], run.noise[row] * 2 / (white - black)))
+    mixture = mixture_at(run, row)
+    scale = np.float32(np.hypot(mixture.signal, mixture.noise * 2 / (white - black)))
     middle = np.float32((black + white) / 2)
     return np.asarray(middle + (images - middle) / scale)
+
+
+def mixture_at(run: Trajectory, row: int) -> Mixture:
+    """What the sample of a row is made of; the row behind the steps is the last sample."""
+    if row < run.steps:
+        return Mixture(float(run.signal[row]), float(run.noise[row]))
+    assert run.end is not None, "a run has that row only if it is complete"
+    return run.end
 
 
 def rescaled(run: Trajectory) -> bool:
@@ -94,7 +103,7 @@ class Curve:
 
 
 def curves(run: Trajectory) -> tuple[Curve, ...]:
-    """The schedule, one point for each recorded step, and for the finished image one without noise.
+    """The schedule, one point for each recorded step, and if the run is complete one for its last sample.
 
     Signal and noise where both stay within 0 and 1; where samples explode the signal is always 1, and the noise spans
     so many decades that only a logarithm shows it.
@@ -102,7 +111,7 @@ def curves(run: Trajectory) -> tuple[Curve, ...]:
     notation = notation_of(run)
     if rescaled(run):
         return (Curve(_log_heights(run), notation.noise, "noise, log scale", "noise"),)
-    signal, noise = _closed(run, run.signal, 1), _closed(run, run.noise, 0)
+    signal, noise = _with_end(run)
     top = max(signal.max(), noise.max())
     return (
         Curve(signal / top, notation.signal, "signal", "signal"),
@@ -111,12 +120,22 @@ def curves(run: Trajectory) -> tuple[Curve, ...]:
 
 
 def _log_heights(run: Trajectory) -> NDArray[np.float64]:
-    """From 1 at the most noise to 0 at the least; the finished image, whose logarithm is −∞, lies at 0 too."""
-    positive = run.noise[run.noise > 0]
-    low, high = np.log(positive.min()), np.log(positive.max())
-    logs = np.log(np.maximum(_closed(run, run.noise, 0), positive.min()))
+    """From 1 at the most noise to 0 at the least; a finished image, whose logarithm may be −∞, lies at 0 too.
+
+    Of a run that ends with noise left 0 is where it would not be seen any more, so that the curve does not reach it.
+    """
+    _, noise = _with_end(run)
+    if run.finished:
+        noise[-1] = 0
+    least = noise[noise > 0].min()
+    if run.end is not None and not run.finished:
+        least = min(least, run.invisible_noise)
+    low, high = np.log(least), np.log(noise.max())
+    logs = np.log(np.maximum(noise, least))
     return np.asarray((logs - low) / max(high - low, 1e-12))
 
 
-def _closed(run: Trajectory, rows: NDArray[np.float64], end: float) -> NDArray[np.float64]:
-    return np.append(rows, end) if run.complete else rows
+def _with_end(run: Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if run.end is None:
+        return run.signal, run.noise.copy()
+    return np.append(run.signal, run.end.signal), np.append(run.noise, run.end.noise)

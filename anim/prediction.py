@@ -26,13 +26,14 @@ import math
 import typing
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from .catalogue import classify
 from .errors import DiffanimWarning, SchedulerError
+from .step import Mixture
 
 Kind = Literal["epsilon", "v", "image", "flow", "score", "direction", "edm", "consistency", "trigflow"]
 
@@ -58,16 +59,6 @@ _KIND_OF_CLASS: dict[str, Kind] = {
 _OWN_FIELDS = ("pred_original_sample", "denoised")
 """What schedulers call x̂0 in what they return."""
 _HALFWAY = frozenset({"KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverSDEScheduler"})
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """What a sample is made of at one call: ``x = signal·x0 + noise·ε``."""
-
-    signal: float
-    """a, dimensionless: 1 for variance-exploding schedules, falling to 0 with the noise for the others."""
-    noise: float
-    """b, dimensionless: up to 1 for variance-preserving and flow schedules, up to hundreds for exploding ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +108,25 @@ class Schedule:
         self._warn()
 
     @property
+    def _explodes(self) -> bool:
+        """Whether a flow's table is of ``x = x0 + σ·ε``: a share of noise cannot be above 1 (Cosmos-Predict2)."""
+        return self.kind == "flow" and self._sigmas is not None and float(self._sigmas.max()) > 1
+
+    @property
     def clipped(self) -> str | None:
         """How the scheduler changes x̂0 after predicting it, in words; None if it does not."""
         config = getattr(self._scheduler, "config", None)
-        if getattr(config, "thresholding", False) and hasattr(self._scheduler, "_threshold_sample"):
+        if getattr(config, "thresholding", False) and self._thresholds:
             return "dynamically thresholded"
         if getattr(config, "clip_sample", False) and self._class is not None and self._class.clips:
             return f"clipped to ±{getattr(config, 'clip_sample_range', 1.0):g}"
         return "clipped to ±1" if self.kind == "consistency" and getattr(config, "clip_denoised", False) else None
+
+    @property
+    def _thresholds(self) -> bool:
+        """Whether its ``step`` looks at the setting ``thresholding``; solvers that go on with the noise do not."""
+        known = self._class is not None and self._class.thresholds
+        return known and bool(getattr(self._scheduler, "predict_x0", True))
 
     def read(self, call: Call) -> tuple[Mixture, torch.Tensor]:
         """``(a, b)`` of one call, and the predicted image as the scheduler goes on with it, clipped where it clips.
@@ -144,6 +146,33 @@ class Schedule:
         output, x = _without_variance(call.output, call.x).float(), call.x.float()
         return mixture, self._clip(self._unclipped(output, x, mixture, call))
 
+    def after(self, call: Call) -> Mixture | None:
+        """``(a, b)`` of the sample that a call's ``step`` returned.
+
+        Returns:
+            None where the scheduler does not tell, and it can only be measured.
+        """
+        if self._class is None:
+            return None
+        if self._name in _AFTER_CALL_OF_CLASS:
+            return _AFTER_CALL_OF_CLASS[self._name](self._scheduler, call)
+        if self._sigmas is not None:
+            following = replace(call, index=call.index + 1)
+            return self._mixture(following) if following.index < len(self._sigmas) else None
+        return _preserving(self._alpha_bar_before(int(call.t)))
+
+    def _alpha_bar_before(self, t: int) -> torch.Tensor:
+        """ᾱ of the timestep that a step from ``t`` goes to; after the last one, what the scheduler ends at."""
+        assert self._alphas_cumprod is not None
+        scheduler = self._scheduler
+        if hasattr(scheduler, "previous_timestep"):
+            before = int(scheduler.previous_timestep(t))
+        else:
+            before = t - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+        if before >= 0:
+            return self._alphas_cumprod[before]
+        return torch.as_tensor(getattr(scheduler, "final_alpha_cumprod", 1.0)).cpu()
+
     def _mixture(self, call: Call) -> Mixture:
         named = _MIXTURE_OF_CLASS.get(self._name)
         if named is not None:
@@ -153,6 +182,8 @@ class Schedule:
                 raise self._unknown()
             return _preserving(self._alphas_cumprod[int(call.t)])
         sigma = self._sigmas[call.index]
+        if self._explodes:
+            return Mixture(1.0, float(sigma))
         if hasattr(self._scheduler, "_sigma_to_alpha_sigma_t"):
             a, b = self._scheduler._sigma_to_alpha_sigma_t(sigma)
             return Mixture(float(a), float(b))
@@ -355,6 +386,62 @@ def _of_ddim_inverse(scheduler: Any, call: Call) -> Mixture:
     return _preserving(scheduler.alphas_cumprod[t] if t >= 0 else scheduler.initial_alpha_cumprod)
 
 
+def _after_unclip(scheduler: Any, call: Call) -> Mixture:
+    before = call.arguments.get("prev_timestep")
+    before = int(call.t) - 1 if before is None else int(before)
+    return _preserving(scheduler.alphas_cumprod[before] if before >= 0 else torch.ones(()))
+
+
+def _after_listed(scheduler: Any, call: Call, end: torch.Tensor) -> Mixture:
+    """At the timestep that stands next in its list; ᾱ is ``end`` behind the last."""
+    following = call.index + 1
+    more = following < len(scheduler.timesteps)
+    return _preserving(scheduler.alphas_cumprod[int(scheduler.timesteps[following])] if more else end)
+
+
+def _after_helios_dmd(scheduler: Any, call: Call) -> Mixture:
+    listed, following = call.arguments["all_timesteps"], call.arguments["cur_sampling_step"] + 1
+    if following >= len(listed):
+        return Mixture(1.0, 0.0)
+    return _of_helios_dmd(scheduler, replace(call, t=float(listed[following])))
+
+
+def _after_flow_map(scheduler: Any, call: Call) -> Mixture:
+    target = call.arguments.get("r_timestep")
+    sigma = scheduler.sigmas[call.index + 1] if target is None else target / scheduler.config.num_train_timesteps
+    return Mixture(1 - float(torch.as_tensor(sigma).max()), float(torch.as_tensor(sigma).max()))
+
+
+def _after_wuerstchen(scheduler: Any, call: Call) -> Mixture | None:
+    """Its last step adds no noise, though ᾱ never is 1."""
+    following = call.index + 1
+    last = following + 1 >= len(scheduler.timesteps)
+    return None if last else _of_wuerstchen(scheduler, replace(call, t=float(scheduler.timesteps[following])))
+
+
+def _after_consistency_decoder(scheduler: Any, call: Call) -> Mixture:
+    following = call.index + 1
+    if following >= len(scheduler.timesteps):
+        return Mixture(1.0, 0.0)
+    return _of_consistency_decoder(scheduler, replace(call, t=float(scheduler.timesteps[following])))
+
+
+# What a step leads to, where no table of σ and no previous timestep tells; None where nothing but a measurement does.
+_AFTER_CALL_OF_CLASS: dict[str, Callable[[Any, Call], Mixture | None]] = {
+    "ConsistencyDecoderScheduler": _after_consistency_decoder,
+    "DDIMInverseScheduler": lambda s, call: _preserving(s.alphas_cumprod[int(call.t)]),
+    "DDPMWuerstchenScheduler": _after_wuerstchen,
+    "FlowMapEulerDiscreteScheduler": _after_flow_map,
+    "HeliosDMDScheduler": _after_helios_dmd,
+    "IPNDMScheduler": lambda s, call: _of_ipndm(s, replace(call, index=call.index + 1)),
+    "KarrasVeScheduler": lambda _, call: Mixture(1.0, float(call.arguments["sigma_prev"])),
+    "LCMScheduler": lambda s, call: _after_listed(s, call, torch.ones(())),
+    "PNDMScheduler": lambda s, call: _after_listed(s, call, s.final_alpha_cumprod),
+    "SCMScheduler": lambda s, call: _of_scm(s, replace(call, index=call.index + 1)),
+    "ScoreSdeVpScheduler": lambda _s, _call: None,
+    "TCDScheduler": lambda s, call: _after_listed(s, call, s.alphas_cumprod[0]),
+    "UnCLIPScheduler": _after_unclip,
+}
 # Classes whose tables would mislead, or that have none.
 _MIXTURE_OF_CLASS: dict[str, Callable[[Any, Call], Mixture]] = {
     "KarrasVeScheduler": _of_karras_ve,

@@ -16,8 +16,8 @@ import torch
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
 from .pixels import Pixels
-from .prediction import Call, Mixture, Schedule, demand_images
-from .step import Array, Step
+from .prediction import Call, Schedule, demand_images
+from .step import Array, Mixture, Step
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 
 _STEP_METHODS = ("step", "step_pred")
@@ -99,6 +99,7 @@ class Recorder:
         self._total = 0
         self._schedule: Schedule | None = None
         self._sample: torch.Tensor | None = None
+        self._last: Call | None = None
         self._pending: _Pending | None = None
         self._times: tuple[torch.Tensor, list[float]] | None = None
         self._wrapper: _StepWrapper | None = None
@@ -178,9 +179,11 @@ class Recorder:
                 self.deliver()
             if copied is not None:
                 (sample,) = copied.arrays()
-                self._trajectory = self._writer.finish(sample, self._image, finite=copied.finite, owned=True)
+                end = None if self._schedule is None or self._last is None else self._schedule.after(self._last)
+                self._trajectory = self._writer.finish(sample, self._image, end, finite=copied.finite, owned=True)
                 self._trajectory.made_by = self._made or PipelineCall(self._pipeline, None)
         finally:
+            self._last = None
             self._writer.close()
 
     def _capture(self, scheduler: Any, index: int | None, arguments: dict[str, Any], result: Any) -> None:
@@ -198,11 +201,12 @@ class Recorder:
         x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
         call = Call(index, self._time(_argument(arguments, _TIME)), x, output, arguments, result)
         mixture, x0 = self._schedule.read(call)
+        self._last = call
         copied = _Copy(self._kept(x), self._kept(x0))
         before = self._pending
         self._pending = _Pending(self._calls, self._total, call.t, mixture, copied)
         self._calls += 1
-        self._sample = self._kept(result[0] if isinstance(result, tuple) else result.prev_sample)
+        self._sample = self._kept(_stepped_to(result, last=self._calls == self._total))
         if before is not None:
             self._deliver(before)
         if copied.is_done:
@@ -386,6 +390,12 @@ def pictures_of(output: Any) -> Pixels | None:
     if made.dtype != np.uint8:
         made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(made[..., :3] if made.shape[-1] >= 3 else made.repeat(3, axis=-1))
+
+
+def _stepped_to(result: Any, *, last: bool) -> torch.Tensor:
+    """The sample that a call leads to: of score-based schedulers' last one that without the noise which it adds."""
+    sample = result[0] if isinstance(result, tuple) else result.prev_sample
+    return torch.as_tensor(getattr(result, "prev_sample_mean", sample) if last else sample)
 
 
 def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:

@@ -18,7 +18,7 @@ from .frames import draw_image
 from .labels import Maths, Number, Phrase, Piece, Placed, Sizes, Words, blend, place, width
 from .layout import SMALLEST_WIDTH, Box, Grid, best_grid, check_text, even, text_size
 from .noising import rescaled
-from .panels import DEFAULT_PANELS, Panel, noise_readout, panel_named, time_readout
+from .panels import DEFAULT_PANELS, Panel, noise_left_readout, noise_readout, panel_named, time_readout
 from .pixels import Pixels
 from .themes import Theme
 from .trajectory import Trajectory
@@ -52,7 +52,7 @@ def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: 
 
     Args:
         view: of a run.
-        rows: the columns, from left to right, counted from 0; the number of steps stands for the finished image.
+        rows: the columns, from left to right, counted from 0; the number of steps stands for the last sample.
         theme: its colours.
         width: in pixels, the most; the height follows.
         text: how much larger than usual text is.
@@ -168,7 +168,10 @@ def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
 
 def _named(view: View, panel: Panel) -> tuple[Phrase, ...]:
     """What stands beside a row of the sheet, line by line."""
-    run, manner = view.run, {"images": [], "decoded": ["decoded"], "preview": ["linear", "preview"]}[view.manner]
+    run, manner = (
+        view.run,
+        {"images": wrap(view.colours, 9), "decoded": ["decoded"], "preview": ["linear", "preview"]}[view.manner],
+    )
     if panel.name == "x":
         symbol = "x_t"
         said = [*(manner or ([] if rescaled(run) else ["noisy", "sample"])), *(["at unit", "variance"] * rescaled(run))]
@@ -180,7 +183,7 @@ def _named(view: View, panel: Panel) -> tuple[Phrase, ...]:
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:
     """What stands under a column of the sheet: t, and where samples are rescaled the noise, which t does not tell."""
     if row == run.steps:
-        return ((Words("finished"),),)
+        return ((Words("finished"),),) if run.finished else ((Words("noise left"),), noise_left_readout(run))
     readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
     return tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
 

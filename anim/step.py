@@ -1,4 +1,4 @@
-"""One call of the sampler, as it was captured."""
+"""One call of the sampler, as it was captured, and what its sample is made of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a sample is made of: ``x = signal·x0 + noise·ε``."""
+
+    signal: float
+    """a, dimensionless: 1 for variance-exploding schedules, falling to 0 with the noise for the others."""
+    noise: float
+    """b, dimensionless: up to 1 for variance-preserving and flow schedules, up to hundreds for exploding ones."""
+
+    @classmethod
+    def measured(cls, x: Array, x0: Array, noise: Array) -> Mixture:
+        """The least-squares fit of a sample to an image and a noise that it should be made of.
+
+        Args:
+            x: float32 [B, C, …], the sample.
+            x0: float32, of the same shape: the image.
+            noise: float32, of the same shape, about unit variance. Noise that is in x beside it is counted too.
+        """
+        columns = np.stack([x0.ravel(), noise.ravel()], axis=1).astype(np.float64)
+        (a, b), *_ = np.linalg.lstsq(columns, x.ravel().astype(np.float64), rcond=None)
+        fresh = x.ravel() - columns @ (a, b)
+        return cls(float(a), float(np.hypot(b, fresh.std())))
 
 
 @dataclass(frozen=True, eq=False)

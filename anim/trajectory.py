@@ -36,7 +36,7 @@ from zarr.storage import MemoryStore
 from .decoded import DecodedRows, DecodedWriter
 from .errors import SamplingError, TrajectoryError
 from .pixels import Pixels
-from .step import Array, Step
+from .step import Array, Mixture, Step
 from .threads import threads
 from .version import __version__
 
@@ -45,7 +45,9 @@ QUEUED_STEPS = 4
 """How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
 
 _Item = bytes | tuple[Step | Array, bool, bool]
-"""A checkpoint; or a step or the finished sample, whether it is known to be finite, and whether its memory is ours."""
+"""A checkpoint; or a step or the last sample, whether it is known to be finite, and whether its memory is ours."""
+_INVISIBLE = 1 / 255
+"""Noise of this standard deviation, in halves of the range of values, is half a level of 255."""
 _TOUCHED_AHEAD = 2
 """Rows for which memory is found before they come."""
 _WORTH_THREADS = 1 << 20
@@ -151,6 +153,7 @@ class Trajectory:
         t: float64 [steps], the scheduler's timesteps.
         signal: float64 [steps], a of ``x = a·x0 + b·ε``.
         noise: float64 [steps], b of it.
+        end: a and b of the last sample, if complete; None before.
         made_by: while it is in memory, the pipeline that made the run and what it was called with
             (`diffanim.recorder.PipelineCall`): with it, latents are decoded.
     """
@@ -161,6 +164,7 @@ class Trajectory:
         path: Path | None,
         arrays: Mapping[str, zarr.Array[Any]] | None = None,
         rows: Mapping[str, NDArray[np.float64]] | None = None,
+        end: Mixture | None = None,
     ) -> None:
         """Use `Trajectory.open`; this takes a group that is known to be ours, and what of it is at hand already."""
         self.path = path
@@ -181,6 +185,32 @@ class Trajectory:
         self.t, self.signal, self.noise = (rows[name][:steps] for name in _ROWS)
         self.x = StepArray("x", arrays["x"], steps + self.complete)
         self.x0 = StepArray("x0", arrays["x0"], steps)
+        self._told_end = end or _mixture_of(attributes.get("end"))
+
+    @functools.cached_property
+    def end(self) -> Mixture | None:
+        """What the last sample is made of; of one whose scheduler does not tell, measured against its last step.
+
+        Raises:
+            TrajectoryError: a row that it is measured by is damaged.
+        """
+        if not self.complete or self._told_end is not None or not self.steps:
+            return self._told_end
+        last = self.steps - 1
+        x0 = self.x0[last]
+        noise = (self.x[last] - self.signal[last] * x0) / max(self.noise[last], 1e-12)
+        return Mixture.measured(self.x[-1], x0, noise.astype(np.float32))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last sample is there, and without any noise that could be seen: the finished image."""
+        return self.end is not None and self.end.noise <= self.invisible_noise
+
+    @property
+    def invisible_noise(self) -> float:
+        """Of which standard deviation noise does not show in a picture of the run."""
+        black, white = self.info.value_range
+        return _INVISIBLE * (white - black) / 2
 
     @property
     def _where(self) -> str:
@@ -301,6 +331,7 @@ class TrajectoryWriter:
         self._rows: dict[str, NDArray[np.float64]] = {}
         self._written = 0
         self._image: Pixels | None = None
+        self._end: Mixture | None = None
         self._queue: queue.Queue[_Item | None] = queue.Queue(2 * QUEUED_STEPS)
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
@@ -356,20 +387,27 @@ class TrajectoryWriter:
         self._put(checkpoint)
 
     def finish(
-        self, sample: Array, image: Pixels | None = None, *, finite: bool = False, owned: bool = False
+        self,
+        sample: Array,
+        image: Pixels | None = None,
+        end: Mixture | None = None,
+        *,
+        finite: bool = False,
+        owned: bool = False,
     ) -> Trajectory:
-        """Write the finished sample, wait for the disk, and open what was written.
+        """Write the last sample, wait for the disk, and open what was written.
 
         Args:
             sample: float32 [B, C, …].
             image: what the pipeline made of latents, uint8 [B, H, W, 3] or [B, F, H, W, 3].
+            end: what the sample is made of; None if that can only be measured.
             finite: as in `add`, of the sample.
             owned: as in `add`, of the sample.
 
         Raises:
             SamplingError, TrajectoryError: as `add`.
         """
-        self._image = image
+        self._image, self._end = image, end
         self._put((sample, finite, owned))
         self.close()
         self._raise_failure()
@@ -389,7 +427,7 @@ class TrajectoryWriter:
 
     def _open(self) -> Trajectory:
         assert self._group is not None
-        return Trajectory(self._group, self.path, self._arrays, self._rows)
+        return Trajectory(self._group, self.path, self._arrays, self._rows, self._end)
 
     def _put(self, item: _Item) -> None:
         self._raise_failure()
@@ -494,7 +532,7 @@ class TrajectoryWriter:
             array = _create_array(self._group, _IMAGE, shape, shape, "uint8", axes)
             array[:] = self._image
         if self.path is not None:
-            self._group.attrs["diffanim"] = _attributes(self.info, complete=True)
+            self._group.attrs["diffanim"] = _attributes(self.info, complete=True, end=self._end)
             (self.path / _CHECKPOINT).unlink(missing_ok=True)
 
     def _create(self, step: Step) -> zarr.Group:
@@ -531,8 +569,25 @@ class TrajectoryWriter:
             self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
 
 
-def _attributes(info: RunInfo, *, complete: bool) -> dict[str, Any]:
-    return {"format": FORMAT_VERSION, "complete": complete, "run": asdict(info)}
+def _attributes(info: RunInfo, *, complete: bool, end: Mixture | None = None) -> dict[str, Any]:
+    told = {} if end is None else {"end": [end.signal, end.noise]}
+    return {"format": FORMAT_VERSION, "complete": complete, "run": asdict(info), **told}
+
+
+def _mixture_of(told: Any) -> Mixture | None:
+    """The last sample's (a, b), as a recording's attributes have them.
+
+    Raises:
+        ValueError: they are no such numbers.
+    """
+    if told is None:
+        return None
+    if not (isinstance(told, list) and len(told) == 2 and all(type(part) in (int, float) for part in told)):
+        raise ValueError(f"its end is {told!r}, not two numbers")
+    a, b = map(float, told)
+    if not (np.isfinite([a, b]).all() and b >= 0):
+        raise ValueError(f"its end is a = {a}, b = {b}")
+    return Mixture(a, b)
 
 
 def _chunk_name(array: zarr.Array[Any], row: int) -> str:

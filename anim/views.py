@@ -37,6 +37,8 @@ class View(ABC):
     size: tuple[int, int]
     columns: int | None = None
     frames: tuple[int, ...] = ()
+    colours: str = ""
+    """How the channels became colours, in words, if they are not grey or red, green and blue."""
 
     @property
     def which_frames(self) -> str:
@@ -48,14 +50,22 @@ class View(ABC):
 
     @abstractmethod
     def samples(self, row: int) -> Pixels:
-        """x_t of a row, uint8 [count, H, W, 3], at unit variance where it explodes. The last row is the finished."""
+        """x_t of a row, uint8 [count, H, W, 3], at unit variance where it explodes. The last row is the last sample."""
 
     @abstractmethod
     def guesses(self, row: int) -> Pixels:
-        """x̂0, predicted from the x_t of the same row. Where no noise is left it is the finished sample itself."""
+        """x̂0, predicted from the x_t of the same row.
+
+        Beside the last sample, of which nothing is predicted any more, it is that sample itself if it is the finished
+        image, else the last guess that there was.
+        """
 
     def _is_finished(self, row: int) -> bool:
-        return row == self.run.steps and self.run.complete
+        return row == self.run.steps and self.run.finished
+
+    def _guessed(self, row: int) -> int:
+        """The row of x̂0 that is shown at a row that is not the finished image."""
+        return min(row, self.run.steps - 1)
 
 
 class ImageView(View):
@@ -78,7 +88,7 @@ class ImageView(View):
 
     def guesses(self, row: int) -> Pixels:
         """Its values as colours."""
-        images = self.run.x[row] if self._is_finished(row) else self.run.x0[row]
+        images = self.run.x[row] if self._is_finished(row) else self.run.x0[self._guessed(row)]
         return to_rgb(images, self.run.info.value_range)
 
 
@@ -100,7 +110,7 @@ class DecodedView(View):
 
     def guesses(self, row: int) -> Pixels:
         """As it was decoded."""
-        return self._decoded.read("x" if self._is_finished(row) else "x0", row)
+        return self._decoded.read("x", row) if self._is_finished(row) else self._decoded.read("x0", self._guessed(row))
 
 
 class PreviewView(View):
@@ -121,7 +131,7 @@ class PreviewView(View):
 
     def guesses(self, row: int) -> Pixels:
         """By the map."""
-        return self._preview(self.run.x[row] if self._is_finished(row) else self.run.x0[row])
+        return self._preview(self.run.x[row] if self._is_finished(row) else self.run.x0[self._guessed(row)])
 
 
 def view_of(run: Trajectory, *, preview: bool = False, frames: ClipFrames = _ALL) -> View:

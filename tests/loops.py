@@ -16,6 +16,7 @@ from closed_form import SHAPE, ideal_network, the_image
 from diffanim import Recorder, Step
 from diffanim.catalogue import CLASSES
 from diffanim.schedulers import set_timesteps
+from diffanim.step import Mixture
 
 Network = Callable[[torch.Tensor, Any], torch.Tensor]
 Loop = Callable[[Any, Network, torch.Tensor, torch.Generator], None]
@@ -36,6 +37,7 @@ class Kept:
     final: np.ndarray | None = None
     clipped: str | None = None
     image: np.ndarray | None = None
+    end: Mixture | None = None
     made_by: Any = None
 
     def note_clipping(self, clipped: str) -> None:
@@ -44,8 +46,10 @@ class Kept:
     def add(self, step: Step, **_known: bool) -> None:
         self.steps.append(step)
 
-    def finish(self, sample: np.ndarray, image: np.ndarray | None = None, **_known: bool) -> Kept:
-        self.final, self.image = sample, image
+    def finish(
+        self, sample: np.ndarray, image: np.ndarray | None = None, end: Mixture | None = None, **_known: bool
+    ) -> Kept:
+        self.final, self.image, self.end = sample, image, end
         return self
 
     def close(self) -> None:
