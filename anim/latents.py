@@ -28,7 +28,15 @@ import torch
 
 from .clips import ClipFrames
 from .decoded import OnRow
-from .errors import DiffanimError, DiffanimWarning, OutputError, SamplingError, first_line, is_out_of_memory
+from .errors import (
+    DiffanimError,
+    DiffanimWarning,
+    OutputError,
+    SamplingError,
+    TrajectoryError,
+    first_line,
+    is_out_of_memory,
+)
 from .noising import natural, rescaled
 from .pixels import Pixels, to_rgb
 from .recorder import PipelineCall, fresh_generators, pictures_of
@@ -84,9 +92,9 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
             if on_row is not None:
                 on_row(writer.done, len(run.x))
     if writer.done < len(run.x):
-        last = natural(run, run.x[-1], run.steps)
-        as_the_pipeline_did = own is not None and (run.finished or not rescaled(run))
-        writer.add(_cells(own if as_the_pipeline_did else decoder(_tensor(last)), frames), None)
+        if own is None or (rescaled(run) and not run.finished):
+            own = decoder(_tensor(natural(run, run.x[-1], run.steps)))
+        writer.add(_cells(own, frames), None)
         if on_row is not None:
             on_row(writer.done, len(run.x))
 
@@ -115,36 +123,60 @@ def _cells(pictures: Pixels, frames: tuple[int, ...]) -> Pixels:
 
 
 def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int]:
-    """The way to pixels that makes the pipeline's own image of the finished latents; and how many fit in at once."""
-    ways: list[tuple[Decoder, int]] = []
+    """The way to pixels that makes the pipeline's own image of the finished latents; and how many fit in at once.
+
+    Every way is tried in turn, whatever goes wrong with the one before. Where none makes that image it is the nearest,
+    and where there is no image to compare with the first that makes any.
+    """
     name = type(call.pipeline).__name__
-    direct = _Direct.of(run, call, own)
-    if direct is not None:
-        ways.append((_told_in_a_line(direct, name), direct.at_once))
-    if call.arguments is not None:
-        ways.append((_told_in_a_line(_Replay(call, len(run.x0[0])), name), 1))
-    if not ways:
+    tried: list[tuple[float, Decoder, int]] = []
+    failure: Exception | None = None
+    for way in (_direct, _replay):
+        try:
+            found = way(run, call, own)
+            if found is None:
+                continue
+            decoder, at_once = found
+            to_compare = run.x[-1] if own is not None and run.complete else run.x0[0]
+            pictures = decoder(_tensor(to_compare))
+        except TrajectoryError:
+            raise
+        except DiffanimError as error:
+            failure = failure or error
+            continue
+        if own is None or not run.complete:
+            return decoder, at_once
+        tried.append((_distance(pictures, own), decoder, at_once))
+        if tried[-1][0] <= TOLERANCE:
+            return decoder, at_once
+    if not tried and failure is not None:
+        raise failure
+    if not tried:
         raise OutputError(
             f"the latents of {name} can only be decoded by calling it again, and what it was called with is not known: "
             "record it with diffanim.record(pipe, …) and render what that returns"
         )
-    if own is None or not run.complete:
-        return ways[0]
-    apart = []
-    for way in ways:
-        apart.append(_distance(way[0](_tensor(run.x[-1])), own))
-        if apart[-1] <= TOLERANCE:
-            return way
-    nearest = int(np.argmin(apart))
-    if not np.isfinite(apart[nearest]):
+    apart, decoder, at_once = min(tried, key=lambda way: way[0])
+    if not np.isfinite(apart):
         raise OutputError(f"the latents of {name} are no pictures, and cannot be shown")
     warnings.warn(
-        f"the decoded latents differ from the image of {name} by {apart[nearest]:.1f} levels of 255 on average: "
+        f"the decoded latents differ from the image of {name} by {apart:.1f} levels of 255 on average: "
         "it does more to its latents than decode them",
         DiffanimWarning,
         stacklevel=2,
     )
-    return ways[nearest]
+    return decoder, at_once
+
+
+def _direct(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:
+    direct = _Direct.of(run, call, own)
+    return None if direct is None else (_told_in_a_line(direct, type(call.pipeline).__name__), direct.at_once)
+
+
+def _replay(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:  # noqa: ARG001
+    if call.arguments is None:
+        return None
+    return _told_in_a_line(_Replay(call, len(run.x0[0])), type(call.pipeline).__name__), 1
 
 
 def _distance(pictures: Pixels, own: Pixels) -> float:
@@ -188,10 +220,13 @@ class _Direct:
             while True:
                 try:
                     return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
-                except (RuntimeError, MemoryError) as error:
-                    if self.at_once == 1 or not is_out_of_memory(error):
+                except Exception:
+                    # Memory may be short, and some autoencoders take one latent only. Where one can be decoded, which
+                    # the pipeline itself did, nothing has to fail.
+                    self.at_once = min(self.at_once, len(latents)) // 2
+                    if self.at_once < 1:
+                        self.at_once = 1
                         raise
-                self.at_once //= 2  # Where one image fits, which the pipeline itself decoded, nothing has to fail.
 
     def _decode(self, latents: torch.Tensor) -> Pixels:
         autoencoder, pipeline = self._autoencoder, self._pipeline
@@ -328,16 +363,32 @@ class _FixedStep:
         functools.update_wrapper(self, scheduler.step, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> _FixedResult:
-        output = args[0] if args else next(iter(kwargs.values()))
-        sample = self._latents.to(output.device)
-        sampled = next((a for a in (*args[1:], *kwargs.values()) if isinstance(a, torch.Tensor) and a.ndim > 1), output)
-        sample = sample.to(sampled.dtype)
+        sampled = _sample_of(args, kwargs)
+        sample = self._latents.to(sampled.device, sampled.dtype)
         if len(sampled) == 2 * len(sample):  # DiT steps both halves of a doubled batch.
             sample = torch.cat([sample, sample])
         return _FixedResult((sample, sample))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _FixedStep:
-        return self  # Pipelines step copies of their scheduler, too.
+    def __deepcopy__(self, memo: dict[int, Any]) -> _KeptStep:
+        return _KeptStep(self)  # What pipelines step by a copy of their scheduler is something else, such as sound.
+
+
+class _KeptStep:
+    """A ``step`` that gives back the sample that it is called with."""
+
+    def __init__(self, step: Any) -> None:
+        functools.update_wrapper(self, step, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _FixedResult:
+        sample = _sample_of(args, kwargs)
+        return _FixedResult((sample, sample))
+
+
+def _sample_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    """The sample among the arguments of ``step``: the second that is no number, after the network's output."""
+    output = args[0] if args else next(iter(kwargs.values()))
+    more = (*args[1:], *(kwargs.values() if args else list(kwargs.values())[1:]))
+    return next((a for a in more if isinstance(a, torch.Tensor) and a.ndim > 1), output)
 
 
 class _FixedResult(tuple[torch.Tensor, torch.Tensor]):

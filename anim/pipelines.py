@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, OutputError, SettingsError
 from .models import ModelFiles, class_numbers, demand_safe_weights, labels_of, loading, locate, resolve_device
+from .recordable import demand_one_meaning
 from .settings import RunSettings
 from .trajectory import Trajectory
 
@@ -60,10 +61,12 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
     Raises:
         ModelError: it cannot be loaded.
         SettingsError: it does not take what it is to be given, or a device is not there.
+        SchedulerError, OutputError: as `demand_one_meaning`.
     """
     with quiet_libraries():
         cls = pipeline_class(files, settings)
         if to_call:
+            demand_one_meaning(cls)
             check_call(cls, files, settings)
         device = resolve_device(settings.device)
         if settings.offload and device.type == "cpu":

@@ -141,6 +141,8 @@ class Schedule:
             x0 = self._own_field(call)
             return self._mixture_of_unknown(call, x0), x0
         mixture = self._mixture(call)
+        if (known := call.arguments.get("pred_original_sample")) is not None:
+            return mixture, torch.as_tensor(known).to(torch.float32, copy=True)  # What step goes on with instead.
         if self._takes_own_field:
             return mixture, self._own_field(call)
         output, x = _without_variance(call.output, call.x).float(), call.x.float()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MethodType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -15,13 +16,13 @@ import torch
 
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
-from .pixels import Pixels
+from .pixels import Pixels, over_white
 from .prediction import Call, Schedule, demand_images
+from .recordable import demand_one_meaning, demand_one_pass, demand_pictures, scheduler_of
 from .step import Array, Mixture, Step
+from .stepping import StepWrapper
 from .trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 
-_STEP_METHODS = ("step", "step_pred")
-"""What schedulers call the method that goes one step on; score-based ones say ``step_pred``."""
 _OUTPUT = ("model_output", "score")
 _SAMPLE = ("sample", "sample_hat", "x")
 _TIME = ("timestep", "sigma_hat", "t")
@@ -31,8 +32,12 @@ _ANNOUNCED = "_num_timesteps"
 _AFTER_STEP = "callback_on_step_end"
 """The argument by which most pipelines call back after each step."""
 _FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
-_FRAMES_FIRST_IN = ("CogVideoX", "StableVideoDiffusion")
-"""Pipelines whose samples have these axes; all other clips have their channels first."""
+_CHANNELS_LAST = ("image", "frame", "height", "width", "channel")
+_AXES = {"CogVideoX": _FRAMES_FIRST, "StableVideoDiffusion": _FRAMES_FIRST, "Kandinsky5": _CHANNELS_LAST}
+"""The axes of samples of pipelines, by how their names begin; all other clips have their channels first."""
+_REPLACES = "pred_original_sample"
+"""The argument of ``step`` for an x̂0 that the pipeline knows better: Cosmos 1.0 calls ``step`` to learn x̂0 of both
+halves of a doubled batch, guides it, sets the step index back, and calls ``step`` again."""
 _DOUBLING = frozenset({"DiTPipeline"})
 """Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
 
@@ -82,29 +87,35 @@ class Recorder:
             first: how many calls came before, when a run goes on.
 
         Raises:
-            SchedulerError: there is no scheduler with a ``step`` in the pipeline, or it samples no continuous images.
+            SchedulerError: there is no scheduler with a ``step`` in the pipeline, or it samples no continuous images,
+                or not one x_t a timestep.
+            OutputError: the pipeline makes sound.
             TrajectoryError: ``path`` is taken or cannot be written to.
         """
         self._pipeline = pipeline
-        self._scheduler = _scheduler_of(pipeline)
+        demand_one_meaning(type(pipeline))
+        self._scheduler = scheduler_of(pipeline)
         demand_images(self._scheduler)
+        self._info = info or describe(pipeline, self._scheduler)
         self._writer = writer or TrajectoryWriter(
             path,
-            info or describe(pipeline, self._scheduler),
+            self._info,
             overwrite=overwrite,
-            axes=_FRAMES_FIRST if type(pipeline).__name__.startswith(_FRAMES_FIRST_IN) else None,
+            axes=next((axes for name, axes in _AXES.items() if type(pipeline).__name__.startswith(name)), None),
         )
         self._on_step = on_step
         self._calls = first
         self._total = 0
+        self._shape: tuple[int, ...] | None = None
         self._schedule: Schedule | None = None
         self._sample: torch.Tensor | None = None
         self._last: Call | None = None
         self._pending: _Pending | None = None
         self._times: tuple[torch.Tensor, list[float]] | None = None
-        self._wrapper: _StepWrapper | None = None
+        self._repeated: set[float] = set()
+        self._wrapper: StepWrapper | None = None
         self._announced: Any = None
-        self._halved = False
+        self._halved = self._may_be_taken_back = False
         self._trajectory: Trajectory | None = None
         self.finished: torch.Tensor | None = None
         """The finished sample, for one who knows better than what the last step returned; to be set in the block."""
@@ -119,7 +130,10 @@ class Recorder:
             SettingsError: the block has not ended, or nothing was sampled in it.
         """
         if self._trajectory is None:
-            raise SettingsError("there is no recording yet: run the pipeline inside the Recorder's with block first")
+            never = "its scheduler's step was never called" if self._wrapper is not None else "nothing ran yet"
+            raise SettingsError(
+                f"there is no recording yet, as {never}: run the pipeline inside the Recorder's with block first"
+            )
         return self._trajectory
 
     @property
@@ -136,7 +150,11 @@ class Recorder:
 
         Returns:
             What the pipeline returns.
+
+        Raises:
+            SchedulerError: with these arguments it makes several passes over the timesteps.
         """
+        demand_one_pass(self._pipeline, arguments)
         extra: dict[str, Any] = {}
         takes = inspect.signature(type(self._pipeline).__call__).parameters
         if _AFTER_STEP in takes and arguments.get(_AFTER_STEP) is None:
@@ -144,7 +162,7 @@ class Recorder:
         again = {**arguments, **fresh_generators(arguments)}
         output = self._pipeline(**{**arguments, **extra})
         self._made = PipelineCall(self._pipeline, again)
-        if self._writer.info.space == "latent" and arguments.get("output_type") != "latent":
+        if self._info.space == "latent" and arguments.get("output_type") != "latent":
             self._image = pictures_of(output)
         return output
 
@@ -160,7 +178,7 @@ class Recorder:
         self._announced = getattr(self._pipeline, _ANNOUNCED, None)
         if self._announced is not None:
             setattr(self._pipeline, _ANNOUNCED, None)  # Of a run before; not every pipeline announces every run.
-        self._wrapper = _StepWrapper(self._scheduler, self._capture)
+        self._wrapper = StepWrapper(self._scheduler, self._capture)
         return self
 
     def __exit__(
@@ -188,9 +206,13 @@ class Recorder:
 
     def _capture(self, scheduler: Any, index: int | None, arguments: dict[str, Any], result: Any) -> None:
         """One call has been made; ``index`` is the scheduler's step index before it, None at a first call."""
+        x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
         if self._schedule is None:
-            self._begin(scheduler, _argument(arguments, _OUTPUT), _argument(arguments, _SAMPLE))
+            self._begin(scheduler, output, x)
         assert self._schedule is not None
+        t = self._time(_argument(arguments, _TIME))
+        if self._is_at_the_same_level(index, t):
+            self._take_back(arguments)
         if self._calls >= self._total:
             raise SettingsError(
                 "a Recorder records one pass over the timesteps, and a second has begun: open a new Recorder for the "
@@ -198,19 +220,38 @@ class Recorder:
             )
         if index is None:
             index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
-        x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
-        call = Call(index, self._time(_argument(arguments, _TIME)), x, output, arguments, result)
+        self._last = call = Call(index, t, x, output, arguments, result)
         mixture, x0 = self._schedule.read(call)
-        self._last = call
+        stepped = _stepped_to(result, last=self._calls + 1 == self._total)
+        for what, shape in (("predicts", x0.shape), ("returns", stepped.shape)):
+            _demand_shape(f"{type(scheduler).__name__}'s step {what}", shape, x.shape)
         copied = _Copy(self._kept(x), self._kept(x0))
         before = self._pending
-        self._pending = _Pending(self._calls, self._total, call.t, mixture, copied)
+        self._pending = _Pending(self._calls, self._total, t, mixture, copied)
         self._calls += 1
-        self._sample = self._kept(_stepped_to(result, last=self._calls == self._total))
+        self._sample = self._kept(stepped)
         if before is not None:
             self._deliver(before)
-        if copied.is_done:
+        if copied.is_done and not self._may_be_taken_back:
             self.deliver()
+
+    def _is_at_the_same_level(self, index: int | None, t: float) -> bool:
+        """Whether this call is for the noise level of the one before it, which no schedule asks for."""
+        if self._last is None:
+            return False
+        if index is not None:
+            return index == self._last.index
+        return t == self._last.t and t not in self._repeated and hasattr(self._scheduler, "alphas_cumprod")
+
+    def _take_back(self, arguments: dict[str, Any]) -> None:
+        """The call before only served to learn x̂0; this one goes on with a better one."""
+        if arguments.get(_REPLACES) is None or self._pending is None:
+            raise SchedulerError(
+                f"{type(self._pipeline).__name__} calls its scheduler's step several times at one timestep; so there "
+                "is no one x_t and x̂0 a timestep to record"
+            )
+        self._pending = None
+        self._calls -= 1
 
     def deliver(self) -> None:
         """Hand on the last step now, if it is still on its way from a GPU; for one who keeps something after it."""
@@ -225,6 +266,8 @@ class Recorder:
         except Exception:
             self._pending = None  # A recording has no holes: where a copy failed, it ends.
             raise
+        self._shape = self._shape or step.x.shape
+        _demand_shape(f"step {step.index + 1} of {step.total} begins with", step.x.shape, self._shape)
         # For the last step somebody waits, so it is not copied once more, unless others get it. To do so with all would
         # keep a whole run in pinned memory.
         owned = self._on_step is None and step.index + 1 == step.total
@@ -252,64 +295,17 @@ class Recorder:
         listed = getattr(scheduler, "timesteps", None)
         if isinstance(listed, torch.Tensor) and listed.is_contiguous():
             self._times = listed, listed.tolist()
+            self._repeated = {t for t, count in Counter(self._times[1]).items() if count > 1}
         self._total = self._calls + _calls_to_come(self._pipeline, scheduler, self._calls)
         self._halved = _is_doubled(self._pipeline, output, x)
+        self._may_be_taken_back = self._wrapper is not None and _REPLACES in self._wrapper.signature.parameters
+        if self._info.space == "pixel" and self._pipeline is not scheduler:
+            demand_pictures(tuple(x.shape))
         if self._schedule.clipped:
             self._writer.note_clipping(self._schedule.clipped)
 
     def _kept(self, images: torch.Tensor) -> torch.Tensor:
         return images[: len(images) // 2] if self._halved else images
-
-
-class _StepWrapper:
-    """Stands in for one scheduler's ``step``, passing everything on.
-
-    A callable object and no closure: pipelines deep-copy schedulers (LTX2, Kandinsky), and a copied closure would go on
-    stepping the original. ``functools.update_wrapper`` keeps the signature, which pipelines probe for ``eta`` and
-    ``generator``.
-    """
-
-    def __init__(self, scheduler: Any, capture: Callable[[Any, int | None, dict[str, Any], Any], None]) -> None:
-        self._scheduler, self._capture = scheduler, capture
-        self._name = next(name for name in _STEP_METHODS if hasattr(scheduler, name))
-        self._inner = getattr(scheduler, self._name)
-        self._before = vars(scheduler).get(self._name)  # Another recorder's wrapper, if they are nested.
-        self._signature = inspect.signature(self._inner)
-        functools.update_wrapper(self, self._inner, updated=())
-        setattr(scheduler, self._name, self)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        index = getattr(self._scheduler, "step_index", None)
-        result = self._inner(*args, **kwargs)
-        with torch.no_grad():
-            self._capture(self._scheduler, index, self._signature.bind(*args, **kwargs).arguments, result)
-        return result
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        copied = memo[id(self._scheduler)]
-        return MethodType(getattr(type(copied), self._name), copied)
-
-    def remove(self) -> None:
-        if self._before is None:
-            delattr(self._scheduler, self._name)
-        else:
-            setattr(self._scheduler, self._name, self._before)
-
-
-def _scheduler_of(pipeline: Any) -> Any:
-    """The part of a pipeline that steps; a bare scheduler is its own. Of several it is the one called "scheduler"."""
-    parts = getattr(pipeline, "components", None)
-    candidates = parts if isinstance(parts, dict) else {"scheduler": pipeline}
-    steppers = {
-        name: part
-        for name, part in candidates.items()
-        if hasattr(part, "set_timesteps") and any(hasattr(part, method) for method in _STEP_METHODS)
-    }
-    if not steppers:
-        raise SchedulerError(
-            f"{type(pipeline).__name__} has no scheduler with a step method: there is nothing to record"
-        )
-    return steppers.get("scheduler", next(iter(steppers.values())))
 
 
 def _calls_to_come(pipeline: Any, scheduler: Any, calls: int) -> int:
@@ -387,9 +383,20 @@ def pictures_of(output: Any) -> Pixels | None:
         made = stacked if isinstance(made[0], list) else stacked[0]
     if not isinstance(made, np.ndarray) or made.ndim not in (4, 5) or made.shape[-1] not in (1, 3, 4):
         return None
+    if made.shape[-1] == 4:
+        levels = made.astype(np.float32) / (255 if made.dtype == np.uint8 else 1)
+        made = over_white(np.clip(levels[..., :3], 0, 1), np.clip(levels[..., 3:], 0, 1))
     if made.dtype != np.uint8:
         made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(made[..., :3] if made.shape[-1] >= 3 else made.repeat(3, axis=-1))
+    return np.ascontiguousarray(made if made.shape[-1] == 3 else made.repeat(3, axis=-1))
+
+
+def _demand_shape(what: str, shape: Sequence[int], wanted: Sequence[int]) -> None:
+    if tuple(shape) != tuple(wanted):
+        raise SchedulerError(
+            f"{what} {list(shape)} for samples of {list(wanted)}: only a run whose samples keep their shape can be "
+            "recorded"
+        )
 
 
 def _stepped_to(result: Any, *, last: bool) -> torch.Tensor:

@@ -113,14 +113,17 @@ def _call(
     settings: RunSettings, files: ModelFiles, path: Path | None, overwrite: bool, on_step: OnStep | None
 ) -> Trajectory:
     """Record a pipeline that runs its own loop."""
+    from .brownian import drawn_on_the_host, seed_tree
     from .pipelines import call_arguments, guidance_of, open_pipeline, quiet_libraries
+    from .recordable import scheduler_of
     from .recorder import Recorder, describe
 
     pipeline = open_pipeline(files, settings)
     arguments = call_arguments(pipeline, files, settings)
-    names = labels_of(files)
+    names, scheduler = labels_of(files), scheduler_of(pipeline)
+    seed_tree(scheduler, settings.seed, settings.images)
     info = replace(
-        describe(pipeline, pipeline.scheduler),
+        describe(pipeline, scheduler),
         model=files.name,
         settings={**settings.to_record(files), **_ran_as(pipeline)},
         seed=settings.seed,
@@ -129,7 +132,8 @@ def _call(
         guidance=guidance_of(pipeline, arguments),
         sources={"model": _place(settings.model), **{n: str(Path(p).resolve()) for n, p in settings.files.items()}},
     )
-    with Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step) as recorder, quiet_libraries():
+    recorder = Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step)
+    with recorder, quiet_libraries(), drawn_on_the_host(scheduler):
         try:
             recorder.call(**arguments)
         except (DiffanimError, MemoryError):
@@ -158,9 +162,11 @@ def _sample(
     settings: RunSettings, files: ModelFiles, path: Path | None, planned: Plan, overwrite: bool, on_step: OnStep | None
 ) -> Trajectory:
     from .acceleration import accelerated, plain, warming_up
+    from .brownian import drawn_on_the_host
     from .checkpoint import SchedulerMemory, pack, unpack
     from .models import open_model, read_scheduler_config, resolve_device
     from .precision import resolve_dtype
+    from .recordable import demand_pictures
     from .recorder import Recorder
     from .sampling import Denoiser, generators_for, initial_noise, sample
 
@@ -172,6 +178,7 @@ def _sample(
     resolved = resolve_dtype(here["dtype"], device, read_scheduler_config(files))
     with warming_up(device, resolved, kernels=not (settings.exact or settings.compile)):
         model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
+    demand_pictures((settings.images, *model.sample_shape))
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)
     guidance = 1.0 if settings.guidance is None else settings.guidance
@@ -198,7 +205,7 @@ def _sample(
         kept.keep(pack(sample, steps, generators, memory))
         last = time.monotonic()
 
-    with Recorder(scheduler, writer=kept, first=done, on_step=on_step) as recorder:
+    with Recorder(scheduler, writer=kept, first=done, on_step=on_step) as recorder, drawn_on_the_host(scheduler):
         on_sample = keep if path is not None else None
         recorder.finished = sample(denoiser, scheduler, x, generators, done=done, on_sample=on_sample)
     return recorder.trajectory
@@ -206,13 +213,13 @@ def _sample(
 
 def _scheduler(model: Model, settings: RunSettings) -> Any:
     """The scheduler of a run, with its timesteps laid out."""
+    from .brownian import seed_tree
     from .schedulers import make_scheduler, set_timesteps
 
     scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
     # Where the seed has its timesteps too: a scheduler that asks a GPU for one waits for it.
     set_timesteps(scheduler, settings.steps, "cpu")
-    if hasattr(scheduler, "noise_sampler_seed"):  # A Brownian tree instead of a generator; one for each image, too.
-        scheduler.noise_sampler_seed = [settings.seed + k for k in range(settings.images)]
+    seed_tree(scheduler, settings.seed, settings.images)
     return scheduler
 
 

@@ -315,7 +315,7 @@ class TrajectoryWriter:
             path: the folder.
             info: what makes the run.
             overwrite: whether a recording that is there may go.
-            axes: what the axes of samples are, from "image" on, if they are not the usual ones.
+            axes: what the axes of samples of so many are, from "image" on, if they are not the usual ones.
 
         Raises:
             TrajectoryError: something is at ``path`` already and ``overwrite`` is False, or its folder is missing.
@@ -541,7 +541,8 @@ class TrajectoryWriter:
         store = MemoryStore(self._memory) if self.path is None else self.path
         complete = self.path is None  # In memory nobody sees it before it is.
         group = zarr.create_group(store, attributes={"diffanim": _attributes(self.info, complete=complete)})
-        axes: tuple[Any, ...] = self._axes or _AXES.get(step.x.ndim, ()) or ("image", *[None] * (step.x.ndim - 1))
+        usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
+        axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
         for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
             shape = (rows, *images.shape)
             self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))

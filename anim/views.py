@@ -12,7 +12,7 @@ from .clips import ClipFrames
 from .decoded import DecodedRows
 from .errors import OutputError, SettingsError
 from .noising import natural
-from .pixels import Pixels, demand_colours, to_rgb
+from .pixels import COLOURS, Pixels, demand_colours, to_rgb
 from .preview import LinearPreview
 from .trajectory import Trajectory
 
@@ -80,7 +80,7 @@ class ImageView(View):
             )
         _, self.count, channels, *size = run.x.shape
         demand_colours(channels)
-        self.run, self.size = run, (size[0], size[1])
+        self.run, self.size, self.colours = run, (size[0], size[1]), COLOURS[channels]
 
     def samples(self, row: int) -> Pixels:
         """Its values as colours."""

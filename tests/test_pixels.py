@@ -41,7 +41,20 @@ def test_input_stays_as_it_was() -> None:
     assert (images == 0.25).all()
 
 
-@pytest.mark.parametrize("shape", [(4, 8, 8), (2, 4, 64, 64), (2, 8, 8), (8, 8)])
+@pytest.mark.parametrize("shape", [(5, 8, 8), (2, 16, 64, 64), (0, 8, 8), (8, 8)])
 def test_latents_cannot_be_shown(shape: tuple[int, ...]) -> None:
     with pytest.raises(OutputError, match="cannot be shown"):
         to_rgb(np.zeros(shape, np.float32))
+
+
+def test_two_channels_are_the_first_as_grey() -> None:
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 2, 4, 5)).astype(np.float32)
+    assert (to_rgb(images) == to_rgb(images[:, :1])).all()
+
+
+def test_four_channels_are_colours_on_white() -> None:
+    images = np.full((1, 4, 1, 3), -1, np.float32)  # black,
+    images[0, 3, 0] = -1, 0, 1  # of no, half and full opacity
+    assert to_rgb(images)[0, 0, :, 0].tolist() == [255, 128, 0]
+    images[:, :3] = 0.5
+    assert to_rgb(images)[0, 0, 2].tolist() == to_rgb(images[:, :3])[0, 0, 2].tolist()

@@ -1,0 +1,53 @@
+"""The noise of schedulers that draw it from a Brownian tree: the same from a seed on every device.
+
+All others are given random generators of the CPU, and diffusers hands what these draw to the device. A Brownian tree
+(Li et al. 2020, "Scalable Gradients for Stochastic Differential Equations", sec. 4) draws where its sample is, and
+other numbers on a GPU than on a CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+_TREE = "BrownianTreeNoiseSampler"
+"""What diffusers calls it, in the module of each scheduler that uses it."""
+
+
+@contextlib.contextmanager
+def drawn_on_the_host(scheduler: Any) -> Iterator[None]:
+    """While this is open, a tree that the scheduler makes draws on the CPU; nothing else is changed."""
+    modules = [sys.modules[base.__module__] for base in type(scheduler).__mro__]
+    module: Any = next((module for module in modules if hasattr(module, _TREE)), None)
+    if module is None:
+        yield
+        return
+    tree = getattr(module, _TREE)
+    setattr(module, _TREE, functools.partial(_OnTheHost, tree))
+    try:
+        yield
+    finally:
+        setattr(module, _TREE, tree)
+
+
+def seed_tree(scheduler: Any, seed: int, images: int) -> None:
+    """Seed a tree that takes its seeds from the scheduler: image k draws what image 0 of seed + k draws."""
+    if hasattr(scheduler, "noise_sampler_seed"):
+        scheduler.noise_sampler_seed = [seed + k for k in range(images)] if images > 1 else seed
+
+
+class _OnTheHost:
+    """A tree of the CPU, in float32, whose noise goes to the device of the sample."""
+
+    def __init__(self, tree: Callable[..., Any], x: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        self._draw = tree(x.detach().to("cpu", torch.float32), *args, **kwargs)
+        self._device, self._dtype = x.device, x.dtype
+
+    def __call__(self, sigma: Any, sigma_next: Any) -> torch.Tensor:
+        noise: torch.Tensor = self._draw(torch.as_tensor(sigma).cpu(), torch.as_tensor(sigma_next).cpu())
+        return noise.to(self._device, self._dtype)
