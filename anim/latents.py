@@ -55,6 +55,8 @@ _AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
 """What pipelines call the part that makes pixels."""
 NETWORKS = ("unet", "transformer", "transformer_2", "prior", "decoder", "controlnet")
 """What they call the parts that are evaluated at every step."""
+_AXES = ("image", "channel", "frame", "height", "width")
+"""Of clips, as autoencoders take them."""
 _PER_RUN = ("callback_on_step_end", "callback", "callback_steps")
 """Arguments that belong to the run, and not to what it made."""
 
@@ -189,10 +191,11 @@ class _Direct:
     """The pipeline's autoencoder, called by us."""
 
     def __init__(
-        self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None, *, frames_first: bool
+        self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None, axes: tuple[str | None, ...]
     ) -> None:
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
-        self._frames_first = frames_first
+        self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
+        """Of the axes of clips, as the autoencoder has them."""
         most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
         pixels = size[0] * size[1] * (clip or 1) or most  # Unknown: one by one.
         self.at_once = max(1, most // pixels)
@@ -212,7 +215,7 @@ class _Direct:
         packed = len(run.x.shape) == 4
         if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
             return None
-        return cls(pipeline, autoencoder, size, clip, frames_first=run.axes[1:2] == ("frame",))
+        return cls(pipeline, autoencoder, size, clip, run.axes)
 
     @torch.inference_mode()
     def __call__(self, latents: torch.Tensor) -> Pixels:
@@ -232,8 +235,8 @@ class _Direct:
         autoencoder, pipeline = self._autoencoder, self._pipeline
         device = getattr(pipeline, "_execution_device", pipeline.device)
         z = self._unpacked(latents.to(device, autoencoder.dtype))
-        if self._frames_first:
-            z = z.transpose(1, 2)
+        if self._order is not None:
+            z = z.permute(self._order)
         frames = z.shape[2] if z.ndim == 5 and type(autoencoder).__name__ == "AutoencoderKL" else None
         quantised = autoencoder is getattr(pipeline, "movq", None)  # Kandinsky's, which takes latents as they are.
         z = z if quantised else _denormalised(autoencoder, z)

@@ -16,6 +16,8 @@ from .pixels import Pixels
 from .step import Array
 from .trajectory import Trajectory
 
+_GRID = ("image", "frame", "height", "width", "channel")
+
 
 class LinearPreview:
     """The map of one run."""
@@ -60,10 +62,8 @@ class LinearPreview:
         match self._axes:
             case ("image", "channel", "height", "width"):
                 return np.moveaxis(latents, 1, -1)[:, None]
-            case ("image", "channel", "frame", "height", "width"):
-                return np.moveaxis(latents, 1, -1)
-            case ("image", "frame", "channel", "height", "width"):
-                return np.moveaxis(latents, 2, -1)
+            case axes if set(axes) == set(_GRID):
+                return latents.transpose([axes.index(axis) for axis in _GRID])
             case ("image", "token", "channel"):
                 return self._unrolled(latents)
             case axes:
