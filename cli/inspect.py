@@ -63,6 +63,7 @@ def _inspect_run(run: Path) -> None:
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
         "decoded": _decoded(recorded) if info.space == "latent" else "",
         "steps": f"{recorded.steps} of {recorded.total}" + ("" if recorded.complete else ": interrupted"),
+        "ends": _end(recorded),
         "timesteps": f"{recorded.t[0]:g} to {recorded.t[-1]:g}" if recorded.steps else "",
         "seed": "" if info.seed is None else str(info.seed),
         "labels": ", ".join(info.labels),
@@ -73,6 +74,12 @@ def _inspect_run(run: Path) -> None:
     _echo(facts)
     recorded.verify()
     click.echo(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
+
+
+def _end(run: Trajectory) -> str:
+    if run.end is None:
+        return ""
+    return "at the finished image" if run.finished else f"with noise left: {run.end.noise:.4g}"
 
 
 def _decoded(run: Trajectory) -> str:

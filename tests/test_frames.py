@@ -300,7 +300,7 @@ def test_scheduler_titles(name: str, title: str) -> None:
 
 def test_what_cannot_be_shown() -> None:
     for run in (
-        synthetic_run(steps=1, shape=(1, 4, 8, 8)),
+        synthetic_run(steps=1, shape=(1, 16, 8, 8)),
         synthetic_run(steps=1, shape=(1, 3, 8, 8), space="latent"),
     ):
         with pytest.raises(OutputError, match="latents"):
