@@ -159,15 +159,15 @@ def test_host_memory_does_not_grow_with_the_steps(tmp_path: Path) -> None:
     step_bytes = 2 * x.numel() * 4
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     torch.cuda.synchronize()
-    before, pinned_before = torch.cuda.memory_allocated(), torch.cuda.host_memory_stats()["active_bytes.current"]
+    # Not the peak of pinned memory, which other tests raise: what this run asked the system for, on top of theirs.
+    before, pinned_before = torch.cuda.memory_allocated(), torch.cuda.host_memory_stats()["allocated_bytes.current"]
     scheduler.set_timesteps(1000, device="cpu")
     with diffanim.Recorder(scheduler, tmp_path / "run.zarr", on_step=_forget):
         torch.cuda.reset_peak_memory_stats()
-        torch.cuda.reset_peak_host_memory_stats()
         for t in scheduler.timesteps[:300]:
             x = scheduler.step(0.01 * x, t, x, return_dict=False)[0]
     assert torch.cuda.max_memory_allocated() - before < 12 * step_bytes
-    pinned = torch.cuda.host_memory_stats()["active_bytes.peak"] - pinned_before
+    pinned = torch.cuda.host_memory_stats()["allocated_bytes.current"] - pinned_before
     block = 1 << (step_bytes // 2 - 1).bit_length()  # torch hands out pinned memory in powers of two.
     assert pinned <= 2 * (2 * QUEUED_STEPS + 4) * block
 
