@@ -58,7 +58,7 @@ class Clip:
     """Composes a handful of frames on request, evenly spread from the first to the last and in order, so that colours
     can be chosen before the first frame comes."""
     video_fps: float | None = None
-    """Frames a second that a video's stream has, where it is not less than ``fps``; None for a multiple of ``fps``."""
+    """Frames a second that a video's stream has, where it is not less than ``fps``; None for what suits the times."""
     comment: str = ""
     """Where the animation comes from; kept in the file."""
 

@@ -78,7 +78,7 @@ def render(
         theme: a name of `diffanim.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.
         video_fps: frames a second in the stream of a video, to which the times of all pictures are rounded; by
-            default a multiple of fps, and so where it is less than fps.
+            default one that players know or a multiple of fps, and so where it is less than fps.
         text: how much larger than usual text is.
         columns: timesteps on a contact sheet.
         quality: best, or fast for a GIF that is made in less time and looks a little worse.
