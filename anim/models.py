@@ -48,7 +48,7 @@ class ModelFiles:
     """A model's files on this machine; found without importing torch."""
 
     name: str
-    """Short, for titles and file names."""
+    """As `name_of` has it: for titles, file names and provenance."""
     folder: Path
     index: dict[str, Any]
     """What model_index.json says."""
@@ -177,16 +177,33 @@ def locate(source: str | None) -> ModelFiles:
         return _read(BUILTIN, _BUILTIN_FOLDER)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return _read(folder.resolve().name, folder)
+        return _read(name_of(source), folder)
     if folder.exists():
         raise ModelError(
             f"{source} is a file; a model is a directory with a model_index.json (save_pretrained), or a hub id"
         )
-    if source.count("/") == 1 and not source.startswith((".", "~", "/")):
-        return _read(source.rsplit("/", 1)[-1], _download(source))
+    if _is_hub_id(source):
+        return _read(name_of(source), _download(source))
     raise ModelError(
         f"there is no model at {source}: name a directory with a model_index.json, or a hub id (owner/name)"
     )
+
+
+def name_of(source: str) -> str:
+    """What a model is called: a hub id in full, a directory by its own name, as where it lies is nobody's business.
+
+    A directory of the hub's cache, ``models--google--ddpm-cat-256/snapshots/<hash>``, is called by its hub id.
+    """
+    folder = Path(source).expanduser()
+    if _is_hub_id(source) and not folder.is_dir():
+        return source
+    folder = folder.resolve()
+    kind, *repository = folder.parent.parent.name.split("--")
+    return "/".join(repository) if (kind, folder.parent.name) == ("models", "snapshots") else folder.name
+
+
+def _is_hub_id(source: str) -> bool:
+    return source.count("/") == 1 and not source.startswith((".", "~", "/")) and not source.endswith("/")
 
 
 def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", allow_pickle: bool = False) -> Model:

@@ -276,7 +276,7 @@ def test_a_hub_id_from_the_local_cache(saved: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("diffusers.pipelines.pipeline_utils.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
     recorded = diffanim.record("someone/tiny-sd", prompt="a boat", steps=2, width=16, height=16)
-    assert recorded.info.model == "tiny-sd"
+    assert recorded.info.model == "someone/tiny-sd"
     assert recorded.info.sources["model"] == "someone/tiny-sd"
 
 
