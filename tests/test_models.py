@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,33 @@ def test_damaged_weights(model: Path) -> None:
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="cannot be loaded"):
+        opened(model)
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    """Change the tensors of a part's only file of weights."""
+    from safetensors.torch import load_file, save_file
+
+    (file,) = folder.glob("*.safetensors")
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_a_tensor_is_missing(model: Path) -> None:
+    change_weights(model / "unet", lambda tensors: tensors.pop("conv_norm_out.weight"))
+    with pytest.raises(
+        ModelError, match=r"model's unet lacks the tensor conv_norm_out\.weight: its .* get the model again"
+    ):
+        opened(model)
+    change_weights(model / "unet", lambda tensors: tensors.pop("conv_in.bias"))
+    with pytest.raises(ModelError, match=r"lacks the tensor conv_in\.bias and 1 more: its"):
+        diffanim.record(model, steps=1)
+
+
+def test_a_tensor_of_another_shape(model: Path) -> None:
+    change_weights(model / "unet", lambda tensors: tensors.update({"conv_in.bias": torch.zeros(7)}))
+    with pytest.raises(ModelError, match=r"unet has conv_in\.bias in another shape than its config\.json says: get"):
         opened(model)
 
 
