@@ -17,7 +17,7 @@ from .encode import FOLDER, FORMATS, Format, StrPath, format_of
 from .encode.stills import still_of
 from .errors import SettingsError
 from .layout import SMALLEST_WIDTH, Size
-from .timeline import Shot
+from .timeline import Shot, progress, turning_point
 
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 """Bytes. A megabyte is a million of them, as it is to the sites that have limits."""
@@ -36,9 +36,9 @@ class Rung:
     scale: float = 1.0
     """Of the picture's width and height. It is composed anew: pixels stay squares, text stays legible."""
     early: int = 1
-    """Of the first half, every so many-th frame is kept; those before a gap are shown for longer."""
+    """Of the first half of the way, every so many-th frame is kept; those before a gap are shown for longer."""
     late: int = 1
-    """The same for the second half."""
+    """The same for the second half. The way back, if there is one, is that way the other way round."""
 
     def words(self, size: Size) -> str:
         """What it gives up of a film that was to have this size."""
@@ -62,10 +62,12 @@ class Rung:
     def shots(self, shots: Sequence[Shot]) -> tuple[Shot, ...]:
         """Those that are shown. What is held stays, and the whole lasts as long as before."""
         held = 2 * statistics.median(shot.seconds for shot in shots)
+        turn, end = turning_point(shots), len(shots) - 1
         kept: list[Shot] = []
         for place, shot in enumerate(shots):
-            step = self.early if place < len(shots) / 2 else self.late
-            if place % step == 0 or place == len(shots) - 1 or shot.seconds > held:
+            step = self.early if progress(place, len(shots), turn) <= 0.5 else self.late
+            from_noise = place if place <= turn else end - place
+            if from_noise % step == 0 or place in (turn, end) or shot.seconds > held:
                 kept.append(shot)
             else:
                 kept[-1] = replace(kept[-1], seconds=kept[-1].seconds + shot.seconds)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from .encode.stills import still_of
 from .errors import OutputError
-from .timeline import DEFAULT_FPS
+from .layout import STACKED
 
 if TYPE_CHECKING:
     from .provenance import Provenance
@@ -54,6 +54,8 @@ class Target:
     """A still of it."""
     frames: tuple[str, str] | None = None
     """The first and the last number of a folder of frames, as their names have them."""
+    fps: float | None = None
+    """How many of them are shown a second; None where they do not say."""
 
     @property
     def url(self) -> str:
@@ -88,7 +90,8 @@ def target_of(path: Path, provenance: Provenance | None) -> Target:
     if not {dark, light} - {path.as_posix(), None}:
         dark = light = None  # Without a twin there is nothing to choose from.
     frames = _frames(path) if kind == "frames" else None
-    return Target(path.as_posix(), kind, alt, _caption(kind, provenance) or _latex(alt), dark, light, poster, frames)
+    caption, fps = _caption(kind, provenance) or _latex(alt), provenance.fps if provenance else None
+    return Target(path.as_posix(), kind, alt, caption, dark, light, poster, frames, fps)
 
 
 def snippets(target: Target) -> Iterator[Snippet]:
@@ -104,12 +107,13 @@ def alt_text(kind: Kind, provenance: Provenance | None) -> str:
         return ""
     made = _made_by(provenance)
     if kind == "poster":
-        return f"The finished images of {made}"
+        return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
     if kind == "sheet":
         return f"Chosen timesteps of {made}: the noisy sample above, the model’s guess of the finished image below"
+    places = ("above", "below") if provenance.arrangement == STACKED else ("on the left", "on the right")
     return (
-        f"Images come out of noise in {made}: on the left the noisy sample of each step, on the right the model’s "
-        "guess of the finished image"
+        f"Images come out of noise in {made}: {places[0]} the noisy sample of each step, {places[1]} the model’s guess "
+        "of the finished image"
     )
 
 
@@ -223,9 +227,10 @@ def _quarto(target: Target) -> str:
 def _latex_figure(target: Target) -> str:
     if target.kind == "frames" and target.frames:
         first, last = target.frames
+        unknown = "" if target.fps else "% the pictures do not say how many are shown a second: put a number for FPS\n"
         return (
             "% in the preamble: \\usepackage{animate}; plays in Acrobat, Okular and PDF-XChange\n"
-            f"\\animategraphics[autoplay,loop,controls,width=\\linewidth]{{{DEFAULT_FPS:g}}}"
+            f"{unknown}\\animategraphics[autoplay,loop,controls,width=\\linewidth]{{{_rate(target.fps)}}}"
             f"{{{target.path.rstrip('/')}/frame-}}{{{first}}}{{{last}}}"
         )
     if _moves(target):
@@ -239,6 +244,10 @@ def _latex_figure(target: Target) -> str:
         "\\begin{figure}\n  \\centering\n"
         f"  \\includegraphics[width=\\linewidth]{{{target.path}}}{caption}\n\\end{{figure}}"
     )
+
+
+def _rate(fps: float | None) -> str:
+    return f"{fps:.6g}" if fps else "FPS"
 
 
 def _powerpoint(target: Target) -> str:

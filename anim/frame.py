@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .timeline import progress
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -55,12 +57,14 @@ class Clip:
     regions: tuple[Region, ...]
     """Where the panels lie; all else is text, graphics and background."""
     samples: Callable[[], Iterable[Frame]]
-    """Composes a handful of frames on request, evenly spread from the first to the last and in order, so that colours
-    can be chosen before the first frame comes."""
+    """Composes a handful of frames on request, evenly spread from the first to the last, or to where the clip turns
+    back, and in order: so that colours can be chosen before the first frame comes."""
     video_fps: float | None = None
-    """Frames a second that a video's stream has, where it is not less than ``fps``; None for a multiple of ``fps``."""
+    """Frames a second that a video's stream has, where it is not less than ``fps``; None for what suits the times."""
     comment: str = ""
     """Where the animation comes from; kept in the file."""
+    turn: int | None = None
+    """The number of the frame after which the clip goes back by the way that it came; None if it does not."""
 
     def __post_init__(self) -> None:
         """Check the fields against each other."""
@@ -70,7 +74,13 @@ class Clip:
             raise ValueError(f"a clip cannot have {self.fps} frames a second")
         if not self.seconds or not all(math.isfinite(s) and s > 0 for s in self.seconds):
             raise ValueError("a clip needs at least one frame, and each must be shown for a positive time")
+        if self.turn is not None and not 0 <= self.turn < len(self.seconds):
+            raise ValueError(f"a clip of {len(self.seconds)} frames cannot turn back after frame {self.turn}")
         for region in self.regions:
             right, bottom = region.x + region.width, region.y + region.height
             if min(region.x, region.y) < 0 or right > self.width or bottom > self.height:
                 raise ValueError(f"{region} does not lie within {self.width}×{self.height} pixels")
+
+    def progress(self, number: int) -> float:
+        """How far a frame is on the way from noise, 0, to the finished image, 1."""
+        return progress(number, len(self.seconds), self.turn)

@@ -21,7 +21,7 @@ from .pixels import Pixels
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
 from .threads import threads
-from .timeline import Shot
+from .timeline import Shot, turning_point
 from .views import View
 
 SAMPLES = 9
@@ -150,7 +150,8 @@ class Composer:
 
     def clip(self, shots: Sequence[Shot], fps: float, comment: str = "", *, video_fps: float | None = None) -> Clip:
         """What an encoder must know before the first of these shots."""
-        chosen = np.unique(np.linspace(0, len(shots) - 1, SAMPLES).round().astype(int))
+        turn = turning_point(shots)
+        chosen = np.unique(np.linspace(0, turn, SAMPLES).round().astype(int))
         return Clip(
             width=self.width,
             height=self.height,
@@ -160,6 +161,7 @@ class Composer:
             samples=lambda: self.frames(shots[index] for index in chosen),
             video_fps=video_fps,
             comment=comment,
+            turn=turn,
         )
 
     def _sheet(self, captions: Sequence[Sequence[Caption]], *, closing: bool) -> Sheet:

@@ -27,6 +27,8 @@ SHEET_DPI = 300
 """Pixels of it that make an inch."""
 DEFAULT_COLUMNS = 6
 """Timesteps on it."""
+STACKED = "stacked"
+"""What is said of panels that lie below each other."""
 SMALLEST_WIDTH = 240
 SMALLEST_TEXT = 12
 """1 em in pixels; below it nobody reads."""
@@ -196,7 +198,7 @@ def arrange(
     """
     _check_size(width, height)
     em = em or text_size(width, height)
-    beside, below = (panels, 1) if columns is None else (1, panels)
+    beside, below = (1, panels) if arrangement(columns) == STACKED else (panels, 1)
     fits = [
         (best_grid(count, image, room, gap=space.gap, smooth=height is not None, columns=columns), space)
         for space in (_Spacing.of(em), _Spacing.of(em).tightened(em))
@@ -210,6 +212,11 @@ def arrange(
         space = space.stretched(em, width - grid.across(beside, space), below * (room[1] - grid.height), beside)
     size = (grid.across(beside, space), even(space.chrome(lines, below) + below * grid.height))
     return _place(grid, count, panels, beside, space, lines, size if height is None else (width, height))
+
+
+def arrangement(columns: int | None) -> str:
+    """How panels lie whose images stand in rows of so many (`arrange`): `STACKED`, or nothing for side by side."""
+    return "" if columns is None else STACKED
 
 
 def _room(

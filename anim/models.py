@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +49,7 @@ class ModelFiles:
     """A model's files on this machine; found without importing torch."""
 
     name: str
-    """Short, for titles and file names."""
+    """As `name_of` has it: for titles, file names and provenance."""
     folder: Path
     index: dict[str, Any]
     """What model_index.json says."""
@@ -177,16 +178,33 @@ def locate(source: str | None) -> ModelFiles:
         return _read(BUILTIN, _BUILTIN_FOLDER)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return _read(folder.resolve().name, folder)
+        return _read(name_of(source), folder)
     if folder.exists():
         raise ModelError(
             f"{source} is a file; a model is a directory with a model_index.json (save_pretrained), or a hub id"
         )
-    if source.count("/") == 1 and not source.startswith((".", "~", "/")):
-        return _read(source.rsplit("/", 1)[-1], _download(source))
+    if _is_hub_id(source):
+        return _read(name_of(source), _download(source))
     raise ModelError(
         f"there is no model at {source}: name a directory with a model_index.json, or a hub id (owner/name)"
     )
+
+
+def name_of(source: str) -> str:
+    """What a model is called: a hub id in full, a directory by its own name, as where it lies is nobody's business.
+
+    A directory of the hub's cache, ``models--google--ddpm-cat-256/snapshots/<hash>``, is called by its hub id.
+    """
+    folder = Path(source).expanduser()
+    if _is_hub_id(source) and not folder.is_dir():
+        return source
+    folder = folder.resolve()
+    kind, *repository = folder.parent.parent.name.split("--")
+    return "/".join(repository) if (kind, folder.parent.name) == ("models", "snapshots") else folder.name
+
+
+def _is_hub_id(source: str) -> bool:
+    return source.count("/") == 1 and not source.startswith((".", "~", "/")) and not source.endswith("/")
 
 
 def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", allow_pickle: bool = False) -> Model:
@@ -209,8 +227,10 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
     if not allow_pickle:
         demand_safe_weights(files)
     with loading(f"{files.name}'s network"):
-        unet = _class_of(files, "unet").from_pretrained(
+        unet = load_whole(
+            _class_of(files, "unet").from_pretrained,
             unet_folder,
+            f"{files.name}'s unet",
             torch_dtype=resolve_dtype(dtype, target, scheduler.config),
             use_safetensors=safe,
             low_cpu_mem_usage=False,
@@ -227,6 +247,39 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
         sample_shape=_sample_shape(files, unet),
         device=target,
     )
+
+
+def load_whole(from_pretrained: Callable[..., Any], folder: str | os.PathLike[str], part: str, **options: Any) -> Any:
+    """Load a network, all of whose weights must be there: libraries only warn, and go on with what is in memory.
+
+    A buffer may be missing, as it is computed when the network is made.
+
+    Args:
+        from_pretrained: of the network's class.
+        folder: of the part.
+        part: what it is called in messages.
+        **options: what else ``from_pretrained`` is told.
+
+    Raises:
+        ModelError: a tensor is missing, or has another shape than the part's configuration says.
+    """
+    options["output_loading_info"] = True
+    try:
+        network, found = from_pretrained(folder, **options)
+    except (RuntimeError, ValueError) as error:
+        if "mismatch" not in str(error):
+            raise
+        # Not every library says in its error which shape does not fit; asked to pass over it, all do.
+        again = {**options, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
+        network, found = from_pretrained(folder, **again)
+    for entry in found["mismatched_keys"]:
+        name = entry if isinstance(entry, str) else entry[0]
+        raise ModelError(f"{part} has {name} in another shape than its config.json says: get the model again")
+    weights = {name for name, _ in network.named_parameters(remove_duplicate=False)}
+    if missing := sorted(weights.intersection(found["missing_keys"])):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(f"{part} lacks the tensor {missing[0]}{more}: its weights are not whole; get the model again")
+    return network
 
 
 def open_scheduler(files: ModelFiles) -> Any:

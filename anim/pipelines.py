@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, OutputError, SettingsError
-from .models import ModelFiles, class_numbers, demand_safe_weights, labels_of, loading, locate, resolve_device
+from .models import (
+    ModelFiles,
+    class_numbers,
+    demand_safe_weights,
+    labels_of,
+    load_whole,
+    loading,
+    locate,
+    resolve_device,
+)
 from .recordable import demand_one_meaning
 from .settings import RunSettings
 from .trajectory import Trajectory
@@ -73,7 +82,7 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
             raise SettingsError("--offload keeps parts of a pipeline off a GPU, and there is none; leave it out")
         if not settings.allow_pickle:
             demand_safe_weights(files)
-        with loading(f"{files.name}'s pipeline"):
+        with loading(f"{files.name}'s pipeline"), _whole_parts(files.name):
             pipeline = cls.from_pretrained(
                 files.folder,
                 torch_dtype=_dtype(files, settings.dtype, device),
@@ -105,6 +114,34 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
                 compile_network(getattr(pipeline, name))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@contextlib.contextmanager
+def _whole_parts(model: str) -> Iterator[None]:
+    """Every network that a pipeline opens in this block must have all of its weights (`load_whole`).
+
+    Pipelines do not hand on what the classes of their parts know of it, so those are asked in their place.
+    """
+    import diffusers
+
+    bases: list[Any] = [diffusers.ModelMixin]
+    if find_spec("transformers"):
+        bases.append(import_module("transformers").PreTrainedModel)
+    own = [vars(base)["from_pretrained"] for base in bases]
+
+    def checked(inner: Any) -> Any:
+        def from_pretrained(cls: Any, folder: Any, /, **options: Any) -> Any:
+            return load_whole(inner.__get__(None, cls), folder, f"{model}'s {Path(folder).name}", **options)
+
+        return classmethod(from_pretrained)
+
+    try:
+        for base, inner in zip(bases, own, strict=True):
+            base.from_pretrained = checked(inner)
+        yield
+    finally:
+        for base, inner in zip(bases, own, strict=True):
+            base.from_pretrained = inner
 
 
 def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:

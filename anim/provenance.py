@@ -42,21 +42,37 @@ class Provenance:
     """diffanim's."""
     command: str = ""
     """What makes it again, for a shell."""
+    fps: float | None = None
+    """Steps shown a second, of what moves."""
+    arrangement: str = ""
+    """`layout.STACKED` where x_t lies above x̂0; else it stands at its left."""
+    noise_left: float | None = None
+    """b of the run's last sample, if that is not the finished image."""
 
     @classmethod
-    def of(cls, run: Trajectory, asked: Mapping[str, Any], output: str | os.PathLike[str]) -> Self:
+    def of(
+        cls,
+        run: Trajectory,
+        asked: Mapping[str, Any],
+        output: str | os.PathLike[str],
+        *,
+        fps: float | None = None,
+        arrangement: str = "",
+    ) -> Self:
         """What makes ``output`` out of a run.
 
         Args:
             run: a recording.
             asked: the options of `diffanim.render` that are not at their defaults, by name.
             output: the file; the folder that it lies in is nobody's business.
+            fps: steps shown a second, if it moves.
+            arrangement: of its panels (`layout.arrangement`).
         """
         info = run.info
         command = _command(run, asked, Path(output).name + ("/" if os.fspath(output).endswith("/") else ""))
-        return cls(
-            info.model, info.scheduler, run.total, info.seed, info.labels, info.guidance, info.prompt, command=command
-        )
+        made = (info.model, info.scheduler, run.total, info.seed, info.labels, info.guidance, info.prompt)
+        left = run.end.noise if run.end is not None and not run.finished else None
+        return cls(*made, command=command, fps=fps, arrangement=arrangement, noise_left=left)
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:
@@ -64,7 +80,9 @@ class Provenance:
         try:
             found = json.loads(text)
             known = {field.name: found[field.name] for field in fields(cls) if field.name in found}
-            return cls(**{**known, "labels": tuple(known.get("labels", ())), "version": str(found[MARK])})
+            numbers = {name: float(known[name]) for name in ("fps", "noise_left") if known.get(name) is not None}
+            labels, version = tuple(known.get("labels", ())), str(found[MARK])
+            return cls(**{**known, **numbers, "labels": labels, "version": version})
         except (ValueError, TypeError, KeyError):
             return None
 

@@ -16,6 +16,7 @@ import torch
 
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
+from .models import name_of
 from .pixels import Pixels, over_white
 from .prediction import Call, Schedule, demand_images
 from .recordable import demand_one_meaning, demand_one_pass, demand_pictures, scheduler_of
@@ -336,7 +337,7 @@ def describe(pipeline: Any, scheduler: Any) -> RunInfo:
     latent = any(name in parts for name in ("vae", "vqvae", "movq", "vqgan"))
     path = getattr(getattr(pipeline, "config", None), "_name_or_path", None)
     return RunInfo(
-        model=str(path).rstrip("/").rsplit("/", 1)[-1] if path else type(pipeline).__name__,
+        model=name_of(str(path)) if path else type(pipeline).__name__,
         scheduler=type(scheduler).__name__,
         scheduler_config=plain_config(scheduler),
         space="latent" if latent else "pixel",

@@ -17,7 +17,7 @@ from .encode import check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import still_of
 from .errors import SettingsError
-from .layout import DEFAULT_COLUMNS, Size
+from .layout import DEFAULT_COLUMNS, Size, arrangement
 from .provenance import Provenance
 from .themes import DEFAULT_THEME
 from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
@@ -78,7 +78,7 @@ def render(
         theme: a name of `diffanim.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.
         video_fps: frames a second in the stream of a video, to which the times of all pictures are rounded; by
-            default a multiple of fps, and so where it is less than fps.
+            default one that players know or a multiple of fps, and so where it is less than fps.
         text: how much larger than usual text is.
         columns: timesteps on a contact sheet.
         quality: best, or fast for a GIF that is made in less time and looks a little worse.
@@ -120,7 +120,7 @@ def render(
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
     view = _view(trajectory, preview, frames, model, on_row)
     planned = plan_shots(view, timing)
-    comments = {path: _comment(trajectory, asked, path) for path in paths}
+    comments = {path: _comment(view, planned.fps, asked, path) for path in paths}
     for path in paths:
         if still_of(path):
             way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False))
@@ -156,10 +156,12 @@ def _view(run: Trajectory, preview: bool, frames: ClipFrames, model: Any, on_row
     return view_of(run, preview=preview, frames=frames)
 
 
-def _comment(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
+def _comment(view: View, fps: float, asked: Mapping[str, Any], output: str) -> str:
     """Where an output comes from, to be kept in it; nothing if that is not wanted."""
     if not asked["metadata"]:
         return ""
     usual = {name: parameter.default for name, parameter in inspect.signature(render).parameters.items()}
     options = {name: value for name, value in asked.items() if name not in _NO_OPTIONS and value != usual[name]}
-    return Provenance.of(run, options, output).to_json()
+    shown_at = None if still_of(output) else fps
+    lying = arrangement(view.columns)
+    return Provenance.of(view.run, options, output, fps=shown_at, arrangement=lying).to_json()

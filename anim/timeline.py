@@ -167,6 +167,21 @@ def spread(shots: Sequence[Shot], count: int) -> tuple[int, ...]:
     return tuple(shots[place].row for place in chosen)
 
 
+def turning_point(shots: Sequence[Shot]) -> int:
+    """The place of the shot at which an animation turns back; the last one if it does not."""
+    return max(range(len(shots)), key=lambda place: shots[place].row)
+
+
+def progress(place: int, count: int, turn: int | None = None) -> float:
+    """How far one of ``count`` pictures is on its way: from 0 at the beginning to 1 at the end, or where they turn back
+    by the way that they came.
+    """
+    turn = count - 1 if turn is None else turn
+    if place < turn:
+        return place / turn
+    return 1.0 if place == turn else (count - 1 - place) / (count - 1 - turn)
+
+
 def even_seconds(duration: float, holds: Sequence[float]) -> float:
     """How long each shot is shown, so that all of them together take ``duration`` seconds.
 

@@ -190,7 +190,7 @@ _LOOK_OPTIONS = (
     click.option(
         "--video-fps",
         type=float,
-        help="Frames a second in the stream of a video, whatever --fps. By default a multiple of --fps.",
+        help="Frames a second in the stream of a video, whatever --fps. By default 24 to 60, as fits --fps.",
     ),
     click.option(
         "--theme",

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import RED, RED_SQUARE, Material, Pixels, material, psnr
+from clips import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
 from PIL import Image
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -84,6 +84,7 @@ async function decode(name, type) {
   }
   return {waits, animated: track.animated, repeats: track.repetitionCount === Infinity ? -1 : track.repetitionCount,
           width: image.naturalWidth, height: image.naturalHeight,
+          first: await pixels(image, image.naturalWidth, image.naturalHeight),
           last: await pixels(shown, shown.displayWidth, shown.displayHeight)};
 }
 const tell = promise => promise.catch(error => ({error: String(error)}));
@@ -162,8 +163,8 @@ def found(source: Material, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         return answers.get(timeout=PATIENCE)
 
 
-def last_of(answer: dict[str, Any]) -> Pixels:
-    with Image.open(io.BytesIO(base64.b64decode(answer["last"]))) as image:
+def pixels_of(picture: str) -> Pixels:
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
         return np.array(image.convert("RGB"))
 
 
@@ -176,7 +177,7 @@ def test_video_plays_to_its_end(found: dict[str, Any], source: Material, name: s
     assert answer["times"] == sorted(answer["times"])
     assert len({time for time in answer["times"] if 0 < time < answer["duration"]}) >= 2
     assert answer["times"][-1] == pytest.approx(answer["duration"], abs=0.04)
-    got = last_of(answer)
+    got = pixels_of(answer["last"])
     assert psnr(got[source.clean.slices], source.pixels[-1][source.clean.slices]) > 30
     assert psnr(got[source.noisy.slices], source.pixels[-1][source.noisy.slices]) > 30
     assert np.abs(got[RED_SQUARE][2:-2, 2:-2].mean((0, 1)) - RED).max() <= 8
@@ -190,6 +191,16 @@ def test_picture_moves_as_it_should(found: dict[str, Any], source: Material, nam
     assert answer["repeats"] == -1
     assert answer["waits"] == pytest.approx(list(SECONDS), abs=0.001)
     assert (answer["width"], answer["height"]) == (source.clip.width, source.clip.height)
-    got, wanted = last_of(answer), source.pixels[-1]
+    got, wanted = pixels_of(answer["last"]), source.pixels[-1]
     assert psnr(got[source.clean.slices], wanted[source.clean.slices]) > LEAST[name]
     assert np.abs(got[RED_SQUARE][2:-2, 2:-2].mean((0, 1)) - RED).max() <= 8
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture_has_its_tones_on_a_page(found: dict[str, Any], source: Material, name: str) -> None:
+    """As an element shows it, which takes another way than the decoder that a page can ask."""
+    got, wanted = pixels_of(found[name]["first"]).astype(int), source.pixels[0]
+    assert np.abs(got[RED_SQUARE][2:-2, 2:-2].mean((0, 1)) - RED).max() <= 8
+    flat = (wanted == BACKGROUND).all(-1)
+    assert np.abs(np.median(got[flat], axis=0) - BACKGROUND).max() <= 2
+    assert psnr(got[source.clean.slices], wanted[source.clean.slices]) > LEAST[name]

@@ -121,6 +121,13 @@ def test_thinning_keeps_the_time_the_ends_and_what_is_held(lengths: list[float],
         assert {row for row, seconds in enumerate(lengths) if seconds == 2.0} <= {shot.row for shot in kept}
 
 
+@pytest.mark.parametrize(("steps", "rows"), [((2, 1), [0, 2, 4, 6, *range(7, 13)]), ((3, 2), [0, 3, 6, 8, 10, 12])])
+def test_thinning_what_turns_back_keeps_its_clean_middle(steps: tuple[int, int], rows: list[int]) -> None:
+    shots = [Shot(row, 0.1) for row in (*range(13), *range(11, -1, -1))]
+    kept = [shot.row for shot in Rung(early=steps[0], late=steps[1]).shots(shots)]
+    assert kept == [*rows, *rows[-2::-1]]
+
+
 @pytest.mark.parametrize("suffix", FILMS)
 def test_a_limit_is_kept_and_its_cost_told(run: Trajectory, tmp_path: Path, suffix: str) -> None:
     path, free = tmp_path / f"out{suffix}", tmp_path / f"free{suffix}"

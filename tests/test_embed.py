@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from synthetic import synthetic_run
 
@@ -12,8 +15,10 @@ import diffanim
 from diffanim.embedding import PLACES, snippets, target_of
 from diffanim.errors import OutputError
 from diffanim.provenance import Provenance
+from diffanim.step import Step
+from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
 
-MADE = Provenance("emoji", "DDIMScheduler", 40, seed=10)
+MADE = Provenance("emoji", "DDIMScheduler", 40, seed=10, fps=12.5)
 AWKWARD = Provenance("a_b & c", "EulerDiscreteScheduler", 1, prompt='50% of "x" <b> [y] {z} \\ $1')
 ALL = ("github", "html", "reveal", "quarto", "latex", "powerpoint")
 
@@ -109,7 +114,51 @@ def test_a_folder_of_frames(tmp_path: Path) -> None:
     made(folder, *(f"frame-{number:04}.png" for number in range(12)), "frame-x.png")
     texts = pasted(folder)
     assert tuple(texts) == ("latex",)
-    assert f"{{10}}{{{folder.as_posix()}/frame-}}{{0000}}{{0011}}" in texts["latex"]
+    assert f"{{12.5}}{{{folder.as_posix()}/frame-}}{{0000}}{{0011}}" in texts["latex"]
+    assert "FPS" not in texts["latex"]
+    for foreign in (None, replace(MADE, fps=None)):
+        said = pasted(folder, foreign)["latex"]
+        assert f"{{FPS}}{{{folder.as_posix()}/frame-}}{{0000}}{{0011}}" in said
+        assert "% the pictures do not say how many are shown a second: put a number for FPS\n" in said
+
+
+@pytest.mark.parametrize(
+    ("timing", "rate"), [({"fps": 24}, "24"), ({"duration": 2.9, "hold": 2}, "6.66667"), ({}, "10")]
+)
+def test_a_folder_of_frames_says_its_rate(tmp_path: Path, timing: dict[str, Any], rate: str) -> None:
+    diffanim.render(synthetic_run(), f"{tmp_path}/frames/", size=(240, None), **timing)
+    assert f"{{{rate}}}{{" in printed(tmp_path / "frames", "--place", "latex")
+    diffanim.render(synthetic_run(), f"{tmp_path}/frames/", size=(240, None), metadata=False, **timing)
+    assert "{FPS}{" in printed(tmp_path / "frames", "--place", "latex")
+
+
+@pytest.mark.parametrize(
+    ("frames", "above", "below"), [({"clip_row": 3}, "above", "below"), ({}, "on the left", "on the right")]
+)
+def test_panels_are_where_the_words_say(tmp_path: Path, frames: dict[str, Any], above: str, below: str) -> None:
+    (path,) = diffanim.render(clip_run(), tmp_path / "out.gif", size=(480, None), preview=True, **frames)
+    said = printed(path, "--place", "github")
+    assert f": {above} the noisy sample of each step, {below} the model’s guess of the finished image" in said
+
+
+def clip_run() -> Trajectory:
+    """Latents of a clip of five frames, and the image that its pipeline made of them."""
+    latents = np.random.default_rng(0).standard_normal((1, 4, 5, 8, 8)).astype(np.float32)
+    axes = ("image", "channel", "frame", "height", "width")
+    writer = TrajectoryWriter(None, RunInfo("made up", "DDIMScheduler", space="latent"), axes=axes)
+    writer.add(Step(0, 1, 500.0, latents, latents, 0.8, 0.6))
+    return writer.finish(latents, np.zeros((1, 5, 64, 64, 3), np.uint8))
+
+
+def printed(*words: object) -> str:
+    """What the command says."""
+    from click.testing import CliRunner
+
+    from diffanim.cli.embed import embed
+
+    done = CliRunner().invoke(embed, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def test_nothing_breaks_out(tmp_path: Path) -> None:

@@ -17,11 +17,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from readers import read_with_pillow
 from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]
+from synthetic import synthetic_run
 
+import diffanim
 from diffanim.encode import open_encoder
 from diffanim.encode.gif import MAX_DELAY, MIN_DELAY, delays
 from diffanim.errors import OutputError
 from diffanim.frame import Clip, Frame
+from diffanim.frames import Composer
+from diffanim.timeline import Shot
+from diffanim.views import view_of
 
 
 def read(path: Path) -> tuple[list[Pixels], list[int]]:
@@ -111,6 +116,43 @@ def test_the_finished_image_has_the_same_colours_in_both_panels(tmp_path: Path) 
     left, right = (psnr(last[region.slices], compose(5)[region.slices]) for region in (source.noisy, source.clean))
     assert left > right - 0.2
     assert right > 35
+
+
+def bounced(source: Material) -> Material:
+    """The same, and back again."""
+    turn = len(source.clip.seconds) - 1
+    clip = replace(source.clip, seconds=source.clip.seconds + source.clip.seconds[-2::-1], turn=turn)
+    return Material(clip, lambda number: source.compose(min(number, 2 * turn - number)))
+
+
+@pytest.mark.parametrize("level", range(5))
+def test_what_turns_back_looks_the_same_both_ways(tmp_path: Path, level: int) -> None:
+    """Wherever it is in the film: few colours and a tolerance are for noise, not for what is nearly finished."""
+    source = material(count=21, cells=64, cell=1)
+    there_only, _ = read(source.write(tmp_path / "plain.gif", level=level))
+    pictures, _ = read(bounced(source).write(tmp_path / "bounced.gif", level=level))
+    assert len(pictures) == 41
+
+    def quality(picture: Pixels, number: int) -> float:
+        return psnr(picture[source.noisy.slices], source.pixels[number][source.noisy.slices])
+
+    for number, alone in enumerate(there_only):
+        np.testing.assert_array_equal(pictures[number], alone)
+        assert quality(pictures[40 - number], number) > quality(alone, number) - 1, number
+
+
+def test_a_run_that_turns_back_is_drawn_as_well_as_one_that_does_not(tmp_path: Path) -> None:
+    run = synthetic_run(steps=24, shape=(1, 3, 64, 64))
+    for name, bounce in (("plain.gif", False), ("bounced.gif", True)):
+        diffanim.render(run, tmp_path / name, size=(480, None), bounce=bounce)
+    plain, there_and_back = (read(tmp_path / name)[0] for name in ("plain.gif", "bounced.gif"))
+    composer = Composer(view_of(run), size=(480, None))
+    for number, alone in enumerate(plain):
+        np.testing.assert_array_equal(there_and_back[number], alone)
+        wanted, back = composer.compose(Shot(number, 0.1)).pixels, there_and_back[48 - number]
+        for region in composer.regions:
+            least = psnr(alone[region.slices], wanted[region.slices]) - (0.3 if number > 20 else 3)
+            assert psnr(back[region.slices], wanted[region.slices]) > least
 
 
 def test_dithering_hides_bands_and_leaves_the_background_flat(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from clips import RED, RED_SQUARE, Material, Pixels, ffmpeg_of, left_over, material, psnr
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from diffanim.encode import check_output, open_encoder
-from diffanim.encode.video import timing
+from diffanim.encode.video import KNOWN_RATES, timing
 from diffanim.errors import OutputError
 from diffanim.frame import Clip, Frame
+from diffanim.timeline import Timing, timeline
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts and signals")
 
@@ -104,16 +105,74 @@ def test_every_frame_is_shown_for_its_time(tmp_path: Path) -> None:
     seen = [levels[int(np.argmin(np.abs(np.array(levels) - mean)))] for mean in means]
     runs = [(level, len(list(run))) for level, run in itertools.groupby(seen)]
     assert [level for level, _ in runs] == levels
-    ends = np.cumsum([length for _, length in runs]) / 30
-    np.testing.assert_allclose(ends, np.cumsum(seconds), atol=0.5 / 30 + 1e-3)
+    rate = float(timing(clip).rate)
+    ends = np.cumsum([length for _, length in runs]) / rate
+    np.testing.assert_allclose(ends, np.cumsum(seconds), atol=0.501 / rate)
 
 
-@pytest.mark.parametrize(("fps", "rate"), [(1, 24), (7, 28), (10, 30), (12.5, 25), (24, 24), (60, 60), (0.5, 24)])
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [(1, 24), (7, 28), (9, 27), (10, 30), (12, 24), (12.5, 25), (20, 60), (24, 24), (29, 29), (60, 60), (75, 75)],
+)
 def test_rate_in_the_file(fps: float, rate: int) -> None:
     plan = timing(Clip(64, 64, fps, (*[1 / fps] * 20, 2.0), (), list))
     assert plan.rate == rate
     assert plan.ticks == (1,) * 21
     assert plan.total == 20 * round(rate / fps) + 2 * rate
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"), [(23.976, 24), (29.97, 30), (11.3, 60), (61.3, 120), (40 / 3, 60), (37 / 6, 60)]
+)
+def test_odd_rates_become_known_ones(fps: float, rate: int) -> None:
+    assert timing(Clip(64, 64, fps, (*[1 / fps] * 40, 2.0), (), list)).rate == rate
+
+
+@given(
+    st.floats(0.5, 60),
+    st.booleans(),
+    st.integers(1, 100),
+    st.floats(0, 4),
+    st.lists(st.floats(0, 1), min_size=100, max_size=100),
+)
+def test_a_duration_is_kept_to_a_frame(
+    duration: float, ease: bool, steps: int, hold: float, changes: list[float]
+) -> None:
+    wanted = Timing(duration=duration, hold=min(hold, duration / 2), ease=ease)
+    planned = timeline(
+        range(steps, 0, -1), wanted, complete=True, changes=lambda rows: [changes[row - 1] for row in rows[1:]]
+    )
+    assume(planned.fps <= 60)
+    seconds = [shot.seconds for shot in planned.shots]
+    plan = timing(Clip(64, 64, planned.fps, tuple(seconds), (), list))
+    halves = 2 * planned.fps
+    assert plan.rate in KNOWN_RATES or (24 <= plan.rate <= 60 and abs(halves - round(halves)) < 2e-3)
+    assert abs(plan.total / plan.rate - duration) <= 0.501 / plan.rate
+    if min(seconds) >= 1 / plan.rate:
+        ends = np.cumsum([plan.tick * ticks for ticks in plan.ticks[:-1]]) / float(plan.rate)
+        np.testing.assert_allclose(ends, np.cumsum(seconds)[:-1], atol=0.501 / float(plan.rate))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_eight_seconds_are_eight_seconds(tmp_path: Path, suffix: str) -> None:
+    """A duration, decoded: every shot ends at the frame nearest to its time, and the file says how long it is."""
+    shots = timeline(range(37, 0, -1), Timing(duration=8.0), complete=True).shots
+    seconds = tuple(shot.seconds for shot in shots)
+    levels = [16 + 6 * (number % 38) for number in range(len(shots))]
+    clip = Clip(64, 48, 1 / seconds[0], seconds, (), list)
+    path = tmp_path / f"out{suffix}"
+    with open_encoder(path, clip) as encoder:
+        for level, length in zip(levels, seconds, strict=True):
+            encoder.write(Frame(np.full((48, 64, 3), level, np.uint8), length))
+    text = describe(path)
+    assert "Duration: 00:00:08.00" in text
+    rate = int(re.search(r"(\d+) fps", text)[1])  # type: ignore[index]
+    assert rate in KNOWN_RATES
+    means = read(path, 64, 48).mean((1, 2, 3))
+    assert len(means) == 8 * rate
+    seen = np.abs(np.subtract.outer(means, levels)).argmin(1)
+    ends = np.flatnonzero(np.diff(seen, append=-1)) + 1
+    np.testing.assert_array_equal(ends, np.floor(np.cumsum(seconds) * rate + 0.5))
 
 
 def test_very_slow_clips_have_a_rate_too() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from clips import RED, RED_SQUARE, Material, left_over, material, psnr
+from clips import BACKGROUND, RED, RED_SQUARE, Material, left_over, material, psnr
 from PIL import Image, features
 from readers import describe, read_with_ffmpeg, read_with_pillow
 
@@ -57,6 +57,7 @@ def test_every_part_looks_as_it_should(made: tuple[Material, Path, str]) -> None
     for number, (got, wanted) in enumerate(zip(read_with_pillow(path)[0], source.pixels, strict=True)):
         assert psnr(got[source.clean.slices], wanted[source.clean.slices]) >= clean, number
         assert psnr(got[source.noisy.slices], wanted[source.noisy.slices]) >= noisy, number
+        assert np.abs(np.median(got[(wanted == BACKGROUND).all(-1)], axis=0) - BACKGROUND).max() <= 2, number
         assert np.abs(got[RED_SQUARE][2:-2, 2:-2].mean((0, 1)) - RED).max() <= 8  # The square is small.
 
 
@@ -67,11 +68,12 @@ def test_ffmpeg_sees_the_same(made: tuple[Material, Path, str]) -> None:
     assert len(others) == len(pictures)
     for one, other in zip(pictures, others, strict=True):
         assert psnr(one, other) > 29  # They convert colours with more and with less care.
+        assert np.abs(np.median(other[(source.pixels[0] == BACKGROUND).all(-1)], axis=0) - BACKGROUND).max() <= 2
 
 
 def test_pixel_format(made: tuple[Material, Path, str]) -> None:
     _, path, name = made
-    formats = {"avif": "yuv444p(pc, ", "avif 420": "yuv420p(pc, ", "apng": "apng, rgb24", "webp": "webp"}
+    formats = {"avif": "yuv444p(tv, ", "avif 420": "yuv420p(tv, ", "apng": "apng, rgb24", "webp": "webp"}
     assert formats.get(name, "webp") in describe(path)
 
 

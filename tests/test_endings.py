@@ -16,10 +16,12 @@ from loops import Kept, construct, drive, ideal_network, image_for, lay_out
 import diffanim
 from diffanim import Recorder, Trajectory
 from diffanim.catalogue import CLASSES
+from diffanim.embedding import alt_text
 from diffanim.errors import TrajectoryError
 from diffanim.frames import Composer
 from diffanim.noising import curves
 from diffanim.panels import PANELS
+from diffanim.provenance import read_provenance
 from diffanim.step import Mixture
 from diffanim.timeline import Shot
 from diffanim.views import view_of
@@ -235,3 +237,8 @@ def test_a_sheet_and_a_poster_say_it_too(tmp_path: Path) -> None:
     composer = Composer(view_of(run))
     assert composer.closing.texts
     assert composer.compose(Shot(7, 1.0)).pixels.any()
+    for path in (tmp_path / "poster.png", tmp_path / "sheet.png"):
+        provenance, _ = read_provenance(path)
+        assert provenance is not None
+        assert provenance.noise_left == pytest.approx(run.end.noise)  # type: ignore[union-attr]
+    assert alt_text("poster", provenance).startswith("The last samples of")

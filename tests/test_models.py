@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 
 import diffanim
 from diffanim.errors import ModelError, SchedulerError, SettingsError
-from diffanim.models import locate, open_model, read_scheduler_config, resolve_device
+from diffanim.models import locate, name_of, open_model, read_scheduler_config, resolve_device
+from diffanim.provenance import read_provenance
 from diffanim.runs import record_settings
 from diffanim.settings import RunSettings
 
@@ -42,20 +44,72 @@ def test_early_repositories_keep_all_parts_in_the_top_folder(model: Path) -> Non
     assert diffanim.record(model, steps=1, batch=1).steps == 1
 
 
-def test_a_hub_id_from_the_local_cache(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache as huggingface_hub lays it out; offline, so that nothing is asked of the network."""
+def cached_on_hub(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model as huggingface_hub keeps it, offline; where its files are."""
     commit = "0" * 40
-    repository = tmp_path / "hub" / "models--someone--tiny-ddim"
-    shutil.copytree(model, repository / "snapshots" / commit)
+    repository = folder / "hub" / "models--someone--tiny-ddim"
+    snapshot = shutil.copytree(model, repository / "snapshots" / commit)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return Path(snapshot)
+
+
+def test_a_hub_id_from_the_local_cache(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = cached_on_hub(model, tmp_path, monkeypatch)
     files = locate("someone/tiny-ddim")
-    assert files.name == "tiny-ddim"
+    assert files.name == "someone/tiny-ddim"
+    assert locate(str(snapshot)).name == "someone/tiny-ddim"
+    assert locate(f"{model}/").name == "model"
     assert open_model(files, device="cpu").sample_shape == (3, 16, 16)
     with pytest.raises(ModelError, match="not on this machine, and the hub cannot be reached"):
         locate("someone/else")
+
+
+def test_a_hub_id_is_kept_whole_in_what_is_made(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = cached_on_hub(model, tmp_path, monkeypatch)
+    for source, name in {
+        "someone/tiny-ddim": "someone/tiny-ddim",
+        snapshot: "someone/tiny-ddim",
+        model: "model",
+    }.items():
+        run = diffanim.record(source, steps=2, batch=1)
+        diffanim.render(run, tmp_path / "out.gif", size=(240, None))
+        found, _ = read_provenance(tmp_path / "out.gif")
+        assert found is not None
+        assert (run.info.model, found.model) == (name, name)
+        assert f"--model {name} --steps 2" in found.command
+
+
+def test_a_pipeline_from_the_hub_keeps_its_id(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers import DDIMPipeline
+
+    snapshot = cached_on_hub(model, tmp_path, monkeypatch)
+    for source, name in {
+        "someone/tiny-ddim": "someone/tiny-ddim",
+        snapshot: "someone/tiny-ddim",
+        model: "model",
+    }.items():
+        pipe = DDIMPipeline.from_pretrained(source, cache_dir=tmp_path / "hub")
+        pipe.set_progress_bar_config(disable=True)
+        assert diffanim.record(pipe, num_inference_steps=2).info.model == name
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("google/ddpm-cat-256", "google/ddpm-cat-256"),
+        ("gpt2", "gpt2"),
+        ("/a/b/sd", "sd"),
+        ("./sd/", "sd"),
+        ("/a/models--google--ddpm-x/snapshots/0f", "google/ddpm-x"),
+        ("/a/models--gpt2/snapshots/0f/", "gpt2"),
+        ("/a/models--x/other/0f", "0f"),
+    ],
+)
+def test_names(source: str, name: str) -> None:
+    assert name_of(source) == name
 
 
 def test_pickled_weights_only_when_allowed(model: Path) -> None:
@@ -104,6 +158,33 @@ def test_damaged_weights(model: Path) -> None:
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="cannot be loaded"):
+        opened(model)
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    """Change the tensors of a part's only file of weights."""
+    from safetensors.torch import load_file, save_file
+
+    (file,) = folder.glob("*.safetensors")
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_a_tensor_is_missing(model: Path) -> None:
+    change_weights(model / "unet", lambda tensors: tensors.pop("conv_norm_out.weight"))
+    with pytest.raises(
+        ModelError, match=r"model's unet lacks the tensor conv_norm_out\.weight: its .* get the model again"
+    ):
+        opened(model)
+    change_weights(model / "unet", lambda tensors: tensors.pop("conv_in.bias"))
+    with pytest.raises(ModelError, match=r"lacks the tensor conv_in\.bias and 1 more: its"):
+        diffanim.record(model, steps=1)
+
+
+def test_a_tensor_of_another_shape(model: Path) -> None:
+    change_weights(model / "unet", lambda tensors: tensors.update({"conv_in.bias": torch.zeros(7)}))
+    with pytest.raises(ModelError, match=r"unet has conv_in\.bias in another shape than its config\.json says: get"):
         opened(model)
 
 

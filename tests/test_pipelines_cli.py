@@ -20,12 +20,13 @@ from tiny import FAMILIES, build, image, mask
 
 import diffanim
 from diffanim import Trajectory
+from diffanim.errors import ModelError
 from diffanim.models import locate
 from diffanim.pipelines import call_arguments, open_pipeline
 from diffanim.settings import RunSettings
 from diffanim.views import view_of
 
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 # What libraries say of each other, and of pipelines as small as these.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -101,6 +102,33 @@ def test_it_is_what_the_pipeline_makes_by_itself(run: Run, saved: Any) -> None:
                    generator=torch.Generator().manual_seed(4 + k)).images  # fmt: skip
         shown = view_of(the_run()).samples(3)[k]
         assert np.abs(shown.astype(int) - np.rint(255 * own[0])).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("family", "part"),
+    [("sd", "unet"), ("sd", "vae"), ("sd", "text_encoder"), ("flux", "text_encoder_2"), ("flux", "transformer")],
+)
+def test_a_part_whose_weights_are_not_whole(saved: Any, family: str, part: str, tmp_path: Path) -> None:
+    """The libraries would only warn, and go on."""
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(saved(family), broken)
+    (file,) = (broken / part).glob("*.safetensors")
+    tensors = load_file(file)
+    name = min(tensors)
+    settings = RunSettings(model=str(broken), prompt="a boat", device="cpu")
+    for change, words in (
+        ({name: torch.ones(5)}, f"has {name} in another shape than its config.json says: get the model again"),
+        ({}, f"lacks the tensor {name}: its weights are not whole; get the model again"),
+    ):
+        save_file({**{k: v for k, v in tensors.items() if k != name}, **change}, file, metadata={"format": "pt"})
+        with pytest.raises(ModelError) as caught:
+            open_pipeline(locate(str(broken)), settings)
+        assert str(caught.value) == f"broken's {part} {words}"
+    before = [vars(base)["from_pretrained"] for base in (diffusers.ModelMixin, transformers.PreTrainedModel)]
+    assert open_pipeline(locate(str(saved(family))), settings)
+    assert before == [vars(base)["from_pretrained"] for base in (diffusers.ModelMixin, transformers.PreTrainedModel)]
 
 
 @pytest.mark.parametrize(("family", "takes_size"), [("sd", False), ("sdxl", False), ("flux", True)])
@@ -276,7 +304,7 @@ def test_a_hub_id_from_the_local_cache(saved: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("diffusers.pipelines.pipeline_utils.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
     recorded = diffanim.record("someone/tiny-sd", prompt="a boat", steps=2, width=16, height=16)
-    assert recorded.info.model == "tiny-sd"
+    assert recorded.info.model == "someone/tiny-sd"
     assert recorded.info.sources["model"] == "someone/tiny-sd"
 
 

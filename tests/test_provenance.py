@@ -25,6 +25,8 @@ EVERYTHING = Provenance(
     guidance=2.5,
     prompt='a "cat" = 5; #1 \\ 猫 🐈\nsecond line',
     command="diffanim render --label 'd'\"'\"'oh' -o out.gif",
+    fps=12.5,
+    arrangement="stacked",
 )
 OUTPUTS = [f"out{suffix}" if suffix != FOLDER else "frames/" for suffix in FORMATS]
 
@@ -42,9 +44,15 @@ def test_json_is_one_line_of_ascii_without_what_is_not_known() -> None:
     text = EVERYTHING.to_json()
     assert text.isascii()
     assert "\n" not in text
-    short = replace(EVERYTHING, seed=None, prompt=None, labels=(), guidance=None)
+    short = replace(EVERYTHING, seed=None, prompt=None, labels=(), guidance=None, fps=None, arrangement="")
     assert set(json.loads(short.to_json())) == {"diffanim", "model", "scheduler", "steps", "command"}
     assert Provenance.from_json(short.to_json()) == short
+
+
+@pytest.mark.parametrize("fps", ['"}{"', "[1]", "{}"])
+def test_a_rate_that_is_none(fps: str) -> None:
+    text = f'{{"diffanim": "1", "model": "x", "scheduler": "y", "steps": 1, "fps": {fps}}}'
+    assert Provenance.from_json(text) is None
 
 
 @pytest.mark.parametrize("text", ["", "a cat", "{}", "[1]", '"diffanim"', '{"diffanim": "1", "model": "x"}', "{"])

@@ -22,8 +22,10 @@ from diffanim.timeline import (
     around_each,
     eased_seconds,
     even_seconds,
+    progress,
     spread,
     timeline,
+    turning_point,
 )
 from diffanim.views import view_of
 
@@ -43,6 +45,21 @@ def rows(run_steps: int, *, complete: bool = True, **timing: Any) -> list[int]:
 
 def test_a_whole_run() -> None:
     assert shots(3, fps=10, hold=2) == (Shot(0, 0.1), Shot(1, 0.1), Shot(2, 0.1), Shot(3, 2.0))
+
+
+@given(run_steps=steps, complete=st.booleans(), every=st.integers(1, 50), bounce=st.booleans())
+def test_progress_is_that_of_the_picture(run_steps: int, complete: bool, every: int, bounce: bool) -> None:
+    """On the way back it is what it was on the way there."""
+    shown = shots(run_steps, complete=complete, every=every, bounce=bounce)
+    turn = turning_point(shown)
+    way = [progress(place, len(shown), turn) for place in range(len(shown))]
+    assert way[turn] == 1
+    assert way[: turn + 1] == [progress(place, turn + 1) for place in range(turn + 1)]
+    if bounce:
+        assert way == pytest.approx(way[::-1])
+    else:
+        assert turn == len(shown) - 1
+    assert turn == 0 or way[0] == 0
 
 
 def test_an_interrupted_run_holds_its_last_step() -> None:

@@ -18,8 +18,12 @@ from .ticks import ticks
 
 MAX_SIDE = 16384
 """Pixels: decoders refuse more."""
-QUALITY = 75
+QUALITY = 80
+"""As good as 75 in full range, in 2% more bytes."""
 STEP = 8
+RANGE = "limited"
+"""As video has it. Chromium takes every moving AVIF for that, whatever it says: of one in full range it shows
+(13, 17, 23) as (0, 1, 6)."""
 SPEED = 7
 """libaom's. 8 takes two thirds of the time for as many bytes, but x̂0 loses 2 dB, and up to 7 in the last frames, which
 are looked at; 6, Pillow's default, takes several times as long and saves little."""
@@ -51,6 +55,7 @@ def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> AvifWriter:
     """Begin; what is written goes to ``path``, over what is there."""
     settings = {
         "quality": QUALITY - STEP * options.level,
+        "range": RANGE,
         "subsampling": SUBSAMPLING[options.chroma or FORMATS[".avif"].chromas[0]],
         "speed": SPEED,
         "duration": ticks(clip.seconds, MILLISECONDS),

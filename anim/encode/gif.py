@@ -6,6 +6,7 @@ Pillow's own way of saving holds every frame until the end; its public ``gethead
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ MAX_DELAY = 65535
 MAX_SIDE = 65535
 """Pixels, for the same reason."""
 FADE = 0.25
-"""The tolerance falls to 0 over this part of the clip, at its end."""
+"""The tolerance falls to 0 over this part of the way from noise to the finished image, its last one."""
 
 
 @dataclass(frozen=True)
@@ -144,14 +145,14 @@ class GifWriter:
 
     def _palette(self, number: int) -> Palette:
         *spans, last = self._palettes
-        count = len(self._clip.seconds)
-        return last if number == count - 1 or not spans else spans[number * len(spans) // count]
+        progress = self._clip.progress(number)
+        return last if progress == 1 or not spans else spans[max(math.ceil(progress * len(spans)) - 1, 0)]
 
     def _tolerance(self, frame: Frame, number: int) -> float:
         """Levels by which x_t may lag: none on a frame that is held."""
         if self._is_held(frame):
             return 0.0
-        left = 1 - number / max(1, len(self._clip.seconds) - 1)
+        left = 1 - self._clip.progress(number)
         return self._recipe.tolerance * min(1.0, left / FADE)
 
     def _is_held(self, frame: Frame) -> bool:

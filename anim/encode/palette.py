@@ -28,7 +28,7 @@ SAMPLED_PIXELS = 12_000
 RARE = 0.7
 """Colours are weighted by their count to this power, so that a small blue flower keeps its blue."""
 FEW_UNTIL = 0.75
-"""For this part of the clip x_t has few colours where that is asked for; in the rest it nears the finished image."""
+"""For this part of the way x_t has few colours where that is asked for; in the rest it nears the finished image."""
 ROUNDS = 4
 """Rounds of k-means. From the fourth on they gain less than 0.1 dB."""
 
@@ -94,14 +94,15 @@ def quantized(part: NDArray[np.uint32], colours: Image.Image, *, diffused: bool 
 def choose_palettes(
     samples: Sequence[Pixels], regions: Sequence[Region], count: int, few: int | None = None
 ) -> list[Palette]:
-    """Colours for ``count`` equal spans of time, out of samples spread over all of it; then one for the last frame.
+    """Colours for ``count`` equal parts of the way from noise to the finished image, out of samples spread over all of
+    it; then one for the finished image.
 
     Text keeps the same colours throughout, so that it is not drawn again at every change.
 
     Args:
         samples: uint8 [H, W, 3] each, in order.
         regions: where the panels lie.
-        count: of spans; if 1, its colours are for the last frame too, and there is no other palette.
+        count: of parts; if 1, its colours are for the finished image too, and there is no other palette.
         few: x_t gets so many colours of its own and no others, but for the last part; None: it may use them all.
     """
     chrome = _chrome(samples, regions, _shares(regions)["chrome"])
@@ -114,7 +115,7 @@ def choose_palettes(
 
 
 def _span(samples: Sequence[Pixels], part: int, parts: int) -> Sequence[Pixels]:
-    """The samples of one part of the time, and those just outside: between them, colours lie between theirs."""
+    """The samples of one part of the way, and those just outside: between them, colours lie between theirs."""
     last = len(samples) - 1
     return samples[part * last // parts : -(-(part + 1) * last // parts) + 1]
 

@@ -1,6 +1,6 @@
 """A folder of PNG pictures, ``frame-0000.png`` and on: for LaTeX's animate, manim, or any other program.
 
-How long each is shown is not kept: one picture is one frame.
+One picture is one frame: how long each is shown is not kept, but for the rate in the comment (`diffanim.provenance`).
 """
 
 from __future__ import annotations

@@ -23,8 +23,12 @@ from .ffmpeg import Ffmpeg, check_encoder
 from .options import Chroma, EncodeOptions
 from .ticks import ticks
 
-MIN_WIRE_RATE = 24
-"""Frames a second that are at least in the file: below this, players stutter when they seek and some refuse."""
+KNOWN_RATES = (24, 25, 30, 48, 50, 60)
+"""Frames a second that every player, projector and editor knows. Below them, players stutter when they seek."""
+FAST_RATE = 120
+"""The same for a clip that shows more than the highest of them."""
+UNNOTICED = 1e-3
+"""Seconds: of rates whose shots end off their time by less more or less, the slower one makes the smaller file."""
 KEYFRAME_SECONDS = 2
 """A lecturer jumps to a step and sees it at once. A keyframe every second would cost a quarter more bytes."""
 
@@ -134,16 +138,36 @@ def timing(clip: Clip) -> Timing:
 
     ffmpeg repeats what it has converted at no cost, so as little as possible goes through the pipe.
     """
-    fps = Fraction(clip.fps).limit_denominator(1000)
-    rate = fps * math.ceil(MIN_WIRE_RATE / fps) if fps else Fraction(MIN_WIRE_RATE)
-    if clip.video_fps is not None and clip.video_fps >= clip.fps:  # Else shots would be lost, or take too long.
-        rate = Fraction(clip.video_fps).limit_denominator(1001)
+    rate = _rate(clip)
     counts = ticks(clip.seconds, float(rate))
     *before, last = counts
     tick = math.gcd(*before) if before else 1
     if last < tick:
         tick = math.gcd(*counts)
     return Timing(rate, tick, (*(count // tick for count in before), 1), last - tick)
+
+
+def _rate(clip: Clip) -> Fraction:
+    """The rate that is asked for; else, of those that a player knows, the one at which shots end nearest to their time.
+
+    Ten steps a second are exact at 30 and twelve at 24; seven, which nothing known is a multiple of, at 28.
+    """
+    if clip.video_fps is not None and clip.video_fps >= clip.fps:  # Else shots would be lost, or take too long.
+        return Fraction(clip.video_fps).limit_denominator(1001)
+    fps = Fraction(clip.fps).limit_denominator(1000)
+    known = [rate for rate in KNOWN_RATES if rate >= clip.fps] or [FAST_RATE]
+    plain = fps > 0 and fps.denominator <= 2  # Whole, or and a half: what somebody asks for. A duration leads to any.
+    multiples = [rate for rate in range(KNOWN_RATES[0], known[-1] + 1) if plain and (rate / fps).denominator == 1]
+    return Fraction(min((*known, *multiples), key=lambda rate: round(_rounding(clip.seconds, rate) / UNNOTICED)))
+
+
+def _rounding(seconds: Sequence[float], rate: int) -> float:
+    """How far shots end from their time in a stream of this rate, on average: in seconds.
+
+    The mean, as one hold that is rounded is seen less than steps that are not equally long.
+    """
+    ends, shown = np.cumsum(seconds), np.cumsum(ticks(seconds, rate))
+    return float(np.abs(shown / rate - ends).mean())
 
 
 class VideoWriter:
