@@ -8,6 +8,7 @@ from typing import Any
 import diffusers
 import torch
 
+from . import hunyuans, ltxs, wans, worlds
 from .parts import FLOW, PROMPT, SIZE, Built, clip, image, t5, tokenizer, unet, vae, wan_vae
 
 
@@ -127,3 +128,6 @@ FAMILIES: dict[str, Callable[[], Built]] = {
     "cogvideox": lambda: cogvideox(diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")),
     "cogvideox dpm": lambda: cogvideox(diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")),
 }
+
+MORE: dict[str, Callable[[], Built]] = {**hunyuans.MORE, **ltxs.MORE, **wans.MORE, **worlds.MORE}
+"""Set-ups of the matrix over all pipeline classes, which takes its time."""
