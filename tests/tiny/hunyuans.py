@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import diffusers
 import torch
 
-from .parts import FLOW, SIZE, Built, clip, embedded, image, sees, siglip, tokenizer
+from .parts import FLOW, SIZE, Built, Setup, clip, embedded, image, sees, siglip, tokenizer
 
 POOLED = {"pooled_prompt_embeds": torch.ones(1, 8), "negative_pooled_prompt_embeds": torch.zeros(1, 8)}
 GUIDED = {**embedded("attention_mask"), **POOLED, **SIZE, "num_frames": 5}
@@ -29,7 +28,7 @@ def network(kind: type = diffusers.HunyuanVideoTransformer3DModel, **config: Any
     return kind(**{**sizes, **more, **rest, **config}).eval()
 
 
-def hunyuan_video(pipeline: type = diffusers.HunyuanVideoPipeline, made: Any = None, **call: Any) -> Built:
+def hunyuan_video(pipeline: type, made: Any = None, **call: Any) -> Built:
     parts = {"text_encoder": None, "tokenizer": tokenizer(), "text_encoder_2": clip(), "tokenizer_2": tokenizer()}
     if pipeline is diffusers.HunyuanVideoImageToVideoPipeline:
         parts["image_processor"] = sees()[1]
@@ -40,25 +39,24 @@ def hunyuan_video(pipeline: type = diffusers.HunyuanVideoPipeline, made: Any = N
     return pipeline(transformer=made or network(), vae=hunyuan_vae(), scheduler=scheduler, **parts), {**GUIDED, **call}
 
 
-def image_to_video(condition: str) -> Built:
+def image_to_video(pipeline: type, condition: str) -> Built:
     """The image is behind the latents, or instead of the first of them."""
     channels = 9 if condition == "latent_concat" else 4
     made = network(in_channels=channels, image_condition_type=condition, guidance_embeds=condition == "token_replace")
-    pipeline = diffusers.HunyuanVideoImageToVideoPipeline
     return hunyuan_video(pipeline, made, image=image(), true_cfg_scale=3.0, num_frames=9)
 
 
-def framepack(sections: int, **call: Any) -> Built:
+def framepack(pipeline: type, sections: int, **call: Any) -> Built:
     made = network(
         diffusers.HunyuanVideoFramepackTransformer3DModel, patch_size=2, image_condition_type=None, has_image_proj=True,
         image_proj_dim=8, has_clean_x_embedder=True,
     )  # fmt: skip
     frames = {"latent_window_size": 2, "num_frames": 5 * sections}
     size = {"height": 32, "width": 32}
-    return hunyuan_video(diffusers.HunyuanVideoFramepackPipeline, made, image=image(), **frames, **size, **call)
+    return hunyuan_video(pipeline, made, image=image(), **frames, **size, **call)
 
 
-def hunyuan_video_15(pipeline: type = diffusers.HunyuanVideo15Pipeline, **call: Any) -> Built:
+def hunyuan_video_15(pipeline: type, **call: Any) -> Built:
     seeing: dict[str, Any] = {}
     if "image" in call:
         encoder, extractor = siglip()
@@ -81,7 +79,7 @@ def hunyuan_video_15(pipeline: type = diffusers.HunyuanVideo15Pipeline, **call: 
     return pipe, {**embeds, **size, "num_frames": 5, **call}
 
 
-def kandinsky_5(pipeline: type = diffusers.Kandinsky5T2VPipeline, **call: Any) -> Built:
+def kandinsky_5(pipeline: type, **call: Any) -> Built:
     """Its latents have their channels last: [B, F, h, w, C]."""
     made = diffusers.Kandinsky5Transformer3DModel(
         in_visual_dim=4, in_text_dim=8, in_text_dim2=8, time_dim=16, out_visual_dim=4, patch_size=(1, 2, 2),
@@ -91,25 +89,37 @@ def kandinsky_5(pipeline: type = diffusers.Kandinsky5T2VPipeline, **call: Any) -
     text = {"text_encoder": None, "tokenizer": None, "text_encoder_2": None, "tokenizer_2": None}
     pipe = pipeline(transformer=made, vae=hunyuan_vae(), scheduler=FLOW(shift=7.0), **text)
     ends = torch.tensor([0, 8], dtype=torch.int32)
-    said = {"prompt_embeds_qwen": torch.ones(1, 8, 8), "prompt_embeds_clip": torch.ones(1, 8), "prompt_cu_seqlens": ends}
+    said = {
+        "prompt_embeds_qwen": torch.ones(1, 8, 8),
+        "prompt_embeds_clip": torch.ones(1, 8),
+        "prompt_cu_seqlens": ends,
+    }
     unsaid = {f"negative_{name}": value if value is ends else torch.zeros_like(value) for name, value in said.items()}
     return pipe, {**said, **unsaid, "height": 32, "width": 32, "num_frames": 25, "guidance_scale": 3.0, **call}
 
 
-MORE: dict[str, Callable[[], Built]] = {
-    "hunyuan video": hunyuan_video,
-    "hunyuan video guided": lambda: hunyuan_video(true_cfg_scale=3.0, num_frames=9),
-    "hunyuan video img2vid": lambda: image_to_video("latent_concat"),
-    "hunyuan video img2vid by tokens": lambda: image_to_video("token_replace"),
-    "hunyuan skyreels img2vid": lambda: hunyuan_video(
-        diffusers.HunyuanSkyreelsImageToVideoPipeline, network(in_channels=8), image=image()
+MORE: dict[str, Setup] = {
+    "hunyuan video": Setup("HunyuanVideoPipeline", hunyuan_video),
+    "hunyuan video guided": Setup(
+        "HunyuanVideoPipeline", lambda pipeline: hunyuan_video(pipeline, true_cfg_scale=3.0, num_frames=9)
     ),
-    "hunyuan framepack": lambda: framepack(1),
-    "hunyuan framepack 2 sections": lambda: framepack(2),
-    "hunyuan video 1.5": hunyuan_video_15,
-    "hunyuan video 1.5 img2vid": lambda: hunyuan_video_15(
-        diffusers.HunyuanVideo15ImageToVideoPipeline, image=image()
+    "hunyuan video img2vid": Setup(
+        "HunyuanVideoImageToVideoPipeline", lambda pipeline: image_to_video(pipeline, "latent_concat")
     ),
-    "kandinsky 5": kandinsky_5,
-    "kandinsky 5 img2vid": lambda: kandinsky_5(diffusers.Kandinsky5I2VPipeline, image=image()),
+    "hunyuan video img2vid by tokens": Setup(
+        "HunyuanVideoImageToVideoPipeline", lambda pipeline: image_to_video(pipeline, "token_replace")
+    ),
+    "hunyuan skyreels img2vid": Setup(
+        "HunyuanSkyreelsImageToVideoPipeline",
+        lambda pipeline: hunyuan_video(pipeline, network(in_channels=8), image=image()),
+    ),
+    "hunyuan framepack": Setup("HunyuanVideoFramepackPipeline", lambda pipeline: framepack(pipeline, 1)),
+    "hunyuan framepack 2 sections": Setup("HunyuanVideoFramepackPipeline", lambda pipeline: framepack(pipeline, 2)),
+    "hunyuan video 1.5": Setup("HunyuanVideo15Pipeline", hunyuan_video_15),
+    "hunyuan video 1.5 img2vid": Setup(
+        "HunyuanVideo15ImageToVideoPipeline", lambda pipeline: hunyuan_video_15(pipeline, image=image())
+    ),
+    "kandinsky 5": Setup("Kandinsky5T2VPipeline", kandinsky_5),
+    "kandinsky 5 img2vid": Setup("Kandinsky5I2VPipeline", lambda pipeline: kandinsky_5(pipeline, image=image())),
 }
+"""The classes, for the matrix alone."""

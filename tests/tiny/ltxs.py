@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import diffusers
 import torch
 from diffusers.pipelines.ltx2 import LTX2LatentUpsamplerModel, LTX2TextConnectors, LTX2VideoCondition, LTX2Vocoder
 
-from .parts import FLOW, PROMPT, Built, image, t5, tokenizer
+from .parts import FLOW, PROMPT, Built, Setup, image, t5, tokenizer
 
 SIZE = {"height": 32, "width": 64, "num_frames": 9}
 ONES = torch.ones(1, 8, dtype=torch.long)
@@ -37,7 +36,7 @@ def ltx_vae() -> Any:
     ).eval()  # fmt: skip
 
 
-def ltx_long(**call: Any) -> Built:
+def ltx_long(pipeline: type, **call: Any) -> Built:
     """Window after window, each from noise; the windows overlap."""
     network = diffusers.LTXVideoTransformer3DModel(
         in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, cross_attention_dim=16,
@@ -45,15 +44,15 @@ def ltx_long(**call: Any) -> Built:
     ).eval()  # fmt: skip
     parts = {"vae": ltx_vae(), "text_encoder": t5(), "tokenizer": tokenizer(), "transformer": network}
     scheduler = diffusers.LTXEulerAncestralRFScheduler()
-    pipe = diffusers.LTXI2VLongMultiPromptPipeline(scheduler=scheduler, **parts)
+    pipe = pipeline(scheduler=scheduler, **parts)
     return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8, "cond_image": image(), **TILES, **call}
 
 
-def ltx_upsampled() -> Built:
+def ltx_upsampled(pipeline: type) -> Built:
     from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 
     upsampler = LTXLatentUpsamplerModel(in_channels=4, mid_channels=32, num_blocks_per_stage=1).eval()
-    pipe = diffusers.LTXLatentUpsamplePipeline(ltx_vae(), upsampler)
+    pipe = pipeline(ltx_vae(), upsampler)
     return pipe, {"latents": torch.ones(1, 4, 2, 1, 2), "height": 64, "width": 128}
 
 
@@ -111,13 +110,13 @@ def given(**where: Any) -> Any:
     return LTX2VideoCondition(frames=torch.full((1, 3, 32, 32), 0.5), strength=1.0, crf=0, **where)
 
 
-def ltx_2_upsampled() -> Built:
+def ltx_2_upsampled(pipeline: type) -> Built:
     upsampler = LTX2LatentUpsamplerModel(in_channels=4, mid_channels=32, num_blocks_per_stage=1).eval()
-    pipe = diffusers.LTX2LatentUpsamplePipeline(ltx_2_vae(), upsampler)
+    pipe = pipeline(ltx_2_vae(), upsampler)
     return pipe, {"latents": torch.ones(1, 4, 2, 4, 4), "height": 32, "width": 32, "num_frames": 5}
 
 
-def ltx_2_decoded_by_diffusion() -> Built:
+def ltx_2_decoded_by_diffusion(pipeline: type) -> Built:
     """From latents to pixels by denoising pixels, and no other network before it."""
     decoder = diffusers.LTX2VideoDiffusionDecoderModel(
         out_channels=3, latent_channels=8, patch_size=2, decoder_head_dim=16, decoder_t_emb_dim=32,
@@ -126,20 +125,24 @@ def ltx_2_decoded_by_diffusion() -> Built:
         decoder_upsample_strides=((1, 2, 2), (2, 1, 1), (2, 2, 2), (2, 2, 2)),
         decoder_upsample_channel_reductions=(2, 2, 1, 1), spatial_compression_ratio=16, temporal_compression_ratio=8,
     ).eval()  # fmt: skip
-    pipe = diffusers.LTX2VideoDiffusionDecodePipeline(diffusion_decoder=decoder, scheduler=FLOW())
-    return pipe, {"latents": torch.ones(1, 8, 1, 1, 1)}
+    pipe = pipeline(diffusion_decoder=decoder, scheduler=FLOW())
+    return pipe, {"latents": torch.ones(1, 8, 2, 3, 3)}
 
 
-MORE: dict[str, Callable[[], Built]] = {
-    "ltx long": lambda: ltx_long(),
-    "ltx long 2 windows": lambda: ltx_long(num_frames=33, temporal_tile_size=24, temporal_overlap=8),
-    "ltx upsampled": ltx_upsampled,
-    "ltx 2": lambda: ltx_2(diffusers.LTX2Pipeline),
-    "ltx 2 img2vid": lambda: ltx_2(diffusers.LTX2ImageToVideoPipeline, image=image()),
-    "ltx 2 condition": lambda: ltx_2(diffusers.LTX2ConditionPipeline, conditions=given(index=0)),
-    "ltx 2 in context": lambda: ltx_2(diffusers.LTX2InContextPipeline),
-    "ltx 2 hdr": lambda: ltx_2(diffusers.LTX2HDRPipeline),
-    "ltx 2 dfr": lambda: ltx_2(diffusers.LTX2DFRPipeline),
-    "ltx 2 upsampled": ltx_2_upsampled,
-    "ltx 2 diffusion decode": ltx_2_decoded_by_diffusion,
+MORE: dict[str, Setup] = {
+    "ltx long": Setup("LTXI2VLongMultiPromptPipeline", ltx_long),
+    "ltx long 2 windows": Setup(
+        "LTXI2VLongMultiPromptPipeline",
+        lambda pipeline: ltx_long(pipeline, num_frames=33, temporal_tile_size=24, temporal_overlap=8),
+    ),
+    "ltx upsampled": Setup("LTXLatentUpsamplePipeline", ltx_upsampled),
+    "ltx 2": Setup("LTX2Pipeline", ltx_2),
+    "ltx 2 img2vid": Setup("LTX2ImageToVideoPipeline", lambda pipeline: ltx_2(pipeline, image=image(), image_crf=0)),
+    "ltx 2 condition": Setup("LTX2ConditionPipeline", lambda pipeline: ltx_2(pipeline, conditions=given(index=0))),
+    "ltx 2 in context": Setup("LTX2InContextPipeline", ltx_2),
+    "ltx 2 hdr": Setup("LTX2HDRPipeline", ltx_2),
+    "ltx 2 dfr": Setup("LTX2DFRPipeline", lambda pipeline: ltx_2(pipeline, generate_slots=False)),
+    "ltx 2 upsampled": Setup("LTX2LatentUpsamplePipeline", ltx_2_upsampled),
+    "ltx 2 diffusion decode": Setup("LTX2VideoDiffusionDecodePipeline", ltx_2_decoded_by_diffusion),
 }
+"""The classes, for the matrix alone."""

@@ -5,6 +5,8 @@ Weights are random, the tokenizer knows a few words and is made here; nothing is
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,6 +16,20 @@ from PIL import Image
 
 Built = tuple[Any, dict[str, Any]]
 """A pipeline and what it is called with."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One way to build one class of pipeline."""
+
+    pipeline: str
+    """The class, by its name in diffusers."""
+    make: Callable[[Any], Built]
+    """From the class to a pipeline of it."""
+
+    def __call__(self) -> Built:
+        return self.make(getattr(diffusers, self.pipeline))
+
 
 PROMPT = {"prompt": "a small boat", "guidance_scale": 3.0}
 SIZE = {"height": 16, "width": 16}

@@ -2,51 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import diffusers
 import torch
 
 from . import hunyuans, ltxs, wans, worlds
-from .parts import FLOW, PROMPT, SIZE, Built, clip, image, t5, tokenizer, unet, vae, wan_vae
+from .parts import FLOW, PROMPT, SIZE, Built, Setup, clip, image, t5, tokenizer, unet, vae, wan_vae
 
 
-def animatediff() -> Built:
+def animatediff(pipeline: type) -> Built:
     adapter = diffusers.MotionAdapter(
         block_out_channels=(8, 16), motion_layers_per_block=1, motion_num_attention_heads=2, motion_norm_num_groups=4,
         motion_max_seq_length=4,
     ).eval()  # fmt: skip
     scheduler = diffusers.EulerAncestralDiscreteScheduler()
-    pipe = diffusers.AnimateDiffPipeline(vae(), clip(), tokenizer(), unet(), adapter, scheduler)
+    pipe = pipeline(vae(), clip(), tokenizer(), unet(), adapter, scheduler)
     return pipe, {**PROMPT, **SIZE, "num_frames": 2}
 
 
-def wan(scheduler: Any) -> Built:
+def wan(pipeline: type, scheduler: Any) -> Built:
     network = diffusers.WanTransformer3DModel(
         patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8,
         freq_dim=16, ffn_dim=16, num_layers=1, cross_attn_norm=True, qk_norm="rms_norm_across_heads",
         rope_max_seq_len=32,
     ).eval()  # fmt: skip
-    pipe = diffusers.WanPipeline(tokenizer(), None, wan_vae(), scheduler, network)
+    pipe = pipeline(tokenizer(), None, wan_vae(), scheduler, network)
     embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
     return pipe, {**embeds, **SIZE, "num_frames": 5, "guidance_scale": 3.0}
 
 
-def helios() -> Built:
+def helios(pipeline: type) -> Built:
     """One chunk of frames in one stage: of several, a Recorder takes the second for another run."""
     network = diffusers.HeliosTransformer3DModel(
         num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8, freq_dim=16,
         ffn_dim=16, num_layers=1, rope_dim=(4, 4, 4),
     ).eval()  # fmt: skip
     scheduler = diffusers.HeliosScheduler(stages=1, stage_range=[0, 1])
-    pipe = diffusers.HeliosPipeline(tokenizer(), None, wan_vae(), scheduler, network)
+    pipe = pipeline(tokenizer(), None, wan_vae(), scheduler, network)
     embeds = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
     chunk = {"num_frames": 5, "num_latent_frames_per_chunk": 2, "history_sizes": [4, 2, 1]}
     return pipe, {**embeds, **SIZE, **chunk, "guidance_scale": 3.0}
 
 
-def stable_video_diffusion() -> Built:
+def stable_video_diffusion(pipeline: type) -> Built:
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
     network = diffusers.UNetSpatioTemporalConditionModel(
@@ -68,11 +67,11 @@ def stable_video_diffusion() -> Built:
     )  # fmt: skip
     processor = CLIPImageProcessor()
     encoder = CLIPVisionModelWithProjection(sees).eval()
-    pipe = diffusers.StableVideoDiffusionPipeline(autoencoder, encoder, network, scheduler, processor)
+    pipe = pipeline(autoencoder, encoder, network, scheduler, processor)
     return pipe, {"image": image(), **SIZE, "num_frames": 2}
 
 
-def cogvideox(scheduler: Any) -> Built:
+def cogvideox(pipeline: type, scheduler: Any) -> Built:
     network = diffusers.CogVideoXTransformer3DModel(
         num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=2, text_embed_dim=8,
         num_layers=1, sample_width=2, sample_height=2, sample_frames=5, patch_size=2, max_text_seq_length=8,
@@ -82,7 +81,7 @@ def cogvideox(scheduler: Any) -> Built:
         block_out_channels=(4, 4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
         temporal_compression_ratio=4,
     ).eval()  # fmt: skip
-    pipe = diffusers.CogVideoXPipeline(tokenizer(), t5(), autoencoder, network, scheduler)
+    pipe = pipeline(tokenizer(), t5(), autoencoder, network, scheduler)
     return pipe, {**PROMPT, **SIZE, "num_frames": 5, "max_sequence_length": 8}
 
 
@@ -100,7 +99,7 @@ def ltx(pipeline: type, **call: Any) -> Built:
     return pipe, {**PROMPT, "height": 32, "width": 64, "num_frames": 9, "max_sequence_length": 8, **call}
 
 
-def mochi() -> Built:
+def mochi(pipeline: type) -> Built:
     network = diffusers.MochiTransformer3DModel(
         num_attention_heads=2, attention_head_dim=8, num_layers=2, pooled_projection_dim=16, text_embed_dim=8,
         time_embed_dim=4, max_sequence_length=8,
@@ -109,25 +108,107 @@ def mochi() -> Built:
         encoder_block_out_channels=(32,) * 4, decoder_block_out_channels=(32,) * 4, layers_per_block=(1,) * 5,
     ).eval()  # fmt: skip
     scheduler = FLOW(invert_sigmas=True)
-    pipe = diffusers.MochiPipeline(scheduler, autoencoder, t5(), tokenizer(), network)
+    pipe = pipeline(scheduler, autoencoder, t5(), tokenizer(), network)
     return pipe, {**PROMPT, **SIZE, "num_frames": 7, "max_sequence_length": 8}
 
 
-FAMILIES: dict[str, Callable[[], Built]] = {
-    "animatediff": animatediff,
-    "ltx": lambda: ltx(diffusers.LTXPipeline),
-    "ltx img2vid": lambda: ltx(diffusers.LTXImageToVideoPipeline, image=image()),
-    "ltx condition": lambda: ltx(diffusers.LTXConditionPipeline, image=image(), strength=0.7),
-    "mochi": mochi,
-    "wan": lambda: wan(FLOW(shift=3.0)),
-    "wan unipc": lambda: wan(
-        diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+FAMILIES = {
+    "animatediff": Setup("AnimateDiffPipeline", animatediff),
+    "ltx": Setup("LTXPipeline", ltx),
+    "ltx img2vid": Setup("LTXImageToVideoPipeline", lambda pipeline: ltx(pipeline, image=image())),
+    "ltx condition": Setup("LTXConditionPipeline", lambda pipeline: ltx(pipeline, image=image(), strength=0.7)),
+    "mochi": Setup("MochiPipeline", mochi),
+    "wan": Setup("WanPipeline", lambda pipeline: wan(pipeline, FLOW(shift=3.0))),
+    "wan unipc": Setup(
+        "WanPipeline",
+        lambda pipeline: wan(
+            pipeline,
+            diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0),
+        ),
     ),
-    "helios": helios,
-    "svd": stable_video_diffusion,
-    "cogvideox": lambda: cogvideox(diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")),
-    "cogvideox dpm": lambda: cogvideox(diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")),
+    "helios": Setup("HeliosPipeline", helios),
+    "svd": Setup("StableVideoDiffusionPipeline", stable_video_diffusion),
+    "cogvideox": Setup(
+        "CogVideoXPipeline",
+        lambda pipeline: cogvideox(pipeline, diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")),
+    ),
+    "cogvideox dpm": Setup(
+        "CogVideoXPipeline",
+        lambda pipeline: cogvideox(pipeline, diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")),
+    ),
 }
+"""One of each family."""
 
-MORE: dict[str, Callable[[], Built]] = {**hunyuans.MORE, **ltxs.MORE, **wans.MORE, **worlds.MORE}
-"""Set-ups of the matrix over all pipeline classes, which takes its time."""
+MORE: dict[str, Setup] = {**hunyuans.MORE, **ltxs.MORE, **wans.MORE, **worlds.MORE}
+"""The other classes, for the matrix alone."""
+
+LEFT_OUT: dict[str, str] = {
+    "AllegroPipeline": "no set-up yet",
+    "AnimateDiffControlNetPipeline": "no set-up yet",
+    "AnimateDiffPAGPipeline": "no set-up yet",
+    "AnimateDiffSDXLPipeline": "no set-up yet",
+    "AnimateDiffSparseControlNetPipeline": "no set-up yet",
+    "AnimateDiffVideoToVideoControlNetPipeline": "no set-up yet",
+    "AnimateDiffVideoToVideoPipeline": "no set-up yet",
+    "AnyFlowFARPipeline": "no set-up yet",
+    "AnyFlowPipeline": "no set-up yet",
+    "ChronoEditPipeline": "no set-up yet",
+    "CogVideoXFunControlPipeline": "no set-up yet",
+    "CogVideoXImageToVideoPipeline": "no set-up yet",
+    "CogVideoXVideoToVideoPipeline": "no set-up yet",
+    "Cosmos2TextToImagePipeline": "no set-up yet",
+    "Cosmos2VideoToWorldPipeline": "no set-up yet",
+    "Cosmos2_5_PredictBasePipeline": "no set-up yet",
+    "Cosmos2_5_TransferPipeline": "no set-up yet",
+    "Cosmos3OmniPipeline": "no set-up yet",
+    "CosmosTextToWorldPipeline": "no set-up yet",
+    "CosmosVideoToWorldPipeline": "no set-up yet",
+    "EasyAnimateControlPipeline": "no set-up yet",
+    "EasyAnimateInpaintPipeline": "no set-up yet",
+    "EasyAnimatePipeline": "no set-up yet",
+    "HeliosPyramidPipeline": "no set-up yet",
+    "HunyuanSkyreelsImageToVideoPipeline": "no set-up yet",
+    "HunyuanVideo15ImageToVideoPipeline": "no set-up yet",
+    "HunyuanVideo15Pipeline": "no set-up yet",
+    "HunyuanVideoFramepackPipeline": "no set-up yet",
+    "HunyuanVideoImageToVideoPipeline": "no set-up yet",
+    "HunyuanVideoPipeline": "no set-up yet",
+    "I2VGenXLPipeline": "no set-up yet",
+    "Kandinsky5I2VPipeline": "no set-up yet",
+    "Kandinsky5T2VPipeline": "no set-up yet",
+    "Kandinsky6SRPipeline": "no set-up yet",
+    "Kandinsky6TI2VAPipeline": "no set-up yet",
+    "LTX2ConditionPipeline": "no set-up yet",
+    "LTX2DFRPipeline": "no set-up yet",
+    "LTX2DFRTemporalRefinePipeline": "no set-up yet",
+    "LTX2HDRPipeline": "no set-up yet",
+    "LTX2ImageToVideoPipeline": "no set-up yet",
+    "LTX2InContextPipeline": "no set-up yet",
+    "LTX2LatentUpsamplePipeline": "no set-up yet",
+    "LTX2Pipeline": "no set-up yet",
+    "LTX2VideoDiffusionDecodePipeline": "no set-up yet",
+    "LTXI2VLongMultiPromptPipeline": "no set-up yet",
+    "LTXLatentUpsamplePipeline": "no set-up yet",
+    "LattePipeline": "no set-up yet",
+    "LucyEditPipeline": "no set-up yet",
+    "MotifVideoImage2VideoPipeline": "no set-up yet",
+    "MotifVideoPipeline": "no set-up yet",
+    "PIAPipeline": "no set-up yet",
+    "SanaImageToVideoPipeline": "no set-up yet",
+    "SanaVideoPipeline": "no set-up yet",
+    "SanaWMPipeline": "no set-up yet",
+    "SkyReelsV2DiffusionForcingImageToVideoPipeline": "no set-up yet",
+    "SkyReelsV2DiffusionForcingPipeline": "no set-up yet",
+    "SkyReelsV2DiffusionForcingVideoToVideoPipeline": "no set-up yet",
+    "SkyReelsV2ImageToVideoPipeline": "no set-up yet",
+    "SkyReelsV2Pipeline": "no set-up yet",
+    "TextToVideoSDPipeline": "no set-up yet",
+    "TextToVideoZeroPipeline": "no set-up yet",
+    "TextToVideoZeroSDXLPipeline": "no set-up yet",
+    "VideoToVideoSDPipeline": "no set-up yet",
+    "WanAnimatePipeline": "no set-up yet",
+    "WanImageToVideoPipeline": "no set-up yet",
+    "WanVACEPipeline": "no set-up yet",
+    "WanVideoToVideoPipeline": "no set-up yet",
+}
+"""Classes that no set-up builds, and why."""

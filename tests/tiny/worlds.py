@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import diffusers
 
-from .parts import FLOW, Built, image, wan_vae, tokenizer
-from .wans import EMBEDS, clip_frames
+from .parts import FLOW, Built, Setup, image, tokenizer, wan_vae
+from .wans import EMBEDS
 
 
 def cosmos(pipeline: type, scheduler: Any, vae: Any, channels: int, **call: Any) -> Built:
@@ -49,25 +48,25 @@ def cosmos_1(pipeline: type, channels: int, **call: Any) -> Built:
 
 
 def cosmos_2(pipeline: type, channels: int, **call: Any) -> Built:
-    """x = x0 + σ·ε, with σ from 80 to 0.002, though its scheduler is one of flows."""
+    """σ goes from 80 down to 0.002, and x = x0 + σ·ε, though its scheduler is one of flows."""
     return cosmos(pipeline, FLOW(use_karras_sigmas=True), wan_vae(), channels, **call)
 
 
-def cosmos_2_5(**call: Any) -> Built:
+def cosmos_2_5(pipeline: type, **call: Any) -> Built:
     scheduler = diffusers.UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, use_karras_sigmas=True, sigma_max=200.0, sigma_min=0.01
     )
-    return cosmos(diffusers.Cosmos2_5_PredictBasePipeline, scheduler, wan_vae(), 5, num_frames=5, **call)
+    return cosmos(pipeline, scheduler, wan_vae(), 5, num_frames=5, **call)
 
 
-MORE: dict[str, Callable[[], Built]] = {
-    "cosmos 1": lambda: cosmos_1(diffusers.CosmosTextToWorldPipeline, 4),
-    "cosmos 1 unguided": lambda: cosmos_1(diffusers.CosmosTextToWorldPipeline, 4, guidance_scale=1.0),
-    "cosmos 1 vid2world": lambda: cosmos_1(diffusers.CosmosVideoToWorldPipeline, 5, image=image()),
-    "cosmos 2 txt2img": lambda: cosmos_2(diffusers.Cosmos2TextToImagePipeline, 4),
-    "cosmos 2 vid2world": lambda: cosmos_2(
-        diffusers.Cosmos2VideoToWorldPipeline, 5, image=image(), num_frames=5
+MORE: dict[str, Setup] = {
+    "cosmos 1": Setup("CosmosTextToWorldPipeline", lambda pipeline: cosmos_1(pipeline, 4)),
+    "cosmos 1 unguided": Setup("CosmosTextToWorldPipeline", lambda pipeline: cosmos_1(pipeline, 4, guidance_scale=1.0)),
+    "cosmos 1 vid2world": Setup("CosmosVideoToWorldPipeline", lambda pipeline: cosmos_1(pipeline, 5, image=image())),
+    "cosmos 2 txt2img": Setup("Cosmos2TextToImagePipeline", lambda pipeline: cosmos_2(pipeline, 4)),
+    "cosmos 2 vid2world": Setup(
+        "Cosmos2VideoToWorldPipeline", lambda pipeline: cosmos_2(pipeline, 5, image=image(), num_frames=5)
     ),
-    "cosmos 2.5": cosmos_2_5,
-    "cosmos 2.5 image": lambda: cosmos_2_5(image=image(), num_latent_conditional_frames=1),
+    "cosmos 2.5": Setup("Cosmos2_5_PredictBasePipeline", cosmos_2_5),
 }
+"""The classes, for the matrix alone."""

@@ -1,0 +1,269 @@
+"""Every class of pipeline that can be made small, from the plain call to the finished film.
+
+A spy below the Recorder sees what the scheduler is given. From that alone, by the papers' formulas, x̂0 is computed
+once more: an ideal network (`closed_form`) is affine in the one image x* that it knows, so where a network said
+``out``, the image it stands for is (out − f(0)) / (f(1) − f(0)).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import re
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from closed_form import flow, ideal_network
+from PIL import Image
+from tiny import ALL, FAMILIES, LEFT_OUT, build
+
+import diffanim
+from diffanim import DiffanimError, Recorder
+from diffanim.errors import DiffanimWarning
+from diffanim.prediction import field_of
+from diffanim.views import view_of
+
+pytest.importorskip("transformers")
+# What libraries say of each other, and of pipelines as small as these.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+STEPS = 3
+CLIPPED = ("ddpm", "ddim", "consistency")
+"""Set-ups whose scheduler clips x̂0 to ±1, as it comes."""
+OWN_FIELD: dict[str, str] = {"deepfloyd if": "its scheduler thresholds x̂0"}
+"""Set-ups whose x̂0 is held against the field that the scheduler itself returns, and why no formula tells it."""
+REFUSED: dict[str, str] = {
+    "wuerstchen prior": "2 channels cannot be shown",  # It makes embeddings of images, no pictures.
+}
+"""Set-ups that cannot be animated: a pattern for the reason that is told."""
+BROKEN: dict[str, str] = {}
+"""What is wrong with set-ups that the library does not do right yet."""
+
+RELATIVE = 1e-4
+"""Of x̂0's largest value: float32, where noise is taken from x and the rest divided by an a down to 0.006."""
+LOOSER = {
+    "sd 2": 1e-3,  # zero terminal SNR: a is the product of betas in float32, and at the first step nearly nothing
+    "wan unipc": 5e-3,  # UniPC cuts the timestep to a whole number, and the formula has its σ from there
+}
+
+
+@dataclass
+class Seen:
+    """One call of ``step``, as it came from the pipeline."""
+
+    x: torch.Tensor
+    output: torch.Tensor
+    timestep: Any
+    arguments: dict[str, Any]
+    scheduler: Any
+    """A copy, from before the call."""
+    field: torch.Tensor | None
+
+
+@dataclass
+class Spy:
+    """Stands below the Recorder, at the scheduler's class: it also sees copies of the scheduler being stepped."""
+
+    pipe: Any
+    calls: list[Seen] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.scheduler = recorded_scheduler(self.pipe)
+        parts = self.pipe.components.values()
+        self._others = [part for part in parts if hasattr(part, "set_timesteps") and part is not self.scheduler]
+        self._inside = False
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        cls = type(self.scheduler)
+        name = "step" if hasattr(cls, "step") else "step_pred"
+        inner = getattr(cls, name)
+        signature = inspect.signature(inner)
+
+        @functools.wraps(inner)
+        def step(scheduler: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._inside or any(scheduler is other for other in self._others):
+                return inner(scheduler, *args, **kwargs)
+            given = dict(signature.bind(scheduler, *args, **kwargs).arguments)
+            before = copy.deepcopy(scheduler)
+            x, output, timestep = (
+                next(copy.copy(given[name]) for name in names if name in given)
+                for names in (("sample", "sample_hat", "x"), ("model_output", "score"), ("timestep", "sigma_hat", "t"))
+            )
+            x, output = x.clone(), output.clone()
+            self._inside = True
+            try:
+                result = inner(scheduler, *args, **kwargs)
+            finally:
+                self._inside = False
+            own = next((f for n in OWN_NAMES if (f := field_of(scheduler, result, n)) is not None), None)
+            self.calls.append(Seen(x, output, timestep, given, before, None if own is None else own.clone()))
+            return result
+
+        monkeypatch.setattr(cls, name, step)
+
+
+OWN_NAMES = ("pred_original_sample", "denoised")
+"""What schedulers call x̂0 in what they return."""
+
+
+def recorded_scheduler(pipe: Any) -> Any:
+    """The one that makes the pictures: of several, the one called "scheduler"."""
+    steppers = {name: part for name, part in pipe.components.items() if hasattr(part, "set_timesteps")}
+    return steppers.get("scheduler", next(iter(steppers.values())))
+
+
+def arguments_of(pipe: Any, call: dict[str, Any]) -> dict[str, Any]:
+    """A call with few steps and a seed, as far as the pipeline takes these."""
+    takes = inspect.signature(type(pipe).__call__).parameters
+    usual = {
+        "num_inference_steps": STEPS,
+        "output_type": "np",
+        "generator": torch.Generator().manual_seed(5),
+    }
+    return {**{name: value for name, value in usual.items() if name in takes}, **call}
+
+
+def made_by(output: Any) -> np.ndarray:
+    """What a pipeline returned, as one array: images, frames, image_embeddings …"""
+    made = output[0] if isinstance(output, tuple) else next(iter(output.values()))
+    if isinstance(made, torch.Tensor):
+        return made.detach().float().numpy()
+    if isinstance(made, list):
+        return np.stack([np.stack([np.asarray(i) for i in m]) if isinstance(m, list) else np.asarray(m) for m in made])
+    return np.asarray(made)
+
+
+def setups(names: Any) -> list[Any]:
+    def marks(name: str) -> list[Any]:
+        found = [] if name in FAMILIES else [pytest.mark.matrix]
+        if name in BROKEN:
+            found.append(pytest.mark.xfail(strict=True, reason=BROKEN[name]))
+        return found
+
+    return [pytest.param(name, marks=marks(name)) for name in names]
+
+
+@pytest.mark.parametrize("name", setups(ALL))
+def test_a_class_of_pipeline(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, call = build(name)
+    assert type(pipe).__name__ == ALL[name].pipeline
+    torch.manual_seed(1)  # Some draw the noise of the steps from here, whatever generator they are given.
+    plain = made_by(pipe(**arguments_of(pipe, call)))
+    assert np.isfinite(plain.astype(np.float64)).all()
+    assert plain.std() > 0, "a picture, so that a wrong one would be noticed"
+
+    spy = Spy(pipe)
+    spy.watch(monkeypatch)
+    torch.manual_seed(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DiffanimWarning)
+        try:
+            with Recorder(pipe) as recorder:
+                output = recorder.call(**arguments_of(pipe, call))
+            run = recorder.trajectory
+        except DiffanimError as error:
+            assert name in REFUSED, f"refused: {error}"
+            assert re.search(REFUSED[name], str(error))
+            assert len(spy.calls) <= 1, "before anything that takes long"
+            return
+        np.testing.assert_array_equal(made_by(output), plain, err_msg="the same bits with the Recorder")
+        check_steps(run, spy)
+        check_guesses(name, run, spy)
+        film = tmp_path / "a.gif"
+        if name in REFUSED:
+            with pytest.raises(DiffanimError, match=REFUSED[name]):
+                diffanim.render(run, film, fps=10)
+            return
+        if run.info.space == "pixel":
+            check_pixels(run, plain)
+        diffanim.render(run, film, fps=10)
+    with Image.open(film) as opened:
+        assert getattr(opened, "n_frames", 1) == run.steps + 1
+
+
+def check_steps(run: diffanim.Trajectory, spy: Spy) -> None:
+    """As many as there were calls, each with the sample that ``step`` was given, a doubled batch halved."""
+    assert run.complete
+    assert run.steps == len(spy.calls) == run.total
+    for row, seen in enumerate(spy.calls):
+        np.testing.assert_array_equal(run.x[row], halved(seen.x, spy).float().numpy(), err_msg=f"x of row {row}")
+    assert np.isfinite(run.x[-1]).all()
+
+
+def halved(images: torch.Tensor, spy: Spy) -> torch.Tensor:
+    """Without the second half of the batch, where it is the first once more."""
+    first = spy.calls[0].x
+    doubled = len(first) % 2 == 0 and torch.equal(*first.chunk(2))
+    return images[: len(images) // 2] if doubled else images
+
+
+def check_guesses(name: str, run: diffanim.Trajectory, spy: Spy) -> None:
+    """x̂0 is what the network's words stand for by the papers' formulas."""
+    for row, seen in enumerate(spy.calls):
+        expected = seen.field if name in OWN_FIELD else by_formula(seen)
+        assert expected is not None, "the scheduler returns x̂0 itself"
+        expected = halved(expected, spy).double().numpy()
+        known = np.isfinite(expected)  # Where there is no noise left in x, a network says nothing about it.
+        assert known.any()
+        bound = LOOSER.get(name, RELATIVE) * max(1.0, float(np.abs(expected[known]).max()))
+        expected = expected.clip(-1, 1) if name in CLIPPED else expected
+        np.testing.assert_allclose(run.x0[row][known], expected[known], rtol=0, atol=bound, err_msg=f"x̂0 of row {row}")
+
+
+def by_formula(seen: Seen) -> torch.Tensor:
+    """x̂0 from what a network said, in float64."""
+    x, scheduler = seen.x.double(), seen.scheduler
+    out = seen.output.double()
+    if out.ndim > 1 and out.shape[1] == 2 * x.shape[1]:
+        out = out[:, : x.shape[1]]  # The other half of the channels is a learned variance.
+    config, kind = scheduler.config, type(scheduler).__name__
+    if kind not in ("DDPMWuerstchenScheduler", "SCMScheduler") and config.get("prediction_type") == "sample":
+        return out
+    tokens = seen.arguments.get("per_token_timesteps")
+    if tokens is not None:  # Each token has its own time; what the pipeline hands on is x* − ε.
+        t = tokens.double().unsqueeze(-1)
+        zero, one = (-flow(star, 1000)(x, t) for star in (torch.zeros_like(x), torch.ones_like(x)))
+        return torch.as_tensor((out - zero) / (one - zero))
+    t = seen.timestep
+    if kind == "SCMScheduler":  # The pipeline hands on a time of another unit; a flow of images of unit size inside.
+        t = scheduler.timesteps[scheduler.step_index or 0]
+        x, out = x / config.sigma_data, out / config.sigma_data
+    time = float(torch.as_tensor(t, dtype=torch.float64).max())
+    scaled = x
+    if hasattr(scheduler, "scale_model_input"):
+        scaled = scheduler.scale_model_input(x, t if kind != "SCMScheduler" else time)
+    zero, one = (ideal_network(scheduler, torch.full(x.shape[1:], value)).predict(scaled, time) for value in (0.0, 1.0))
+    x0 = torch.as_tensor((out - zero) / (one - zero))
+    return x0 * config.sigma_data if kind == "SCMScheduler" else x0
+
+
+def check_pixels(run: diffanim.Trajectory, plain: np.ndarray) -> None:
+    """The last row is the picture that the pipeline returned."""
+    shown = view_of(run).samples(run.steps)
+    own = plain if plain.dtype == np.uint8 else np.rint(255 * plain.astype(np.float32)).astype(np.uint8)
+    np.testing.assert_array_equal(shown, own)
+
+
+def exported() -> set[str]:
+    """The names of all pipelines of diffusers that this installation can make."""
+    base = diffusers.DiffusionPipeline
+    made = {name: getattr(diffusers, name, None) for name in dir(diffusers) if "Pipeline" in name}
+    return {name for name, cls in made.items() if inspect.isclass(cls) and issubclass(cls, base) and cls is not base}
+
+
+def test_every_class_is_built_or_left_out_with_a_reason() -> None:
+    built = {setup.pipeline for setup in ALL.values()}
+    missing = exported() - built - LEFT_OUT.keys()
+    assert not missing, sorted(missing)
+    assert not built & LEFT_OUT.keys(), "left out though there is a set-up of it"
+
+
+def test_the_tables_name_set_ups() -> None:
+    assert {*REFUSED, *BROKEN, *CLIPPED, *OWN_FIELD, *LOOSER} <= ALL.keys()
