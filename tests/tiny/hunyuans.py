@@ -98,6 +98,21 @@ def kandinsky_5(pipeline: type, **call: Any) -> Built:
     return pipe, {**said, **unsaid, "height": 32, "width": 32, "num_frames": 25, "guidance_scale": 3.0, **call}
 
 
+def kandinsky_6(pipeline: type, scheduler: Any, **call: Any) -> Built:
+    """As Kandinsky 5, and an image that is given follows behind the last frame."""
+    made = diffusers.Kandinsky6Transformer3DModel(
+        in_visual_dim=4, out_visual_dim=4, in_text_dim=8, in_text_dim2=8, time_dim=16, model_dim=16, ff_dim=32,
+        num_text_blocks=1, num_visual_blocks=1, axes_dims=(4, 6, 6), visual_cond=True, in_audio_dim=4, out_audio_dim=4,
+        visual_token_type_num_embeddings=2,
+    ).eval()  # fmt: skip
+    text = {"text_encoder": None, "tokenizer": None, "text_encoder_2": None, "tokenizer_2": None}
+    pipe = pipeline(transformer=made, vae=hunyuan_vae(), scheduler=scheduler, **text)
+    said = {"prompt_embeds": torch.ones(1, 8, 8), "pooled_prompt_embeds": torch.ones(1, 8)}
+    unsaid = {f"negative_{name}": torch.zeros_like(value) for name, value in said.items()}
+    size = {"height": 32, "width": 32, "num_frames": 5}
+    return pipe, {**said, **unsaid, **size, "sample_audio": False, "guidance_scale": 3.0, **call}
+
+
 MORE: dict[str, Setup] = {
     "hunyuan video": Setup("HunyuanVideoPipeline", hunyuan_video),
     "hunyuan video guided": Setup(
@@ -118,6 +133,10 @@ MORE: dict[str, Setup] = {
     "hunyuan video 1.5": Setup("HunyuanVideo15Pipeline", hunyuan_video_15),
     "hunyuan video 1.5 img2vid": Setup(
         "HunyuanVideo15ImageToVideoPipeline", lambda pipeline: hunyuan_video_15(pipeline, image=image())
+    ),
+    "kandinsky 6": Setup("Kandinsky6TI2VAPipeline", lambda pipeline: kandinsky_6(pipeline, FLOW(shift=7.0))),
+    "kandinsky 6 img2vid": Setup(
+        "Kandinsky6TI2VAPipeline", lambda pipeline: kandinsky_6(pipeline, FLOW(shift=7.0), image=image())
     ),
     "kandinsky 5": Setup("Kandinsky5T2VPipeline", kandinsky_5),
     "kandinsky 5 img2vid": Setup("Kandinsky5I2VPipeline", lambda pipeline: kandinsky_5(pipeline, image=image())),

@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import torch
 
-from . import hunyuans, ltxs, wans, worlds
+from . import hunyuans, ltxs, motions, video_transformers, wans, worlds
 from .parts import FLOW, PROMPT, SIZE, Built, Setup, clip, image, t5, tokenizer, unet, vae, wan_vae
 
 
@@ -139,7 +139,14 @@ FAMILIES = {
 }
 """One of each family."""
 
-MORE: dict[str, Setup] = {**hunyuans.MORE, **ltxs.MORE, **wans.MORE, **worlds.MORE}
+MORE: dict[str, Setup] = {
+    **hunyuans.MORE,
+    **ltxs.MORE,
+    **motions.MORE,
+    **video_transformers.MORE,
+    **wans.MORE,
+    **worlds.MORE,
+}
 """The other classes, for the matrix alone."""
 
 LEFT_OUT: dict[str, str] = {

@@ -71,7 +71,8 @@ def wan_animate(pipeline: type, frames: int = 5) -> Built:
     made = network(
         diffusers.WanAnimateTransformer3DModel, in_channels=12, latent_channels=4, image_dim=8,
         motion_encoder_channel_sizes={"4": 8, "8": 8, "16": 8}, motion_encoder_size=16, motion_style_dim=8,
-        motion_dim=4, motion_encoder_dim=8, face_encoder_hidden_dim=8, face_encoder_num_heads=2, inject_face_latents_blocks=1,
+        motion_dim=4, motion_encoder_dim=8, face_encoder_hidden_dim=8, face_encoder_num_heads=2,
+        inject_face_latents_blocks=1,
     )  # fmt: skip
     pipe = pipeline(tokenizer(), None, wan_vae(), FLOW(shift=3.0), **eyes(), transformer=made)
     moving = {"image": image(), "pose_video": clip_frames(frames), "face_video": clip_frames(frames)}

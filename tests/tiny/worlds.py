@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import diffusers
@@ -59,6 +60,24 @@ def cosmos_2_5(pipeline: type, **call: Any) -> Built:
     return cosmos(pipeline, scheduler, wan_vae(), 5, num_frames=5, **call)
 
 
+def cosmos_3(pipeline: type, frames: int, **call: Any) -> Built:
+    """One network for words and pictures; its samples have no axis of images."""
+    made = diffusers.Cosmos3OmniTransformer(
+        head_dim=6, hidden_act="relu2", hidden_size=6, intermediate_size=12, latent_channel=4, latent_patch_size=1,
+        num_attention_heads=1, num_hidden_layers=1, num_key_value_heads=1, patch_latent_dim=4, qk_norm_for_text=False,
+        rms_norm_eps=1e-5, rope_axes_dim=[1, 1, 1], vocab_size=16,
+    ).eval()  # fmt: skip
+    words = copy.deepcopy(tokenizer())
+    words.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    scheduler = diffusers.UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    pipe = pipeline(made, words, wan_vae(), scheduler, enable_safety_checker=False)
+    plain = {"use_system_prompt": False, "add_resolution_template": False, "add_duration_template": False}
+    size = {"height": 16, "width": 16, "num_frames": frames}
+    return pipe, {"prompt": "a small boat", "guidance_scale": 3.0, **plain, **size, **call}
+
+
 MORE: dict[str, Setup] = {
     "cosmos 1": Setup("CosmosTextToWorldPipeline", lambda pipeline: cosmos_1(pipeline, 4)),
     "cosmos 1 unguided": Setup("CosmosTextToWorldPipeline", lambda pipeline: cosmos_1(pipeline, 4, guidance_scale=1.0)),
@@ -68,5 +87,8 @@ MORE: dict[str, Setup] = {
         "Cosmos2VideoToWorldPipeline", lambda pipeline: cosmos_2(pipeline, 5, image=image(), num_frames=5)
     ),
     "cosmos 2.5": Setup("Cosmos2_5_PredictBasePipeline", cosmos_2_5),
+    "cosmos 3": Setup("Cosmos3OmniPipeline", lambda pipeline: cosmos_3(pipeline, 5)),
+    "cosmos 3 image": Setup("Cosmos3OmniPipeline", lambda pipeline: cosmos_3(pipeline, 1)),
+    "cosmos 3 img2vid": Setup("Cosmos3OmniPipeline", lambda pipeline: cosmos_3(pipeline, 5, image=image())),
 }
 """The classes, for the matrix alone."""
