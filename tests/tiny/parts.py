@@ -36,7 +36,7 @@ SIZE = {"height": 16, "width": 16}
 
 
 @cache
-def tokenizer() -> Any:
+def tokenizer(length: int = 8) -> Any:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
@@ -46,7 +46,7 @@ def tokenizer() -> Any:
     made = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     made.pre_tokenizer = Whitespace()
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="<eos>", model_max_length=8
+        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="<eos>", model_max_length=length
     )
 
 
@@ -66,11 +66,27 @@ def t5(hidden: int = 8) -> Any:
     return T5EncoderModel(T5Config(vocab_size=10, d_model=hidden, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).eval()
 
 
-def vae(shift: float | None = None) -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4, sample_size=16, shift_factor=shift,
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1,
-    ).eval()  # fmt: skip
+def vision(hidden: int = 8) -> Any:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        hidden_size=hidden, intermediate_size=8, projection_dim=hidden, num_hidden_layers=2, num_attention_heads=2,
+        image_size=32, patch_size=16,
+    )  # fmt: skip
+    return CLIPVisionModelWithProjection(config).eval()
+
+
+def sees(size: int = 32) -> Any:
+    from transformers import CLIPImageProcessor
+
+    return CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+
+
+def vae(shift: float | None = None, **config: Any) -> Any:
+    sizes = {"block_out_channels": (8, 8), "norm_num_groups": 4, "latent_channels": 4, "sample_size": 16}
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    made = {**sizes, **kinds, "layers_per_block": 1, "shift_factor": shift, **config}
+    return diffusers.AutoencoderKL(**made).eval()
 
 
 def unet(**config: Any) -> Any:
