@@ -31,7 +31,7 @@ def network(kind: type = diffusers.HunyuanVideoTransformer3DModel, **config: Any
 def hunyuan_video(pipeline: type, made: Any = None, **call: Any) -> Built:
     parts = {"text_encoder": None, "tokenizer": tokenizer(), "text_encoder_2": clip(), "tokenizer_2": tokenizer()}
     if pipeline is diffusers.HunyuanVideoImageToVideoPipeline:
-        parts["image_processor"] = sees()[1]
+        parts["image_processor"] = sees()
     if pipeline is diffusers.HunyuanVideoFramepackPipeline:
         encoder, extractor = siglip()
         parts |= {"image_encoder": encoder, "feature_extractor": extractor}

@@ -6,7 +6,7 @@ from typing import Any
 
 import diffusers
 
-from .parts import EULER_A, PROMPT, SIZE, Built, Setup, clip, image, sees, tokenizer, unet, vae
+from .parts import EULER_A, PROMPT, SIZE, Built, Setup, clip, image, sees, tokenizer, unet, vae, vision
 
 BLOCKS = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -80,9 +80,8 @@ def i2v_gen_xl(pipeline: type) -> Built:
         attention_head_dim=4, num_attention_heads=None, down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
         up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
     ).eval()  # fmt: skip
-    encoder, extractor = sees()
     scheduler = diffusers.DDIMScheduler(clip_sample=False)
-    pipe = pipeline(vae(), clip(), tokenizer(), encoder, extractor, network, scheduler)
+    pipe = pipeline(vae(), clip(), tokenizer(), vision(), sees(), network, scheduler)
     return pipe, {
         **PROMPT,
         **SIZE,

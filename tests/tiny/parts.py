@@ -112,17 +112,6 @@ def mask() -> Image.Image:
     return Image.linear_gradient("L").resize((16, 16)).point(lambda value: 255 * (value > 99))
 
 
-def sees() -> tuple[Any, Any]:
-    """An encoder of images in four patches, and what cuts images to its size."""
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    config = CLIPVisionConfig(
-        hidden_size=8, intermediate_size=8, projection_dim=8, num_hidden_layers=2, num_attention_heads=2,
-        image_size=224, patch_size=112,
-    )  # fmt: skip
-    return CLIPVisionModelWithProjection(config).eval(), CLIPImageProcessor()
-
-
 def siglip() -> tuple[Any, Any]:
     from transformers import SiglipImageProcessor, SiglipVisionConfig, SiglipVisionModel
 

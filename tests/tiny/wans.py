@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import torch
 
-from .parts import FLOW, SIZE, Built, Setup, image, mask, sees, tokenizer, wan_vae
+from .parts import FLOW, SIZE, Built, Setup, image, mask, sees, tokenizer, vision, wan_vae
 
 EMBEDS = {"prompt_embeds": torch.ones(1, 8, 8), "negative_prompt_embeds": torch.zeros(1, 8, 8)}
 GUIDED = {**EMBEDS, **SIZE, "num_frames": 5, "guidance_scale": 3.0}
@@ -26,8 +26,7 @@ def network(kind: type = diffusers.WanTransformer3DModel, **config: Any) -> Any:
 
 
 def eyes() -> dict[str, Any]:
-    encoder, processor = sees()
-    return {"image_encoder": encoder, "image_processor": processor}
+    return {"image_encoder": vision(), "image_processor": sees()}
 
 
 def clip_frames(count: int = 5) -> list[Any]:
