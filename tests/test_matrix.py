@@ -52,7 +52,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("shap-e", "shap-e img2img"), r"samples are \[1, 32, 16\], not images"),
     **dict.fromkeys(("amused", "amused img2img", "amused inpaint"), "AmusedScheduler predicts tokens"),
     "vq diffusion": "VQDiffusionScheduler predicts tokens",
-    "llada": "BlockRefinementScheduler predicts tokens",
+    **dict.fromkeys(("llada", "diffusion gemma"), "BlockRefinementScheduler predicts tokens"),
     # From latents to latents in one go of a network, and no sampling.
     **dict.fromkeys(
         ("ltx upsampled", "ltx 2 upsampled"), "no scheduler with a step method: there is nothing to record"
@@ -73,7 +73,7 @@ BROKEN: dict[str, str] = {
     # Several passes over the timesteps, each for frames of its own; what is told is told after the first pass.
     **dict.fromkeys(("ltx long 2 windows", "hunyuan framepack 2 sections", "wan animate 2 segments"), "several passes"),
     **dict.fromkeys(("helios 2 chunks", "helios pyramid", "helios pyramid 2 chunks"), "several passes"),
-    "helios pyramid distilled": "several passes",
+    **dict.fromkeys(("helios pyramid distilled", "kandinsky 6 sr tiles"), "several passes"),
     "anyflow far 3 chunks": "several passes, told of as one: the last chunk is taken for the clip",
     **dict.fromkeys(("text to video zero", "text to video zero xl"), "the copy that makes the frames is not recorded"),
     **dict.fromkeys(
@@ -93,6 +93,7 @@ BROKEN: dict[str, str] = {
     "chrono edit reasoning": "frames are left out on the way, and x_t changes its shape",
     # Samples with other axes than [B, C, F, H, W].
     **dict.fromkeys(("kandinsky 5", "kandinsky 5 img2vid", "kandinsky 6", "kandinsky 6 img2vid"), "channels last"),
+    "kandinsky 6 sr": "channels last",
     **dict.fromkeys(("anyflow", "anyflow far"), "frames before channels"),
     **dict.fromkeys(("cosmos 3", "cosmos 3 image", "cosmos 3 img2vid"), "an axis more"),
     # Autoencoders.

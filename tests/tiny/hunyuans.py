@@ -113,6 +113,19 @@ def kandinsky_6(pipeline: type, scheduler: Any, **call: Any) -> Built:
     return pipe, {**said, **unsaid, **size, "sample_audio": False, "guidance_scale": 3.0, **call}
 
 
+def kandinsky_6_upscaled(pipeline: type, **call: Any) -> Built:
+    """Tile after tile, each from the small clip and some noise."""
+    made = diffusers.Kandinsky6SRTransformer3DModel(
+        in_visual_dim=4, out_visual_dim=4, time_dim=16, model_dim=16, ff_dim=32, num_visual_blocks=1,
+        axes_dims=(4, 6, 6), tile_sizes=((32, 32),),
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.Kandinsky6SRVAE(
+        latent_channels=4, encoder_block_out_channels=(16, 32, 64), decoder_block_out_channels=(16, 32, 64),
+        layers_per_block=1, temporal_compression_ratio=2,
+    ).eval()  # fmt: skip
+    return pipeline(made, autoencoder, FLOW(shift=3.0)), {"resolution_scale": 2.25, **call}
+
+
 MORE: dict[str, Setup] = {
     "hunyuan video": Setup("HunyuanVideoPipeline", hunyuan_video),
     "hunyuan video guided": Setup(
@@ -137,6 +150,16 @@ MORE: dict[str, Setup] = {
     "kandinsky 6": Setup("Kandinsky6TI2VAPipeline", lambda pipeline: kandinsky_6(pipeline, FLOW(shift=7.0))),
     "kandinsky 6 img2vid": Setup(
         "Kandinsky6TI2VAPipeline", lambda pipeline: kandinsky_6(pipeline, FLOW(shift=7.0), image=image())
+    ),
+    "kandinsky 6 sr": Setup(
+        "Kandinsky6SRPipeline",
+        lambda pipeline: kandinsky_6_upscaled(pipeline, video=[image().rotate(9 * frame) for frame in range(5)]),
+    ),
+    "kandinsky 6 sr tiles": Setup(
+        "Kandinsky6SRPipeline",
+        lambda pipeline: kandinsky_6_upscaled(
+            pipeline, video=[image().resize((32, 16)).rotate(9 * frame) for frame in range(5)]
+        ),
     ),
     "kandinsky 5": Setup("Kandinsky5T2VPipeline", kandinsky_5),
     "kandinsky 5 img2vid": Setup("Kandinsky5I2VPipeline", lambda pipeline: kandinsky_5(pipeline, image=image())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import diffusers
@@ -242,6 +243,24 @@ def llada(pipeline: type) -> Built:
     return pipe, {**words, "gen_length": 16, "block_length": 8, "temperature": 1.0, "output_type": "seq"}
 
 
+def diffusion_gemma(pipeline: type) -> Built:
+    """As LLaDA's, with a network that looks at images, too."""
+    from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion
+
+    experts = {"num_experts": 2, "top_k_experts": 1, "moe_intermediate_size": 8}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "layer_types": ["full_attention"]}
+    sizes = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = DiffusionGemmaConfig(
+        text_config={**sizes, **heads, **experts}, vision_config=None, canvas_length=8, image_token_id=9,
+        boi_token_id=10, eoi_token_id=11,
+    )  # fmt: skip
+    words = copy.deepcopy(tokenizer())
+    words.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    model, scheduler = DiffusionGemmaForBlockDiffusion(config).eval(), diffusers.BlockRefinementScheduler()
+    said = {"prompt": "a small boat", "gen_length": 8, "output_type": "seq", "eos_early_stop": False}
+    return pipeline(model=model, scheduler=scheduler, processor=words), said
+
+
 FAMILIES: dict[str, Setup] = {}
 """One of each family."""
 
@@ -272,11 +291,11 @@ MORE: dict[str, Setup] = {
     ),
     "vq diffusion": Setup("VQDiffusionPipeline", vq_diffusion),
     "llada": Setup("LLaDA2Pipeline", llada),
+    "diffusion gemma": Setup("DiffusionGemmaPipeline", diffusion_gemma),
 }
 """The other classes, for the matrix alone."""
 
 LEFT_OUT: dict[str, str] = {
-    "DiffusionGemmaPipeline": "no set-up yet",
     "RFD4ProteinaPipeline": "it starts from some thirty tensors that another package makes of a protein",
 }
 """Classes that no set-up builds, and why."""

@@ -7,6 +7,7 @@ from typing import Any
 import diffusers
 import torch
 
+from .ltxs import ltx_2_vae
 from .parts import FLOW, PROMPT, SIZE, Built, Setup, embedded, image, siglip, t5, tokenizer, vae, wan_vae
 
 
@@ -86,6 +87,17 @@ def sana_video(pipeline: type, scheduler: Any, **call: Any) -> Built:
     return pipe, {**embedded("attention_mask"), **plain, "height": 32, "width": 32, "frames": 5, **call}
 
 
+def sana_world(pipeline: type) -> Built:
+    """A camera moves away from the image that is given; each token has its own time."""
+    network = diffusers.SanaWMTransformer3DModel(
+        in_channels=4, num_layers=2, hidden_size=32, num_attention_heads=2, softmax_every_n=2, linear_head_dim=16,
+        chunk_plucker_channels=12, chunk_plucker_post_attn_blocks=2, caption_channels=8, mixed_precision="fp32",
+    ).eval()  # fmt: skip
+    pipe = pipeline(tokenizer(), None, ltx_2_vae(), network, FLOW(shift=3.0))
+    camera = {"action": "w-4", "intrinsics": [16.0, 16.0, 8.0, 8.0], "height": 32, "width": 32, "num_frames": 5}
+    return pipe, {**embedded("attention_mask"), **PROMPT, **camera, "image": image()}
+
+
 def motif(pipeline: type, **call: Any) -> Built:
     """Behind the latents are the frames that are given, and their mask."""
     seeing = {"image_embed_dim": 8} if "image" in call else {}
@@ -127,6 +139,7 @@ MORE: dict[str, Setup] = {
     "sana img2vid": Setup(
         "SanaImageToVideoPipeline", lambda pipeline: sana_video(pipeline, FLOW(shift=3.0), image=image())
     ),
+    "sana world": Setup("SanaWMPipeline", sana_world),
     "motif": Setup("MotifVideoPipeline", motif),
     "motif img2vid": Setup("MotifVideoImage2VideoPipeline", lambda pipeline: motif(pipeline, image=image())),
 }

@@ -150,11 +150,9 @@ MORE: dict[str, Setup] = {
 """The other classes, for the matrix alone."""
 
 LEFT_OUT: dict[str, str] = {
-    "Cosmos2_5_TransferPipeline": "no set-up yet",
+    "Cosmos2_5_TransferPipeline": "its ControlNet needs torchvision",
     "EasyAnimateControlPipeline": "it asks its own encode_prompt for an argument that this no longer has",
     "EasyAnimateInpaintPipeline": "it reads a setting of its autoencoder that no autoencoder has",
-    "Kandinsky6SRPipeline": "no set-up yet",
-    "LTX2DFRTemporalRefinePipeline": "no set-up yet",
-    "SanaWMPipeline": "no set-up yet",
+    "LTX2DFRTemporalRefinePipeline": "it refines what LTX2DFRPipeline leaves: latents, key frames, sound",
 }
 """Classes that no set-up builds, and why."""
