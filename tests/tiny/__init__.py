@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import torch
 
-from . import cascades, controlnets, image_transformers, left_out, others, pixels, stable_diffusion, videos
+from . import (
+    cascades,
+    controlnets,
+    flux_family,
+    image_transformers,
+    language_transformers,
+    left_out,
+    others,
+    pixels,
+    stable_diffusion,
+    videos,
+)
 from .parts import Built, Setup, image, mask
 
 __all__ = ["ALL", "FAMILIES", "LEFT_OUT", "MORE", "Setup", "build", "image", "mask"]
 
-_MODULES = (pixels, stable_diffusion, controlnets, image_transformers, cascades, videos, others)
+_STILLS = (pixels, stable_diffusion, controlnets, flux_family, image_transformers, language_transformers, cascades)
+_MODULES = (*_STILLS, videos, others)
 
 FAMILIES: dict[str, Setup] = {name: setup for module in _MODULES for name, setup in module.FAMILIES.items()}
 """One of each family: what the default run of the tests looks at."""

@@ -161,7 +161,7 @@ MORE: dict[str, Setup] = {
             pipeline, video=[image().resize((32, 16)).rotate(9 * frame) for frame in range(5)]
         ),
     ),
-    "kandinsky 5": Setup("Kandinsky5T2VPipeline", kandinsky_5),
+    "kandinsky 5 clip": Setup("Kandinsky5T2VPipeline", kandinsky_5),
     "kandinsky 5 img2vid": Setup("Kandinsky5I2VPipeline", lambda pipeline: kandinsky_5(pipeline, image=image())),
 }
 """The classes, for the matrix alone."""

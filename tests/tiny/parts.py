@@ -104,8 +104,8 @@ def embedded(mask: str) -> dict[str, torch.Tensor]:
     return {**prompt, f"prompt_{mask}": ones, f"negative_prompt_{mask}": ones}
 
 
-def image() -> Image.Image:
-    return Image.linear_gradient("L").resize((16, 16)).convert("RGB")
+def image(size: int = 16) -> Image.Image:
+    return Image.linear_gradient("L").resize((size, size)).convert("RGB")
 
 
 def mask() -> Image.Image:
@@ -121,11 +121,10 @@ def siglip() -> tuple[Any, Any]:
     return SiglipVisionModel(config).eval(), SiglipImageProcessor(size={"height": 16, "width": 16})
 
 
-def wan_vae() -> Any:
-    return diffusers.AutoencoderKLWan(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
-    ).eval()  # fmt: skip
+def wan_vae(**config: Any) -> Any:
+    sizes = {"base_dim": 4, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
+    kinds = {"temperal_downsample": [False, True, True], "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}
+    return diffusers.AutoencoderKLWan(**{**sizes, **kinds, **config}).eval()
 
 
 EULER_A = diffusers.EulerAncestralDiscreteScheduler

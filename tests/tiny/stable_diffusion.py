@@ -126,7 +126,7 @@ def ledits_xl(pipeline: type) -> Built:
 def inverted(pipe: Any) -> Built:
     pipe.set_progress_bar_config(disable=True)
     seed = torch.Generator().manual_seed(2)
-    pipe.invert(image=image().resize((32, 32)), num_inversion_steps=4, skip=0.0, generator=seed)
+    pipe.invert(image=image(32), num_inversion_steps=4, skip=0.0, generator=seed)
     return pipe, {
         "editing_prompt": ["a house"],
         "edit_guidance_scale": 3.0,
@@ -193,7 +193,7 @@ def ldm_unconditional(pipeline: type) -> Built:
 
 def ldm_super_resolution(pipeline: type) -> Built:
     network = plain_unet(in_channels=6, out_channels=3)
-    return pipeline(vqvae(), network, diffusers.DDIMScheduler(clip_sample=False)), {"image": image().resize((32, 32))}
+    return pipeline(vqvae(), network, diffusers.DDIMScheduler(clip_sample=False)), {"image": image(32)}
 
 
 def stable_unclip(pipeline: type) -> Built:
