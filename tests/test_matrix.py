@@ -38,7 +38,15 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 STEPS = 3
 CLIPPED = ("ddpm", "ddim", "consistency", "shap-e", "shap-e img2img")
 """Set-ups whose scheduler clips x̂0 to ±1, as it comes."""
-OWN_FIELD: dict[str, str] = {"deepfloyd if": "its scheduler thresholds x̂0"}
+THRESHOLDED = "its scheduler thresholds x̂0"
+OWN_FIELD: dict[str, str] = {
+    "deepfloyd if": THRESHOLDED,
+    "deepfloyd if img2img": THRESHOLDED,
+    "deepfloyd if inpaint": THRESHOLDED,
+    "deepfloyd if larger": THRESHOLDED,
+    "deepfloyd if larger img2img": THRESHOLDED,
+    "deepfloyd if larger inpaint": THRESHOLDED,
+}
 """Set-ups whose x̂0 is held against the field that the scheduler itself returns, and why no formula tells it."""
 PASSES = (
     "ltx long 2 windows",
@@ -51,7 +59,12 @@ PASSES = (
 STAGES = ("helios pyramid", "helios pyramid 2 chunks", "helios pyramid distilled")
 """The same, of passes whose samples grow in size."""
 REFUSED: dict[str, str] = {
-    "wuerstchen prior": "2 channels cannot be shown",  # It makes embeddings of images, no pictures.
+    # Priors make embeddings of images, no pictures.
+    "wuerstchen prior": "2 channels cannot be shown",
+    "stable cascade prior": "2 channels cannot be shown",
+    "kandinsky 2.1 prior": "not images",
+    "kandinsky 2.2 prior": "not images",
+    "kandinsky 2.2 prior emb2emb": "not images",
     "sd panorama wide": "(?i)window|view",  # A step of each window, which only together are x_t.
     "visualcloze": "(?i)several passes",  # It makes an image and then a larger one of it, each with a loop of its own.
     "sd paradigms": "(?i)parallel|several timesteps|batch_step_no_noise|never call",  # Many timesteps in one batch.
@@ -75,6 +88,13 @@ REFUSED: dict[str, str] = {
 """Set-ups that cannot be animated: a pattern for the reason that is told."""
 DIRECT = "the autoencoder cannot be called directly, and no replay is tried then"
 BROKEN: dict[str, str] = {
+    "unclip": "the first scheduler found is recorded, the prior's, though the last of three makes the picture",
+    "unclip image variation": "the same, of the last of two",
+    "wuerstchen combined": "in a replay the prior's scheduler, too, returns the latents that are asked for",
+    "stable cascade combined": "in a replay the prior's scheduler, too, returns the latents that are asked for",
+    "score sde": "its picture is the mean of the last step, without its noise, and of images in (0, 1)",
+    "deepfloyd if inpaint": "what its mask keeps is put back after the last step, and nobody is called back then",
+    "deepfloyd if larger inpaint": "the same",
     "sd ldm3d": "latents of an image and its depth: six channels of pixels cannot be shown",
     "sd panorama": "the scheduler's state is copied without the scheduler, and the Recorder's step cannot be",
     "sd panorama wide": "the same, where each step is many, one for each window",
@@ -370,9 +390,13 @@ def by_formula(seen: Seen, *, told: bool) -> torch.Tensor:
     if kind == "SCMScheduler":  # The pipeline hands on a time of another unit; a flow of images of unit size inside.
         t = scheduler.timesteps[scheduler.step_index or 0]
         x, out = x / config.sigma_data, out / config.sigma_data
+    if kind == "KarrasVeScheduler":  # Of images in (0, 1) inside; what it hands on leads to x* (alg. 2).
+        return torch.as_tensor(x + float(t) * out)
+    if kind == "ScoreSdeVeScheduler":  # The network is told σ, and ``step_pred`` where on the way it is.
+        t = config.sigma_min * (config.sigma_max / config.sigma_min) ** float(t)
     time = float(torch.as_tensor(t, dtype=torch.float64).max())
     scaled = x
-    if hasattr(scheduler, "scale_model_input"):
+    if hasattr(scheduler, "scale_model_input") and kind != "ScoreSdeVeScheduler":
         scaled = scheduler.scale_model_input(x, t if kind != "SCMScheduler" else time)
     zero, one = (ideal_network(scheduler, torch.full(x.shape[1:], value)).predict(scaled, time) for value in (0.0, 1.0))
     x0 = torch.as_tensor((out - zero) / (one - zero))

@@ -124,6 +124,7 @@ def lumina(pipeline: type) -> Built:
         sample_size=8, patch_size=2, in_channels=4, hidden_size=16, num_layers=1, num_attention_heads=2, num_kv_heads=1,
         multiple_of=8, cross_attention_dim=8,
     ).eval()  # fmt: skip
+    torch.nn.init.normal_(network.pad_token)  # It leaves it as the memory was.
     pipe = pipeline(network, FLOW(), vae(), None, None)
     return pipe, {**embedded("attention_mask"), **SIZE, "guidance_scale": 3.0, "clean_caption": False}
 
@@ -179,6 +180,7 @@ def hidream(pipeline: type) -> Built:
     ).eval()  # fmt: skip
     text = {f"{kind}{k}": None for kind in ("text_encoder", "tokenizer") for k in ("", "_2", "_3", "_4")}
     pipe = pipeline(scheduler=FLOW(shift=3.0), vae=vae(0.1), transformer=network, **text)
+    pipe.default_sample_size = 8  # Whatever size is asked for, it makes as many pixels as this is of latents.
     embeds: dict[str, Any] = {}
     for name, value in (("", 1.0), ("negative_", 0.0)):
         embeds[f"{name}prompt_embeds_t5"] = torch.full((1, 8, 8), value)

@@ -123,6 +123,8 @@ def nucleus(pipeline: type) -> Built:
         joint_attention_dim=8, axes_dims_rope=(2, 2, 4), mlp_ratio=1.0, dense_moe_strategy="all_moe", num_experts=2,
         moe_intermediate_dim=8, capacity_factors=2.0,
     ).eval()  # fmt: skip
+    for weights in network.transformer_blocks[0].img_mlp.experts.parameters():
+        torch.nn.init.normal_(weights, std=0.1)  # It leaves them as the memory was.
     pipe = pipeline(network, FLOW(use_dynamic_shifting=True), qwen_vae(), None, None)
     return pipe, {**embedded("embeds_mask"), **SIZE, "guidance_scale": 3.0}
 

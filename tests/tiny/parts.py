@@ -36,15 +36,19 @@ SIZE = {"height": 16, "width": 16}
 
 
 @cache
-def tokenizer(length: int = 8) -> Any:
+def tokenizer(length: int = 8, *, ends: bool = False) -> Any:
+    """Of a few words; with ``ends``, an end is added, so that even of nothing there is a token."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
     words = ["<pad>", "<unk>", "a", "small", "boat", "house", "<eos>"]
     made = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     made.pre_tokenizer = Whitespace()
+    if ends:
+        made.post_processor = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", words.index("<eos>"))])
     return PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="<eos>", model_max_length=length
     )
@@ -97,6 +101,23 @@ def unet(**config: Any) -> Any:
     return diffusers.UNet2DConditionModel(**{**sizes, **kinds, **config}).eval()
 
 
+def plain_unet(**config: Any) -> Any:
+    return diffusers.UNet2DModel(
+        sample_size=8, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, add_attention=False,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, **config,
+    ).eval()  # fmt: skip
+
+
+def prior_transformer() -> Any:
+    """From a text to the embedding of an image, of 8 numbers."""
+    made = diffusers.PriorTransformer(
+        num_attention_heads=2, attention_head_dim=4, embedding_dim=8, num_layers=1, num_embeddings=77,
+        additional_embeddings=4,
+    ).eval()  # fmt: skip
+    torch.nn.init.ones_(made.clip_std)  # Of the training set's embeddings; as it is built, it makes nothing of all.
+    return made
+
+
 def embedded(mask: str) -> dict[str, torch.Tensor]:
     """Stands for a prompt and for a negative one, where the text encoder is too large to make a small one of."""
     ones = torch.ones(1, 8, dtype=torch.long)
@@ -108,8 +129,8 @@ def image(size: int = 16) -> Image.Image:
     return Image.linear_gradient("L").resize((size, size)).convert("RGB")
 
 
-def mask() -> Image.Image:
-    return Image.linear_gradient("L").resize((16, 16)).point(lambda value: 255 * (value > 99))
+def mask(size: int = 16) -> Image.Image:
+    return Image.linear_gradient("L").resize((size, size)).point(lambda value: 255 * (value > 99))
 
 
 def siglip() -> tuple[Any, Any]:

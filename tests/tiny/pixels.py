@@ -6,15 +6,25 @@ from typing import Any
 
 import diffusers
 
-from .parts import Built, Setup
+from .parts import Built, Setup, image, mask, plain_unet
 
 
 def pixels(pipeline: type, scheduler: Any, **call: Any) -> Built:
-    network = diffusers.UNet2DModel(
-        sample_size=8, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, add_attention=False,
-        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
-    ).eval()  # fmt: skip
-    return pipeline(network, scheduler), {"batch_size": 2, **call}
+    return pipeline(plain_unet(), scheduler), {"batch_size": 2, **call}
+
+
+def repaint(pipeline: type) -> Built:
+    """What the mask hides is made anew, going back and forth in time."""
+    given = {"image": image(32), "mask_image": mask(32), "num_inference_steps": 6, "jump_length": 2, "jump_n_sample": 2}
+    return pipeline(plain_unet(), diffusers.RePaintScheduler(clip_sample=False)), given
+
+
+def score_sde(pipeline: type) -> Built:
+    return pipeline(plain_unet(), diffusers.ScoreSdeVeScheduler(sigma_max=10.0)), {"batch_size": 1}
+
+
+def karras_ve(pipeline: type) -> Built:
+    return pipeline(plain_unet(), diffusers.KarrasVeScheduler()), {"batch_size": 1}
 
 
 FAMILIES = {
@@ -26,5 +36,10 @@ FAMILIES = {
 }
 """One of each family."""
 
-MORE: dict[str, Setup] = {}
+MORE = {
+    "pndm": Setup("PNDMPipeline", lambda p: pixels(p, diffusers.PNDMScheduler(), num_inference_steps=8)),
+    "repaint": Setup("RePaintPipeline", repaint),
+    "score sde": Setup("ScoreSdeVePipeline", score_sde),
+    "karras ve": Setup("KarrasVePipeline", karras_ve),
+}
 """The other classes, for the matrix alone."""

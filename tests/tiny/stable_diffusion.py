@@ -7,7 +7,23 @@ from typing import Any
 import diffusers
 import torch
 
-from .parts import EULER_A, PROMPT, SIZE, Built, Setup, clip, image, mask, sees, tokenizer, unet, vae, vision
+from .parts import (
+    EULER_A,
+    PROMPT,
+    SIZE,
+    Built,
+    Setup,
+    clip,
+    image,
+    mask,
+    plain_unet,
+    prior_transformer,
+    sees,
+    tokenizer,
+    unet,
+    vae,
+    vision,
+)
 
 
 def stable_diffusion(
@@ -180,13 +196,6 @@ def vqvae() -> Any:
     ).eval()  # fmt: skip
 
 
-def plain_unet(**config: Any) -> Any:
-    return diffusers.UNet2DModel(
-        sample_size=8, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, add_attention=False,
-        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, **config,
-    ).eval()  # fmt: skip
-
-
 def ldm_unconditional(pipeline: type) -> Built:
     return pipeline(vqvae(), plain_unet(), diffusers.DDIMScheduler(clip_sample=False)), {"batch_size": 2}
 
@@ -197,10 +206,7 @@ def ldm_super_resolution(pipeline: type) -> Built:
 
 
 def stable_unclip(pipeline: type) -> Built:
-    prior = diffusers.PriorTransformer(
-        num_attention_heads=2, attention_head_dim=4, embedding_dim=8, num_layers=1, num_embeddings=77,
-        additional_embeddings=4,
-    ).eval()  # fmt: skip
+    prior = prior_transformer()
     scheduler = diffusers.DDPMScheduler(
         variance_type="fixed_small_log", prediction_type="sample", beta_schedule="squaredcos_cap_v2", clip_sample=True,
         clip_sample_range=5.0,
