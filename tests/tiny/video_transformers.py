@@ -50,10 +50,11 @@ def cogvideox(pipeline: type, channels: int, **call: Any) -> Built:
     return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8, **call}
 
 
-def easy_animate(pipeline: type) -> Built:
+def easy_animate(pipeline: type, channels: int = 4, **call: Any) -> Built:
     network = diffusers.EasyAnimateTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=2,
+        num_attention_heads=2, attention_head_dim=16, in_channels=channels, out_channels=4, time_embed_dim=2,
         text_embed_dim=8, num_layers=1, sample_width=16, sample_height=16, patch_size=2,
+        resize_inpaint_mask_directly=False,
     ).eval()  # fmt: skip
     autoencoder = diffusers.AutoencoderKLMagvit(
         down_block_types=("SpatialDownBlock3D", *("SpatialTemporalDownBlock3D",) * 3),
@@ -61,7 +62,14 @@ def easy_animate(pipeline: type) -> Built:
         latent_channels=4, layers_per_block=1, norm_num_groups=2, spatial_group_norm=False,
     ).eval()  # fmt: skip
     pipe = pipeline(autoencoder, None, tokenizer(), network, FLOW())
-    return pipe, {**embedded("attention_mask"), **SIZE, "num_frames": 5, "guidance_scale": 3.0}
+    return pipe, {**embedded("attention_mask"), **SIZE, "num_frames": 5, "guidance_scale": 3.0, **call}
+
+
+def easy_animate_inpaint(pipeline: type) -> Built:
+    """Behind the latents are those of the mask and of what it leaves to be seen."""
+    clip = torch.linspace(0, 1, 3 * 5 * 16 * 16).reshape(1, 3, 5, 16, 16)
+    hidden = 255.0 * (torch.arange(16) > 7).float().expand(1, 1, 5, 16, 16)
+    return easy_animate(pipeline, 12, video=clip, mask_video=hidden)
 
 
 def latte(pipeline: type) -> Built:
@@ -134,6 +142,7 @@ MORE: dict[str, Setup] = {
         "CogVideoXFunControlPipeline", lambda pipeline: cogvideox(pipeline, 8, control_video=clip_frames())
     ),
     "easy animate": Setup("EasyAnimatePipeline", easy_animate),
+    "easy animate inpaint": Setup("EasyAnimateInpaintPipeline", easy_animate_inpaint),
     "latte": Setup("LattePipeline", latte),
     "sana video": Setup("SanaVideoPipeline", lambda pipeline: sana_video(pipeline, FLOW(shift=3.0))),
     "sana img2vid": Setup(

@@ -152,7 +152,6 @@ MORE: dict[str, Setup] = {
 LEFT_OUT: dict[str, str] = {
     "Cosmos2_5_TransferPipeline": "its ControlNet needs torchvision",
     "EasyAnimateControlPipeline": "it asks its own encode_prompt for an argument that this no longer has",
-    "EasyAnimateInpaintPipeline": "it reads a setting of its autoencoder that no autoencoder has",
     "LTX2DFRTemporalRefinePipeline": "it refines what LTX2DFRPipeline leaves: latents, key frames, sound",
 }
 """Classes that no set-up builds, and why."""
