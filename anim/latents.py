@@ -39,6 +39,7 @@ from .errors import (
 )
 from .noising import natural, rescaled
 from .pixels import Pixels, to_rgb
+from .recordable import scheduler_of
 from .recorder import PipelineCall, fresh_generators, pictures_of
 from .step import Array
 from .trajectory import Trajectory
@@ -329,16 +330,15 @@ class _Replay:
 
     def _replay(self, latents: torch.Tensor) -> Pixels:
         pipeline = self._pipeline
-        steppers = [part for part in pipeline.components.values() if hasattr(part, "set_timesteps")]
+        stepper = scheduler_of(pipeline)  # A prior's is another, and takes its own way.
         networks = [part for name in NETWORKS if isinstance(part := getattr(pipeline, name, None), torch.nn.Module)]
         with contextlib.ExitStack() as changed:
-            for stepper in steppers:
-                changed.enter_context(_replaced(stepper, "step", _FixedStep(stepper, latents)))
+            changed.enter_context(_replaced(stepper, "step", _FixedStep(stepper, latents)))
             for network in networks:
                 changed.enter_context(_replaced(network, "forward", self._answering(network)))
             changed.enter_context(_replaced(pipeline, "_progress_bar_config", {"disable": True}))
             output = pipeline(**{**self._arguments, **fresh_generators(self._arguments)})
-        pictures = pictures_of(output)
+        pictures = pictures_of(output, clips=len(latents) if latents.ndim >= 5 else None)
         if pictures is None:
             raise OutputError(f"what {type(pipeline).__name__} makes is no pictures, and cannot be shown")
         return pictures

@@ -17,19 +17,36 @@ STEP_METHODS = ("step", "step_pred")
 """What schedulers call the method that goes one step on; score-based ones say ``step_pred``."""
 _OF_SOUND = "AudioPipelineOutput"
 """What a pipeline that makes sound returns, and so imports."""
-_CHUNKS = "makes its clip in chunks, each of them out of noise of its own, one pass over the timesteps after the other"
 _SEVERAL_MEANINGS = {
-    "AnyFlowFAR": _CHUNKS,
-    "HeliosPyramid": "runs through stages of growing resolution, so that its samples change shape",
-    "HunyuanVideoFramepack": _CHUNKS,
-    "LTXI2VLongMultiPrompt": "denoises overlapping windows of its clip, each in a pass over the timesteps of its own",
-    "SkyReelsV2DiffusionForcing": "gives each frame a scheduler and a timestep of its own",
-    "StableDiffusionPanorama": "steps overlapping views of its canvas one after the other and averages them",
+    "HeliosPyramid": "makes its clip in several passes, through stages of growing size",
+    "SkyReelsV2DiffusionForcing": "steps each frame with a scheduler of its own",
     "StableDiffusionParadigms": "steps many timesteps at once",
     "TextToVideoZero": "denoises a first frame, moves it, and denoises all frames again: several passes in one call",
-    "WanAnimate": _CHUNKS,
+    "VisualClozePipeline": "makes an image and then a larger one of it: several passes in one call",
 }
 """Pipelines, by how their names begin, that have no one x_t at a timestep; and why."""
+
+
+def _passes(count: Callable[[Mapping[str, Any]], int], over: str) -> Callable[[Mapping[str, Any]], str | None]:
+    def reason(call: Mapping[str, Any]) -> str | None:
+        number = count(call)
+        return None if number == 1 else f"makes several passes in this call, one over each of {number} {over}"
+
+    return reason
+
+
+_BY_CALL: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "AnyFlowFAR": _passes(lambda call: len(call["chunk_partition"]) - call["num_context_chunks"], "chunks"),
+    "ChronoEdit": lambda call: "leaves out frames on its way" if call["enable_temporal_reasoning"] else None,
+    "HeliosPipeline": _passes(lambda call: call["num_latent_chunk"], "chunks; fewer num_frames make a single one"),
+    "HunyuanVideoFramepack": _passes(lambda call: call["num_latent_sections"], "sections of the clip"),
+    "Kandinsky6SR": _passes(lambda call: len(call["tile_grid"]), "tiles"),
+    "LTXI2VLong": _passes(lambda call: len(call["windows"]), "overlapping windows of the clip"),
+    "StableDiffusionPanorama": _passes(lambda call: len(call["views"]), "overlapping views of the canvas"),
+    "WanAnimate": _passes(lambda call: call["num_segments"], "segments of the clip"),
+}
+"""Pipelines, by how their names begin, whose arguments decide it: from the variables of a running call, the reason why
+it has no one x_t at a timestep; None where it has."""
 
 
 def scheduler_of(pipeline: Any) -> Any:
@@ -66,44 +83,52 @@ def demand_one_meaning(pipeline: type) -> None:
         SchedulerError: it has not.
         OutputError: it makes sound.
     """
-    names = [base.__name__ for base in pipeline.__mro__]
-    for beginning, reason in _SEVERAL_MEANINGS.items():
-        if any(name.startswith(beginning) for name in names):
-            raise SchedulerError(f"{names[0]} {reason}; so there is no one x_t and x̂0 a timestep to record")
+    name = pipeline.__name__
+    if reason := _first(_SEVERAL_MEANINGS, pipeline):
+        raise SchedulerError(f"{name} {reason}; so there is no one x_t and x̂0 a timestep to record")
     if any(map(_imports_sound, pipeline.__mro__)):
-        raise OutputError(f"{names[0]} makes sound, not pictures: there is nothing to animate")
+        raise OutputError(f"{name} makes sound, not pictures: there is nothing to animate")
+    if "Prior" in name:
+        raise OutputError(f"{name} makes embeddings, not images: another pipeline makes pictures of them")
+
+
+def demand_one_pass(pipeline: Any) -> None:
+    """Find out at the first step of a call whether the pipeline's arguments made it one without one meaning.
+
+    What decides that are the pipeline's own variables, and where they are is the pipeline's own frame.
+
+    Raises:
+        SchedulerError: it has none.
+    """
+    why = _first(_BY_CALL, type(pipeline))
+    variables = _variables_of_call(type(pipeline)) if why else None
+    try:
+        reason = why(variables) if why and variables else None
+    except (KeyError, TypeError):  # Of another version of diffusers; a second pass is refused when it begins.
+        return
+    if reason:
+        raise SchedulerError(f"{type(pipeline).__name__} {reason}; so there is no one x_t and x̂0 a timestep to record")
+
+
+def _first(table: Mapping[str, Any], pipeline: type) -> Any:
+    """The entry for a class or one that it is derived from; None without one."""
+    names = [base.__name__ for base in pipeline.__mro__]
+    return next((entry for key, entry in table.items() if any(name.startswith(key) for name in names)), None)
+
+
+def _variables_of_call(pipeline: type) -> Mapping[str, Any] | None:
+    """Those of the call of a pipeline that this is called from; None if there is none."""
+    codes = [inspect.unwrap(vars(base)["__call__"]).__code__ for base in pipeline.__mro__ if "__call__" in vars(base)]
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code not in codes:
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals
 
 
 def _imports_sound(base: type) -> bool:
     module = sys.modules.get(base.__module__)
     output = getattr(module, _OF_SOUND, None)
     return output is not None and output.__module__ != base.__module__
-
-
-def demand_one_pass(pipeline: Any, arguments: Mapping[str, Any]) -> None:
-    """Find out whether a call goes over the timesteps once, where a pipeline's arguments decide that.
-
-    Raises:
-        SchedulerError: it goes over them several times.
-    """
-    name = type(pipeline).__name__
-    count = _PASSES.get(name)
-    if count is None:
-        return
-    given = inspect.signature(type(pipeline).__call__).bind(pipeline, **arguments)
-    given.apply_defaults()
-    passes, remedy = count(pipeline, given.arguments)
-    if passes > 1:
-        raise SchedulerError(f"this call of {name} {_CHUNKS}: {passes} of them. {remedy} makes a single one")
-
-
-def _passes_of_helios(pipeline: Any, given: Mapping[str, Any]) -> tuple[int, str]:
-    window = (given["num_latent_frames_per_chunk"] - 1) * pipeline.vae_scale_factor_temporal + 1
-    return max(1, -(-given["num_frames"] // window)), f"num_frames={window}"
-
-
-_PASSES: dict[str, Callable[[Any, Mapping[str, Any]], tuple[int, str]]] = {"HeliosPipeline": _passes_of_helios}
-"""How many passes a call makes, and what makes it one."""
 
 
 def demand_pictures(shape: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ import torch
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
 from .models import name_of
-from .pixels import Pixels, over_white
+from .pixels import Pixels, over_white, to_rgb
 from .prediction import Call, Schedule, demand_images
 from .recordable import demand_one_meaning, demand_one_pass, demand_pictures, scheduler_of
 from .step import Array, Mixture, Step
@@ -34,7 +34,10 @@ _AFTER_STEP = "callback_on_step_end"
 """The argument by which most pipelines call back after each step."""
 _FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
 _CHANNELS_LAST = ("image", "frame", "height", "width", "channel")
-_AXES = {"CogVideoX": _FRAMES_FIRST, "StableVideoDiffusion": _FRAMES_FIRST, "Kandinsky5": _CHANNELS_LAST}
+_AXES = {
+    **dict.fromkeys(("AnyFlow", "CogVideoX", "StableVideoDiffusion"), _FRAMES_FIRST),
+    **dict.fromkeys(("Kandinsky5", "Kandinsky6"), _CHANNELS_LAST),
+}
 """The axes of samples of pipelines, by how their names begin; all other clips have their channels first."""
 _REPLACES = "pred_original_sample"
 """The argument of ``step`` for an x̂0 that the pipeline knows better: Cosmos 1.0 calls ``step`` to learn x̂0 of both
@@ -145,17 +148,14 @@ class Recorder:
     def call(self, **arguments: Any) -> Any:
         """Call the pipeline as ``pipe(**arguments)``, in the block, and keep more of it than its steps.
 
-        Of latents the recording then holds the image that the pipeline made of them, its last sample is the one that
+        Of latents the recording then holds the image that the pipeline made of them (of pixels, too, if after the last
+        step it changed more of them than their format), its last sample is the one that
         this image is made of (inpainting changes it after the last step), and as long as the trajectory stays in memory
         it can be decoded without being told how.
 
         Returns:
             What the pipeline returns.
-
-        Raises:
-            SchedulerError: with these arguments it makes several passes over the timesteps.
         """
-        demand_one_pass(self._pipeline, arguments)
         extra: dict[str, Any] = {}
         takes = inspect.signature(type(self._pipeline).__call__).parameters
         if _AFTER_STEP in takes and arguments.get(_AFTER_STEP) is None:
@@ -164,7 +164,9 @@ class Recorder:
         output = self._pipeline(**{**arguments, **extra})
         self._made = PipelineCall(self._pipeline, again)
         if self._info.space == "latent" and arguments.get("output_type") != "latent":
-            self._image = pictures_of(output)
+            self._image = pictures_of(output, clips=_count_of_clips(self._sample))
+        elif self._info.space == "pixel" and self._sample is not None:
+            self._image = _changed_after(self._sample, output, self._info.value_range)
         return output
 
     def _after_step(self, pipeline: Any, index: int, t: Any, kept: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
@@ -209,7 +211,7 @@ class Recorder:
         """One call has been made; ``index`` is the scheduler's step index before it, None at a first call."""
         x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
         if self._schedule is None:
-            self._begin(scheduler, output, x)
+            self._begin(scheduler, output, x, _argument(arguments, _TIME))
         assert self._schedule is not None
         t = self._time(_argument(arguments, _TIME))
         if self._is_at_the_same_level(index, t):
@@ -290,14 +292,15 @@ class Recorder:
                 return times[timestep.storage_offset() - listed.storage_offset()]
         return float(timestep.max())
 
-    def _begin(self, scheduler: Any, output: torch.Tensor, x: torch.Tensor) -> None:
+    def _begin(self, scheduler: Any, output: torch.Tensor, x: torch.Tensor, timestep: Any) -> None:
         """What is known at the first call, and not before."""
+        demand_one_pass(self._pipeline)
         self._schedule = Schedule(scheduler)
         listed = getattr(scheduler, "timesteps", None)
         if isinstance(listed, torch.Tensor) and listed.is_contiguous():
             self._times = listed, listed.tolist()
             self._repeated = {t for t, count in Counter(self._times[1]).items() if count > 1}
-        self._total = self._calls + _calls_to_come(self._pipeline, scheduler, self._calls)
+        self._total = self._calls + self._calls_to_come(scheduler, self._time(timestep))
         self._halved = _is_doubled(self._pipeline, output, x)
         self._may_be_taken_back = self._wrapper is not None and _REPLACES in self._wrapper.signature.parameters
         if self._info.space == "pixel" and self._pipeline is not scheduler:
@@ -305,23 +308,27 @@ class Recorder:
         if self._schedule.clipped:
             self._writer.note_clipping(self._schedule.clipped)
 
+    def _calls_to_come(self, scheduler: Any, t: float) -> int:
+        """How many calls the run still has, this one included: as announced, else as laid out from where it begins."""
+        if announced := getattr(self._pipeline, _ANNOUNCED, None):
+            return max(int(announced) - self._calls, 1)
+        begins = getattr(scheduler, "begin_index", None) or 0
+        listed = self._times[1] if self._times is not None else []
+        if not self._calls and not begins and t in listed:
+            begins = listed.index(t)  # Of an image that is noised by half, say.
+        return max(_calls_laid_out(scheduler) - begins - self._calls, 1)
+
     def _kept(self, images: torch.Tensor) -> torch.Tensor:
         return images[: len(images) // 2] if self._halved else images
 
 
-def _calls_to_come(pipeline: Any, scheduler: Any, calls: int) -> int:
-    """How many calls the run still has, this one included."""
-    announced = getattr(pipeline, _ANNOUNCED, None)
-    return max(int(announced or _calls_laid_out(scheduler)) - calls, 1)
-
-
 def _calls_laid_out(scheduler: Any) -> int:
-    """How many calls a scheduler's list of timesteps stands for, from where it begins."""
+    """How many calls a scheduler's list of timesteps stands for."""
     timesteps, known = scheduler.timesteps, classify(scheduler)
     if known is not None and known.calls.jumps:  # Where the list rises, noise is added and nothing predicted.
         return 1 + int((timesteps[1:] < timesteps[:-1]).sum())
     last = 1 if known is not None and known.ends_on_a_timestep else 0
-    return len(timesteps) - last - (getattr(scheduler, "begin_index", None) or 0)
+    return len(timesteps) - last
 
 
 def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
@@ -341,8 +348,14 @@ def describe(pipeline: Any, scheduler: Any) -> RunInfo:
         scheduler=type(scheduler).__name__,
         scheduler_config=plain_config(scheduler),
         space="latent" if latent else "pixel",
+        value_range=value_range_of(scheduler),
         versions=library_versions(),
     )
+
+
+def value_range_of(scheduler: Any) -> tuple[float, float]:
+    """What black and white are in a scheduler's samples."""
+    return (0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0)
 
 
 def plain_config(scheduler: Any) -> dict[str, Any]:
@@ -372,8 +385,13 @@ def _copied(generator: torch.Generator) -> torch.Generator:
     return copy
 
 
-def pictures_of(output: Any) -> Pixels | None:
-    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures."""
+def pictures_of(output: Any, clips: int | None = None) -> Pixels | None:
+    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures.
+
+    Args:
+        output: of the pipeline.
+        clips: how many there are, of samples that are clips: of a single one some return the frames alone.
+    """
     made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
     if isinstance(made, torch.Tensor):
         made = made.detach().float().cpu().numpy()
@@ -389,7 +407,23 @@ def pictures_of(output: Any) -> Pixels | None:
         made = over_white(np.clip(levels[..., :3], 0, 1), np.clip(levels[..., 3:], 0, 1))
     if made.dtype != np.uint8:
         made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
+    if made.ndim == 4 and clips == 1 and len(made) > 1:
+        made = made[None]
     return np.ascontiguousarray(made if made.shape[-1] == 3 else made.repeat(3, axis=-1))
+
+
+def _changed_after(sample: torch.Tensor, output: Any, value_range: tuple[float, float]) -> Pixels | None:
+    """What a pipeline made of its last sample of pixels, where that is more than colours: what a mask keeps, say."""
+    made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
+    pictures = None if isinstance(made, torch.Tensor) else pictures_of(output)  # Tensors come in ranges of any kind.
+    shown = to_rgb(sample.detach().float().cpu().numpy(), value_range)
+    if pictures is None or pictures.shape != shown.shape or np.array_equal(pictures, shown):
+        return None
+    return pictures
+
+
+def _count_of_clips(sample: torch.Tensor | None) -> int | None:
+    return len(sample) if sample is not None and sample.ndim >= 5 else None
 
 
 def _demand_shape(what: str, shape: Sequence[int], wanted: Sequence[int]) -> None:

@@ -228,7 +228,7 @@ def _takes_variance(scheduler: Any) -> bool:
 
 
 def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any, classes: tuple[int, ...]) -> RunInfo:
-    from .recorder import plain_config
+    from .recorder import plain_config, value_range_of
 
     dtype = str(model.unet.dtype).removeprefix("torch.")
     return RunInfo(
@@ -239,7 +239,7 @@ def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any
         seed=settings.seed,
         labels=tuple(model.class_name(number) for number in classes) if settings.labels else (),
         guidance=settings.guidance if settings.guidance not in (None, 1.0) else None,
-        value_range=(0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0),
+        value_range=value_range_of(scheduler),
         versions=library_versions(),
     )
 

@@ -5,7 +5,8 @@ both float32 with one chunk a step, and ``t``, ``signal`` and ``noise`` are [N].
 CRC-32C, so a damaged file is found instead of drawn. A row of ``t`` is written after the images of its step: it makes
 the step count.
 A run of latents also has ``image``, what its pipeline made of the last of them, uint8 [B, H, W, 3] or, of clips,
-[B, F, H, W, 3]; and, once they were drawn, all of them as pixels (`diffanim.decoded`).
+[B, F, H, W, 3]; and, once they were drawn, all of them as pixels (`diffanim.decoded`). A run of pixels has ``image``
+only if its pipeline changed them after the last step.
 """
 
 from __future__ import annotations
@@ -251,7 +252,7 @@ class Trajectory:
 
     @property
     def image(self) -> Pixels | None:
-        """What the pipeline made of the finished latents, uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; or None.
+        """What the pipeline made of its last sample, uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; or None.
 
         Raises:
             TrajectoryError: it is damaged.

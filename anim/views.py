@@ -5,12 +5,15 @@ A run of images is shown as it is. A run of latents is shown decoded, or by a li
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from .clips import ClipFrames
 from .decoded import DecodedRows
-from .errors import OutputError, SettingsError
+from .errors import OutputError, SettingsError, TrajectoryError
 from .noising import natural
 from .pixels import COLOURS, Pixels, demand_colours, to_rgb
 from .preview import LinearPreview
@@ -82,14 +85,27 @@ class ImageView(View):
         demand_colours(channels)
         self.run, self.size, self.colours = run, (size[0], size[1]), COLOURS[channels]
 
+    @functools.cached_property
+    def _finished(self) -> Pixels:
+        """The finished image: as the pipeline made it where it changed its last sample, else that sample's colours."""
+        made = self.run.image
+        if made is None:
+            return to_rgb(self.run.x[self.run.steps], self.run.info.value_range)
+        if made.dtype != np.uint8 or made.shape != (self.count, *self.size, 3):
+            raise TrajectoryError(f"the run's image is {list(made.shape)}, and its samples are not; record it again")
+        return made
+
     def samples(self, row: int) -> Pixels:
         """Its values as colours."""
+        if self._is_finished(row):
+            return self._finished
         return to_rgb(natural(self.run, self.run.x[row], row), self.run.info.value_range)
 
     def guesses(self, row: int) -> Pixels:
         """Its values as colours."""
-        images = self.run.x[row] if self._is_finished(row) else self.run.x0[self._guessed(row)]
-        return to_rgb(images, self.run.info.value_range)
+        if self._is_finished(row):
+            return self._finished
+        return to_rgb(self.run.x0[self._guessed(row)], self.run.info.value_range)
 
 
 class DecodedView(View):

@@ -60,14 +60,17 @@ STAGES = ("helios pyramid", "helios pyramid 2 chunks", "helios pyramid distilled
 """The same, of passes whose samples grow in size."""
 REFUSED: dict[str, str] = {
     # Priors make embeddings of images, no pictures.
-    "wuerstchen prior": "2 channels cannot be shown",
-    "stable cascade prior": "2 channels cannot be shown",
-    "kandinsky 2.1 prior": "not images",
-    "kandinsky 2.2 prior": "not images",
-    "kandinsky 2.2 prior emb2emb": "not images",
-    "sd panorama wide": "(?i)window|view",  # A step of each window, which only together are x_t.
-    "visualcloze": "(?i)several passes",  # It makes an image and then a larger one of it, each with a loop of its own.
-    "sd paradigms": "(?i)parallel|several timesteps|batch_step_no_noise|never call",  # Many timesteps in one batch.
+    **dict.fromkeys(("wuerstchen prior", "stable cascade prior"), "makes embeddings, not images"),
+    **dict.fromkeys(("kandinsky 2.1 prior", "kandinsky 2.2 prior"), "makes embeddings, not images"),
+    "kandinsky 2.2 prior emb2emb": "makes embeddings, not images",
+    "sd panorama wide": "views of the canvas",  # A step of each, which only together are x_t.
+    "visualcloze": "several passes",  # It makes an image and then a larger one of it, each with a loop of its own.
+    "sd paradigms": "many timesteps at once",
+    **dict.fromkeys(("unclip", "unclip image variation"), r"several schedulers.*Recorder\(pipe\.super_res_scheduler\)"),
+    **dict.fromkeys(("text to video zero", "text to video zero xl"), "several passes"),
+    **dict.fromkeys(("skyreels forcing", "skyreels forcing in turn", "skyreels forcing long"), "scheduler of its own"),
+    **dict.fromkeys(("skyreels forcing img2vid", "skyreels forcing vid2vid"), "scheduler of its own"),
+    "chrono edit reasoning": "leaves out frames on its way",
     **dict.fromkeys((*PASSES, *STAGES, "anyflow far 3 chunks"), "(?i)several passes"),
     # Sound has no pixels, though its autoencoder may be one of pictures.
     **dict.fromkeys(("audio ldm", "audio ldm 2", "music ldm"), r"(?i)\bsound\b"),
@@ -83,80 +86,10 @@ REFUSED: dict[str, str] = {
         ("ltx upsampled", "ltx 2 upsampled"), "no scheduler with a step method: there is nothing to record"
     ),
     # A network of its own samples pixels, without a scheduler.
-    "ltx 2 diffusion decode": "(?i)never step|did not step|no step",
+    "ltx 2 diffusion decode": "step was never called",
 }
 """Set-ups that cannot be animated: a pattern for the reason that is told."""
-DIRECT = "the autoencoder cannot be called directly, and no replay is tried then"
-BROKEN: dict[str, str] = {
-    "unclip": "the first scheduler found is recorded, the prior's, though the last of three makes the picture",
-    "unclip image variation": "the same, of the last of two",
-    "wuerstchen combined": "in a replay the prior's scheduler, too, returns the latents that are asked for",
-    "stable cascade combined": "in a replay the prior's scheduler, too, returns the latents that are asked for",
-    "score sde": "its picture is the mean of the last step, without its noise, and of images in (0, 1)",
-    "deepfloyd if inpaint": "what its mask keeps is put back after the last step, and nobody is called back then",
-    "deepfloyd if larger inpaint": "the same",
-    "sd ldm3d": "latents of an image and its depth: six channels of pixels cannot be shown",
-    "sd panorama": "the scheduler's state is copied without the scheduler, and the Recorder's step cannot be",
-    "sd panorama wide": "the same, where each step is many, one for each window",
-    "sd paradigms": "it never calls step, and the reason is not told",
-    "marigold intrinsics": f"{DIRECT}: two pictures side by side in the channels",
-    "visualcloze generation": f"{DIRECT}: its _unpack_latents takes the sizes of all images of a grid",
-    "visualcloze": "a second pass is refused only when it begins, after all steps of the first",
-    "flux 2 klein inpaint": "in a replay what the mask keeps is put back once more, and at its borders that is a blend",
-    "ernie image": f"{DIRECT}: 2×2 pixels of latents lie in the channels",
-    "kandinsky 5": f"{DIRECT}: its samples have their channels last",
-    "kandinsky 5 edit": f"{DIRECT}: its samples have their channels last",
-    "krea 2": f"{DIRECT}: its _unpack_latents takes three arguments",
-    "bria fibo": f"{DIRECT}: its tokens are no patches, unless it is asked to",
-    "bria fibo edit": f"{DIRECT}: its tokens are no patches, unless it is asked to",
-    "joy image edit": f"{DIRECT}: its samples are [image, item, channel, frame, height, width]",
-    "nucleus image": f"{DIRECT}: its _unpack_latents takes five arguments",
-    # The first step says how many will come: without the pipeline's own word the whole list of timesteps, though a
-    # pipeline that starts later goes through the rest alone.
-    **dict.fromkeys(("sd cycle", "sd inpaint legacy", "video to video"), "announces steps that do not come"),
-    "ltx long": "announces a step that does not come; its first token is no part of the picture",
-    **dict.fromkeys(PASSES, "that there are several passes is told after the first"),
-    **dict.fromkeys(STAGES, "the same, of stages that grow in size"),
-    "anyflow far 3 chunks": "several passes, announced as one: the last chunk is taken for the clip",
-    **dict.fromkeys(("text to video zero", "text to video zero xl"), "the copy that makes the frames is not recorded"),
-    **dict.fromkeys(
-        (
-            "skyreels forcing",
-            "skyreels forcing in turn",
-            "skyreels forcing long",
-            "skyreels forcing img2vid",
-            "skyreels forcing vid2vid",
-        ),
-        "each frame is stepped by a copy of the scheduler, none of which is recorded",
-    ),
-    **dict.fromkeys(
-        ("cosmos 1", "cosmos 1 unguided", "cosmos 1 vid2world"),
-        "each step is made twice, the first time for its x̂0 alone, and undone",
-    ),
-    "chrono edit reasoning": "frames are left out on the way, and x_t changes its shape",
-    # Samples with other axes than [B, C, F, H, W].
-    **dict.fromkeys(("kandinsky 5 clip", "kandinsky 5 img2vid", "kandinsky 6", "kandinsky 6 img2vid"), "channels last"),
-    "kandinsky 6 sr": "channels last",
-    **dict.fromkeys(("anyflow", "anyflow far"), "frames before channels"),
-    "sana world": "the frames of one clip are taken for as many images",
-    # A scheduler of flows with σ from 80 down, of which the pipeline makes x = x0 + σ·ε.
-    **dict.fromkeys(("cosmos 2 txt2img", "cosmos 2 vid2world"), "(1 − σ)·x0 + σ·ε is read, and the signal is −79"),
-    **dict.fromkeys(("cosmos 3", "cosmos 3 image", "cosmos 3 img2vid"), "an axis more"),
-    # Autoencoders.
-    **dict.fromkeys(
-        ("hunyuan video 1.5", "hunyuan video 1.5 img2vid"), "decodes one clip at a time, and is given more"
-    ),
-    "allegro": "its clips have their frames before their channels, and it decodes one at a time",
-    "ltx 2 dfr": "slots for key frames are behind the clip's own tokens",
-    "ltx 2 img2vid": "for a replay the sound, too, is given the latents of the pictures",
-    "ltx 2 diffusion decode": "there were no steps, and the reason is not told",
-    # Sound, which is drawn, or refused for another reason or too late.
-    **dict.fromkeys(("audio ldm", "audio ldm 2", "music ldm"), "a spectrogram is drawn as a picture"),
-    **dict.fromkeys(("stable audio", "ace step", "longcat audio", "dance diffusion"), "that it is sound is not told"),
-    **dict.fromkeys(
-        ("stable audio 3", "stable audio 3 audio2audio", "stable audio 3 inpaint"), "that it is sound is not told"
-    ),
-}
+BROKEN: dict[str, str] = {}
 """What is wrong with set-ups that the library does not do right yet."""
 
 TOLD_OTHERWISE = ("cogview 4", "cogview 4 control")
