@@ -58,6 +58,19 @@ PASSES = (
 """Set-ups that go over the timesteps again and again, each time for other frames, or for another part of them."""
 STAGES = ("helios pyramid", "helios pyramid 2 chunks", "helios pyramid distilled")
 """The same, of passes whose samples grow in size."""
+STARTING_LATER = (
+    "sd cycle",
+    "sd inpaint legacy",
+    "kandinsky 2.1 img2img",
+    "kandinsky 2.1 combined img2img",
+    "kandinsky 2.2 controlnet img2img",
+    "kandinsky 2.2 combined img2img",
+    "kandinsky 2.2 prior emb2emb",
+    "deepfloyd if img2img",
+    "deepfloyd if larger img2img",
+    "video to video",
+)
+"""Set-ups that go over the last timesteps alone, and say nowhere how many."""
 REFUSED: dict[str, str] = {
     # Priors make embeddings of images, no pictures.
     "wuerstchen prior": "2 channels cannot be shown",
@@ -113,7 +126,7 @@ BROKEN: dict[str, str] = {
     "nucleus image": f"{DIRECT}: its _unpack_latents takes five arguments",
     # The first step says how many will come: without the pipeline's own word the whole list of timesteps, though a
     # pipeline that starts later goes through the rest alone.
-    **dict.fromkeys(("sd cycle", "sd inpaint legacy", "video to video"), "announces steps that do not come"),
+    **dict.fromkeys(STARTING_LATER, "announces steps that do not come"),
     "ltx long": "announces a step that does not come; its first token is no part of the picture",
     **dict.fromkeys(PASSES, "that there are several passes is told after the first"),
     **dict.fromkeys(STAGES, "the same, of stages that grow in size"),
