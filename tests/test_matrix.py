@@ -80,6 +80,7 @@ REFUSED: dict[str, str] = {
     "kandinsky 2.2 prior emb2emb": "not images",
     "sd panorama wide": "(?i)window|view",  # A step of each window, which only together are x_t.
     "visualcloze": "(?i)several passes",  # It makes an image and then a larger one of it, each with a loop of its own.
+    "sd pix2pix zero": "(?i)several passes",  # It makes the picture as it was, and then as it is asked for.
     "sd paradigms": "(?i)parallel|several timesteps|batch_step_no_noise|never call",  # Many timesteps in one batch.
     **dict.fromkeys((*PASSES, *STAGES, "anyflow far 3 chunks"), "(?i)several passes"),
     # Sound has no pixels, though its autoencoder may be one of pictures.
@@ -114,15 +115,19 @@ BROKEN: dict[str, str] = {
     "sd paradigms": "it never calls step, and the reason is not told",
     "marigold intrinsics": f"{DIRECT}: two pictures side by side in the channels",
     "visualcloze generation": f"{DIRECT}: its _unpack_latents takes the sizes of all images of a grid",
+    "sd pix2pix zero": "a second pass is refused only when it begins, after all steps of the first",
     "visualcloze": "a second pass is refused only when it begins, after all steps of the first",
     "flux 2 klein inpaint": "in a replay what the mask keeps is put back once more, and at its borders that is a blend",
     "ernie image": f"{DIRECT}: 2×2 pixels of latents lie in the channels",
+    "hunyuan image refiner": f"{DIRECT}: two frames of latents lie in the channels of one",
     "kandinsky 5": f"{DIRECT}: its samples have their channels last",
     "kandinsky 5 edit": f"{DIRECT}: its samples have their channels last",
     "krea 2": f"{DIRECT}: its _unpack_latents takes three arguments",
     "bria fibo": f"{DIRECT}: its tokens are no patches, unless it is asked to",
     "bria fibo edit": f"{DIRECT}: its tokens are no patches, unless it is asked to",
     "joy image edit": f"{DIRECT}: its samples are [image, item, channel, frame, height, width]",
+    "qwen image layered": f"{DIRECT}: its _unpack_latents also takes how many layers there are",
+    "joy image edit plus": f"{DIRECT}: its samples are patches of all images, [image, patch, channel, 1, 2, 2]",
     "nucleus image": f"{DIRECT}: its _unpack_latents takes five arguments",
     # The first step says how many will come: without the pipeline's own word the whole list of timesteps, though a
     # pipeline that starts later goes through the rest alone.
