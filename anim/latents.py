@@ -9,7 +9,7 @@ Two ways, both after the run:
 *replay*
     For all others. The pipeline is called once more for each row, with a network that answers without computing and a
     ``step`` that returns the latents in question: then it unpacks, rescales and decodes by itself. Where it puts back
-    parts of a given image at every step (inpainting, the first frame of a clip), the picture has them.
+    parts of a given image outside of its latents (the first frame of a clip), the picture has them.
 
 Which one is right is not believed but tried, in every run: the finished latents must become the pipeline's own image.
 """
@@ -40,7 +40,7 @@ from .errors import (
 from .noising import natural, rescaled
 from .pixels import Pixels, to_rgb
 from .recordable import scheduler_of
-from .recorder import PipelineCall, fresh_generators, pictures_of
+from .recorder import AFTER_STEP, PipelineCall, fresh_generators, pictures_of
 from .step import Array
 from .trajectory import Trajectory
 
@@ -337,8 +337,9 @@ class _Replay:
             for network in networks:
                 changed.enter_context(_replaced(network, "forward", self._answering(network)))
             changed.enter_context(_replaced(pipeline, "_progress_bar_config", {"disable": True}))
-            output = pipeline(**{**self._arguments, **fresh_generators(self._arguments)})
-        pictures = pictures_of(output, clips=len(latents) if latents.ndim >= 5 else None)
+            arguments = {**self._arguments, **fresh_generators(self._arguments), **_handed_back(pipeline, latents)}
+            output = pipeline(**arguments)
+        pictures = pictures_of(output)
         if pictures is None:
             raise OutputError(f"what {type(pipeline).__name__} makes is no pictures, and cannot be shown")
         return pictures
@@ -356,6 +357,21 @@ class _Replay:
             return self._answers[key]
 
         return answer
+
+
+def _handed_back(pipeline: Any, latents: torch.Tensor) -> dict[str, Any]:
+    """The callback by which a pipeline goes on with the latents in question, even if it put others in their place after
+    the step (what a mask keeps); nothing where it calls nobody back.
+    """
+
+    def callback(_pipeline: Any, _index: int, _t: Any, kept: dict[str, Any]) -> dict[str, Any]:
+        before = kept.get("latents")
+        if not isinstance(before, torch.Tensor) or before.shape != latents.shape:
+            return {}
+        return {"latents": latents.to(before.device, before.dtype)}
+
+    takes = inspect.signature(type(pipeline).__call__).parameters
+    return {AFTER_STEP: callback} if AFTER_STEP in takes else {}
 
 
 class _FixedStep:

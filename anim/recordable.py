@@ -17,14 +17,15 @@ STEP_METHODS = ("step", "step_pred")
 """What schedulers call the method that goes one step on; score-based ones say ``step_pred``."""
 _OF_SOUND = "AudioPipelineOutput"
 """What a pipeline that makes sound returns, and so imports."""
-_SEVERAL_MEANINGS = {
+_NEVER_ONE = {
     "HeliosPyramid": "makes its clip in several passes, through stages of growing size",
+    "LTX2VideoDiffusionDecode": "decodes latents by a network of its own, and steps no scheduler",
     "SkyReelsV2DiffusionForcing": "steps each frame with a scheduler of its own",
     "StableDiffusionParadigms": "steps many timesteps at once",
+    "StableDiffusionPix2PixZero": "makes the picture as it was and then as it is to be: several passes in one call",
     "TextToVideoZero": "denoises a first frame, moves it, and denoises all frames again: several passes in one call",
-    "VisualClozePipeline": "makes an image and then a larger one of it: several passes in one call",
 }
-"""Pipelines, by how their names begin, that have no one x_t at a timestep; and why."""
+"""Pipelines, by how their names begin, that have no one x_t at a timestep, whatever they are asked for; and why."""
 
 
 def _passes(count: Callable[[Mapping[str, Any]], int], over: str) -> Callable[[Mapping[str, Any]], str | None]:
@@ -43,6 +44,7 @@ _BY_CALL: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "Kandinsky6SR": _passes(lambda call: len(call["tile_grid"]), "tiles"),
     "LTXI2VLong": _passes(lambda call: len(call["windows"]), "overlapping windows of the clip"),
     "StableDiffusionPanorama": _passes(lambda call: len(call["views"]), "overlapping views of the canvas"),
+    "VisualClozePipeline": _passes(lambda call: 1 + bool(call["upsampling_strength"]), "images, the second larger"),
     "WanAnimate": _passes(lambda call: call["num_segments"], "segments of the clip"),
 }
 """Pipelines, by how their names begin, whose arguments decide it: from the variables of a running call, the reason why
@@ -84,7 +86,7 @@ def demand_one_meaning(pipeline: type) -> None:
         OutputError: it makes sound.
     """
     name = pipeline.__name__
-    if reason := _first(_SEVERAL_MEANINGS, pipeline):
+    if reason := _first(_NEVER_ONE, pipeline):
         raise SchedulerError(f"{name} {reason}; so there is no one x_t and x̂0 a timestep to record")
     if any(map(_imports_sound, pipeline.__mro__)):
         raise OutputError(f"{name} makes sound, not pictures: there is nothing to animate")

@@ -30,7 +30,7 @@ _TIME = ("timestep", "sigma_hat", "t")
 """What they call its arguments."""
 _ANNOUNCED = "_num_timesteps"
 """Where most pipelines say, before the first call, how many there will be."""
-_AFTER_STEP = "callback_on_step_end"
+AFTER_STEP = "callback_on_step_end"
 """The argument by which most pipelines call back after each step."""
 _FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
 _CHANNELS_LAST = ("image", "frame", "height", "width", "channel")
@@ -42,6 +42,10 @@ _AXES = {
 _REPLACES = "pred_original_sample"
 """The argument of ``step`` for an x̂0 that the pipeline knows better: Cosmos 1.0 calls ``step`` to learn x̂0 of both
 halves of a doubled batch, guides it, sets the step index back, and calls ``step`` again."""
+_CLIPS = ("frames", "video")
+"""What pipelines call clips in what they return."""
+_COLOURS = (1, 3, 4)
+"""How many channels pictures have."""
 _DOUBLING = frozenset({"DiTPipeline"})
 """Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
 
@@ -158,13 +162,13 @@ class Recorder:
         """
         extra: dict[str, Any] = {}
         takes = inspect.signature(type(self._pipeline).__call__).parameters
-        if _AFTER_STEP in takes and arguments.get(_AFTER_STEP) is None:
-            extra = {_AFTER_STEP: self._after_step}
+        if AFTER_STEP in takes and arguments.get(AFTER_STEP) is None:
+            extra = {AFTER_STEP: self._after_step}
         again = {**arguments, **fresh_generators(arguments)}
         output = self._pipeline(**{**arguments, **extra})
         self._made = PipelineCall(self._pipeline, again)
         if self._info.space == "latent" and arguments.get("output_type") != "latent":
-            self._image = pictures_of(output, clips=_count_of_clips(self._sample))
+            self._image = pictures_of(output)
         elif self._info.space == "pixel" and self._sample is not None:
             self._image = _changed_after(self._sample, output, self._info.value_range)
         return output
@@ -385,30 +389,26 @@ def _copied(generator: torch.Generator) -> torch.Generator:
     return copy
 
 
-def pictures_of(output: Any, clips: int | None = None) -> Pixels | None:
-    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures.
-
-    Args:
-        output: of the pipeline.
-        clips: how many there are, of samples that are clips: of a single one some return the frames alone.
-    """
+def pictures_of(output: Any) -> Pixels | None:
+    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures."""
     made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
     if isinstance(made, torch.Tensor):
         made = made.detach().float().cpu().numpy()
-        made = np.moveaxis(made, -3, -1) if made.ndim in (4, 5) else made
+        if made.ndim in (4, 5) and (made.shape[-1] not in _COLOURS or made.shape[-3] in _COLOURS):
+            made = np.moveaxis(made, -3, -1)
     elif isinstance(made, list) and made:
         clips = made if isinstance(made[0], list) else [made]
         stacked = np.stack([np.stack([np.asarray(frame) for frame in clip]) for clip in clips])
         made = stacked if isinstance(made[0], list) else stacked[0]
-    if not isinstance(made, np.ndarray) or made.ndim not in (4, 5) or made.shape[-1] not in (1, 3, 4):
+    if not isinstance(made, np.ndarray) or made.ndim not in (4, 5) or made.shape[-1] not in _COLOURS:
         return None
     if made.shape[-1] == 4:
         levels = made.astype(np.float32) / (255 if made.dtype == np.uint8 else 1)
         made = over_white(np.clip(levels[..., :3], 0, 1), np.clip(levels[..., 3:], 0, 1))
     if made.dtype != np.uint8:
         made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
-    if made.ndim == 4 and clips == 1 and len(made) > 1:
-        made = made[None]
+    if made.ndim == 4 and any(name in _CLIPS for name in getattr(output, "keys", tuple)()):
+        made = made[None]  # Of a single clip some return the frames alone.
     return np.ascontiguousarray(made if made.shape[-1] == 3 else made.repeat(3, axis=-1))
 
 
@@ -420,10 +420,6 @@ def _changed_after(sample: torch.Tensor, output: Any, value_range: tuple[float, 
     if pictures is None or pictures.shape != shown.shape or np.array_equal(pictures, shown):
         return None
     return pictures
-
-
-def _count_of_clips(sample: torch.Tensor | None) -> int | None:
-    return len(sample) if sample is not None and sample.ndim >= 5 else None
 
 
 def _demand_shape(what: str, shape: Sequence[int], wanted: Sequence[int]) -> None:

@@ -91,7 +91,9 @@ class Ideal:
 def record(pipe: Any, call: dict[str, Any]) -> Kept:
     kept = Kept()
     torch.manual_seed(1)  # Some draw the noise of the steps from here, whatever generator they are given.
-    with Recorder(pipe, writer=kept):  # type: ignore[arg-type]
+    # A prior's samples are no pictures, but x̂0 of them is known: of the scheduler alone it can be recorded.
+    recorded = pipe.scheduler if "Prior" in type(pipe).__name__ else pipe
+    with Recorder(recorded, writer=kept):  # type: ignore[arg-type]
         pipe(num_inference_steps=STEPS, output_type="np", generator=torch.Generator().manual_seed(5), **call)
     return kept
 

@@ -19,7 +19,7 @@ import diffanim
 from diffanim import Recorder, Trajectory
 from diffanim.errors import OutputError, SchedulerError, SettingsError
 from diffanim.noising import EXPLODING, notation_of
-from diffanim.recordable import demand_one_meaning, demand_one_pass
+from diffanim.recordable import demand_one_meaning
 from diffanim.views import view_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -194,12 +194,11 @@ def test_a_scheduler_that_nobody_called_is_named_as_the_reason() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("SkyReelsV2DiffusionForcingPipeline", "a scheduler and a timestep of its own"),
+        ("SkyReelsV2DiffusionForcingPipeline", "a scheduler of its own"),
         ("StableDiffusionParadigmsPipeline", "many timesteps at once"),
-        ("StableDiffusionPanoramaPipeline", "overlapping views"),
         ("TextToVideoZeroSDXLPipeline", "several passes"),
-        ("AnyFlowFARPipeline", "in chunks"),
-        ("HeliosPyramidPipeline", "change shape"),
+        ("HeliosPyramidPipeline", "stages of growing size"),
+        ("WuerstchenPriorPipeline", "makes embeddings"),
         ("StableAudioPipeline", "makes sound"),
         ("AudioLDMPipeline", "makes sound"),
         ("DanceDiffusionPipeline", "makes sound"),
@@ -215,13 +214,34 @@ def test_others_are_not(name: str) -> None:
     demand_one_meaning(getattr(diffusers, name))
 
 
-def test_a_call_in_several_chunks_is_refused_with_what_makes_it_one() -> None:
-    cls = diffusers.HeliosPipeline
-    pipe = cls.__new__(cls)
-    pipe.vae_scale_factor_temporal = 4
-    demand_one_pass(pipe, {"num_frames": 33})
-    with pytest.raises(SchedulerError, match=r"4 of them\. num_frames=33 makes a single one"):
-        demand_one_pass(pipe, {})
+@pytest.mark.parametrize("derived", [False, True])
+def test_what_a_call_says_of_its_passes_is_read_where_it_runs(derived: bool) -> None:
+    """Pipelines have the number of their chunks in a variable, at the first step of the first chunk."""
+
+    class HeliosPipeline:
+        def __init__(self) -> None:
+            self.scheduler = laid_out(diffusers.FlowMatchEulerDiscreteScheduler())
+            self.components = {"scheduler": self.scheduler, "vae": None}
+
+        @torch.no_grad()
+        def __call__(self, chunks: int) -> None:
+            num_latent_chunk = chunks
+            for _ in range(num_latent_chunk):
+                for t in self.scheduler.set_timesteps(3) or self.scheduler.timesteps:
+                    self.scheduler.step(images(), t, images())
+
+    class Derived(HeliosPipeline):
+        def __call__(self, chunks: int) -> None:
+            super().__call__(chunks)
+
+    pipe = Derived() if derived else HeliosPipeline()
+    with Recorder(pipe) as recorder:
+        pipe(1)
+    assert recorder.trajectory.steps == 3
+    again = Recorder(pipe)
+    with pytest.raises(SchedulerError, match="several passes in this call, one over each of 4 chunks"), again:
+        pipe(4)
+    assert again.steps == 0
 
 
 def test_one_of_several_schedulers_has_to_be_named() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import torch
 
-from .parts import FLOW, SIZE, Built, Setup, embedded, image, mask, tokenizer, vae, wan_vae
+from .parts import FLOW, SIZE, Built, Setup, embedded, image, mask, t5, tokenizer, vae, wan_vae
 
 LATENT = {"in_channels": 4, "out_channels": 4}
 PACKED = {"in_channels": 16, "out_channels": 4}
@@ -171,8 +171,68 @@ def longcat(pipeline: type) -> Built:
     return pipe, {"prompt": "a small boat", **SIZE, "guidance_scale": 3.0, "enable_prompt_rewrite": False}
 
 
+def qwen_layered(pipeline: type) -> Built:
+    """A picture of itself and the layers that it is made of, behind it as frames are in a clip."""
+    eight = {"z_dim": 8, "latents_mean": [0.0] * 8, "latents_std": [1.0] * 8}  # An image of four is taken for latents.
+    deep = qwen_vae(dim_mult=[1] * 4, temperal_downsample=[False] * 3, input_channels=4, **eight)
+    network = qwen_network(in_channels=32, out_channels=8, use_additional_t_cond=True, use_layer3d_rope=True)
+    parts = {"vae": deep, "transformer": network, "processor": None}
+    pipe, call = qwen_image(pipeline, {**parts, "text_encoder": t5()})  # Of that it asks the dtype.
+    pipe.get_image_caption = lambda *_, **__: "a house"  # Of the image, though a prompt is given.
+    call = {name: value for name, value in call.items() if name not in SIZE}
+    return pipe, {**call, "image": image().convert("RGBA"), "layers": 2, "num_inference_steps": 2}
+
+
+def hunyuan_image(pipeline: type) -> Built:
+    network = diffusers.HunyuanImageTransformer2DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, num_layers=1, num_single_layers=1,
+        num_refiner_layers=1, mlp_ratio=1.0, patch_size=(1, 1), guidance_embeds=True, text_embed_dim=8,
+        text_embed_2_dim=8, rope_axes_dim=(4, 4),
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLHunyuanImage(
+        in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(32, 32, 32), layers_per_block=1,
+        spatial_compression_ratio=4, sample_size=32, scaling_factor=0.75,
+    ).eval()  # fmt: skip
+    text = {f"{kind}{k}": None for kind in ("text_encoder", "tokenizer") for k in ("", "_2")}
+    pipe = pipeline(scheduler=FLOW(shift=5.0), vae=autoencoder, transformer=network, **text)
+    embeds = {f"prompt_embeds{k}": torch.ones(1, 8, 8) for k in ("", "_2")}
+    masks = {f"prompt_embeds_mask{k}": torch.ones(1, 8, dtype=torch.long) for k in ("", "_2")}
+    return pipe, {**embeds, **masks, **SIZE}
+
+
+def hunyuan_refiner(pipeline: type) -> Built:
+    network = diffusers.HunyuanImageTransformer2DModel(
+        in_channels=8, out_channels=4, num_attention_heads=2, attention_head_dim=8, num_layers=1, num_single_layers=1,
+        num_refiner_layers=1, mlp_ratio=1.0, patch_size=(1, 1, 1), guidance_embeds=True, text_embed_dim=8,
+        rope_axes_dim=(2, 4, 2),
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLHunyuanImageRefiner(
+        latent_channels=2, block_out_channels=(32, 32, 32), layers_per_block=1, spatial_compression_ratio=4,
+        temporal_compression_ratio=4,
+    ).eval()  # fmt: skip
+    pipe = pipeline(FLOW(shift=5.0), autoencoder, None, None, network)
+    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "prompt_embeds_mask": torch.ones(1, 8, dtype=torch.long)}
+    return pipe, {**embeds, **SIZE, "image": image()}
+
+
+def joy_image_plus(pipeline: type) -> Built:
+    network = diffusers.JoyImageEditPlusTransformer3DModel(
+        in_channels=4, hidden_size=16, num_attention_heads=2, text_dim=8, mlp_width_ratio=1.0, num_layers=1,
+        rope_dim_list=[2, 2, 4],
+    ).eval()  # fmt: skip
+    parts = {"text_encoder": None, "tokenizer": None, "processor": None}
+    pipe = pipeline(scheduler=FLOW(shift=3.0), vae=wan_vae(), transformer=network, **parts)
+    pipe.encode_prompt_multiple_images = lambda prompt, **_: (  # It takes no embedded prompt beside images.
+        torch.full((1, 8, 8), float(len(prompt[0]))),
+        torch.ones(1, 8, dtype=torch.long),
+    )
+    pipe.image_processor.get_default_height_width = lambda *_: (32, 32)  # Else a megapixel.
+    return pipe, {"prompt": ["a small boat"], "images": [[image(32)]], **BIG, "guidance_scale": 3.0}
+
+
 PAINTED = {"image": image(), "mask_image": mask(), "strength": 0.8}
 WORKS_ON = {"image": image(), "strength": 0.6}
+FEW = {"num_inference_steps": 2}
 CONTROLLED = {"control_image": image()}
 
 ASKED = '{"edit_instruction": "a small boat"}'
@@ -192,7 +252,7 @@ MORE = {
     "qwen image inpaint": Setup("QwenImageInpaintPipeline", lambda p: qwen_image(p, **PAINTED)),
     "qwen image edit": Setup("QwenImageEditPipeline", lambda p: qwen_edit(p, image=image())),
     "qwen image edit plus": Setup("QwenImageEditPlusPipeline", lambda p: qwen_edit(p, image=[image()])),
-    "qwen image edit inpaint": Setup("QwenImageEditInpaintPipeline", lambda p: qwen_edit(p, **PAINTED)),
+    "qwen image edit inpaint": Setup("QwenImageEditInpaintPipeline", lambda p: qwen_edit(p, **PAINTED, **FEW)),
     "qwen image controlnet": Setup(
         "QwenImageControlNetPipeline", lambda p: qwen_image(p, qwen_controlnet(), **CONTROLLED)
     ),
@@ -208,6 +268,10 @@ MORE = {
         "ZImageControlNetInpaintPipeline",
         lambda p: z_image(p, z_controlnet(9), image=image(), mask_image=mask(), **CONTROLLED),
     ),
+    "qwen image layered": Setup("QwenImageLayeredPipeline", qwen_layered),
+    "hunyuan image": Setup("HunyuanImagePipeline", hunyuan_image),
+    "hunyuan image refiner": Setup("HunyuanImageRefinerPipeline", hunyuan_refiner),
+    "joy image edit plus": Setup("JoyImageEditPlusPipeline", joy_image_plus),
     "ovis image": Setup("OvisImagePipeline", ovis),
     "longcat image": Setup("LongCatImagePipeline", longcat),
 }

@@ -1,30 +1,24 @@
-"""Classes of pipeline that no set-up builds, each with the reason."""
+"""Classes of pipeline that make images and that no set-up builds, each with the reason."""
 
 from __future__ import annotations
 
+_PROMPT = "makes its prompt with the processor of a large language model, and takes no embedded one"
+
 LEFT_OUT: dict[str, str] = {
-    "AltDiffusionImg2ImgPipeline": "no set-up yet",
-    "AltDiffusionPipeline": "no set-up yet",
-    "BlipDiffusionControlNetPipeline": "no set-up yet",
-    "BlipDiffusionPipeline": "no set-up yet",
-    "BriaFibo2Pipeline": "no set-up yet",
-    "DreamLiteMobilePipeline": "no set-up yet",
-    "DreamLitePipeline": "no set-up yet",
-    "FluxPriorReduxPipeline": "no set-up yet",
-    "GlmImagePipeline": "no set-up yet",
-    "HunyuanImagePipeline": "no set-up yet",
-    "HunyuanImageRefinerPipeline": "no set-up yet",
-    "Ideogram4Pipeline": "no set-up yet",
-    "JoyImageEditPlusPipeline": "no set-up yet",
-    "LongCatImageEditPipeline": "no set-up yet",
-    "OmniGenPipeline": "no set-up yet",
-    "QwenImage21Pipeline": "no set-up yet",
-    "QwenImageLayeredPipeline": "no set-up yet",
-    "StableDiffusionPix2PixZeroPipeline": "no set-up yet",
-    "UniDiffuserPipeline": "no set-up yet",
-    "VersatileDiffusionDualGuidedPipeline": "no set-up yet",
-    "VersatileDiffusionImageVariationPipeline": "no set-up yet",
-    "VersatileDiffusionPipeline": "no set-up yet",
-    "VersatileDiffusionTextToImagePipeline": "no set-up yet",
-    "ZImageOmniPipeline": "no set-up yet",
+    "BlipDiffusionControlNetPipeline": "deprecated; writes its prompt with a Q-Former, and has Stable Diffusion's loop",
+    "BlipDiffusionPipeline": "deprecated; writes its prompt with a Q-Former, and has Stable Diffusion's loop",
+    "BriaFibo2Pipeline": _PROMPT,
+    "DreamLiteMobilePipeline": _PROMPT,
+    "DreamLitePipeline": _PROMPT,
+    "FluxPriorReduxPipeline": "runs no sampling loop: it embeds an image for Flux",
+    "GlmImagePipeline": "draws the tokens of an image with a large language model first",
+    "Ideogram4Pipeline": _PROMPT,
+    "LongCatImageEditPipeline": f"{_PROMPT}; the loop of LongCatImagePipeline, beside an image",
+    "OmniGenPipeline": "its transformer is the language model, with a tokenizer of its own",
+    "QwenImage21Pipeline": _PROMPT,
+    "UniDiffuserPipeline": "deprecated; one sample of an image's latents, its embedding and its text together",
+    "VersatileDiffusionDualGuidedPipeline": "deprecated; needs a flat network for text beside the one for images",
+    "VersatileDiffusionPipeline": "deprecated; makes the other three of its kind and has no loop of its own",
+    "VersatileDiffusionTextToImagePipeline": "deprecated; needs a flat network for text beside the one for images",
+    "ZImageOmniPipeline": "reads images with SigLIP 2, in sizes of its own; the loop of ZImagePipeline",
 }

@@ -244,6 +244,35 @@ def marigold(pipeline: type) -> Built:
     return pipe, {"image": image(), "processing_resolution": 0}
 
 
+def alt_diffusion(pipeline: type, **call: Any) -> Built:
+    from diffusers.pipelines.deprecated.alt_diffusion import RobertaSeriesModelWithTransformation
+    from diffusers.pipelines.deprecated.alt_diffusion.modeling_roberta_series import RobertaSeriesConfig
+
+    config = RobertaSeriesConfig(
+        hidden_size=8, project_dim=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=10,
+        max_position_embeddings=80, pad_token_id=0,
+    )  # fmt: skip
+    parts = {"text_encoder": RobertaSeriesModelWithTransformation(config).eval(), "tokenizer": tokenizer(77, ends=True)}
+    return stable_diffusion(pipeline, EULER_A(), None, {**parts, "image_encoder": None}, **call)
+
+
+def versatile_variation(pipeline: type) -> Built:
+    seen = {"image_feature_extractor": sees(), "image_encoder": vision()}
+    pipe = pipeline(**seen, image_unet=unet(), vae=vae(), scheduler=diffusers.DDIMScheduler(clip_sample=False))
+    return pipe, {"image": image(), **SIZE, "guidance_scale": 3.0}
+
+
+def pix2pix_zero(pipeline: type) -> Built:
+    parts = {
+        "inverse_scheduler": diffusers.DDIMInverseScheduler(),
+        "caption_generator": None,
+        "caption_processor": None,
+    }
+    scheduler = diffusers.DDIMScheduler(clip_sample=False)
+    embeds = {"source_embeds": torch.zeros(2, 8, 8), "target_embeds": torch.ones(2, 8, 8)}
+    return stable_diffusion(pipeline, scheduler, attentive(), parts, **embeds)
+
+
 EXCITED = {"token_indices": [2], "max_iter_to_alter": 1, "thresholds": {0: 0.0}, "attn_res": (4, 4)}
 
 FAMILIES = {
@@ -367,6 +396,12 @@ MORE = {
         ),
     ),
     "sd safe": Setup("StableDiffusionPipelineSafe", lambda p: stable_diffusion(p, EULER_A())),
+    "sd pix2pix zero": Setup("StableDiffusionPix2PixZeroPipeline", pix2pix_zero),
+    "alt diffusion": Setup("AltDiffusionPipeline", alt_diffusion),
+    "alt diffusion img2img": Setup(
+        "AltDiffusionImg2ImgPipeline", lambda p: alt_diffusion(p, image=image(), strength=0.6)
+    ),
+    "versatile image variation": Setup("VersatileDiffusionImageVariationPipeline", versatile_variation),
     "paint by example": Setup("PaintByExamplePipeline", paint_by_example),
     "ldm unconditional": Setup("LDMPipeline", ldm_unconditional),
     "ldm super resolution": Setup("LDMSuperResolutionPipeline", ldm_super_resolution),
