@@ -133,6 +133,15 @@ def mask(size: int = 16) -> Image.Image:
     return Image.linear_gradient("L").resize((size, size)).point(lambda value: 255 * (value > 99))
 
 
+def siglip() -> tuple[Any, Any]:
+    from transformers import SiglipImageProcessor, SiglipVisionConfig, SiglipVisionModel
+
+    config = SiglipVisionConfig(
+        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    return SiglipVisionModel(config).eval(), SiglipImageProcessor(size={"height": 16, "width": 16})
+
+
 def wan_vae(**config: Any) -> Any:
     sizes = {"base_dim": 4, "z_dim": 4, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1}
     kinds = {"temperal_downsample": [False, True, True], "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}

@@ -7,6 +7,7 @@ from typing import Any
 import diffusers
 import torch
 
+from . import hunyuans, ltxs, motions, video_transformers, wans, worlds
 from .parts import FLOW, PROMPT, SIZE, Built, Setup, clip, image, t5, tokenizer, unet, vae, wan_vae
 
 
@@ -138,76 +139,19 @@ FAMILIES = {
 }
 """One of each family."""
 
-MORE: dict[str, Setup] = {}
+MORE: dict[str, Setup] = {
+    **hunyuans.MORE,
+    **ltxs.MORE,
+    **motions.MORE,
+    **video_transformers.MORE,
+    **wans.MORE,
+    **worlds.MORE,
+}
 """The other classes, for the matrix alone."""
 
 LEFT_OUT: dict[str, str] = {
-    "AllegroPipeline": "no set-up yet",
-    "AnimateDiffControlNetPipeline": "no set-up yet",
-    "AnimateDiffPAGPipeline": "no set-up yet",
-    "AnimateDiffSDXLPipeline": "no set-up yet",
-    "AnimateDiffSparseControlNetPipeline": "no set-up yet",
-    "AnimateDiffVideoToVideoControlNetPipeline": "no set-up yet",
-    "AnimateDiffVideoToVideoPipeline": "no set-up yet",
-    "AnyFlowFARPipeline": "no set-up yet",
-    "AnyFlowPipeline": "no set-up yet",
-    "ChronoEditPipeline": "no set-up yet",
-    "CogVideoXFunControlPipeline": "no set-up yet",
-    "CogVideoXImageToVideoPipeline": "no set-up yet",
-    "CogVideoXVideoToVideoPipeline": "no set-up yet",
-    "Cosmos2TextToImagePipeline": "no set-up yet",
-    "Cosmos2VideoToWorldPipeline": "no set-up yet",
-    "Cosmos2_5_PredictBasePipeline": "no set-up yet",
-    "Cosmos2_5_TransferPipeline": "no set-up yet",
-    "Cosmos3OmniPipeline": "no set-up yet",
-    "CosmosTextToWorldPipeline": "no set-up yet",
-    "CosmosVideoToWorldPipeline": "no set-up yet",
-    "EasyAnimateControlPipeline": "no set-up yet",
-    "EasyAnimateInpaintPipeline": "no set-up yet",
-    "EasyAnimatePipeline": "no set-up yet",
-    "HeliosPyramidPipeline": "no set-up yet",
-    "HunyuanSkyreelsImageToVideoPipeline": "no set-up yet",
-    "HunyuanVideo15ImageToVideoPipeline": "no set-up yet",
-    "HunyuanVideo15Pipeline": "no set-up yet",
-    "HunyuanVideoFramepackPipeline": "no set-up yet",
-    "HunyuanVideoImageToVideoPipeline": "no set-up yet",
-    "HunyuanVideoPipeline": "no set-up yet",
-    "I2VGenXLPipeline": "no set-up yet",
-    "Kandinsky5I2VPipeline": "no set-up yet",
-    "Kandinsky5T2VPipeline": "no set-up yet",
-    "Kandinsky6SRPipeline": "no set-up yet",
-    "Kandinsky6TI2VAPipeline": "no set-up yet",
-    "LTX2ConditionPipeline": "no set-up yet",
-    "LTX2DFRPipeline": "no set-up yet",
-    "LTX2DFRTemporalRefinePipeline": "no set-up yet",
-    "LTX2HDRPipeline": "no set-up yet",
-    "LTX2ImageToVideoPipeline": "no set-up yet",
-    "LTX2InContextPipeline": "no set-up yet",
-    "LTX2LatentUpsamplePipeline": "no set-up yet",
-    "LTX2Pipeline": "no set-up yet",
-    "LTX2VideoDiffusionDecodePipeline": "no set-up yet",
-    "LTXI2VLongMultiPromptPipeline": "no set-up yet",
-    "LTXLatentUpsamplePipeline": "no set-up yet",
-    "LattePipeline": "no set-up yet",
-    "LucyEditPipeline": "no set-up yet",
-    "MotifVideoImage2VideoPipeline": "no set-up yet",
-    "MotifVideoPipeline": "no set-up yet",
-    "PIAPipeline": "no set-up yet",
-    "SanaImageToVideoPipeline": "no set-up yet",
-    "SanaVideoPipeline": "no set-up yet",
-    "SanaWMPipeline": "no set-up yet",
-    "SkyReelsV2DiffusionForcingImageToVideoPipeline": "no set-up yet",
-    "SkyReelsV2DiffusionForcingPipeline": "no set-up yet",
-    "SkyReelsV2DiffusionForcingVideoToVideoPipeline": "no set-up yet",
-    "SkyReelsV2ImageToVideoPipeline": "no set-up yet",
-    "SkyReelsV2Pipeline": "no set-up yet",
-    "TextToVideoSDPipeline": "no set-up yet",
-    "TextToVideoZeroPipeline": "no set-up yet",
-    "TextToVideoZeroSDXLPipeline": "no set-up yet",
-    "VideoToVideoSDPipeline": "no set-up yet",
-    "WanAnimatePipeline": "no set-up yet",
-    "WanImageToVideoPipeline": "no set-up yet",
-    "WanVACEPipeline": "no set-up yet",
-    "WanVideoToVideoPipeline": "no set-up yet",
+    "Cosmos2_5_TransferPipeline": "its ControlNet needs torchvision",
+    "EasyAnimateControlPipeline": "it asks its own encode_prompt for an argument that this no longer has",
+    "LTX2DFRTemporalRefinePipeline": "it refines what LTX2DFRPipeline leaves: latents, key frames, sound",
 }
 """Classes that no set-up builds, and why."""
