@@ -14,13 +14,23 @@ from . import (
     others,
     pixels,
     stable_diffusion,
+    stable_diffusion_kin,
     videos,
 )
 from .parts import Built, Setup, image, mask
 
 __all__ = ["ALL", "FAMILIES", "LEFT_OUT", "MORE", "Setup", "build", "image", "mask"]
 
-_STILLS = (pixels, stable_diffusion, controlnets, flux_family, image_transformers, language_transformers, cascades)
+_STILLS = (
+    pixels,
+    stable_diffusion,
+    stable_diffusion_kin,
+    controlnets,
+    flux_family,
+    image_transformers,
+    language_transformers,
+    cascades,
+)
 _MODULES = (*_STILLS, videos, others)
 
 FAMILIES: dict[str, Setup] = {name: setup for module in _MODULES for name, setup in module.FAMILIES.items()}
