@@ -271,6 +271,20 @@ def test_an_unknown_class_is_taken_at_its_word_with_a_warning(return_dict: bool)
         assert abs(step.noise - np.sin(step.t**2)) < 0.1
 
 
+def test_the_end_of_an_unknown_class_is_measured_by_its_last_step() -> None:
+    scheduler, star = NovelScheduler(), the_image()
+    scheduler.set_timesteps(4)
+    eps = torch.randn((4, *star.shape), generator=torch.Generator().manual_seed(0))
+    with pytest.warns(DiffanimWarning, match="NovelScheduler"), Recorder(scheduler) as recorder:
+        for t in scheduler.timesteps:
+            scheduler.step(eps, t, torch.cos(t**2) * star + torch.sin(t**2) * eps)
+    run = recorder.trajectory
+    assert run.end is not None
+    assert run.end.signal == pytest.approx(1, abs=0.02)
+    assert run.end.noise == pytest.approx(0.1, abs=0.02)
+    assert not run.finished
+
+
 def test_an_unknown_class_that_does_not_say_is_an_error() -> None:
     scheduler = NovelScheduler(tells=False)
     scheduler.set_timesteps(2)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import zarr
 from loops import Kept, construct, drive, ideal_network, image_for, lay_out
+from tiny import build
 
 import diffanim
 from diffanim import Recorder, Trajectory
@@ -242,3 +243,48 @@ def test_a_sheet_and_a_poster_say_it_too(tmp_path: Path) -> None:
         assert provenance is not None
         assert provenance.noise_left == pytest.approx(run.end.noise)  # type: ignore[union-attr]
     assert alt_text("poster", provenance).startswith("The last samples of")
+
+
+def sdxl(family: str, steps: int = 10, **call: Any) -> Trajectory:
+    pytest.importorskip("transformers")
+    pipe, usual = build(family)
+    generator = torch.Generator().manual_seed(5)
+    return diffanim.record(pipe, num_inference_steps=steps, generator=generator, **{**usual, **call})
+
+
+def test_a_base_model_ends_where_its_refiner_begins(tmp_path: Path) -> None:
+    """SDXL in two parts: the noise that the first leaves is the noise that the second begins with."""
+    base = sdxl("sdxl", denoising_end=0.7, output_type="latent")
+    assert not base.finished
+    assert base.end is not None
+    refiner = sdxl("sdxl img2img", denoising_start=0.7, image=torch.from_numpy(base.x[-1].copy()), strength=0.3)
+    assert base.end.noise == pytest.approx(refiner.noise[0], rel=1e-5)
+    assert base.end.noise > 0.3
+    np.testing.assert_array_equal(base.x[-1], refiner.x[0])
+    assert refiner.finished
+    assert base.steps + refiner.steps == 10
+    for run, name in ((base, "base"), (refiner, "refiner")):
+        diffanim.render(run, tmp_path / f"{name}.gif", tmp_path / f"{name}-sheet.png")
+    heights = curves(base)[0].heights
+    assert heights[-1] > 0, "it does not come down to nothing"
+
+
+def test_an_interrupted_pipeline_says_how_far_it_came(tmp_path: Path) -> None:
+    def stop(pipe: Any, index: int, _t: Any, kept: dict[str, Any]) -> dict[str, Any]:
+        pipe._interrupt = index == 3
+        return kept
+
+    run = sdxl("sd", callback_on_step_end=stop)
+    assert run.steps == 4
+    assert not run.finished
+    scheduler = build("sd")[0].scheduler
+    scheduler.set_timesteps(10)
+    assert run.end == Mixture(1.0, pytest.approx(float(scheduler.sigmas[4])))
+    diffanim.render(run, tmp_path / "a.gif")
+    view = view_of(run)
+    assert (view.guesses(4) == view.guesses(3)).all()
+    assert "noise" in PANELS["x"].closing(view)[0].words
+    assert "decoded" in PANELS["x"].closing(view)[0].words
+    # Shown at unit variance, as all of its noisy samples are: not as the pipeline decoded it.
+    assert run.image is not None
+    assert (view.samples(4) != run.image).any()

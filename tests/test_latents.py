@@ -178,7 +178,9 @@ def test_many_rows_at_once_are_the_rows_one_by_one(monkeypatch: pytest.MonkeyPat
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
-def test_fewer_at_once_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("says", ["CUDA out of memory. Tried to allocate 9 GiB", "The mask fits one clip"])
+def test_fewer_at_once_where_several_fail(says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For want of memory, or since the autoencoder takes no more than so many (HunyuanVideo 1.5: one)."""
     run, _ = record("dit")
     autoencoder, sizes = run.made_by.pipeline.vae, []
     inner = type(autoencoder).decode
@@ -186,7 +188,7 @@ def test_fewer_at_once_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) ->
     def decode_some(self: Any, z: torch.Tensor, **options: Any) -> Any:
         sizes.append(len(z))
         if len(z) > 3:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
+            raise RuntimeError(says)
         return inner(self, z, **options)
 
     monkeypatch.setattr(type(autoencoder), "decode", decode_some)
@@ -201,6 +203,20 @@ def test_fewer_at_once_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(type(autoencoder), "decode", decode_none)
     with pytest.raises(SamplingError, match="out of memory while latents were decoded; try --offload model"):
         decode(run, PipelineCall(run.made_by.pipeline, None), ClipFrames())
+
+
+def test_where_the_autoencoder_alone_fails_the_pipeline_is_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, own = record("flux")
+    decode(run, run.made_by, ClipFrames())
+    direct = pictures(run)
+    again, _ = record("flux")
+    monkeypatch.setattr("diffanim.latents._Direct._unpacked", lambda *_: 1 / 0)
+    decode(again, again.made_by, ClipFrames())
+    for one, other in zip(direct, pictures(again), strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
+    np.testing.assert_array_equal(pictures(again)[STEPS], own)
+    with pytest.raises(OutputError, match=r"cannot decode these latents \(division by zero\); did it make them"):
+        decode(again, PipelineCall(again.made_by.pipeline, None), ClipFrames())
 
 
 def test_an_autoencoder_that_overflows_in_half_precision() -> None:
@@ -427,3 +443,27 @@ def test_the_words_over_decoded_latents() -> None:
     assert sample[0].words == "decoded latents"
     assert guess[0].words == "the model’s guess of the finished image, decoded"
     assert all("decoded" in caption.words for caption in (*sample, *guess) if caption.words)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 3, 4, 1), (0, 2, 1, 3, 4)])
+def test_a_preview_knows_the_axes_of_its_latents(order: tuple[int, ...]) -> None:
+    """Channels last, as in Kandinsky 5, or frames first, as in CogVideoX: the same picture."""
+    random = np.random.default_rng(0)
+    latents = random.standard_normal((1, 4, 3, 6, 8)).astype(np.float32)
+    image = random.integers(0, 256, (1, 9, 48, 64, 3), dtype=np.uint8)
+    names = ("image", "channel", "frame", "height", "width")
+    shown = []
+    for axes in (range(5), order):
+        writer = TrajectoryWriter(
+            None,
+            RunInfo("made up", "FlowMatchEulerDiscreteScheduler", space="latent"),
+            axes=tuple(names[i] for i in axes),
+        )
+        moved = np.ascontiguousarray(latents.transpose(tuple(axes)))
+        writer.add(Step(0, 1, 999.0, moved, moved, 0.1, 0.9))
+        run = writer.finish(moved, image)
+        view = view_of(run, preview=True, frames=ClipFrames(row=3))
+        shown.append([view.samples(0), view.guesses(0), view.samples(1)])
+    for one, other in zip(*shown, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.shape == (3, 6, 8, 3)

@@ -118,6 +118,14 @@ def prior_transformer() -> Any:
     return made
 
 
+def cogvideox_vae() -> Any:
+    return diffusers.AutoencoderKLCogVideoX(
+        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
+        block_out_channels=(4, 4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
+        temporal_compression_ratio=4,
+    ).eval()  # fmt: skip
+
+
 def embedded(mask: str) -> dict[str, torch.Tensor]:
     """Stands for a prompt and for a negative one, where the text encoder is too large to make a small one of."""
     ones = torch.ones(1, 8, dtype=torch.long)

@@ -8,7 +8,7 @@ import diffusers
 import torch
 
 from .ltxs import ltx_2_vae
-from .parts import FLOW, PROMPT, SIZE, Built, Setup, embedded, image, siglip, t5, tokenizer, vae, wan_vae
+from .parts import FLOW, PROMPT, SIZE, Built, Setup, cogvideox_vae, embedded, image, siglip, t5, tokenizer, vae, wan_vae
 
 
 def clip_frames(count: int = 5) -> list[Any]:
@@ -40,14 +40,23 @@ def cogvideox(pipeline: type, channels: int, **call: Any) -> Built:
         text_embed_dim=8, num_layers=1, sample_width=2, sample_height=2, sample_frames=5, patch_size=2,
         max_text_seq_length=8, use_rotary_positional_embeddings="image" in call,
     ).eval()  # fmt: skip
-    autoencoder = diffusers.AutoencoderKLCogVideoX(
-        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
-        block_out_channels=(4, 4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
-        temporal_compression_ratio=4,
-    ).eval()  # fmt: skip
     scheduler = diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction")
-    pipe = pipeline(tokenizer(), t5(), autoencoder, network, scheduler=scheduler)
+    pipe = pipeline(tokenizer(), t5(), cogvideox_vae(), network, scheduler=scheduler)
     return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8, **call}
+
+
+def consisid(_exported: type) -> Built:
+    """From its own module: without OpenCV, which only draws the points of a face, diffusers exports a dummy."""
+    from diffusers.pipelines.consisid.pipeline_consisid import ConsisIDPipeline
+
+    network = diffusers.ConsisIDTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=4, time_embed_dim=2,
+        text_embed_dim=8, num_layers=1, sample_width=2, sample_height=2, sample_frames=5, patch_size=2,
+        max_text_seq_length=8, use_rotary_positional_embeddings=True,
+    ).eval()  # fmt: skip
+    scheduler = diffusers.CogVideoXDPMScheduler(prediction_type="v_prediction")
+    pipe = ConsisIDPipeline(tokenizer(), t5(), cogvideox_vae(), network, scheduler)
+    return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8, "image": image(), "num_frames": 5}
 
 
 def easy_animate(pipeline: type, channels: int = 4, **call: Any) -> Built:
@@ -141,6 +150,7 @@ MORE: dict[str, Setup] = {
     "cogvideox control": Setup(
         "CogVideoXFunControlPipeline", lambda pipeline: cogvideox(pipeline, 8, control_video=clip_frames())
     ),
+    "consisid": Setup("ConsisIDPipeline", consisid),
     "easy animate": Setup("EasyAnimatePipeline", easy_animate),
     "easy animate inpaint": Setup("EasyAnimateInpaintPipeline", easy_animate_inpaint),
     "latte": Setup("LattePipeline", latte),

@@ -8,7 +8,7 @@ import diffusers
 import torch
 
 from . import hunyuans, ltxs, motions, video_transformers, wans, worlds
-from .parts import FLOW, PROMPT, SIZE, Built, Setup, clip, image, t5, tokenizer, unet, vae, wan_vae
+from .parts import FLOW, PROMPT, SIZE, Built, Setup, clip, cogvideox_vae, image, t5, tokenizer, unet, vae, wan_vae
 
 
 def animatediff(pipeline: type) -> Built:
@@ -76,12 +76,7 @@ def cogvideox(pipeline: type, scheduler: Any) -> Built:
         num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=2, text_embed_dim=8,
         num_layers=1, sample_width=2, sample_height=2, sample_frames=5, patch_size=2, max_text_seq_length=8,
     ).eval()  # fmt: skip
-    autoencoder = diffusers.AutoencoderKLCogVideoX(
-        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
-        block_out_channels=(4, 4, 4, 4), latent_channels=4, layers_per_block=1, norm_num_groups=2,
-        temporal_compression_ratio=4,
-    ).eval()  # fmt: skip
-    pipe = pipeline(tokenizer(), t5(), autoencoder, network, scheduler)
+    pipe = pipeline(tokenizer(), t5(), cogvideox_vae(), network, scheduler)
     return pipe, {**PROMPT, **SIZE, "num_frames": 5, "max_sequence_length": 8}
 
 
