@@ -13,10 +13,12 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .catalogue import classify
 from .errors import ModelError, SettingsError, first_line
 from .precision import resolve_dtype
 
@@ -41,6 +43,12 @@ _HUB_FILES = [
 ]
 _LOOKED_AT = 1 << 20
 """Bytes at either end of a file that tell one state of a model from another: training changes every weight."""
+_MOST_JSON = 64 << 20
+"""Bytes of a configuration or an index; the largest that are known have a few."""
+_LIBRARIES = ("diffusers", "transformers")
+"""What a model's parts may be classes of, beside diffusers' own pipelines."""
+_LONGEST_SIDE = 16384
+"""Of a sample, and of its channels; a picture of more is drawn by nobody."""
 _SAFE, _PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -226,6 +234,8 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
     safe = any(unet_folder.glob("*.safetensors"))
     if not allow_pickle:
         demand_safe_weights(files)
+    demand_own_classes(files, _PARTS)
+    _demand_as_large_as_its_weights(files)
     with loading(f"{files.name}'s network"):
         unet = load_whole(
             _class_of(files, "unet").from_pretrained,
@@ -286,10 +296,21 @@ def open_scheduler(files: ModelFiles) -> Any:
     """The scheduler that a model was trained with, without its network.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: it cannot be loaded, or is set to what its class does not do.
     """
+    demand_own_classes(files, ("scheduler",))
     with loading(f"{files.name}'s scheduler"):
-        return _class_of(files, "scheduler").from_pretrained(files.part("scheduler"))
+        scheduler = _class_of(files, "scheduler").from_pretrained(files.part("scheduler"))
+    known, predicts = classify(scheduler), scheduler.config.get("prediction_type")
+    if known is not None and known.predicts and predicts is not None and predicts not in known.predicts:
+        raise ModelError(
+            f"{files.name}'s {known.name} is to predict {predicts!r}, which it does not know; it knows "
+            f"{', '.join(known.predicts)}"
+        )
+    betas, timesteps = getattr(scheduler, "betas", None), scheduler.config.get("num_train_timesteps")
+    if betas is not None and isinstance(timesteps, int) and len(betas) < timesteps:
+        raise ModelError(f"{files.name}'s scheduler has {len(betas)} betas for {timesteps} timesteps of training")
+    return scheduler
 
 
 def read_scheduler_config(files: ModelFiles) -> dict[str, Any]:
@@ -298,11 +319,7 @@ def read_scheduler_config(files: ModelFiles) -> dict[str, Any]:
     Raises:
         ModelError: it is damaged.
     """
-    path = files.part("scheduler") / "scheduler_config.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, OSError) as error:
-        raise ModelError(f"{path} is damaged ({error}); get the model again") from error
+    return _read_object(files.part("scheduler") / "scheduler_config.json")
 
 
 def resolve_device(device: str) -> torch.device:
@@ -334,12 +351,8 @@ def _read(name: str, folder: Path) -> ModelFiles:
             " (it looks like one part of a model: name the folder above)" if (folder / "config.json").is_file() else ""
         )
         raise ModelError(f"{folder} is no model: it has no model_index.json{hint}")
-    try:
-        index = json.loads(index_file.read_text(encoding="utf-8"))
-        files = ModelFiles(name, folder, index)
-        _ = files.is_bare
-    except (ValueError, AttributeError, IndexError, KeyError, OSError) as error:
-        raise ModelError(f"{index_file} is damaged ({error}); get the model again") from error
+    files = ModelFiles(name, folder, _read_object(index_file))
+    _demand_names(files, index_file)
     _demand_packages(files)
     for part in files.parts:
         wanted = {"unet": "config.json", "scheduler": "scheduler_config.json"}.get(part, "")
@@ -351,6 +364,84 @@ def _read(name: str, folder: Path) -> ModelFiles:
             f"{folder} lacks the weights in unet/ (diffusion_pytorch_model.safetensors); get the model again"
         )
     return files
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object.
+
+    Raises:
+        ModelError: it does not, or cannot be read.
+    """
+    try:
+        if path.stat().st_size > _MOST_JSON:
+            raise ValueError(f"it has more than {_MOST_JSON >> 20} MiB")
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged ({first_line(error)}); get the model again") from error
+
+
+def _demand_names(files: ModelFiles, index_file: Path) -> None:
+    """Every part has a name of its own and a class of diffusers or transformers; nothing leads out of the folder.
+
+    Diffusers imports what an index names as a library, and opens what it names as a part: a module that lies in the
+    model's folder would be run, and a path be followed.
+
+    Raises:
+        ModelError: something else is there.
+    """
+    for part, value in files.index.items():
+        if part.startswith("_") or not isinstance(value, list) or value == [None, None]:
+            continue
+        if not (part.isidentifier() and len(value) == 2 and all(isinstance(word, str) for word in value)):
+            raise ModelError(f"{index_file} is damaged ({part[:40]!r} is no part with a library and a class)")
+        library, name = value
+        if not name.isidentifier() or not (library in _LIBRARIES or _is_of_diffusers(library)):
+            raise ModelError(
+                f"{files.name} names {library}.{name} as its {part}; only classes of diffusers and transformers are "
+                "opened, and code that comes with a model is never run"
+            )
+
+
+def _is_of_diffusers(library: str) -> bool:
+    """Whether diffusers has a module of pipelines of that name, whose own classes its indexes then name."""
+    found = find_spec("diffusers")
+    if found is None or found.origin is None or not library.isidentifier():
+        return False
+    pipelines = Path(found.origin).parent / "pipelines"
+    return any((folder / library / "__init__.py").is_file() for folder in (pipelines, pipelines / "deprecated"))
+
+
+def demand_own_classes(files: ModelFiles, parts: Sequence[str]) -> None:
+    """Parts must be of a kind that reads numbers and text from files: networks, schedulers, tokenizers, processors.
+
+    A pipeline within a pipeline would bring an index that nobody has looked at, and transformers' automatic classes ask
+    a model which code to run.
+
+    Raises:
+        ModelError: a part is something else, or a scheduler is none.
+    """
+    import diffusers
+
+    kinds: list[Any] = [diffusers.ModelMixin, diffusers.SchedulerMixin, diffusers.image_processor.VaeImageProcessor]
+    if find_spec("transformers"):
+        transformers: Any = import_module("transformers")
+        kinds += [
+            transformers.PreTrainedModel,
+            transformers.PreTrainedTokenizerBase,
+            transformers.ProcessorMixin,
+            transformers.FeatureExtractionMixin,
+            transformers.ImageProcessingMixin,
+        ]
+    for part in parts:
+        library, name = files.index[part]
+        module: Any = import_module(library) if library in _LIBRARIES else diffusers
+        found = getattr(module, name, None)
+        if found is None or hasattr(found, "_backends"):
+            continue  # Told by whoever opens it: it is a class of one pipeline, or lacks a package.
+        wanted = [diffusers.SchedulerMixin] if part == "scheduler" else kinds
+        if not (isinstance(found, type) and issubclass(found, tuple(wanted))):
+            kind = "scheduler" if part == "scheduler" else "network, scheduler, tokenizer or processor"
+            raise ModelError(f"{files.name} names {library}.{name} as its {part}, which is no {kind}")
 
 
 def _weights(files: ModelFiles, part: str) -> list[Path]:
@@ -405,13 +496,42 @@ def labels_of(files: ModelFiles) -> tuple[str, ...] | None:
     if path.is_file():
         try:
             names = json.loads(path.read_text(encoding="utf-8"))
-            return tuple(str(name) for name in names)
-        except (ValueError, TypeError, OSError) as error:
-            raise ModelError(f"{path} is damaged ({error}): it holds a list of names") from error
+        except (ValueError, TypeError, OSError, RecursionError) as error:
+            raise ModelError(f"{path} is damaged ({first_line(error)}): it holds a list of names") from error
+        return _names(names, path)
     id2label = files.index.get("id2label")
-    if isinstance(id2label, dict):
-        return tuple(str(id2label[key]) for key in sorted(id2label, key=int))
-    return None
+    if not isinstance(id2label, dict):
+        return None
+    if not all(key.isdecimal() for key in id2label):
+        raise ModelError(f"{files.folder / 'model_index.json'} is damaged (id2label has names of no number)")
+    return _names([id2label[key] for key in sorted(id2label, key=int)], files.folder / "model_index.json")
+
+
+def _names(names: Any, path: Path) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{path} is damaged (its labels are no list of names)")
+    return tuple(names)
+
+
+def _demand_as_large_as_its_weights(files: ModelFiles) -> None:
+    """A bare denoiser's configuration is believed only as far as there are weights for it: networks are made in memory
+    before their weights are looked at.
+
+    Raises:
+        ModelError: it asks for a network that its weights cannot fill.
+    """
+    config = _read_object(files.part("unet") / "config.json")
+    weights = sum(file.stat().st_size for file in _weights(files, "unet"))
+    channels, layers = config.get("block_out_channels", [1]), config.get("layers_per_block", 1)
+    classes = config.get("num_class_embeds") or 1
+    counts = [*channels, layers, classes] if isinstance(channels, list) else [None]
+    if not all(type(count) is int and count >= 1 for count in counts):
+        raise ModelError(
+            f"{files.name}'s network has blocks of {channels!r} channels and {layers!r} layers each: that is none"
+        )
+    least = max(max(channels) ** 2, len(channels) * layers, classes)  # A weight has two bytes, or more.
+    if 2 * least > weights:
+        raise ModelError(f"{files.name}'s network is larger than its weights: its config.json is damaged")
 
 
 def _sample_shape(files: ModelFiles, unet: Any) -> tuple[int, int, int]:
@@ -421,8 +541,14 @@ def _sample_shape(files: ModelFiles, unet: Any) -> tuple[int, int, int]:
         raise ModelError(f"{files.name}'s network says no sample_size or in_channels: its samples are no images")
     if type(unet).__name__ != "UNet2DModel":
         raise ModelError(f"{files.name}'s network is a {type(unet).__name__}; the command line samples UNet2DModel")
-    height, width = (size, size) if isinstance(size, int) else size
-    return int(channels), int(height), int(width)
+    height, width = size if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
+    shape = (channels, height, width)
+    if not all(type(length) is int and 1 <= length <= _LONGEST_SIDE for length in shape):
+        raise ModelError(
+            f"{files.name}'s network says sample_size {size!r} and in_channels {channels!r}: whole numbers from 1 to "
+            f"{_LONGEST_SIDE} make an image"
+        )
+    return shape
 
 
 @contextlib.contextmanager

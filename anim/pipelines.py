@@ -18,10 +18,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError, OutputError, SettingsError
+from .errors import ModelError, OutputError, SettingsError, TrajectoryError, first_line
 from .models import (
     ModelFiles,
     class_numbers,
+    demand_own_classes,
     demand_safe_weights,
     labels_of,
     load_whole,
@@ -30,7 +31,7 @@ from .models import (
     resolve_device,
 )
 from .recordable import demand_one_meaning
-from .settings import RunSettings
+from .settings import RunSettings, is_file_of
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
     """
     with quiet_libraries():
         cls = pipeline_class(files, settings)
+        demand_own_classes(files, files.parts)
         if to_call:
             demand_one_meaning(cls)
             check_call(cls, files, settings)
@@ -161,6 +163,8 @@ def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:
             f"{files.name} names {name} as its pipeline, which diffusers {diffusers.__version__} does not have; code "
             "that comes with a model is never run"
         )
+    if isinstance(own, type) and not issubclass(own, diffusers.DiffusionPipeline) and not hasattr(own, "_backends"):
+        raise ModelError(f"{files.name} names {name} as its pipeline, which is no pipeline")
     if not hasattr(own, "from_pretrained") or hasattr(own, "_backends"):
         raise ModelError(f"{files.name} needs {name}, which needs more packages: pip install 'diffanim[text]'")
     wanted = [_ARGUMENTS[kind] for kind in settings.files]
@@ -264,32 +268,74 @@ def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCal
         return made_by
     if model is not None and not isinstance(model, (str, Path)):
         return PipelineCall(model, None)
-    source = str(model) if model is not None else run.info.sources.get("model")
-    if source is None:
-        raise OutputError("the run holds latents, and which model makes pixels of them is not known: name it (--model)")
-    try:
-        files = locate(source)
-    except ModelError as error:
-        if model is not None:
-            raise
-        raise ModelError(f"the run's latents need its model: {error}; or name it with --model") from error
-    settings, known = _settings_of(run, source, overrides)
+    files = _recorded_model(run) if model is None else locate(str(model))
+    settings, known = _settings_of(run, str(files.folder if model is None else model), overrides)
     pipeline = open_pipeline(files, settings, to_call=known)
     return PipelineCall(pipeline, call_arguments(pipeline, files, settings) if known else None)
 
 
+def _recorded_model(run: Trajectory) -> ModelFiles:
+    """The files of the model that a recording names, if they are the ones that made it.
+
+    A recording may come from anyone, and what it names is not opened because it says so: only a directory of this
+    machine, or what the hub's cache already has, and only if its files have the fingerprint that the recording has of
+    its model. Nothing is downloaded, and weights are read as safetensors, which hold no code.
+
+    Raises:
+        OutputError: the recording does not say which model made it.
+        ModelError: that model is not here.
+    """
+    named, fingerprint = run.info.sources.get("model"), run.info.settings.get("fingerprint")
+    if not isinstance(named, str):
+        raise OutputError("the run holds latents, and which model makes pixels of them is not known: name it (--model)")
+    folder = Path(named) if Path(named).is_dir() else _in_the_hubs_cache(named)
+    needs = "the run's latents need its model"
+    if folder is None:
+        raise ModelError(f"{needs}: there is none at {named}, here or in the hub's cache; or name it with --model")
+    try:
+        files = locate(str(folder))
+        same = files.fingerprint == fingerprint
+    except (ModelError, OSError) as error:
+        raise ModelError(f"{needs}: {error}; or name it with --model") from error
+    if not same:
+        raise ModelError(f"{needs}: what is at {named} is another one; name it with --model, if you trust it")
+    return files
+
+
+def _in_the_hubs_cache(repository: str) -> Path | None:
+    """Where a hub model lies on this machine already; None if it does not."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        index = try_to_load_from_cache(repository, "model_index.json")
+    except (HFValidationError, ValueError):
+        return None
+    return Path(index).parent if isinstance(index, str) else None
+
+
 def _settings_of(run: Trajectory, source: str, overrides: Mapping[str, Any]) -> tuple[RunSettings, bool]:
-    """What a run was recorded with; and whether that is all of what its pipeline was called with."""
+    """What a run was recorded with; and whether that is all of what its pipeline was called with.
+
+    What may run code is never taken from a recording, and pictures only if they are the ones that it was made with.
+    """
     recorded, sources = run.info.settings, run.info.sources
     places = {name: sources[name] for name in ("image", "mask") if name in sources}
-    known = "steps" in recorded and all(Path(path).is_file() for path in places.values())
+    contents = recorded.get("contents")
+    digests = contents if isinstance(contents, dict) else {}
+    known = "steps" in recorded and all(is_file_of(path, digests.get(name)) for name, path in places.items())
     if not known:
         return RunSettings(model=source, **overrides), False
-    names = {field.name for field in fields(RunSettings)} - {"model"}
+    names = {field.name for field in fields(RunSettings)} - {"model", "allow_pickle"}
     values: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items() if name in names
     }
-    return replace(RunSettings(**{**values, **places}), model=source, **overrides), True
+    try:
+        return replace(RunSettings(**{**values, **places}), model=source, **overrides), True
+    except (TypeError, AttributeError) as error:
+        raise TrajectoryError(
+            f"the recording's settings are damaged ({first_line(error)}); record the run again"
+        ) from error
 
 
 def _takes(cls: Any) -> dict[str, inspect.Parameter]:

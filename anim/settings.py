@@ -208,6 +208,11 @@ def usual_settings(labels: int, *, bare: bool) -> dict[str, Any]:
     return {"batch": max(DEFAULT_BATCH if bare else 1, labels), "guidance": 1.0 if bare else None}
 
 
+def is_file_of(path: Any, content: Any) -> bool:
+    """Whether a file is there and still has the content of which a recording has this digest."""
+    return isinstance(path, str) and Path(path).is_file() and _content(path) == content
+
+
 def _content(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
