@@ -34,6 +34,7 @@ from zarr.buffer import default_buffer_prototype
 from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
+from .attributes import parse_run
 from .decoded import DecodedRows, DecodedWriter
 from .errors import SamplingError, TrajectoryError
 from .pixels import Pixels
@@ -172,10 +173,8 @@ class Trajectory:
         self.made_by: Any = None
         self._group = group
         attributes: Any = group.attrs.asdict()["diffanim"]
-        known = attributes["run"]
-        tuples = {name: tuple(known[name]) for name in ("labels", "value_range")}
-        self.info = RunInfo(**{**known, **tuples})
-        self.complete = bool(attributes["complete"])
+        self.info = RunInfo(**parse_run(attributes["run"]))
+        self.complete = attributes["complete"] is True
         if arrays is None:
             arrays = {name: _member(group, name, path) for name in ("x", "x0", *_ROWS)}
         if rows is None:
@@ -233,7 +232,7 @@ class Trajectory:
         group = _open_group(folder)
         try:
             return cls(group, folder)
-        except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
             raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
 
     @property
@@ -680,7 +679,7 @@ def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
         attributes = group.attrs.asdict().get("diffanim")
     except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
         raise TrajectoryError(f"{folder} is no Zarr group, so no recording of diffanim") from error
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError) as error:
         raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
     if not isinstance(attributes, dict):
         raise TrajectoryError(f"{folder} is a Zarr group, but not one that diffanim wrote")

@@ -215,7 +215,7 @@ def test_a_recording_opens_no_other_model(recorded: tuple[Path, Path], tmp_path:
     diffanim.render(sent, tmp_path / "a.gif", model=other)  # Its user may.
 
 
-@pytest.mark.parametrize("named", ["google/ddpm-cat-256", "nowhere", "../sd", "\x00", "a/b/c", "", 7, None, ["x"]])
+@pytest.mark.parametrize("named", ["google/ddpm-cat-256", "nowhere", "../sd", "\x00", "a/b/c", ""])
 def test_a_recording_downloads_nothing(
     named: Any, recorded: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

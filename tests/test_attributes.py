@@ -1,0 +1,104 @@
+"""Whatever a recording says of itself, it is of the type that it should be, or told in a line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from terminal import Run
+
+from diffanim.attributes import _FIELDS, parse_run
+from diffanim.errors import TrajectoryError
+from diffanim.step import Step
+from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+SOME = {"model": "m", "scheduler": "DDIMScheduler"}
+
+
+def test_every_field_of_a_run_is_checked() -> None:
+    assert _FIELDS.keys() == {field.name for field in fields(RunInfo)}
+
+
+def test_what_was_written_is_read_as_it_was() -> None:
+    info = RunInfo("m", "DDIMScheduler", {"a": [1, None]}, {"steps": 3}, 7, "a boat", ("cat",), 2.5, "latent")
+    told = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(info).items()}
+    assert RunInfo(**parse_run({**told, "of a later version": [1]})) == info
+
+
+@given(st.sampled_from(sorted(_FIELDS)), ANYTHING)
+def test_any_value_of_any_field_is_right_or_told(name: str, value: Any) -> None:
+    try:
+        info = RunInfo(**parse_run({**SOME, name: value}))
+    except ValueError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 200
+        return
+    assert isinstance(info.model, str)
+    assert isinstance(info.labels, tuple)
+    assert info.space in ("pixel", "latent")
+    black, white = info.value_range
+    assert float(black) < float(white)
+    hash((info.labels, info.value_range))
+
+
+@pytest.mark.parametrize("told", [None, [], 7, "x", {}, {"model": "m"}, {"scheduler": "s"}])
+def test_what_is_no_run_is_told(told: Any) -> None:
+    with pytest.raises(ValueError, match="its"):
+        parse_run(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", 7), ("scheduler", None), ("scheduler_config", []), ("settings", None), ("seed", "x"), ("seed", True),
+        ("prompt", 7), ("labels", "cat"), ("labels", [1]), ("guidance", [1]), ("guidance", "2"), ("space", "image"),
+        ("space", []), ("sources", {"model": 7}), ("value_range", [1, -1]), ("value_range", [0]), ("value_range", "01"),
+        ("clipped", ["x"]), ("versions", "x"), ("versions", {"torch": 2}),
+    ],
+)  # fmt: skip
+def test_a_recording_of_a_wrong_type_is_told_in_a_line(name: str, value: Any, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "run.zarr"
+    written(path)
+    group = zarr.open_group(path, mode="r+")
+    told: Any = json.loads(json.dumps(dict(group.attrs["diffanim"])))  # type: ignore[arg-type]
+    told["run"][name] = value
+    group.attrs["diffanim"] = told
+    with pytest.raises(TrajectoryError, match=f"its {name} is"):
+        Trajectory.open(path)
+    for words in (("inspect", path), ("render", path, "-o", "a.gif")):
+        done = run(*words)
+        assert done.code == 1
+        assert "Traceback" not in done.err
+        assert len([line for line in done.err.splitlines() if line.startswith("diffanim:")]) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[" * 5000, '{"a":' * 5000, "7", "[]", '{"zarr_format": 3}', "\x00"], ids=range(7)
+)
+@pytest.mark.parametrize("file", ["zarr.json", "x/zarr.json", "t/zarr.json"])
+def test_metadata_that_is_none_is_told_in_a_line(file: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    written(path)
+    (path / file).write_text(content)
+    with pytest.raises(TrajectoryError) as refusal:
+        Trajectory.open(path).verify()
+    assert "\n" not in str(refusal.value)
+
+
+def written(path: Path) -> None:
+    writer = TrajectoryWriter(path, RunInfo("m", "DDIMScheduler"))
+    images = np.zeros((1, 3, 4, 4), np.float32)
+    writer.add(Step(0, 1, 999.0, images, images, 0.1, 0.9))
+    writer.finish(images)
