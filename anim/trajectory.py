@@ -675,6 +675,7 @@ def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
     if not any(folder.iterdir()):
         raise TrajectoryError(f"{folder} is empty: there is no recording in it")
     try:
+        _demand_files_of_its_own(folder)
         group = zarr.open_group(folder, mode=mode)
         attributes = group.attrs.asdict().get("diffanim")
     except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
@@ -689,6 +690,21 @@ def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
             "Record the run again, or use the diffanim that wrote it"
         )
     return group
+
+
+def _demand_files_of_its_own(folder: Path) -> None:
+    """A recording may come from anyone, and is read only where it lies: no link leads out of it, and nothing in it is a
+    device or a pipe, which would be read without end.
+    """
+    folders = [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    inside = Path(entry.path).relative_to(folder)
+                    raise TrajectoryError(f"{folder} is damaged ({inside} is no file of its own); record the run again")
 
 
 def _check_target(path: Path, overwrite: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,27 @@ def test_metadata_that_is_none_is_told_in_a_line(file: str, content: str, tmp_pa
     with pytest.raises(TrajectoryError) as refusal:
         Trajectory.open(path).verify()
     assert "\n" not in str(refusal.value)
+
+
+def to_a_device(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+def to_a_file_outside(place: Path) -> None:
+    (place.parent.parent.parent / "secret").write_bytes(bytes(100))
+    place.symlink_to(place.parent.parent.parent / "secret")
+
+
+@pytest.mark.parametrize("make", [to_a_device, to_a_file_outside, os.mkfifo])
+@pytest.mark.parametrize("file", ["zarr.json", "x/zarr.json", "x/c.0.0.0.0.0", "t/c.0", "extra"])
+def test_only_files_of_its_own_are_read(file: str, make: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    written(path)
+    assert file == "extra" or (path / file).is_file()
+    (path / file).unlink(missing_ok=True)
+    make(path / file)
+    with pytest.raises(TrajectoryError, match=f"{file} is no file of its own"):
+        Trajectory.open(path)
 
 
 def written(path: Path) -> None:
