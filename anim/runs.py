@@ -161,6 +161,23 @@ def _place(model: str | None) -> str:
 def _sample(
     settings: RunSettings, files: ModelFiles, path: Path | None, planned: Plan, overwrite: bool, on_step: OnStep | None
 ) -> Trajectory:
+    if planned != "resume" or path is None:
+        return _sample_to(None, None, settings, files, path, overwrite, on_step)
+    writer, checkpoint = TrajectoryWriter.resume(path)
+    with contextlib.closing(writer):
+        return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step)
+
+
+def _sample_to(
+    writer: TrajectoryWriter | None,
+    checkpoint: bytes | None,
+    settings: RunSettings,
+    files: ModelFiles,
+    path: Path | None,
+    overwrite: bool,
+    on_step: OnStep | None,
+) -> Trajectory:
+    """Sample from the beginning; or, where there is a writer, go on."""
     from .acceleration import accelerated, plain, warming_up
     from .brownian import drawn_on_the_host
     from .checkpoint import SchedulerMemory, pack, unpack
@@ -170,7 +187,6 @@ def _sample(
     from .recorder import Recorder
     from .sampling import Denoiser, generators_for, initial_noise, sample
 
-    writer, checkpoint = TrajectoryWriter.resume(path) if planned == "resume" and path else (None, None)
     # The same bits come only from the same device.
     dtype = "float32" if settings.exact else settings.dtype
     here = writer.info.settings if writer else {"device": settings.device, "dtype": dtype}

@@ -16,7 +16,6 @@ import functools
 import os
 import platform
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -32,12 +31,13 @@ import zarr.errors
 from numpy.typing import NDArray
 from zarr.buffer import default_buffer_prototype
 from zarr.codecs import Crc32cCodec
-from zarr.storage import MemoryStore
+from zarr.storage import LocalStore, MemoryStore
 
 from .attributes import parse_run
 from .decoded import DecodedRows, DecodedWriter
 from .errors import SamplingError, TrajectoryError
 from .pixels import Pixels
+from .place import Place
 from .step import Array, Mixture, Step
 from .threads import threads
 from .version import __version__
@@ -298,7 +298,8 @@ class Trajectory:
 class TrajectoryWriter:
     """Writes a run as its steps arrive, on a thread of its own, so that the sampling loop does not wait for the disk.
 
-    Nothing is on the disk before the first step is. An error of the thread is raised by the next call.
+    Nothing is under its name before the first step is, and an older recording stays until the new one is finished
+    (`diffanim.place`). An error of the thread is raised by the next call.
     """
 
     def __init__(
@@ -318,12 +319,15 @@ class TrajectoryWriter:
             axes: what the axes of samples of so many are, from "image" on, if they are not the usual ones.
 
         Raises:
-            TrajectoryError: something is at ``path`` already and ``overwrite`` is False, or its folder is missing.
+            TrajectoryError: something is at ``path`` already and ``overwrite`` is False or it is no recording, somebody
+                else is writing it, or its folder is missing or cannot be written to.
         """
         self.path = None if path is None else Path(path)
         self.info = info
-        self._overwrite, self._axes = overwrite, axes
+        self._axes = axes
+        self._place = None if self.path is None else Place(self.path, overwrite=overwrite)
         self._group: zarr.Group | None = None
+        self._store: MemoryStore | LocalStore | None = None
         self._memory: dict[str, Any] = {}
         self._blocks: dict[str, NDArray[np.float32]] = {}
         self._touched: dict[int, Future[None]] = {}
@@ -335,8 +339,6 @@ class TrajectoryWriter:
         self._queue: queue.Queue[_Item | None] = queue.Queue(2 * QUEUED_STEPS)
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
-        if self.path is not None:
-            _check_target(self.path, overwrite)
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
@@ -345,19 +347,26 @@ class TrajectoryWriter:
         Without one the run begins again, and writes the same bits over those that are there.
 
         Raises:
-            TrajectoryError: the recording is complete or damaged.
+            TrajectoryError: the recording is complete or damaged, or somebody else writes it.
         """
-        run = Trajectory.open(path)
         folder = Path(path)
-        if run.complete:
-            raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
-        run.verify()
-        checkpoint = (folder / _CHECKPOINT).read_bytes() if (folder / _CHECKPOINT).exists() else None
-        writer = cls(folder, run.info, overwrite=True)
-        writer._group = _open_group(folder, mode="r+")
-        writer._arrays = {name: _member(writer._group, name, folder) for name in ("x", "x0", *_ROWS)}
-        writer._rows = {name: np.asarray(writer._arrays[name][:]) for name in _ROWS}
-        writer._written = run.steps
+        if folder.is_symlink():
+            folder = folder.resolve()  # Whoever names the recording itself must meet the same lock.
+        writer = cls(folder, Trajectory.open(folder).info, overwrite=True)
+        try:
+            run = Trajectory.open(folder)  # Once more, as it is now that nobody else writes to it.
+            if run.complete:
+                raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
+            run.verify()
+            checkpoint = (folder / _CHECKPOINT).read_bytes() if (folder / _CHECKPOINT).exists() else None
+            writer.info = run.info
+            writer._group = _open_group(folder, mode="r+")
+            writer._arrays = {name: _member(writer._group, name, folder) for name in ("x", "x0", *_ROWS)}
+            writer._rows = {name: np.asarray(writer._arrays[name][:]) for name in _ROWS}
+            writer._written = run.steps
+        except BaseException:
+            writer.close()
+            raise
         return writer, checkpoint
 
     def note_clipping(self, clipped: str) -> None:
@@ -414,11 +423,13 @@ class TrajectoryWriter:
         return self._open()
 
     def close(self) -> None:
-        """Write what is still waiting and stop. Never raises: what is whole on the disk stays."""
+        """Write what is still waiting, stop, and let others write. Never raises: what is whole on the disk stays."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+        if self._place is not None:
+            self._place.close(self._written)
 
     @property
     def steps(self) -> int:
@@ -470,10 +481,19 @@ class TrajectoryWriter:
             self._rows[name][step.index] = getattr(step, name)
             self._write_chunk(name, 0, self._rows[name])
         self._written = step.index + 1
+        if self._place is not None and self._place.is_hidden:
+            self._place.show()
+            self._move()
+
+    def _move(self) -> None:
+        """Go on where the recording is now."""
+        assert self._place is not None
+        if isinstance(self._store, LocalStore):
+            self._store.root = self._place.folder  # All arrays share it.
 
     def _write_checkpoint(self, checkpoint: bytes) -> None:
-        if self.path is not None:
-            _replace_file(self.path / _CHECKPOINT, checkpoint)
+        if self._place is not None:
+            _replace_file(self._place.folder / _CHECKPOINT, checkpoint)
 
     def _write_images(self, row: int, images: Mapping[str, Array], owned: bool) -> None:
         if self.path is None and not owned:
@@ -489,17 +509,18 @@ class TrajectoryWriter:
         """
         array = self._arrays[name]
         key = f"{name}/{_chunk_name(array, row)}"
-        if self.path is None:  # The memory is the chunk: images have theirs to themselves, and rows are only added to.
+        if self._place is None:  # Memory is the chunk: images have theirs to themselves, rows are only added to.
             self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
             return
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         chunk = np.empty(raw.size + 4, np.uint8)
         chunk[:-4] = raw
         chunk[-4:] = np.frombuffer(google_crc32c.value(raw).to_bytes(4, "little"), np.uint8)
-        if name in _ROWS or (self.path / key).exists():
-            _replace_file(self.path / key, chunk.data)
+        file = self._place.folder / key
+        if name in _ROWS or file.exists():
+            _replace_file(file, chunk.data)
         else:  # Nobody reads a row of images before its row of t is there.
-            (self.path / key).write_bytes(chunk.data)
+            file.write_bytes(chunk.data)
 
     def _copied(self, row: int, images: Mapping[str, Array]) -> Mapping[str, Array]:
         """Images in memory of the recording's own: in the blocks that were laid out for all but the end of the run."""
@@ -531,16 +552,16 @@ class TrajectoryWriter:
             shape = self._image.shape
             array = _create_array(self._group, _IMAGE, shape, shape, "uint8", axes)
             array[:] = self._image
-        if self.path is not None:
+        if self._place is not None:
             self._group.attrs["diffanim"] = _attributes(self.info, complete=True, end=self._end)
-            (self.path / _CHECKPOINT).unlink(missing_ok=True)
+            (self._place.folder / _CHECKPOINT).unlink(missing_ok=True)
+            self._place.finish()
+            self._move()
 
     def _create(self, step: Step) -> zarr.Group:
-        if self.path is not None and self._overwrite and self.path.exists():
-            shutil.rmtree(self.path)
-        store = MemoryStore(self._memory) if self.path is None else self.path
+        self._store = MemoryStore(self._memory) if self._place is None else LocalStore(self._place.begin())
         complete = self.path is None  # In memory nobody sees it before it is.
-        group = zarr.create_group(store, attributes={"diffanim": _attributes(self.info, complete=complete)})
+        group = zarr.create_group(self._store, attributes={"diffanim": _attributes(self.info, complete=complete)})
         usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
         axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
         for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
@@ -705,18 +726,6 @@ def _demand_files_of_its_own(folder: Path) -> None:
                 elif not entry.is_file(follow_symlinks=False):
                     inside = Path(entry.path).relative_to(folder)
                     raise TrajectoryError(f"{folder} is damaged ({inside} is no file of its own); record the run again")
-
-
-def _check_target(path: Path, overwrite: bool) -> None:
-    if not path.parent.is_dir():
-        raise TrajectoryError(f"the folder {path.parent} does not exist; create it first")
-    if not os.access(path.parent, os.W_OK):
-        raise TrajectoryError(f"the folder {path.parent} cannot be written to")
-    if path.exists():
-        if not overwrite:
-            raise TrajectoryError(f"{path} exists already; name another path or say --overwrite")
-        if not path.is_dir() or (any(path.iterdir()) and not (path / "zarr.json").is_file()):
-            raise TrajectoryError(f"{path} is not a recording, so it is not overwritten; name another path")
 
 
 def _replace_file(path: Path, content: bytes | memoryview) -> None:

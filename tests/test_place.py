@@ -1,0 +1,316 @@
+"""Where recordings are written: one writer each, nothing replaced but recordings, nothing under a name too early."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from test_trajectory import INFO, steps, write
+
+from diffanim import Trajectory, place
+from diffanim.errors import DiffanimWarning, TrajectoryError
+from diffanim.trajectory import TrajectoryWriter
+
+FINISHED = np.zeros((2, 3, 4, 4), np.float32)
+
+
+def python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    start = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    imports = """
+        import os, signal
+        from pathlib import Path
+        import numpy as np
+        from test_trajectory import INFO, steps, write
+        from diffanim import Trajectory, place
+        from diffanim.trajectory import TrajectoryWriter
+    """
+    return subprocess.run(
+        [sys.executable, "-c", start + textwrap.dedent(imports) + textwrap.dedent(script), *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def content(path: Path) -> dict[str, bytes | str]:
+    """Everything at a path and below, links as what they say."""
+    below = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
+    return {
+        str(entry): f"-> {entry.readlink()}" if entry.is_symlink() else entry.read_bytes() if entry.is_file() else ""
+        for entry in below
+    }
+
+
+def a_zarr_group(path: Path) -> None:
+    zarr.create_group(path).create_array("x", shape=(2,), dtype="f4")[:] = 1
+
+
+def a_zarr_array(path: Path) -> None:
+    zarr.create_array(path, shape=(2,), dtype="f4")
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "a.jpg").write_text("x")
+
+
+def a_folder_with_some_json(path: Path) -> None:
+    path.mkdir()
+    (path / "zarr.json").write_text('{"node_type": "group", "attributes": []}')
+
+
+def a_link_to_a_recording(path: Path) -> None:
+    write(path.with_name("other.zarr"))
+    path.symlink_to(path.with_name("other.zarr"))
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+THINGS: list[Callable[[Path], object]] = [
+    a_zarr_group,
+    a_zarr_array,
+    a_folder,
+    a_folder_with_some_json,
+    a_link_to_a_recording,
+    a_link_to_nothing,
+    Path.mkdir,
+    Path.touch,
+]
+
+
+@pytest.mark.parametrize("make", THINGS, ids=lambda make: make.__name__)
+def test_what_is_no_recording_is_not_overwritten(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    path = tmp_path / "run.zarr"
+    make(path)
+    before = content(tmp_path)
+    with pytest.raises(TrajectoryError, match=r"^[^\n]*(is not a recording|is a link)[^\n]*, so it is not overwritten"):
+        TrajectoryWriter(path, INFO, overwrite=True)
+    with pytest.raises(TrajectoryError, match="exists already"):
+        TrajectoryWriter(path, INFO)
+    assert content(tmp_path) == before
+
+
+def test_what_appears_meanwhile_stays(tmp_path: Path) -> None:
+    writer = TrajectoryWriter(tmp_path / "run.zarr", INFO)
+    a_folder(tmp_path / "run.zarr")
+    writer.add(steps(1)[0])
+    with (
+        pytest.warns(DiffanimWarning, match="is as it was"),
+        pytest.raises(TrajectoryError, match="made by somebody else meanwhile"),
+    ):
+        writer.finish(FINISHED)
+    assert (tmp_path / "run.zarr" / "a.jpg").exists()
+
+
+@pytest.mark.parametrize("harm", ["format", "no x"])
+def test_a_recording_of_another_version_or_damaged_may_be_overwritten(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "run.zarr"
+    write(path)
+    if harm == "format":
+        metadata = json.loads((path / "zarr.json").read_text())
+        metadata["attributes"]["diffanim"]["format"] = 99
+        (path / "zarr.json").write_text(json.dumps(metadata))
+    else:
+        (path / "x" / "zarr.json").unlink()
+    TrajectoryWriter(path, INFO, overwrite=True).close()
+    writer = TrajectoryWriter(path, INFO, overwrite=True)
+    writer.add(steps(1)[0])
+    writer.finish(FINISHED).verify()
+    assert names(tmp_path) == ["run.zarr"]
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_the_old_one_stays_until_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
+) -> None:
+    if not swaps:
+        monkeypatch.setattr(place, "_swap", lambda *_names: False)
+    path = tmp_path / "run.zarr"
+    write(path, 5)
+    old = content(path)
+    writer = TrajectoryWriter(path, INFO, overwrite=True)
+    for step in steps(3):
+        writer.add(step)
+        writer.keep(b"checkpoint")
+    while writer.steps < 3:
+        pass
+    assert content(path) == old
+    run = writer.finish(FINISHED)
+    assert (run.path, run.steps) == (path, 3)
+    assert (run.x[3] == FINISHED).all()
+    run.verify()
+    opened = Trajectory.open(path)
+    opened.verify()
+    assert (opened.steps, opened.complete) == (3, True)
+    assert names(tmp_path) == ["run.zarr"]
+
+
+def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    write(path, 5)
+    old = content(path)
+    writer = TrajectoryWriter(path, INFO, overwrite=True)
+    for step in steps(3):
+        writer.add(step)
+    with pytest.warns(DiffanimWarning, match=r"run.zarr is as it was, .* its 3 whole steps can be had as"):
+        writer.close()
+    assert content(path) == old
+    (hidden,) = (entry for entry in tmp_path.iterdir() if entry != path)
+    assert hidden.name == f".diffanim-run-{os.getpid()}-run.zarr"
+    assert Trajectory.open(hidden).steps == 3
+    writer = TrajectoryWriter(path, INFO, overwrite=True)
+    writer.add(steps(1)[0])
+    writer.finish(FINISHED)
+    assert Trajectory.open(path).steps == 1
+    assert names(tmp_path) == ["run.zarr"]
+
+
+def test_killed_while_it_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    write(path, 5)
+    old = content(path)
+    script = """
+        writer = TrajectoryWriter(sys.argv[1], INFO, overwrite=True)
+        writer.add(steps(3)[0])
+        while writer.steps < 1:
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    python(script, path)
+    assert len(names(tmp_path)) == 3, "the hidden recording and the lock"
+    assert content(path) == old
+    write(tmp_path / "another.zarr", 1)
+    assert names(tmp_path) == ["another.zarr", "run.zarr"]
+    assert content(path) == old
+
+
+def test_killed_between_the_two_renames(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    write(path, 5)
+    script = """
+        place._swap = lambda *_names: False
+        def rename(self, target, rename=Path.rename):
+            if "-run-" in self.name:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return rename(self, target)
+        Path.rename = rename
+        writer = TrajectoryWriter(sys.argv[1], INFO, overwrite=True)
+        writer.add(steps(1)[0])
+        writer.finish(steps(1)[0].x)
+    """
+    python(script, path)
+    assert not path.exists()
+    with pytest.raises(TrajectoryError, match="exists already"):
+        TrajectoryWriter(path, INFO)
+    Trajectory.open(path).verify()
+    assert Trajectory.open(path).steps == 5
+    write(tmp_path / "another.zarr", 1)
+    assert names(tmp_path) == ["another.zarr", "run.zarr"]
+
+
+def test_other_hidden_names_are_not_swept(tmp_path: Path) -> None:
+    living = f".diffanim-run-{os.getpid()}-other.zarr"
+    for name in (".diffanim-run-x-run.zarr", ".diffanim-0123456789ab.gif", ".other", living):
+        (tmp_path / name).mkdir()
+    before = set(names(tmp_path))
+    write(tmp_path / "run.zarr", 1)
+    assert set(names(tmp_path)) == {*before, "run.zarr"}
+
+
+@pytest.mark.parametrize("after", range(0, 40, 3))
+def test_killed_while_the_folder_is_made(tmp_path: Path, after: int) -> None:
+    """Whatever was written of it, it is under its name only if it opens, and the same command goes on."""
+    script = """
+        left = int(sys.argv[2])
+        def kill_at(call):
+            def at(*args, **kwargs):
+                global left
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **kwargs)
+            return at
+        for owner, name in ((Path, "mkdir"), (Path, "open"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
+            setattr(owner, name, kill_at(getattr(owner, name)))
+        write(Path(sys.argv[1]), 3, 5, finish=False)
+    """
+    path = tmp_path / "run.zarr"
+    python(script, path, after)
+    if path.exists():
+        Trajectory.open(path).verify()
+        assert Trajectory.open(path).steps >= 1
+        writer, _ = TrajectoryWriter.resume(path)
+    else:
+        writer = TrajectoryWriter(path, INFO)
+    for step in steps(5)[writer.steps :]:
+        writer.add(step)
+    writer.finish(FINISHED).verify()
+    assert names(tmp_path) == ["run.zarr"]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_one_writer(tmp_path: Path, old: bool) -> None:
+    path = tmp_path / "run.zarr"
+    if old:
+        write(path, 2, 4, finish=False)
+    writer = TrajectoryWriter(path, INFO, overwrite=old)
+    words = rf"run.zarr is being recorded by process {os.getpid()}; wait for it"
+    with pytest.raises(TrajectoryError, match=words):
+        TrajectoryWriter(path, INFO)
+    with pytest.raises(TrajectoryError, match=words):
+        TrajectoryWriter(path, INFO, overwrite=True)
+    writer.add(steps(4)[0])
+    while writer.steps < 1:
+        pass
+    for again in (lambda: TrajectoryWriter.resume(path), lambda: TrajectoryWriter(path, INFO, overwrite=True)):
+        with pytest.raises(TrajectoryError, match=words):
+            again()
+    Trajectory.open(path).verify()
+    other = python("TrajectoryWriter(sys.argv[1], INFO, overwrite=True)", path)
+    assert words.split(";")[0] in other.stderr
+    writer.finish(FINISHED).verify()
+    assert names(tmp_path) == ["run.zarr"]
+    TrajectoryWriter(path, INFO, overwrite=True).close()
+
+
+def test_a_link_has_the_lock_of_what_it_leads_to(tmp_path: Path) -> None:
+    write(tmp_path / "run.zarr", 2, 4, finish=False)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "link.zarr").symlink_to(tmp_path / "run.zarr")
+    writer, _ = TrajectoryWriter.resume(tmp_path / "links" / "link.zarr")
+    with pytest.raises(TrajectoryError, match="is being recorded"):
+        TrajectoryWriter.resume(tmp_path / "run.zarr")
+    writer.close()
+
+
+def test_a_writer_that_is_forgotten_or_fails_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    TrajectoryWriter(path, INFO)
+    assert names(tmp_path) == []
+    write(path)
+    with pytest.raises(TrajectoryError, match="complete"):
+        TrajectoryWriter.resume(path)
+    with pytest.raises(TrajectoryError, match="exists already"):
+        TrajectoryWriter(path, INFO)
+    assert names(tmp_path) == ["run.zarr"]
+
+
+def test_names_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "..", "/"):
+        with pytest.raises(TrajectoryError, match="no name for a recording"):
+            TrajectoryWriter(name, INFO, overwrite=True)
