@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffanim.cli.terminal import say
 from diffanim.errors import OutputError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _inspect_run(run: Path) -> None:
     }
     _echo(facts)
     recorded.verify()
-    click.echo(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
+    say(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
 
 
 def _end(run: Trajectory) -> str:
@@ -94,4 +95,4 @@ def _decoded(run: Trajectory) -> str:
 def _echo(facts: dict[str, str]) -> None:
     for name, fact in facts.items():
         if fact:
-            click.echo(f"{name:<10} {fact}")
+            say(f"{name:<10} {fact}")
