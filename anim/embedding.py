@@ -7,7 +7,7 @@ A file in two themes is named ``out-dark.gif`` and ``out-light.gif``; then eithe
 
 from __future__ import annotations
 
-import html
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from .encode.stills import still_of
 from .errors import OutputError
+from .escaping import as_words, for_markup, for_terminal, for_tex, tex_name
 from .layout import STACKED
 
 if TYPE_CHECKING:
@@ -27,12 +28,8 @@ Kind = Literal["picture", "video", "sheet", "poster", "frames"]
 _KINDS: Mapping[str, Kind] = MappingProxyType(
     {".gif": "picture", ".webp": "picture", ".avif": "picture", ".apng": "picture", ".mp4": "video", ".webm": "video"}
 )
-_FRAME = re.compile(r"frame-(\d+)\.png")
+_FRAME = re.compile(r"frame-([0-9]+)\.png")
 _THEMED = re.compile(r"-(dark|light)$")
-_LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "#$%&_{}"}
-    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "“": "``", "”": "''"}
-)
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,9 @@ class Target:
     """As the user gave it, with forward slashes: relative to where the page lies."""
     kind: Kind
     alt: str
-    """What it shows, for those who do not see it."""
+    """What it shows, for those who do not see it: a line of plain text."""
     caption: str
-    """The same for a page that shows it."""
+    """The same for a page that shows it, in LaTeX."""
     dark: str | None = None
     """The same film for dark pages."""
     light: str | None = None
@@ -60,7 +57,7 @@ class Target:
     @property
     def url(self) -> str:
         """The path as a web page needs it."""
-        return quote(self.path)
+        return _url(self.path)
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ def target_of(path: Path, provenance: Provenance | None) -> Target:
         raise OutputError(f"there is no file {path}; render it first")
     kind = _kind(path)
     stem = _THEMED.sub("", path.stem)
-    alt = alt_text(kind, provenance) or re.sub("[-_]+", " ", stem)
+    alt = as_words(alt_text(kind, provenance) or re.sub("[-_]+", " ", stem)) or as_words(path.name)
     dark, light, poster = (
         beside.as_posix() if (beside := path.with_name(name)).is_file() else None
         for name in (f"{stem}-dark{path.suffix}", f"{stem}-light{path.suffix}", f"{path.stem}-poster.png")
@@ -90,7 +87,7 @@ def target_of(path: Path, provenance: Provenance | None) -> Target:
     if not {dark, light} - {path.as_posix(), None}:
         dark = light = None  # Without a twin there is nothing to choose from.
     frames = _frames(path) if kind == "frames" else None
-    caption, fps = _caption(kind, provenance) or _latex(alt), provenance.fps if provenance else None
+    caption, fps = _caption(kind, provenance) or for_tex(alt), provenance.fps if provenance else None
     return Target(path.as_posix(), kind, alt, caption, dark, light, poster, frames, fps)
 
 
@@ -131,7 +128,7 @@ def _caption(kind: Kind, provenance: Provenance | None) -> str:
     if provenance is None:
         return ""
     seed = "" if provenance.seed is None else f", seed {provenance.seed}"
-    made = _latex(_made_by(provenance) + seed)
+    made = for_tex(_made_by(provenance) + seed)
     if kind != "sheet":
         return f"{made}."
     return rf"{made}. Above, the noisy sample $x_t$; below, the model's guess $\hat{{x}}_0$ of the finished image."
@@ -164,9 +161,9 @@ def _moves(target: Target) -> bool:
 
 
 def _github(target: Target) -> str:
-    alt = re.sub(r"([\[\]\\])", r"\\\1", target.alt)
+    alt = for_markup(target.alt)
     if target.kind == "video":
-        shown = f"[![{alt}]({quote(target.poster)})]({target.url})" if target.poster else f"[{alt}]({target.url})"
+        shown = f"[![{alt}]({_url(target.poster)})]({target.url})" if target.poster else f"[{alt}]({target.url})"
         return (
             f"{shown}\n\n"
             "<!-- GitHub plays no video that is committed. For one that plays, drag the file into an issue or a\n"
@@ -181,7 +178,7 @@ def _github(target: Target) -> str:
 
 def _picture(target: Target) -> str:
     sources = [
-        f'  <source media="(prefers-color-scheme: {scheme})" srcset="{quote(path)}">'
+        f'  <source media="(prefers-color-scheme: {scheme})" srcset="{for_markup(_url(path))}">'
         for scheme, path in (("dark", target.dark), ("light", target.light))
         if path
     ]
@@ -189,7 +186,7 @@ def _picture(target: Target) -> str:
 
 
 def _image(target: Target, source: str = "src") -> str:
-    return f'<img {source}="{target.url}" alt="{html.escape(target.alt)}">'
+    return f'<img {source}="{for_markup(target.url)}" alt="{for_markup(target.alt)}">'
 
 
 def _html(target: Target) -> str:
@@ -198,14 +195,14 @@ def _html(target: Target) -> str:
     if target.kind == "frames":
         return ""
     if _is_pdf(target):
-        return f'<a href="{target.url}">{html.escape(target.alt)}</a>'
+        return f'<a href="{for_markup(target.url)}">{for_markup(target.alt)}</a>'
     return _picture(target) if target.dark or target.light else _image(target)
 
 
 def _video(target: Target, source: str, playing: str) -> str:
-    poster = f' poster="{quote(target.poster)}"' if target.poster else ""
-    shape = f'style="max-width: 100%" aria-label="{html.escape(target.alt)}"'
-    return f'<video {source}="{target.url}"{poster} {playing} {shape}></video>'
+    poster = f' poster="{for_markup(_url(target.poster))}"' if target.poster else ""
+    shape = f'style="max-width: 100%" aria-label="{for_markup(target.alt)}"'
+    return f'<video {source}="{for_markup(target.url)}"{poster} {playing} {shape}></video>'
 
 
 def _reveal(target: Target) -> str:
@@ -220,18 +217,18 @@ def _quarto(target: Target) -> str:
         return f"```{{=html}}\n{_video(target, 'src', 'autoplay loop muted playsinline controls')}\n```"
     if target.kind == "frames":
         return ""
-    said = target.alt.replace("\\", "\\\\").replace('"', '\\"')
-    return f'![]({target.url}){{fig-alt="{said}"}}'
+    return f'![]({target.url}){{fig-alt="{for_markup(target.alt)}"}}'
 
 
 def _latex_figure(target: Target) -> str:
     if target.kind == "frames" and target.frames:
         first, last = target.frames
+        renamed, path = _tex_path(target.path.rstrip("/"))
         unknown = "" if target.fps else "% the pictures do not say how many are shown a second: put a number for FPS\n"
         return (
             "% in the preamble: \\usepackage{animate}; plays in Acrobat, Okular and PDF-XChange\n"
-            f"{unknown}\\animategraphics[autoplay,loop,controls,width=\\linewidth]{{{_rate(target.fps)}}}"
-            f"{{{target.path.rstrip('/')}/frame-}}{{{first}}}{{{last}}}"
+            f"{unknown}{renamed}\\animategraphics[autoplay,loop,controls,width=\\linewidth]{{{_rate(target.fps)}}}"
+            f"{{{path}/frame-}}{{{first}}}{{{last}}}"
         )
     if _moves(target):
         return (
@@ -239,11 +236,23 @@ def _latex_figure(target: Target) -> str:
             "%   diffanim embed frames/\n"
             "% On paper, a contact sheet does: --for paper."
         )
+    renamed, path = _tex_path(target.path)
     caption = f"\n  \\caption{{{target.caption}}}"
     return (
-        "\\begin{figure}\n  \\centering\n"
-        f"  \\includegraphics[width=\\linewidth]{{{target.path}}}{caption}\n\\end{{figure}}"
+        f"{renamed}\\begin{{figure}}\n  \\centering\n"
+        f"  \\includegraphics[width=\\linewidth]{{{path}}}{caption}\n\\end{{figure}}"
     )
+
+
+def _tex_path(path: str) -> tuple[str, str]:
+    """A path in LaTeX, after a line that says so if its file must be called otherwise for it."""
+    name = tex_name(path)
+    return "" if name == path else f"% LaTeX cannot read the file's own name; make it {name}\n", name
+
+
+def _url(path: str) -> str:
+    """A path as a link has it, by the bytes of its name, which need not be text."""
+    return quote(os.fsencode(path))
 
 
 def _rate(fps: float | None) -> str:
@@ -253,23 +262,23 @@ def _rate(fps: float | None) -> str:
 def _powerpoint(target: Target) -> str:
     if target.path.lower().endswith(".mp4"):
         lines = [
-            f"Insert > Video > This Device: {target.path}",
+            f"Insert > Video > This Device: {for_terminal(target.path)}",
             "Playback: Start Automatically, Loop until Stopped.",
-            *([f"Video Format > Poster Frame > Image from File: {target.poster}"] if target.poster else []),
+            *(
+                [f"Video Format > Poster Frame > Image from File: {for_terminal(target.poster)}"]
+                if target.poster
+                else []
+            ),
             "Keynote: drag it onto the slide; Format > Movie: Repeat Loop, untick Start movie on click.",
         ]
         return "\n".join(lines)
     if target.path.lower().endswith((".gif", ".png")) and target.kind != "frames":
-        return f"Insert > Pictures > This Device: {target.path}" + (
+        return f"Insert > Pictures > This Device: {for_terminal(target.path)}" + (
             "\nIt plays by itself in the slide show, from its beginning whenever the slide comes up."
             if target.kind == "picture"
             else ""
         )
     return "" if target.kind == "frames" or _is_pdf(target) else "It takes GIF and MP4: render with -o out.mp4."
-
-
-def _latex(text: str) -> str:
-    return text.translate(_LATEX)
 
 
 PLACES: Mapping[str, tuple[str, Callable[[Target], str]]] = MappingProxyType(

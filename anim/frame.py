@@ -62,7 +62,7 @@ class Clip:
     video_fps: float | None = None
     """Frames a second that a video's stream has, where it is not less than ``fps``; None for what suits the times."""
     comment: str = ""
-    """Where the animation comes from; kept in the file."""
+    """Where the animation comes from, in ASCII and at most `MAX_COMMENT` long; kept in the file."""
     turn: int | None = None
     """The number of the frame after which the clip goes back by the way that it came; None if it does not."""
 

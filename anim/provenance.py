@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
+from .encode.options import MAX_COMMENT
+from .errors import OutputError
 from .models import BUILTIN
 from .settings import RunSettings, usual_settings
 from .trajectory import Trajectory
@@ -76,20 +79,31 @@ class Provenance:
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:
-        """Read a file's comment; None if it is not one of ours."""
+        """Read a file's comment, which anybody may have written; None if a field is not of its type.
+
+        Fields that this version does not know are passed over.
+        """
         try:
-            found = json.loads(text)
-            known = {field.name: found[field.name] for field in fields(cls) if field.name in found}
-            numbers = {name: float(known[name]) for name in ("fps", "noise_left") if known.get(name) is not None}
-            labels, version = tuple(known.get("labels", ())), str(found[MARK])
-            return cls(**{**known, **numbers, "labels": labels, "version": version})
-        except (ValueError, TypeError, KeyError):
+            found = json.loads(text, parse_constant=_refuse)
+            facts = {"version": found.pop(MARK), **{name: found[name] for name in _READERS if name in found}}
+            return cls(**{name: _READERS[name](value) for name, value in facts.items() if value is not None})
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
 
     def to_json(self) -> str:
-        """One line of ASCII, since some formats' comments hold no more; what is not known is left out."""
+        """One line of ASCII, since some formats' comments hold no more; what is not known is left out.
+
+        Raises:
+            OutputError: it is longer than any format's comment can be (`MAX_COMMENT`).
+        """
         facts = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
-        return json.dumps({MARK: facts.pop("version"), **facts})
+        text = json.dumps({MARK: facts.pop("version"), **facts})
+        if len(text) > MAX_COMMENT:
+            raise OutputError(
+                f"where the file comes from takes {len(text)} bytes to say, more than the {MAX_COMMENT} that it can "
+                "hold; leave that out with --no-metadata"
+            )
+        return text
 
 
 def read_provenance(path: Path) -> tuple[Provenance | None, str]:
@@ -98,10 +112,49 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
     Raises:
         OutputError: there is no such file, or nobody can read it.
     """
-    from .encode.comments import read_comment
+    from .encode.comments import read_comment  # Here, as the command line's help must not wait for Pillow.
 
     comment = read_comment(path)
     return Provenance.from_json(comment), comment
+
+
+def _refuse(value: Any) -> NoReturn:
+    raise ValueError(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _refuse(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(_text, value)) if isinstance(value, list) else _refuse(value)
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else _refuse(value)  # A bool is an int too.
+
+
+def _number(value: Any) -> float:
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else _refuse(value)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "model": _text,
+        "scheduler": _text,
+        "steps": _whole,
+        "seed": _whole,
+        "labels": _texts,
+        "guidance": _number,
+        "prompt": _text,
+        "version": _text,
+        "command": _text,
+        "fps": _number,
+        "arrangement": _text,
+        "noise_left": _number,
+    }
+)
+"""How each field is read, out of a value that JSON may hold."""
 
 
 def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffanim.cli.terminal import say
 from diffanim.embedding import PLACES
 
 if TYPE_CHECKING:
@@ -34,11 +35,19 @@ def embed(file: Path, place: str | None) -> None:
     if not found:
         raise OutputError(f"{file} cannot be shown there; leave --place out to see where")
     if place:
-        click.echo(found[0].text)
+        _say_lines(found[0].text)
         return
     for number, snippet in enumerate(found):
-        click.secho(f"{'' if number == 0 else chr(10)}{snippet.about}", bold=True)
-        click.echo(f"\n{snippet.text}")
+        if number:
+            say("")
+        say(snippet.about, bold=True)
+        say("")
+        _say_lines(snippet.text)
+
+
+def _say_lines(text: str) -> None:
+    for line in text.split("\n"):
+        say(line)
 
 
 def _provenance(file: Path) -> Provenance | None:

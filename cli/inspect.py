@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from diffanim.cli.terminal import say
 from diffanim.errors import OutputError
+from diffanim.escaping import for_terminal
 
 if TYPE_CHECKING:
     from diffanim.trajectory import Trajectory
+
+_NEVER_WRITTEN = {"allow_pickle", "overwrite", "device", "dtype", "quiet", "help"}
+"""Options that `Provenance` does not write: what may do harm, and what changes no picture."""
 
 
 @click.command()
@@ -46,9 +52,41 @@ def _inspect_file(path: Path) -> None:
             "guidance": "" if provenance.guidance is None else f"{provenance.guidance:g}",
             "prompt": provenance.prompt or "",
             "made with": f"diffanim {provenance.version}",
-            "made by": provenance.command,
+            "made by": _command(provenance.command),
         }
     )
+
+
+def _command(text: str) -> str:
+    """What makes a file again, to be pasted: a command that diffanim may have written, and quoted here anew.
+
+    Anything else is one quoted word after a #: some shells take no comments where a user types, and would find no
+    command of that name.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    command = shlex.join(words)
+    if _is_ours(words) and for_terminal(command) == command:
+        return command
+    return f"# {shlex.quote(for_terminal(text))}" if text else ""
+
+
+def _is_ours(words: list[str]) -> bool:
+    """Whether it renders, by options that diffanim writes down, and names no file but in the folder where it is run."""
+    from diffanim.cli.render import render
+
+    if words[:2] != ["diffanim", "render"]:
+        return False
+    try:
+        given, further, _ = render.make_parser(click.Context(render)).parse_args(words[2:])
+    except click.UsageError:
+        return False
+    single = (given.get(name) for name in ("run", "image", "mask"))
+    names = [*given.get("outputs", ()), *(name for name in single if isinstance(name, str))]
+    bare = all(Path(name).name == name.removesuffix("/") and not name.startswith((".", "-")) for name in names)
+    return bare and not further and not given.keys() & _NEVER_WRITTEN
 
 
 def _inspect_run(run: Path) -> None:
@@ -73,7 +111,7 @@ def _inspect_run(run: Path) -> None:
     }
     _echo(facts)
     recorded.verify()
-    click.echo(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
+    say(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
 
 
 def _end(run: Trajectory) -> str:
@@ -94,4 +132,4 @@ def _decoded(run: Trajectory) -> str:
 def _echo(facts: dict[str, str]) -> None:
     for name, fact in facts.items():
         if fact:
-            click.echo(f"{name:<10} {fact}")
+            say(f"{name:<10} {fact}")

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 
 import click
 
+from diffanim.cli.terminal import print_anything, say
 from diffanim.errors import DiffanimError, DiffanimWarning
+from diffanim.escaping import for_terminal
 from diffanim.version import __version__
 
 COMMANDS = ("render", "record", "inspect", "embed", "schedulers", "completion")
@@ -50,32 +52,34 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 an error in one line, 2 wrong usage, 130 interrupted."""
+    print_anything()
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = _show_warning
     try:
         code = cli.main(None if arguments is None else list(arguments), prog_name="diffanim", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
+        vars(error)["message"] = for_terminal(error.message)  # Declared final, and shown in a frame of click's.
         error.show()
         sys.exit(EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("diffanim: interrupted", err=True)
+        say("diffanim: interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except DiffanimError as error:
-        click.echo(f"diffanim: {error}", err=True)
+        say(f"diffanim: {error}", err=True)
         sys.exit(EXIT_ERROR)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"diffanim: {where}{error.strerror or error}", err=True)
+        say(f"diffanim: {where}{error.strerror or error}", err=True)
         sys.exit(EXIT_ERROR)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **where: Any) -> None:
-    """Ours as a line for the user; anybody else's as usual."""
+    """Ours as a line for the user; anybody else's as usual, but for what a terminal would obey."""
     if issubclass(category, DiffanimWarning):
-        click.echo(f"diffanim: {message}", err=True)
+        say(f"diffanim: {message}", err=True)
     else:
-        _usual_warning(message, category, *place, **where)
+        _usual_warning(for_terminal(str(message)), category, *place, **where)
 
 
 def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001

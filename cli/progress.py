@@ -7,7 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import click
+from diffanim.cli.terminal import say
+from diffanim.escaping import for_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -50,9 +51,9 @@ class Reporter:
     def note(self, text: str) -> None:
         """A line for the user."""
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(for_terminal(text), highlight=False, markup=False, soft_wrap=True)
         elif not self._quiet:
-            click.echo(text, err=True)
+            say(text, err=True)
 
     def advance(self, work: str, done: int, total: int) -> None:
         """``done`` of ``total`` parts of some work are finished."""
@@ -70,4 +71,4 @@ class Reporter:
             return
         self._last_line = now
         left = f", {(now - started) / (done - 1) * (total - done):.0f} s left" if 1 < done < total else ""
-        click.echo(f"{work}: {done} of {total}{left}", err=True)
+        say(f"{work}: {done} of {total}{left}", err=True)

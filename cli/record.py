@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from diffanim.cli import options
+from diffanim.cli.terminal import say
 
 
 @click.command()
@@ -28,4 +29,4 @@ def record(output: Path, overwrite: bool, quiet: bool, **run: Any) -> None:
     settings = options.take_run_settings(run)
     with Reporter(quiet=quiet) as reporter:
         make_run(settings, output, reporter, overwrite=overwrite)
-    click.echo(output)
+    say(output)

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli import options
+from diffanim.cli.terminal import say
 from diffanim.clips import ClipFrames
 from diffanim.encode import FORMATS, check_output, check_use, timing_note
 from diffanim.encode.stills import STILLS
@@ -86,7 +87,7 @@ def render(
             _refuse_run_options(ctx, recorded)
         _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, recorded, frames, reporter)})
     for output in outputs:
-        click.echo(output)
+        say(output)
 
 
 def _the_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from diffanim.cli.terminal import say
 from diffanim.schedulers import Listed, listing
 
 _COLUMNS = ("--scheduler", "class", "mixes", "calls", "noise", "x̂0", "needs", "remarks")
@@ -25,7 +26,7 @@ def schedulers(model: str | None) -> None:
     rows = [_COLUMNS, *(_cells(line) for line in listing(_scheduler_of(model)))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _cells(line: Listed) -> tuple[str, ...]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from synthetic import synthetic_run
 
 import diffanim
-from diffanim.embedding import PLACES, snippets, target_of
+from diffanim.embedding import PLACES, Target, snippets, target_of
 from diffanim.errors import OutputError
+from diffanim.escaping import as_words
 from diffanim.provenance import Provenance
 from diffanim.step import Step
 from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
@@ -35,15 +44,30 @@ def made(folder: Path, *names: str) -> Path:
 
 
 class Tags(HTMLParser):
-    """Every tag with its attributes."""
+    """Every tag with its attributes, and all that is none."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.ends: list[str] = []
+        self.said = ""
+        self.others: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs)
         self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.ends.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.said += data
+
+    def handle_comment(self, data: str) -> None:
+        self.others.append(data)
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
 
 
 def test_a_gif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,8 +193,6 @@ def test_nothing_breaks_out(tmp_path: Path) -> None:
             assert "b" not in [tag for tag, _ in found]
             said = [attributes.get("alt") or attributes.get("aria-label") for _, attributes in found]
             assert any(text and '50% of "x" <b> [y] {z} \\ $1' in text for text in said)
-        assert r"\[y\]" in texts["github"]
-        assert r"\"x\"" in texts["quarto"] or name == "a.mp4"
         assert r"a\_b \& c" in texts["latex"] or "shows no film" in texts["latex"]
     latex = pasted(made(tmp_path, "a.pdf"), AWKWARD)["latex"]
     assert r"50\% of" in latex
@@ -209,3 +231,186 @@ def test_what_a_file_says_reaches_the_page(tmp_path: Path) -> None:
 
 def test_every_place_is_told() -> None:
     assert tuple(PLACES) == ALL
+
+
+PIECES = [
+    *("\n", "\n\n", "```", '"', "'", "<script>alert(1)</script>", "-->", "]]>", "](x)", "![a](b)", "[a](b)", "*a*"),
+    *("_a_", " _b_ ", "__", "~~x~~", "|", "$x$", "%", "#", "{{< include /etc/passwd >}}", "}", "{", "\\", "^^M", "!"),
+    *("&quot;", "&#10;", "&amp", "<http://a.b>", "http://a.b", "`", "\x1b[2J", "\u2028", "\u202e", "\ud800", "é", "a"),
+]
+"""What is likely to break out of somewhere."""
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=30) | st.lists(st.sampled_from(PIECES), max_size=8).map(
+    "".join
+)
+PROVENANCES = st.none() | st.builds(
+    Provenance,
+    TEXTS,
+    TEXTS,
+    st.integers(0, 99),
+    prompt=TEXTS,
+    labels=st.lists(TEXTS, max_size=2).map(tuple),
+    seed=st.integers() | st.none(),
+)
+
+
+def is_name(text: str) -> bool:
+    """Whether a file may be called so: bytes that are no text have names too."""
+    try:
+        return not set("\0/") & set(text) and text not in (".", "..") and 0 < len(os.fsencode(text)) < 200
+    except UnicodeEncodeError:
+        return False
+
+
+NAMES = (
+    st.one_of(TEXTS, TEXTS.map(lambda text: f"{text}\udcff")).map(lambda text: text.replace("/", "")).filter(is_name)
+)
+MARKDOWNS = [MarkdownIt("commonmark", {"html": raw}).enable(["table", "strikethrough"]) for raw in (True, False)]
+
+
+def hostile(name: str, ending: str, provenance: Provenance | None, *beside: str) -> tuple[Target, dict[str, str]]:
+    """A file of such a name, and what is to be pasted for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = made(Path(folder), *(f"{name}{end}" for end in (ending, *beside)))
+        target = target_of(path, provenance)
+        return target, {snippet.place: snippet.text for snippet in snippets(target)}
+
+
+def path_in(url: str | None) -> str:
+    assert url
+    return os.fsdecode(unquote_to_bytes(url))
+
+
+def parts(text: str, markdown: MarkdownIt) -> list[Token]:
+    """What a text is to Markdown, without its paragraphs."""
+    tokens = [part for token in markdown.parse(text) for part in (token.children or [token])]
+    return [token for token in tokens if not token.type.startswith("paragraph")]
+
+
+def alt_of(image: Token) -> str:
+    return MARKDOWNS[0].renderer.renderInlineAsText(image.children or [], MARKDOWNS[0].options, {})
+
+
+@given(NAMES, PROVENANCES, st.sampled_from([".gif", "-poster.png", "-sheet.png"]))
+def test_a_picture_is_a_picture(name: str, provenance: Provenance | None, ending: str) -> None:
+    target, texts = hostile(name, ending, provenance)
+    assert target.alt == as_words(target.alt)
+    for place, attribute in (("html", "src"), ("reveal", "data-src")):
+        page = Tags(texts[place])
+        tags = ["img"] if place == "html" else ["section", "img"]
+        assert [tag for tag, _ in page.found] == tags
+        attributes = page.found[-1][1]
+        assert attributes.keys() == {attribute, "alt"}
+        assert (path_in(attributes[attribute]), attributes["alt"]) == (target.path, target.alt)
+        assert (page.said.strip(), page.others) == ("", [])
+    for markdown in MARKDOWNS:
+        (image,) = parts(texts["github"], markdown)
+        assert image.type == "image"
+        assert (path_in(str(image.attrs["src"])), alt_of(image)) == (target.path, target.alt)
+        image, *rest = parts(texts["quarto"], markdown)
+        assert (image.type, alt_of(image), path_in(str(image.attrs["src"]))) == ("image", "", target.path)
+        assert {token.type for token in rest} == {"text"}
+        assert "".join(token.content for token in rest) == f'{{fig-alt="{target.alt}"}}'
+    assert "{{<" not in texts["quarto"]
+    assert texts["quarto"].count('"') == 2
+
+
+@given(NAMES, PROVENANCES)
+def test_a_picture_in_two_themes_is_a_picture(name: str, provenance: Provenance | None) -> None:
+    target, texts = hostile(name, "-dark.gif", provenance, "-light.gif")
+    raw, plain = (parts(texts["github"], markdown) for markdown in MARKDOWNS)
+    assert [token.type for token in raw] == ["html_block"]
+    assert {token.type for token in plain} == {"text", "softbreak"}
+    page = Tags(texts["github"])
+    (_, dark), (_, light), (_, image) = page.found[1:]
+    assert [tag for tag, _ in page.found] == ["picture", "source", "source", "img"]
+    assert dark.keys() == light.keys() == {"media", "srcset"}
+    assert [path_in(source["srcset"]) for source in (dark, light)] == [target.dark, target.light]
+    assert (path_in(image["src"]), image["alt"]) == (target.path, target.alt)
+    assert (page.said.strip(), page.others, page.ends) == ("", [], ["picture"])
+
+
+@given(NAMES, PROVENANCES, st.booleans())
+def test_a_video_is_a_video(name: str, provenance: Provenance | None, poster: bool) -> None:
+    target, texts = hostile(name, ".mp4", provenance, *(["-poster.png"] if poster else []))
+    fences = [parts(texts["quarto"], markdown) for markdown in MARKDOWNS]
+    assert [[(token.type, token.info) for token in tokens] for tokens in fences] == [[("fence", "{=html}")]] * 2
+    assert "{{<" not in texts["quarto"]
+    for text, source in ((texts["html"], "src"), (texts["reveal"], "data-src"), (fences[0][0].content, "src")):
+        page = Tags(text)
+        assert [tag for tag, _ in page.found if tag != "section"] == ["video"]
+        attributes = page.found[-1][1]
+        playing = {"data-autoplay"} if source == "data-src" else {"autoplay", "controls"}
+        expected = {source, "loop", "muted", "playsinline", "style", "aria-label"} | playing
+        assert attributes.keys() == expected | ({"poster"} if poster else set())
+        assert (path_in(attributes[source]), attributes["aria-label"]) == (target.path, target.alt)
+        assert not poster or path_in(attributes["poster"]) == target.poster
+        assert (page.said.strip(), page.others) == ("", [])
+    for markdown in MARKDOWNS:
+        link, shown, end, *rest = parts(texts["github"], markdown)
+        assert [link.type, end.type] == ["link_open", "link_close"]
+        assert path_in(str(link.attrs["href"])) == target.path
+        assert shown.type == ("image" if poster else "text")
+        assert (alt_of(shown) if poster else shown.content) == target.alt
+        assert {token.type for token in rest} <= {"html_block", "text", "softbreak"}
+    assert all(line.isprintable() for line in texts["powerpoint"].split("\n") if target.path.isprintable())
+    assert texts["powerpoint"].count("\n") == 2 + poster
+
+
+@given(NAMES, PROVENANCES)
+def test_a_page_is_a_link(name: str, provenance: Provenance | None) -> None:
+    target, texts = hostile(name, ".pdf", provenance)
+    page = Tags(texts["html"])
+    ((tag, attributes),) = page.found
+    assert (tag, attributes.keys(), page.said) == ("a", {"href"}, target.alt)
+    assert path_in(attributes["href"]) == target.path
+    for markdown in MARKDOWNS:
+        link, text, end = parts(texts["github"], markdown)
+        assert [link.type, text.type, end.type] == ["link_open", "text", "link_close"]
+        assert (path_in(str(link.attrs["href"])), text.content) == (target.path, target.alt)
+
+
+FIGURE = re.compile(
+    r"(?:% LaTeX cannot read the file's own name; make it (?P<renamed>[^\n]*)\n)?"
+    r"\\begin\{figure\}\n  \\centering\n"
+    r"  \\includegraphics\[width=\\linewidth\]\{(?P<path>[^\n\\{}%#$&~^\"]*)\}\n"
+    r"  \\caption\{(?P<caption>[^\n]*)\}\n\\end\{figure\}"
+)
+SAID = re.compile(
+    r"\\[#$%&_{}]|\\text(?:asciitilde|asciicircum|backslash|asciigrave|less|greater|bar)\{\}|[^\\#$%&_{}~^\"]"
+)
+"""A character of LaTeX's text."""
+OURS = r" Above, the noisy sample $x_t$; below, the model's guess $\hat{x}_0$ of the finished image."
+
+
+@given(NAMES, PROVENANCES, st.sampled_from(["-sheet.pdf", "-sheet.png", "-poster.png"]))
+def test_latex_obeys_nobody(name: str, provenance: Provenance | None, ending: str) -> None:
+    target, texts = hostile(name, ending, provenance)
+    figure = FIGURE.fullmatch(texts["latex"])
+    assert figure
+    assert re.fullmatch(f"(?:{SAID.pattern})*", figure["caption"].removesuffix(OURS))
+    assert (figure["renamed"] or target.path) == figure["path"]
+    assert not any(character < " " for character in texts["latex"].replace("\n", ""))
+
+
+@given(NAMES)
+def test_latex_obeys_no_folder(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        frames = Path(folder) / name
+        frames.mkdir()
+        made(frames, "frame-0000.png", "frame-0001.png")
+        lines = pasted(frames)["latex"].split("\n")
+    assert all(line.startswith("%") for line in lines[:-1])
+    assert len(lines) <= 3
+    assert re.fullmatch(
+        r"\\animategraphics\[[a-z,=\\]*\]\{12.5\}\{[^\\{}%#$&~^\"]*/frame-\}\{0000\}\{0001\}", lines[-1]
+    )
+
+
+def test_what_is_escaped_can_be_read(tmp_path: Path) -> None:
+    latex = pasted(made(tmp_path, "a_b 1.pdf"), AWKWARD)["latex"]
+    assert f"{{{tmp_path.as_posix()}/a_b 1.pdf}}" in latex
+    latex = pasted(made(tmp_path, "50%.pdf"), AWKWARD)["latex"]
+    assert f"make it {tmp_path.as_posix()}/50-.pdf\n" in latex
+    assert f"{{{tmp_path.as_posix()}/50-.pdf}}" in latex
+    github = pasted(made(tmp_path, "a.gif"), replace(MADE, model="my_model", prompt="a\n<b> [c]"))["github"]
+    assert "40 DDIM steps of my_model, prompt “a &lt;b&gt; &#91;c&#93;”" in github

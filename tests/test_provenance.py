@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
-from dataclasses import replace
+import subprocess
+import tracemalloc
+import zlib
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clips import material
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic import synthetic_run
+from terminal import Run
 
 import diffanim
 from diffanim.encode import FOLDER, FORMATS
+from diffanim.encode.comments import read_comment
+from diffanim.encode.options import MAX_COMMENT
 from diffanim.errors import OutputError
-from diffanim.provenance import Provenance, read_provenance
+from diffanim.provenance import _READERS, Provenance, read_provenance
 
 EVERYTHING = Provenance(
     model="emoji",
@@ -58,6 +69,198 @@ def test_a_rate_that_is_none(fps: str) -> None:
 @pytest.mark.parametrize("text", ["", "a cat", "{}", "[1]", '"diffanim"', '{"diffanim": "1", "model": "x"}', "{"])
 def test_comments_of_others(text: str) -> None:
     assert Provenance.from_json(text) is None
+
+
+WRONG = (None, True, 1, 1.5, "x", [], ["x"], [1], [["x"]], {}, {"x": 1}, 10**400, "\ud800", "a\nb")
+FIELDS = {
+    "diffanim": str,
+    "model": str,
+    "scheduler": str,
+    "steps": int,
+    "seed": int,
+    "labels": list,
+    "guidance": (int, float),
+    "prompt": str,
+    "command": str,
+    "fps": (int, float),
+    "arrangement": str,
+    "noise_left": (int, float),
+}
+
+
+@pytest.mark.parametrize("value", WRONG, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields_have_types(name: str, value: Any) -> None:
+    text = json.dumps({**json.loads(EVERYTHING.to_json()), name: value})
+    right = isinstance(value, FIELDS[name]) and not isinstance(value, bool) and value not in ([1], [["x"]], 10**400)
+    left_out = value is None and name not in ("diffanim", "model", "scheduler", "steps")
+    found = Provenance.from_json(text)
+    if name in ("steps", "seed") and value == 10**400:
+        return
+    assert (found is not None) == (right or left_out or (name == "diffanim" and value is None))
+    if found is not None:
+        assert Provenance.from_json(found.to_json()) == found
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, "x"]), inner),
+    )
+)
+def test_any_json_is_ours_or_not(value: Any) -> None:
+    found = Provenance.from_json(json.dumps(value))
+    assert found is None or all(isinstance(label, str) for label in found.labels)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"diffanim": ' + '{"a":' * 50_000,
+        '{"diffanim": "1", "model": "x", "scheduler": "y", "steps": 1, "guidance": NaN}',
+        '{"diffanim": "1", "model": "x", "scheduler": "y", "steps": 1, "fps": Infinity}',
+        '{"diffanim": "1", "model": "x", "scheduler": "y", "steps": 1, "fps": 1e999}',
+        '{"diffanim": "1", "model": "x", "scheduler": "y", "steps": ' + "9" * 5000 + "}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_json_that_is_none(text: str) -> None:
+    assert Provenance.from_json(text) is None
+
+
+def test_every_field_is_read() -> None:
+    assert set(_READERS) == {field.name for field in fields(Provenance)}
+
+
+def test_what_no_file_can_hold_is_one_line() -> None:
+    with pytest.raises(OutputError, match=r"takes \d+ bytes to say, more than the 100000 .* --no-metadata"):
+        replace(EVERYTHING, prompt="x" * MAX_COMMENT).to_json()
+
+
+ODD = ("a=b;c#d\\e", "-y", "-map 0\n", "x\ntitle=y\n[CHAPTER]\ncomment=z", "\n", " x ", "\\\n", "a\x0bb\r\n", "]]>'\"%")
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_comments_are_text_and_no_options(tmp_path: Path, name: str) -> None:
+    odd = "\0\ud800\x1b[2J" + "".join(ODD)
+    said = replace(EVERYTHING, model=odd, labels=ODD, prompt=odd, command=odd)
+    material(count=2, comment=said.to_json()).write(f"{tmp_path}/{name}")  # type: ignore[arg-type]
+    assert read_provenance(tmp_path / name)[0] == said
+    for text in ("".join(ODD), *ODD, "x" * MAX_COMMENT) if name.endswith(("mp4", "gif")) else ("".join(ODD),):
+        material(count=2, comment=text).write(f"{tmp_path}/{name}")  # type: ignore[arg-type]
+        assert read_comment(tmp_path / name) == text
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("diffanim render --label 'a b' -o out.gif", True),
+        ("diffanim render run.zarr --for paper -o frames/", True),
+        ("diffanim render --prompt '$(id); `id` !x' -o a.gif", True),
+        ("diffanim render -o a.gif; id", True),
+        ("diffanim render -o a.gif; rm -rf .", False),
+        ("diffanim render run.zarr -o a.gif && id", False),
+        ("diffanim render --nonsense 1", False),
+        ("diffanim render --allow-pickle --model evil/model -o a.gif", False),
+        ("diffanim render --overwrite -o a.gif", False),
+        ("diffanim render -o ../a.gif", False),
+        ("diffanim render -o /etc/a.gif", False),
+        ("diffanim render -o ..", False),
+        ("diffanim render --image ~/secret.png -o a.gif", False),
+        ("diffanim render ../run.zarr -o a.gif", False),
+        ("diffanim record -o run.zarr", False),
+        ("diffanim render 'a", False),
+        ("diffanim render --prompt 'a\nb' -o a.gif", False),
+        ("rm -rf ~", False),
+        ("\n id", False),
+        ("' ; id ; '", False),
+    ],
+)
+def test_made_by_is_no_way_in(run: Run, tmp_path: Path, command: str, shown: bool) -> None:
+    made = replace(EVERYTHING, command=command, prompt=None, labels=())
+    material(count=2, comment=made.to_json()).write(tmp_path / "a.gif")
+    (line,) = [line for line in run("inspect", "a.gif").out.splitlines() if line.startswith("made by")]
+    said = line.removeprefix("made by").strip()
+    if shown:
+        assert shlex.split(said) == shlex.split(command)
+        assert said == shlex.join(shlex.split(said))
+    else:
+        assert said.startswith("# ")
+        assert len(shlex.split(said)) == 2
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def _png(side: int, *chunks: bytes) -> bytes:
+    head = side.to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + b"".join(chunks) + _chunk(b"IDAT", b"")
+
+
+BOMB = zlib.compress(bytes(200 << 20), 9)
+TIFF = b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0e\x01\x02\0\xff\xff\xff\x7f\0\0\0\0"
+DAMAGED = {
+    "huge.png": _png(60_000),
+    "bomb.png": _png(8, _chunk(b"zTXt", b"Comment\0\0" + BOMB)),
+    "bomb-i.png": _png(8, _chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB)),
+    "long.png": _png(8, _chunk(b"tEXt", b"Comment\0" + bytes(30 << 20))),
+    "cut.apng": _png(8, _chunk(b"acTL", b"\0\0\0\2\0\0"))[:45],
+    "exif.png": _png(8, _chunk(b"eXIf", TIFF)),
+    "long.gif": b"GIF89a\1\0\1\0\0\0\0!\xfe" + (b"\xff" + b"x" * 255) * 40_000 + b"\0;",
+    "cut.gif": b"GIF89a\1\0\1\0\0\0\0!\xfe\xffabc",
+    "exif.webp": b"RIFF\x30\0\0\0WEBPVP8X\x0a\0\0\0\x08\0\0\0\xff\x3f\0\xff\x3f\0EXIF\xff\xff\0\0" + TIFF,
+    "long.pdf": b"%PDF-1.4\n/Subject (" + b"x" * (30 << 20) + b")",
+    "empty.pdf": b"",
+    "empty.gif": b"",
+    "list.mp4": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n",
+    "list.webm": b"ffconcat version 1.0\nfile /etc/hostname\n",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_files_are_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(DAMAGED[name])
+    tracemalloc.start()
+    try:
+        assert read_comment(tmp_path / name) == ""
+    except OutputError as error:
+        assert "\n" not in str(error)
+        assert name in str(error)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 10 << 20
+
+
+def test_damaged_avif_is_one_line(tmp_path: Path) -> None:
+    material(count=2, comment=EVERYTHING.to_json()).write(tmp_path / "a.avif")
+    whole = (tmp_path / "a.avif").read_bytes()
+    at = whole.index(b'{"diffanim"')
+    for start in range(at - 40, at, 2):
+        (tmp_path / "a.avif").write_bytes(whole[:start] + b"\xff\xff" + whole[start + 2 :])
+        with contextlib.suppress(OutputError):
+            read_provenance(tmp_path / "a.avif")
+    for length in range(0, len(whole), max(1, len(whole) // 40)):
+        (tmp_path / "a.avif").write_bytes(whole[:length])
+        with contextlib.suppress(OutputError):
+            read_provenance(tmp_path / "a.avif")
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.gif")
+    with pytest.raises(OutputError, match="no regular file"):
+        read_comment(tmp_path / "a.gif")
+
+
+def test_another_tag_is_no_comment(tmp_path: Path) -> None:
+    from diffanim.encode.ffmpeg import program
+
+    source = ["-f", "lavfi", "-i", "color=size=64x64:rate=1:duration=1"]
+    tags = ["-metadata", "title=x\ncomment=forged", "-metadata", "comment=a\\\nb"]
+    subprocess.run([program(), "-loglevel", "error", *source, *tags, str(tmp_path / "a.mp4")], check=True)
+    assert read_comment(tmp_path / "a.mp4") == "a\\\nb"
 
 
 def test_what_comes_later_is_passed_over() -> None:

@@ -1,54 +1,81 @@
-"""What a finished file says about itself: the comment that its encoder wrote, read back."""
+"""What a finished file says about itself: the comment that its encoder wrote, read back.
+
+A file may come from anyone. No picture is decoded, no more is read or unpacked than a comment of ours can need, and
+whatever is wrong with a file is one line.
+"""
 
 from __future__ import annotations
 
+import io
+import mmap
 import re
+import warnings
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ..errors import OutputError
+from ..errors import OutputError, first_line
 from .ffmpeg import read_comment as read_video_comment
+from .options import MAX_COMMENT
 from .output import reason_of
 
-_PDF_SUBJECT = re.compile(rb"/Subject \(((?:\\.|[^\\()])*)\)")
+_HEAD = 1 << 20
+"""Where PNG and GIF have their comments, before any picture."""
+_HEADED = (b"\x89PNG", b"GIF8")
+_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
+_PDF_SUBJECT = re.compile(rb"/Subject \(((?:[^\\()]++|\\.)*+)\)", re.DOTALL)
 
 
 def read_comment(path: Path) -> str:
     """The comment of a picture, of a video, or of the first picture in a folder of frames; "" if there is none.
 
     Raises:
-        OutputError: there is no such file, or nobody can read it.
+        OutputError: there is no such file, nobody can read it, or its comment is longer than any of ours.
     """
     if not path.exists():
         raise OutputError(f"there is no {path}")
     if path.is_dir():
         return read_comment(_first_frame(path))
-    if path.suffix.lower() == ".pdf":
-        return _pdf_comment(path)
+    if not path.is_file():
+        raise OutputError(f"{path} is no regular file")
     try:
-        with Image.open(path) as picture:
-            return _picture_comment(picture)
+        comment = _pdf_comment(path) if path.suffix.lower() == ".pdf" else _picture_comment(path)
     except UnidentifiedImageError:
-        return read_video_comment(path)
+        comment = read_video_comment(path)
     except OSError as error:
         raise OutputError(f"cannot read {path}: {reason_of(error)}") from error
+    if len(comment) > MAX_COMMENT:
+        raise OutputError(f"the comment of {path} is longer than {MAX_COMMENT} characters, and so none of diffanim's")
+    return comment
 
 
-def _picture_comment(picture: Image.Image) -> str:
+def _picture_comment(path: Path) -> str:
     """PNG and GIF have comments; WebP and AVIF have EXIF, and its description of the image."""
-    comment = picture.info.get("Comment") or picture.info.get("comment")
-    comment = comment or picture.getexif().get(ExifTags.Base.ImageDescription, "")
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of large pictures, and of what is odd in EXIF: nothing to do with comments.
+        head = file.read(_HEAD)
+        file.seek(0)
+        try:
+            with Image.open(io.BytesIO(head) if head.startswith(_HEADED) else file, formats=_FORMATS) as picture:
+                comment = picture.info.get("Comment") or picture.info.get("comment")
+                comment = comment or picture.getexif().get(ExifTags.Base.ImageDescription, "")
+        except UnidentifiedImageError:
+            raise
+        except Exception as error:  # Of any kind: Pillow raises whatever a damaged file leads its parsers into.
+            raise OutputError(f"cannot read {path}: {first_line(error)}") from error
     return comment.decode(errors="replace") if isinstance(comment, bytes) else str(comment)
 
 
 def _pdf_comment(path: Path) -> str:
     """The subject of a document whose dictionary is not packed, as ours is not."""
-    try:
-        found = _PDF_SUBJECT.search(path.read_bytes())
-    except OSError as error:
-        raise OutputError(f"cannot read {path}: {reason_of(error)}") from error
-    return re.sub(rb"\\(.)", rb"\1", found[1]).decode(errors="replace") if found else ""
+    with path.open("rb") as file:
+        if not file.read(1):
+            return ""
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as document:
+            start = document.find(b"/Subject (")
+            subject = document[start : start + 2 * MAX_COMMENT] if start >= 0 else b""
+    found = _PDF_SUBJECT.match(subject)
+    return re.sub(rb"\\(.)", rb"\1", found[1], flags=re.DOTALL).decode(errors="replace") if found else ""
 
 
 def _first_frame(folder: Path) -> Path:

@@ -25,6 +25,10 @@ _F_SETPIPE_SZ = 1031
 _CHECK_SECONDS = 20
 _CLOSE_SECONDS = 600
 _QUIET = ("-hide_banner", "-loglevel", "error")
+_OURS = ("-format_whitelist", "mov,matroska,webm", "-protocol_whitelist", "file")
+"""To read MP4 and WebM only: a playlist would have ffmpeg open whatever it names."""
+_TAG = re.compile(r"(?P<name>(?:[^\\=\n]++|\\.)*+)(?:=(?P<value>(?:[^\\\n]++|\\.)*+))?(?:\n|$)", re.DOTALL)
+"""A line of ffmpeg's metadata; a backslash goes before every =, ;, #, \\ and end of line that is text."""
 _SURROUNDINGS = {"SVT_LOG": "1"}
 """SVT-AV1 says how it is set up unless it is told to speak of errors only."""
 
@@ -167,13 +171,14 @@ def read_comment(path: Path) -> str:
     Raises:
         OutputError: ffmpeg cannot read the file.
     """
-    command = [program(), *_QUIET, "-nostdin", "-i", f"file:{path}", "-f", "ffmetadata", "-"]
+    command = [program(), *_QUIET, "-nostdin", *_OURS, "-i", f"file:{path}", "-f", "ffmetadata", "-"]
     done = _run(command)
     if done.returncode != 0:
-        raise OutputError(f"cannot read {path}: it is no film or picture, or it is damaged")
-    text = re.sub(r"\\\n", "\n", done.stdout.decode(errors="replace"))
-    found = re.search(r"^comment=(.*)$", text, re.MULTILINE | re.IGNORECASE)
-    return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
+        raise OutputError(f"cannot read {path}: it is none of the films and pictures that diffanim writes, or damaged")
+    for tag in _TAG.finditer(done.stdout.decode(errors="replace")):
+        if tag["name"].lower() == "comment":
+            return re.sub(r"\\(.)", r"\1", tag["value"], flags=re.DOTALL)
+    return ""
 
 
 @functools.cache

@@ -12,6 +12,8 @@ Chroma = Literal["420", "444"]
 
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
 CHROMAS: tuple[Chroma, ...] = get_args(Chroma)
+MAX_COMMENT = 100_000
+"""Bytes of a file's comment. ffmpeg takes it as an argument, and Linux hands over none of more than 128 KiB."""
 
 
 @dataclass(frozen=True)
