@@ -45,7 +45,7 @@ class DiffanimWarning(UserWarning):
     """Something works, but not as one might think."""
 
 
-_OUT_OF_MEMORY = ("outofmemory", "out of memory", "not enough memory", "memoryerror", "can't allocate")
+_OUT_OF_MEMORY = ("outofmemory", "out of memory", "not enough memory", "memoryerror", "can't allocate", "bad_alloc")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -19,7 +19,8 @@ from typing import Self
 from .budget import Rung, first_that_fits, rungs_of, spelled
 from .encode import Encoder, StrPath, format_of, open_encoder
 from .encode.options import EncodeOptions
-from .encode.output import name_beside, reason_of
+from .encode.output import reason_of
+from .encode.places import name_beside, place_of
 from .errors import OutputError, SettingsError
 from .frame import Frame
 from .frames import Composer, RowImages
@@ -137,7 +138,7 @@ def write_films_within(
             try:
                 with _told_as({draft: film.path}):
                     note = _fit(script, film, draft, limit, on_frame)
-                    draft.replace(Path(film.path).resolve())
+                    draft.replace(place_of(Path(film.path)))
             except OutputError as error:
                 failed = failed or error
             else:
@@ -182,7 +183,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
 @contextlib.contextmanager
 def _hidden_beside(path: StrPath) -> Iterator[Path]:
     """A name for a file that nobody is to see, where a rename to ``path`` is one step of the file system."""
-    hidden = name_beside(Path(path).resolve())
+    hidden = name_beside(place_of(Path(path)))
     try:
         yield hidden
     finally:

@@ -30,6 +30,10 @@ DEFAULT_COLUMNS = 6
 STACKED = "stacked"
 """What is said of panels that lie below each other."""
 SMALLEST_WIDTH = 240
+LARGEST = (16000, 8700)
+"""Pixels that every format holds: WebP has no more across, AV1 no more down."""
+MOST_PIXELS = 2**25
+"""A few more than 8K video has: a film of them takes gigabytes of memory while it is written."""
 SMALLEST_TEXT = 12
 """1 em in pixels; below it nobody reads."""
 
@@ -196,7 +200,7 @@ def arrange(
     Raises:
         SettingsError: the picture is too small for anything to be seen.
     """
-    _check_size(width, height)
+    check_size(width, height)
     em = em or text_size(width, height)
     beside, below = (1, panels) if arrangement(columns) == STACKED else (panels, 1)
     fits = [
@@ -211,6 +215,7 @@ def arrange(
         room = _room(image, width, height, beside, below, space, space.chrome(lines, below))
         space = space.stretched(em, width - grid.across(beside, space), below * (room[1] - grid.height), beside)
     size = (grid.across(beside, space), even(space.chrome(lines, below) + below * grid.height))
+    check_largest(*size)
     return _place(grid, count, panels, beside, space, lines, size if height is None else (width, height))
 
 
@@ -391,11 +396,30 @@ def _place(
     return Layout(*size, Line(space.margin, inside, title), tuple(places), strip, Line(space.margin, inside, legend))
 
 
-def _check_size(width: int, height: int | None) -> None:
+def check_size(width: int, height: int | None) -> None:
+    """Find a picture that nobody could read, or no machine write, as far as its size is known beforehand.
+
+    Raises:
+        SettingsError: it is too small or too large.
+    """
     if width < SMALLEST_WIDTH:
         raise SettingsError(f"the picture is {width} pixels wide; its text needs at least {SMALLEST_WIDTH}")
     if height is not None and height < 1:
         raise SettingsError(f"the picture is {height} pixels high; there must be some")
+    check_largest(width, height)
+
+
+def check_largest(width: int, height: int | None) -> None:
+    """Find a picture that no machine could write.
+
+    Raises:
+        SettingsError: it is too large.
+    """
+    if width > LARGEST[0] or (height or 1) > LARGEST[1] or width * (height or 1) > MOST_PIXELS:
+        raise SettingsError(
+            f"{_size(width, height)} pixels are too large a picture; it can have {LARGEST[0]} across, {LARGEST[1]} "
+            f"down, and {MOST_PIXELS / 1e6:.1f} million in all"
+        )
 
 
 def _size(width: int, height: int | None) -> str:

@@ -11,6 +11,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .catalogue import classify
-from .errors import ModelError, SettingsError, first_line
+from .errors import DiffanimWarning, ModelError, SettingsError, first_line
 from .precision import resolve_dtype
 
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ _HUB_FILES = [
     "diffusion_pytorch_model.*",
     *(f"{part}/*" for part in _PARTS),
 ]
+_NO_OWNERS = ("path", "models", "datasets", "spaces")
+"""What paths begin with, in documents and on disks: no owner on the hub."""
+_HUB_SECONDS = 5
+"""For which the hub may keep us waiting before it counts as out of reach."""
 _LOOKED_AT = 1 << 20
 """Bytes at either end of a file that tell one state of a model from another: training changes every weight."""
 _MOST_JSON = 64 << 20
@@ -177,11 +183,16 @@ def locate(source: str | None) -> ModelFiles:
     """Find a model's files without loading it.
 
     Args:
-        source: a directory in diffusers' format, a hub id such as ``google/ddpm-cat-256``, or None for the built-in.
+        source: a directory in diffusers' format, a hub id such as ``google/ddpm-cat-256``, or None for the built-in,
+            which is also what `BUILTIN` means, whatever lies in the working directory.
 
     Raises:
         ModelError: there is no model there, or a part of it is missing.
     """
+    if source == BUILTIN and Path(BUILTIN).is_dir():
+        warnings.warn(
+            f"{BUILTIN} is the built-in model; the folder of that name is ./{BUILTIN}", DiffanimWarning, stacklevel=2
+        )
     if source is None or source == BUILTIN:
         return _read(BUILTIN, _BUILTIN_FOLDER)
     folder = Path(source).expanduser()
@@ -191,11 +202,16 @@ def locate(source: str | None) -> ModelFiles:
         raise ModelError(
             f"{source} is a file; a model is a directory with a model_index.json (save_pretrained), or a hub id"
         )
-    if _is_hub_id(source):
-        return _read(name_of(source), _download(source))
-    raise ModelError(
-        f"there is no model at {source}: name a directory with a model_index.json, or a hub id (owner/name)"
-    )
+    if not _is_hub_id(source):
+        raise ModelError(
+            f"there is no model at {source}: name a directory with a model_index.json, or a hub id (owner/name)"
+        )
+    if folder.parent.is_dir():
+        raise ModelError(
+            f"there is no {folder.name} in the folder {folder.parent} here; if it is meant as a hub id, name it in "
+            "another working directory"
+        )
+    return _read(name_of(source), _download(source))
 
 
 def name_of(source: str) -> str:
@@ -212,7 +228,9 @@ def name_of(source: str) -> str:
 
 
 def _is_hub_id(source: str) -> bool:
-    return source.count("/") == 1 and not source.startswith((".", "~", "/")) and not source.endswith("/")
+    """Whether it reads as owner/name; an owner that is none (`_NO_OWNERS`) begins a path."""
+    owner, _, _ = source.partition("/")
+    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source, re.ASCII)) and owner not in _NO_OWNERS
 
 
 def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", allow_pickle: bool = False) -> Model:
@@ -564,7 +582,7 @@ def loading(what: str) -> Iterator[None]:
 
 def _download(repository: str) -> Path:
     """The files of a hub model: from the local cache where they are, from the hub otherwise."""
-    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -575,12 +593,21 @@ def _download(repository: str) -> Path:
     )
 
     try:
-        index = Path(hf_hub_download(repository, "model_index.json"))
+        # Asked once: a download asks six times, with growing pauses, and says so each time.
+        local = False
+        try:
+            get_hf_file_metadata(hf_hub_url(repository, "model_index.json"), timeout=_HUB_SECONDS)
+        except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError):
+            raise
+        except Exception:  # Whatever the library below it says of networks.
+            local = True
+        index = Path(hf_hub_download(repository, "model_index.json", local_files_only=local))
         if ModelFiles(repository, index.parent, json.loads(index.read_text(encoding="utf-8"))).is_bare:
-            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
+            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES, local_files_only=local))
         from diffusers import DiffusionPipeline
 
-        return Path(DiffusionPipeline.download(repository))  # It knows which of several kinds of weights it needs.
+        # It knows which of several kinds of weights it needs.
+        return Path(DiffusionPipeline.download(repository, local_files_only=local))
     except (LocalEntryNotFoundError, EntryNotFoundError) as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise _unreachable(repository) from error

@@ -13,11 +13,11 @@ from .budget import is_limited, parse_bytes
 from .clips import ClipFrames
 from .decoded import OnRow
 from .easing import x0_changes
-from .encode import check_output, check_use, format_of
+from .encode import check_apart, check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import still_of
 from .errors import SettingsError
-from .layout import DEFAULT_COLUMNS, Size, arrangement
+from .layout import DEFAULT_COLUMNS, Size, arrangement, check_size
 from .provenance import Provenance
 from .themes import DEFAULT_THEME
 from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
@@ -114,7 +114,10 @@ def render(
     timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
     encoding, frames = EncodeOptions(quality, chroma, codec), ClipFrames(clip_frame, clip_row)
     limit = None if max_size is None else parse_bytes(max_size)
+    check_apart(paths)
     check_use(paths, encoding)
+    if size is not None:
+        check_size(*size)
     for path in paths:
         check_output(path, fps if duration is None else DEFAULT_FPS, encoding)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)

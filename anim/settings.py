@@ -18,6 +18,8 @@ DEFAULT_BATCH = 4
 """Of a bare denoiser; other pipelines make one image unless more are asked for."""
 BUILTIN_LABELS = ("cat", "fruit", "flower", "heart")
 """What the built-in model shows if nobody names a class; NULL_LABEL as a label asks for samples without one."""
+MOST_IMAGES = 4096
+"""In a batch: four times as many as one picture can show."""
 MAX_SEED = 2**63 - 1
 OFFLOADS = ("model", "sequential")
 
@@ -78,7 +80,10 @@ class RunSettings:
         top = MAX_SEED - batch
         for true, message in (
             (self.steps >= 1, f"steps is {self.steps}; a run has at least 1"),
-            (self.batch is None or self.batch >= 1, f"batch is {self.batch}; a run has at least 1 image"),
+            (
+                self.batch is None or 1 <= self.batch <= MOST_IMAGES,
+                f"batch is {self.batch}; a run has 1 to {MOST_IMAGES} images, each of which has a seed of its own",
+            ),
             (0 <= self.seed <= top, f"seed is {self.seed}; it can be 0 to {top}"),
             (
                 self.guidance is None or math.isfinite(self.guidance),

@@ -16,7 +16,7 @@ import numpy as np
 from .errors import SettingsError
 from .frames import draw_image
 from .labels import Maths, Number, Phrase, Piece, Placed, Sizes, Words, blend, place, width
-from .layout import SMALLEST_WIDTH, Box, Grid, best_grid, check_text, even, text_size
+from .layout import Box, Grid, best_grid, check_largest, check_size, check_text, even, text_size
 from .noising import rescaled
 from .panels import DEFAULT_PANELS, Panel, noise_left_readout, noise_readout, panel_named, time_readout
 from .pixels import Pixels
@@ -61,8 +61,7 @@ def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: 
     Raises:
         SettingsError: the columns leave no room for images.
     """
-    if width < SMALLEST_WIDTH:
-        raise SettingsError(f"the sheet is {width} pixels wide; its text needs at least {SMALLEST_WIDTH}")
+    check_size(width, None)
     panels = [panel_named(name) for name in DEFAULT_PANELS]
     check_text(text)
     type_ = _Type(round(text * text_size(width, None)))
@@ -92,7 +91,9 @@ def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: 
         texts += type_.centred(phrases, x, grid.width, under)
     height = under + max(type_.block_height(phrases) for phrases in readouts) + type_.margin
     line = max(type_.em // 24, 1)
-    return ContactSheet(lefts[-1] + grid.width + type_.margin, even(height), tuple(images), tuple(texts), line, theme)
+    across = lefts[-1] + grid.width + type_.margin
+    check_largest(across, even(height))
+    return ContactSheet(across, even(height), tuple(images), tuple(texts), line, theme)
 
 
 def paint(sheet: ContactSheet) -> Pixels:

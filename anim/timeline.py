@@ -14,6 +14,8 @@ DEFAULT_FPS = 10.0
 """Steps shown a second."""
 DEFAULT_HOLD = 2.0
 """Seconds for which the last picture stays."""
+LONGEST = 3600.0
+"""Seconds that an animation takes at most."""
 EASE_RANGE = (0.25, 4.0)
 """How much shorter and longer than evenly an eased shot may be shown: no step flashes by, none seems to hang."""
 SHORTEST_EASED = 0.02
@@ -95,6 +97,13 @@ class Timing:
             raise SettingsError(f"every is {self.every}; 1 shows every step, 2 every second one")
         if self.duration is not None and not (math.isfinite(self.duration) and self.duration > 0):
             raise SettingsError(f"duration is {self.duration} seconds; it must be above 0, such as 8")
+        for said, seconds in (
+            (f"a duration of {self.duration or 0:g}", self.duration or 0),
+            (f"a hold of {self.hold:g} and a hold-first of {self.hold_first:g}", self.hold + self.hold_first),
+            (f"an fps of {self.fps:g}, or {1 / self.fps:g} a step,", 0 if self.duration else 1 / self.fps),
+        ):
+            if seconds > LONGEST:
+                raise SettingsError(f"{said} seconds are too long; an animation takes at most {LONGEST:g}")
         for bound in (self.first, self.last):
             if isinstance(bound, str):
                 _parsed(bound)
@@ -132,6 +141,11 @@ def timeline(
         eased = eased_seconds([around[way[place]] for place in free], even)
         for place, length in zip(free, eased, strict=True):
             seconds[place] = length
+    if sum(seconds) > LONGEST * (1 + 1e-9):  # Of a duration, the sum is rounded.
+        raise SettingsError(
+            f"the animation would take {sum(seconds):g} seconds, and {LONGEST:g} are the most: raise --fps, or show "
+            "less of the run"
+        )
     shots = tuple(Shot(rows[place], length) for place, length in zip(way, seconds, strict=True))
     return Timeline(shots, 1 / even)
 

@@ -12,9 +12,10 @@ from click.core import ParameterSource
 from diffanim.cli import options
 from diffanim.cli.terminal import say
 from diffanim.clips import ClipFrames
-from diffanim.encode import FORMATS, check_output, check_use, timing_note
+from diffanim.encode import FORMATS, check_apart, check_output, check_use, timing_note
 from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
+from diffanim.layout import check_size
 from diffanim.models import locate
 from diffanim.profiles import PROFILES
 from diffanim.settings import RunSettings
@@ -77,7 +78,10 @@ def render(
     _apply(profile, ctx, given)
     timing = options.timing_of(given)
     outputs, recording = _places(run, outputs, settings, profile)
+    check_apart(outputs)
     check_use(outputs, options.encoding_of(given))
+    if given["size"] is not None:
+        check_size(*given["size"])
     frames = ClipFrames(given["clip_frame"], given["clip_row"])
     for output in outputs:
         check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS, options.encoding_of(given))

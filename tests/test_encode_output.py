@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import shutil
 import signal
@@ -20,8 +21,9 @@ import numpy as np
 import pytest
 from clips import left_over, material
 
-from diffanim.encode import FOLDER, FORMATS, check_output, format_of, open_encoder, timing_note
+from diffanim.encode import FOLDER, FORMATS, check_apart, check_output, format_of, open_encoder, timing_note
 from diffanim.encode.output import reason_of
+from diffanim.encode.places import kept_beside, name_beside
 from diffanim.errors import OutputError
 from diffanim.frame import Clip, Frame, Region
 
@@ -181,12 +183,82 @@ def test_what_is_finished_has_ordinary_rights(tmp_path: Path, suffix: str) -> No
     assert left_over(tmp_path) == []
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "real.gif").write_bytes(b"before")
-    (tmp_path / "link.gif").symlink_to("real.gif")
-    material(count=2).write(tmp_path / "link.gif")
-    assert (tmp_path / "link.gif").is_symlink()
-    assert (tmp_path / "real.gif").read_bytes()[:3] == b"GIF"
+    (tmp_path / "frames").mkdir()
+    links = {"link.gif": "real.gif", "gone.gif": "nowhere.gif", "sheet.png": "real.gif", "linked": "frames"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(OutputError, match=rf"{name}.* is a link to {target}; name that itself"):
+            check_output(f"{tmp_path / name}{'/' * (target == 'frames')}", 10)
+    assert (tmp_path / "real.gif").read_bytes() == b"before"
+    (tmp_path / "folder").symlink_to("frames")
+    material(count=2).write(tmp_path / "folder" / "out.gif")
+    assert (tmp_path / "frames" / "out.gif").exists(), "a linked folder is a folder"
+
+
+@every_format
+def test_a_link_that_comes_later_is_replaced(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "real").write_bytes(b"before")
+    source = material(count=2)
+    with open_encoder(tmp_path / f"out{suffix}", source.clip) as encoder:
+        (tmp_path / f"out{suffix}").symlink_to("real")
+        for frame in source.frames():
+            encoder.write(frame)
+    assert not (tmp_path / f"out{suffix}").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"before"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_only_files_are_written_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gif")
+    for name in ("pipe.gif", "pipe.gif/"):
+        with pytest.raises(OutputError, match=r"is a device or a pipe|is no folder|is a file"):
+            check_output(f"{tmp_path}/{name}", 10)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        (["a.gif", "a.gif"], "a.gif and .*a.gif are one place; name it once"),
+        (["a.gif", "b.mp4", "./sub/../a.gif"], "are one place"),
+        (["a-sheet.png", "link/a-sheet.png"], "are one place"),
+        (["f/", "f/a.gif"], "f/a.gif lies in .*f/, which holds frames and nothing else"),
+        (["f/g/a.gif", "f/"], "f/g/a.gif lies in .*f/, which"),
+    ],
+)
+def test_outputs_keep_apart(tmp_path: Path, outputs: list[str], words: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(".")
+    with pytest.raises(OutputError, match=words):
+        check_apart([f"{tmp_path}/{output}" for output in outputs])
+    check_apart(["a.gif", "a.mp4", "f/", "ff/a.gif"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for processes as only POSIX does")
+def test_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    ours = name_beside(tmp_path / "a.gif")
+    left = [ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))]
+    left.append(left[0].with_suffix(".mp4"))
+    folder = left[0].with_suffix("")
+    folder.mkdir()
+    (folder / "frame-0000.png").touch()
+    kept = [
+        ours,
+        ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")),
+        kept_beside(tmp_path / "a.gif"),
+        tmp_path / f".diffanim-{dead.pid}.gif",
+        left[0].with_name(left[0].name.replace("diffanim", "other")),
+        left[0].with_name(re.sub(r"diffanim-\w{8}", "diffanim-00000000", left[0].name)),  # Another machine's.
+    ]
+    for path in (*left, *kept):
+        path.touch()
+    material(count=2).write(tmp_path / "out.gif")
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "out.gif"])
+    for path in kept:
+        path.unlink()
 
 
 def test_frames_belong_into_the_block(tmp_path: Path) -> None:

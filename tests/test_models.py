@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from terminal import shell
 
 import diffanim
-from diffanim.errors import ModelError, SchedulerError, SettingsError
-from diffanim.models import locate, name_of, open_model, read_scheduler_config, resolve_device
+from diffanim.errors import DiffanimWarning, ModelError, SchedulerError, SettingsError
+from diffanim.models import BUILTIN, locate, name_of, open_model, read_scheduler_config, resolve_device
 from diffanim.provenance import read_provenance
 from diffanim.runs import record_settings
 from diffanim.settings import RunSettings
@@ -65,6 +69,49 @@ def test_a_hub_id_from_the_local_cache(model: Path, tmp_path: Path, monkeypatch:
     assert open_model(files, device="cpu").sample_shape == (3, 16, 16)
     with pytest.raises(ModelError, match="not on this machine, and the hub cannot be reached"):
         locate("someone/else")
+
+
+def test_out_of_reach_of_the_hub_an_id_fails_at_once_in_one_line(tmp_path: Path) -> None:
+    """Of a closed port nobody answers, as without a network; nothing is retried, and nothing is told six times."""
+    surroundings = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    began = time.monotonic()
+    done = shell("record", "--model", "someone/tiny", "-o", "run.zarr", cwd=tmp_path, env=surroundings)
+    assert time.monotonic() - began < 6, "a few hundred milliseconds, on a machine that is not busy"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        "diffanim: someone/tiny is not on this machine, and the hub cannot be reached; .*\n", done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("path/sd", "no model at path/sd"),
+        ("./sd", "no model at ./sd"),
+        ("a/b/sd", "no model at a/b/sd"),
+        ("sd\\x/y", "no model at sd"),
+        ("models/sd", "no model at models/sd"),
+        ("mine/sd", "no sd in the folder mine here"),
+    ],
+)
+def test_what_looks_like_a_path_is_not_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr("diffanim.models._download", lambda _: pytest.fail("the hub was asked"))
+    with pytest.raises(ModelError, match=words):
+        locate(source)
+
+
+def test_a_folder_with_the_name_of_the_built_in_model(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model.rename(tmp_path / BUILTIN)
+    with pytest.warns(DiffanimWarning, match=r"emoji is the built-in model; the folder of that name is ./emoji"):
+        assert locate(BUILTIN).folder == locate(None).folder
+    assert locate(f"./{BUILTIN}").folder == Path(BUILTIN)
 
 
 def test_a_hub_id_is_kept_whole_in_what_is_made(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from ..errors import OutputError
 from ..layout import LECTURE_SIZE, README_WIDTH, Size
 from .options import Chroma, EncodeOptions
+from .places import place_of
 from .stills import STILLS, meant_by, still_of
 
 if TYPE_CHECKING:
@@ -218,6 +219,22 @@ def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPT
     _module(entry).check_available(options)
 
 
+def check_apart(paths: Sequence[StrPath]) -> None:
+    """Find outputs that would be written over each other: one place named twice, or one in a folder of frames.
+
+    Raises:
+        OutputError: says which.
+    """
+    places = [Path(path).resolve() for path in paths]
+    for number, (path, place) in enumerate(zip(paths, places, strict=True)):
+        for other, before in zip(paths[:number], places, strict=False):
+            if place == before:
+                raise OutputError(f"{other} and {path} are one place; name it once")
+            if place in before.parents or before in place.parents:
+                outer, inner = (path, other) if place in before.parents else (other, path)
+                raise OutputError(f"{inner} lies in {outer}, which holds frames and nothing else; name another place")
+
+
 def check_use(paths: Sequence[StrPath], options: EncodeOptions) -> None:
     """Find an option that none of the paths' formats has a choice in: it was meant for another.
 
@@ -286,16 +303,20 @@ def _check_options(entry: Format, options: EncodeOptions) -> None:
 
 
 def _check_place(path: Path, entry: Format | None = None) -> None:
-    folder = path.resolve().parent
+    folder = place_of(path).parent
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist; create it first"
         raise OutputError(f"the folder {folder} {what}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} cannot be written to; name another")
+    if place_of(path).is_symlink():
+        raise OutputError(f"{path} is a link to {place_of(path).readlink()}; name that itself, or another place")
     if entry is not None and entry.suffix == FOLDER:
         _module(entry).check_folder(path)
         return
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
-    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a device or a pipe, and only files are written; name another place")
+    if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} cannot be overwritten; name another file")

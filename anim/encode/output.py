@@ -6,7 +6,6 @@ import contextlib
 import errno
 import math
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from ..errors import OutputError
 from ..frame import Clip, Frame
+from .places import kept_beside, name_beside, place_of, sweep
 
 
 class Writer(Protocol):
@@ -50,7 +50,7 @@ class Output:
         """Begin a hidden file beside the target."""
         try:
             with self._in_words():
-                self._partial = self._create(self.path.resolve())
+                self._partial = self._create(place_of(self.path))
                 self._writer = self._open_writer(self._partial)
         except BaseException:
             self._discard()
@@ -101,7 +101,7 @@ class Output:
             raise OutputError(f"only {self._count} of {len(self.clip.seconds)} frames came for {self.path}")
         with self._in_words():
             self._writer.finish()
-            self._put(self._partial, self.path.resolve())
+            self._put(self._partial, place_of(self.path))
         self._partial = None
 
     def _discard(self) -> None:
@@ -142,9 +142,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     partial: Path | None = None
     try:
-        partial = _create_beside(path.resolve())
+        partial = _create_beside(place_of(path))
         yield partial
-        partial.replace(path.resolve())
+        partial.replace(place_of(path))
         partial = None
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
@@ -162,6 +162,7 @@ class FolderOutput(Output):
     """
 
     def _create(self, target: Path) -> Path:
+        sweep(target.parent)
         partial = name_beside(target)
         partial.mkdir()
         return partial
@@ -170,7 +171,7 @@ class FolderOutput(Output):
         if not target.exists():
             partial.rename(target)
             return
-        old = name_beside(target)
+        old = kept_beside(target)
         target.rename(old)
         try:
             partial.rename(target)
@@ -196,11 +197,7 @@ def reason_of(error: OSError) -> str:
 
 def _create_beside(target: Path) -> Path:
     """An empty hidden file; its rights are those that any new file gets, which ``tempfile`` would narrow."""
+    sweep(target.parent)
     partial = name_beside(target)
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return partial
-
-
-def name_beside(target: Path) -> Path:
-    """A hidden name in the target's folder, where a rename is one step of the file system."""
-    return target.with_name(f".diffanim-{secrets.token_hex(6)}{target.suffix}")
