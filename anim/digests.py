@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 
 FILE = "digests"
 _BYTES = 4
+_NUMBER = 8
+_DIGEST = 16
+"""Bytes of a number of steps, and of a checkpoint's digest."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,22 @@ class Digests:
                 return digests.read(_BYTES) == self._digest(name, row, values, more)
         except OSError:
             return False
+
+    def bind(self, checkpoint: bytes, steps: int) -> bytes:
+        """A checkpoint as it is kept: with what binds it to the run and to how many steps were whole."""
+        return checkpoint + steps.to_bytes(_NUMBER, "little") + self._digest_of_checkpoint(checkpoint, steps)
+
+    def unbind(self, kept: bytes, steps: int) -> bytes | None:
+        """The checkpoint; None if it is damaged, another run's, or from after the steps that are whole."""
+        checkpoint, told = kept[: -_NUMBER - _DIGEST], kept[-_NUMBER - _DIGEST :]
+        number = int.from_bytes(told[:_NUMBER], "little")
+        whole = told[_NUMBER:] == self._digest_of_checkpoint(checkpoint, number) and number <= steps
+        return checkpoint if whole else None
+
+    def _digest_of_checkpoint(self, checkpoint: bytes, steps: int) -> bytes:
+        digest = hashlib.blake2b(json.dumps([self.run, steps]).encode(), digest_size=_DIGEST)
+        digest.update(checkpoint)
+        return digest.digest()
 
     def _digest(self, name: str, row: int, values: NDArray[Any], more: object, crc: int | None = None) -> bytes:
         little = values.dtype.newbyteorder("<")

@@ -17,6 +17,8 @@ What a recording on the disk promises:
   itself is sealed. Chunks that are lost, damaged, swapped, edited or another run's are refused when they are read, so
   that no picture is made of them, and named by `Trajectory.verify`, which ``diffanim inspect`` calls. It is no
   signature: whoever means to forge a recording can.
+- A checkpoint is bound to its run likewise: with one that is damaged the run begins again, with a word. A run that
+  goes on with other versions, threads or processors than it was begun with says that its bits will differ.
 - Decoded pictures that are lost are made again, with a word.
 - One process writes it. A second one is told which does; the lock goes with its process, and readers need none.
 - ``--overwrite`` replaces what diffanim recorded and nothing else, and the old recording stays until the new one is
@@ -35,6 +37,7 @@ import platform
 import queue
 import secrets
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -54,7 +57,7 @@ from zarr.storage import LocalStore, MemoryStore
 from .decoded import GROUP as DECODED
 from .decoded import DecodedRows, DecodedWriter
 from .digests import Digests, is_plain_file, seal
-from .errors import SamplingError, TrajectoryError
+from .errors import DiffanimWarning, SamplingError, TrajectoryError
 from .pixels import Pixels
 from .place import Place
 from .step import Array, Mixture, Step
@@ -420,7 +423,8 @@ class TrajectoryWriter:
     def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
         """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
 
-        Without one the run begins again, and writes the same bits over those that are there.
+        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes the
+        same bits over those that are there.
 
         Raises:
             TrajectoryError: the recording is complete or damaged, or somebody else writes it.
@@ -434,7 +438,7 @@ class TrajectoryWriter:
             if run.complete:
                 raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
             run.verify()
-            checkpoint = (folder / _CHECKPOINT).read_bytes() if (folder / _CHECKPOINT).exists() else None
+            checkpoint = _read_checkpoint(run)
             writer.info = run.info
             writer._group = _open_group(folder, mode="r+")
             writer._arrays = {name: _member(writer._group, name, folder) for name in ("x", "x0", *_ROWS)}
@@ -584,6 +588,8 @@ class TrajectoryWriter:
 
     def _write_checkpoint(self, checkpoint: bytes) -> None:
         if self._place is not None:
+            if (digests := self._digests) is not None:
+                checkpoint = digests.bind(checkpoint, self._written)
             _replace_file(self._place.folder / _CHECKPOINT, checkpoint)
 
     def _write_images(
@@ -695,6 +701,18 @@ class TrajectoryWriter:
             self._rows[name] = _padded(self._rows[name], self._arrays[name])
         for name, count in (("x", steps + 1), ("x0", steps)):
             self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
+
+
+def _read_checkpoint(run: Trajectory) -> bytes | None:
+    assert run.path is not None
+    file = run.path / _CHECKPOINT
+    if not os.path.lexists(file):
+        return None
+    kept = file.read_bytes() if is_plain_file(file) else b""
+    checkpoint = kept if run._digests is None else run._digests.unbind(kept, run.steps)
+    if checkpoint is None:
+        warnings.warn(f"the checkpoint of {run.path} is damaged: the run begins again", DiffanimWarning, stacklevel=3)
+    return checkpoint
 
 
 def _padded(rows: NDArray[np.float64], array: zarr.Array[Any]) -> NDArray[np.float64]:

@@ -328,3 +328,35 @@ def test_render_refuses_a_foreign_chunk(tmp_path: Path) -> None:
     with pytest.raises(TrajectoryError, match="not what was recorded there"):
         diffanim.render(tmp_path / "run.zarr", tmp_path / "b.gif")
     assert not (tmp_path / "b.gif").exists()
+
+
+@pytest.mark.parametrize("harm", ["flipped", "empty", "another run's", "from later", "a link"])
+def test_a_damaged_checkpoint_is_found(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "run.zarr"
+    write(path, 3, 5, finish=False)
+    write(tmp_path / "other.zarr", 3, 5, finish=False)
+    file = path / "checkpoint.safetensors"
+    kept = bytearray(file.read_bytes())
+    match harm:
+        case "flipped":
+            kept[3] ^= 1
+            file.write_bytes(kept)
+        case "empty":
+            file.write_bytes(b"")
+        case "another run's":
+            shutil.copy(tmp_path / "other.zarr" / file.name, file)
+        case "from later":
+            run = Trajectory.open(path)
+            assert run._digests is not None
+            file.write_bytes(run._digests.bind(b"after 4", 4))
+        case "a link":
+            file.unlink()
+            file.symlink_to("/dev/zero")
+    with pytest.warns(DiffanimWarning, match=r"the checkpoint of .*run.zarr is damaged: the run begins again"):
+        writer, checkpoint = TrajectoryWriter.resume(path)
+    assert checkpoint is None
+    for step in steps(5):
+        writer.add(step)
+    run = writer.finish(np.ones((2, 3, 4, 4), np.float32))
+    run.verify()
+    assert all((run.x[step.index] == step.x).all() for step in steps(5))
