@@ -8,14 +8,16 @@ plain tensors and JSON in one safetensors blob; nothing is pickled, so a checkpo
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from .errors import TrajectoryError
+from .errors import DiffanimWarning, TrajectoryError
 
 
 class SchedulerMemory:
@@ -52,6 +54,7 @@ def pack(sample: torch.Tensor, calls: int, generators: Sequence[torch.Generator]
     tensors: dict[str, torch.Tensor] = {}
     state = {
         "calls": calls,
+        "circumstances": _circumstances(sample.device),
         "sample": _encode(sample, tensors),
         "generators": _encode([generator.get_state() for generator in generators], tensors),
         "scheduler": {name: _encode(value, tensors) for name, value in memory.read().items()},
@@ -63,6 +66,8 @@ def unpack(
     checkpoint: bytes, generators: Sequence[torch.Generator], memory: SchedulerMemory, device: torch.device
 ) -> tuple[torch.Tensor, int]:
     """Restore generators and scheduler.
+
+    A `DiffanimWarning` tells of other versions, threads or processors, with which the bits will be others.
 
     Returns:
         The sample [B, C, …] to go on from, on ``device``, and the number of calls that were made.
@@ -77,9 +82,33 @@ def unpack(
         for generator, saved in zip(generators, _decode(state["generators"], tensors, "cpu"), strict=True):
             generator.set_state(saved)
         memory.restore({name: _decode(value, tensors, device) for name, value in state["scheduler"].items()})
-        return _decode(state["sample"], tensors, device), int(state["calls"])
+        before = dict(state.get("circumstances", {}))
+        x, calls = _decode(state["sample"], tensors, device), int(state["calls"])
     except Exception as error:  # Damage shows as any of a dozen errors of three libraries.
         raise TrajectoryError(f"the checkpoint is damaged ({error}); record the run again") from error
+    now = _circumstances(device)
+    changed = [f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+    if changed:
+        warnings.warn(
+            f"the run was begun with {'; '.join(changed)}: its bits will differ from those of an uninterrupted one",
+            DiffanimWarning,
+            stacklevel=2,
+        )
+    return x, calls
+
+
+def _circumstances(device: torch.device) -> dict[str, Any]:
+    """What the bits of a run depend on besides its settings."""
+    on = {"torch": torch.__version__, "diffusers": diffusers.__version__}
+    if device.type == "cuda":
+        return {**on, "device": torch.cuda.get_device_name(device)}
+    if device.type == "cpu":
+        return {
+            **on,
+            "threads": torch.get_num_threads(),
+            "device": f"CPU with {torch.backends.cpu.get_cpu_capability()}",
+        }
+    return {**on, "device": device.type}
 
 
 def _encode(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -1,22 +1,43 @@
 """The on-disk record of a run: written while the run goes on, read lazily, checked as it is read.
 
 A trajectory is a Zarr v3 group. ``x`` is [N+1, B, C, …] (the last row is the finished sample), ``x0`` [N, B, C, …],
-both float32 with one chunk a step, and ``t``, ``signal`` and ``noise`` are [N]. On the disk every chunk carries a
-CRC-32C, so a damaged file is found instead of drawn. A row of ``t`` is written after the images of its step: it makes
-the step count.
+both float32 with one chunk a step, and ``t``, ``signal`` and ``noise`` are [N]. A row of ``t`` is written after the
+images of its step: it makes the step count.
 A run of latents also has ``image``, what its pipeline made of the last of them, uint8 [B, H, W, 3] or, of clips,
 [B, F, H, W, 3]; and, once they were drawn, all of them as pixels (`diffanim.decoded`). A run of pixels has ``image``
 only if its pipeline changed them after the last step.
+
+What a recording on the disk promises:
+
+- Every float32 comes back bit for bit, and any reader of Zarr v3 opens it.
+- Under its name it can be read at any moment, up to its last whole step, also while it is written, and after its writer
+  was killed; the same command goes on with it. More or fewer steps than were announced change nothing of that.
+- Whole means whole. Every chunk has a CRC-32C, and every row of images and of decoded pictures a digest that binds it
+  to its run, its quantity, its place and the numbers of its step (`diffanim.digests`); what the recording says of
+  itself is sealed. Chunks that are lost, damaged, swapped, edited or another run's are refused when they are read, so
+  that no picture is made of them, and named by `Trajectory.verify`, which ``diffanim inspect`` calls. It is no
+  signature: whoever means to forge a recording can.
+- A checkpoint is bound to its run likewise: with one that is damaged the run begins again, with a word. A run that
+  goes on with other versions, threads or processors than it was begun with says that its bits will differ.
+- Decoded pictures that are lost are made again, with a word.
+- One process writes it. A second one is told which does; the lock goes with its process, and readers need none.
+- ``--overwrite`` replaces what diffanim recorded and nothing else, and the old recording stays until the new one is
+  whole (`diffanim.place`). A new one that is interrupted before can be had in a hidden folder beside the old one, until
+  the next recording is written there.
+- Recordings of format 1, which had no digests, are read and checked as far as they can be.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import platform
 import queue
+import secrets
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
@@ -34,15 +55,18 @@ from zarr.codecs import Crc32cCodec
 from zarr.storage import LocalStore, MemoryStore
 
 from .attributes import parse_run
+from .decoded import GROUP as DECODED
 from .decoded import DecodedRows, DecodedWriter
-from .errors import SamplingError, TrajectoryError
+from .digests import Digests, is_plain_file, seal
+from .errors import DiffanimWarning, SamplingError, TrajectoryError
 from .pixels import Pixels
 from .place import Place
 from .step import Array, Mixture, Step
 from .threads import threads
 from .version import __version__
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1, which is read too, had no digests."""
 QUEUED_STEPS = 4
 """How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
 
@@ -54,6 +78,11 @@ _TOUCHED_AHEAD = 2
 """Rows for which memory is found before they come."""
 _WORTH_THREADS = 1 << 20
 """Bytes from which on it is worth to wake threads."""
+_CRC_BYTES = 4
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError)
+"""What Zarr raises for damaged arrays."""
+_Numbers = Callable[[int], tuple[float, ...]]
+"""What is bound to a row of images: the timestep and the mixture of its step; nothing to the last sample."""
 _CHECKPOINT = "checkpoint.safetensors"
 _ROWS = ("t", "signal", "noise")
 _IMAGE = "image"
@@ -105,8 +134,11 @@ def library_versions() -> Mapping[str, str]:
 class StepArray:
     """Images of a run by row, read from the record when they are asked for: ``run.x[i]`` is float32 [B, C, …]."""
 
-    def __init__(self, name: str, array: zarr.Array[Any], rows: int) -> None:
+    def __init__(
+        self, name: str, array: zarr.Array[Any], rows: int, digests: Digests | None, numbers: _Numbers
+    ) -> None:
         self._name, self._array, self._rows = name, array, rows
+        self._digests, self._numbers = digests, numbers
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,6 +160,7 @@ class StepArray:
             raise IndexError(f"{self._name} has rows 0 to {self._rows - 1}, not {row}")
         row %= self._rows
         where = f"{self._name}[{row}] of {_place(self._array)}"
+        self._demand_room(row, where)
         try:
             images = np.asarray(self._array[row], dtype=np.float32)
         except (ValueError, OSError, RuntimeError) as error:
@@ -135,7 +168,21 @@ class StepArray:
         # A chunk that is not there reads as the fill value, NaN, and what is written is finite.
         if not np.isfinite(images).all():
             raise TrajectoryError(f"{where} is missing; record the run again")
+        if self._digests is not None and not self._digests.agree(self._name, row, images, self._numbers(row)):
+            raise TrajectoryError(f"{where} is damaged: it is not what was recorded there; record the run again")
         return images
+
+    def _demand_room(self, row: int, where: str) -> None:
+        """Look at a chunk's size before memory is laid out for what the array says of it."""
+        root = getattr(self._array.store, "root", None)
+        if root is None:
+            return
+        file = Path(root) / self._array.path / _chunk_name(self._array, row)
+        if not file.exists():
+            raise TrajectoryError(f"{where} is missing; record the run again")
+        size = math.prod(self._array.shape[1:]) * self._array.dtype.itemsize + _CRC_BYTES
+        if not is_plain_file(file) or file.stat().st_size != size:
+            raise TrajectoryError(f"{where} is damaged: it is no file of {size} bytes; record the run again")
 
     def __iter__(self) -> Iterator[Array]:
         """Row by row, one in memory at a time."""
@@ -175,6 +222,8 @@ class Trajectory:
         attributes: Any = group.attrs.asdict()["diffanim"]
         self.info = RunInfo(**parse_run(attributes["run"]))
         self.complete = attributes["complete"] is True
+        self._has_image = attributes.get("image") is not None
+        self._digests = None if path is None or "id" not in attributes else Digests(path, attributes["id"])
         if arrays is None:
             arrays = {name: _member(group, name, path) for name in ("x", "x0", *_ROWS)}
         if rows is None:
@@ -183,9 +232,23 @@ class Trajectory:
         whole = np.isfinite(rows["t"])
         steps = self.total if whole.all() else int(np.argmin(whole))
         self.t, self.signal, self.noise = (rows[name][:steps] for name in _ROWS)
-        self.x = StepArray("x", arrays["x"], steps + self.complete)
-        self.x0 = StepArray("x0", arrays["x0"], steps)
+        for name, numbers in (("signal", self.signal), ("noise", self.noise)):
+            if len(numbers) < steps or not np.isfinite(numbers).all():
+                raise ValueError(f"{name} has no number for some of its {steps} steps")
+        if self.complete and not steps == self.total == (attributes.get("steps") or steps):
+            raise ValueError(f"its timesteps are {self.total}, {steps} of them there, but it is complete")
+        for name, count in (("x", steps + self.complete), ("x0", steps)):
+            if arrays[name].shape[0] < count:
+                raise ValueError(f"{name} has {arrays[name].shape[0]} rows, not {count}")
+        if attributes.get("axes", _names(arrays["x"])) != _names(arrays["x"]):
+            raise ValueError(f"the axes of x are {_names(arrays['x'])}, not {attributes['axes']}")
+        self.x = StepArray("x", arrays["x"], steps + self.complete, self._digests, self._numbers)
+        self.x0 = StepArray("x0", arrays["x0"], steps, self._digests, self._numbers)
         self._told_end = end or _mixture_of(attributes.get("end"))
+
+    def _numbers(self, row: int) -> tuple[float, ...]:
+        rows = (self.t, self.signal, self.noise)
+        return tuple(float(numbers[row]) for numbers in rows) if row < self.steps else ()
 
     @functools.cached_property
     def end(self) -> Mixture | None:
@@ -232,21 +295,19 @@ class Trajectory:
         group = _open_group(folder)
         try:
             return cls(group, folder)
-        except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
+        except _DAMAGE as error:
             raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
 
     @property
     def axes(self) -> tuple[str | None, ...]:
         """What the axes of a row of ``x`` are: "image", "channel", "height", "width", "frame" or "token"."""
-        names = _member(self._group, "x", self.path).metadata.dimension_names  # type: ignore[union-attr]
-        return tuple(names or ())[1:]
+        return tuple(_names(_member(self._group, "x", self.path)))[1:]
 
     @property
     def clip(self) -> int | None:
         """How many frames each clip of a video model has, as far as that is known; None of images."""
-        if _IMAGE in self._group:
-            shape = _member(self._group, _IMAGE, self.path).shape
-            return shape[1] if len(shape) == 5 else None
+        if (image := self._image_array()) is not None:
+            return image.shape[1] if image.ndim == 5 else None
         return self.decoded.clip if self.decoded is not None else None
 
     @property
@@ -256,17 +317,31 @@ class Trajectory:
         Raises:
             TrajectoryError: it is damaged.
         """
-        if _IMAGE not in self._group:
+        array = self._image_array()
+        if array is None:
             return None
         try:
-            return np.asarray(_member(self._group, _IMAGE, self.path)[:])
-        except (ValueError, OSError, RuntimeError) as error:
+            image = np.asarray(array[:])
+        except _DAMAGE as error:
             raise TrajectoryError(f"{_IMAGE} of {self.path} is damaged ({error}); record the run again") from error
+        if self._digests is not None and not self._digests.agree(_IMAGE, 0, image, ()):
+            raise TrajectoryError(f"{_IMAGE} of {self.path} is damaged: it is not what was recorded; record it again")
+        return image
+
+    def _image_array(self) -> zarr.Array[Any] | None:
+        try:
+            if _IMAGE in self._group:
+                return _member(self._group, _IMAGE, self.path)
+        except _DAMAGE as error:
+            raise TrajectoryError(f"{_IMAGE} of {self.path} is damaged ({error}); record the run again") from error
+        if self._has_image:
+            raise TrajectoryError(f"{_IMAGE} of {self.path} is missing; record the run again")
+        return None
 
     @property
     def decoded(self) -> DecodedRows | None:
         """The pictures that its latents were decoded to; None if they were not."""
-        return DecodedRows.of(self._group, self._where)
+        return DecodedRows.of(self._group, self._where, self._digests)
 
     def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
         """To keep those pictures.
@@ -279,7 +354,7 @@ class Trajectory:
             TrajectoryError: the recording cannot be written to.
         """
         group = self._group if self.path is None else _open_group(self.path, mode="r+")
-        return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames)
+        return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames, self._digests)
 
     def verify(self) -> None:
         """Read every row and check it.
@@ -293,6 +368,10 @@ class Trajectory:
         _ = self.image
         if self.decoded is not None:
             self.decoded.verify()
+        elif self.path is not None and (self.path / DECODED).exists():
+            raise TrajectoryError(
+                f"the decoded pictures of {self.path} are damaged; delete {DECODED}/ in it and render again"
+            )
 
 
 class TrajectoryWriter:
@@ -333,6 +412,7 @@ class TrajectoryWriter:
         self._touched: dict[int, Future[None]] = {}
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._rows: dict[str, NDArray[np.float64]] = {}
+        self._run = None if path is None else secrets.token_hex(16)
         self._written = 0
         self._image: Pixels | None = None
         self._end: Mixture | None = None
@@ -344,7 +424,8 @@ class TrajectoryWriter:
     def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
         """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
 
-        Without one the run begins again, and writes the same bits over those that are there.
+        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes the
+        same bits over those that are there.
 
         Raises:
             TrajectoryError: the recording is complete or damaged, or somebody else writes it.
@@ -358,11 +439,14 @@ class TrajectoryWriter:
             if run.complete:
                 raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
             run.verify()
-            checkpoint = (folder / _CHECKPOINT).read_bytes() if (folder / _CHECKPOINT).exists() else None
+            checkpoint = _read_checkpoint(run)
             writer.info = run.info
             writer._group = _open_group(folder, mode="r+")
             writer._arrays = {name: _member(writer._group, name, folder) for name in ("x", "x0", *_ROWS)}
-            writer._rows = {name: np.asarray(writer._arrays[name][:]) for name in _ROWS}
+            writer._rows = {
+                name: _padded(np.asarray(array[:]), array) for name, array in writer._arrays.items() if name in _ROWS
+            }
+            writer._run = None if run._digests is None else run._digests.run
             writer._written = run.steps
         except BaseException:
             writer.close()
@@ -438,7 +522,17 @@ class TrajectoryWriter:
 
     def _open(self) -> Trajectory:
         assert self._group is not None
-        return Trajectory(self._group, self.path, self._arrays, self._rows, self._end)
+        rows = {name: numbers[: self._total] for name, numbers in self._rows.items()}
+        return Trajectory(self._group, self.path, self._arrays, rows, self._end)
+
+    @property
+    def _total(self) -> int:
+        """How many steps the recording has room for."""
+        return self._arrays["t"].shape[0]
+
+    @property
+    def _digests(self) -> Digests | None:
+        return None if self._place is None or self._run is None else Digests(self._place.folder, self._run)
 
     def _put(self, item: _Item) -> None:
         self._raise_failure()
@@ -474,12 +568,14 @@ class TrajectoryWriter:
             _demand_finite({"x_t": step.x, "x̂0": step.x0}, step.index + 1, step.total)
         if self._group is None:
             self._group = self._create(step)
-        if step.index >= len(self._rows["t"]):
+        if step.index >= self._total:
             self._resize(step.index + 1)
-        self._write_images(step.index, {"x": step.x, "x0": step.x0}, owned)
+        self._write_images(step.index, {"x": step.x, "x0": step.x0}, owned, (step.t, step.signal, step.noise))
         for name in ("noise", "signal", "t"):
             self._rows[name][step.index] = getattr(step, name)
-            self._write_chunk(name, 0, self._rows[name])
+            length = self._arrays[name].chunks[0]
+            chunk = step.index // length
+            self._write_chunk(name, chunk, self._rows[name][chunk * length : (chunk + 1) * length])
         self._written = step.index + 1
         if self._place is not None and self._place.is_hidden:
             self._place.show()
@@ -493,34 +589,45 @@ class TrajectoryWriter:
 
     def _write_checkpoint(self, checkpoint: bytes) -> None:
         if self._place is not None:
+            if (digests := self._digests) is not None:
+                checkpoint = digests.bind(checkpoint, self._written)
             _replace_file(self._place.folder / _CHECKPOINT, checkpoint)
 
-    def _write_images(self, row: int, images: Mapping[str, Array], owned: bool) -> None:
+    def _write_images(
+        self, row: int, images: Mapping[str, Array], owned: bool, numbers: tuple[float, ...] = ()
+    ) -> None:
         if self.path is None and not owned:
             images = self._copied(row, images)
         for name, values in images.items():
-            self._write_chunk(name, row, values)
+            crc = self._write_chunk(name, row, values)
+            if (digests := self._digests) is not None:
+                digests.put(name, row, np.asarray(values, np.float32), tuple(map(float, numbers)), crc)
 
-    def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> None:
+    def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> int | None:
         """Chunk ``row`` of an array, in its encoding: little-endian, then the CRC-32C of that.
 
         Through Zarr's own ``array[row] = values`` a chunk costs 4 ms of the interpreter, which the sampling loop
         shares; written here it costs a tenth.
+
+        Returns:
+            The CRC-32C; None in memory, which has none.
         """
         array = self._arrays[name]
         key = f"{name}/{_chunk_name(array, row)}"
         if self._place is None:  # Memory is the chunk: images have theirs to themselves, rows are only added to.
             self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
-            return
+            return None
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-        chunk = np.empty(raw.size + 4, np.uint8)
-        chunk[:-4] = raw
-        chunk[-4:] = np.frombuffer(google_crc32c.value(raw).to_bytes(4, "little"), np.uint8)
+        crc: int = google_crc32c.value(raw)
+        chunk = np.empty(raw.size + _CRC_BYTES, np.uint8)
+        chunk[:-_CRC_BYTES] = raw
+        chunk[-_CRC_BYTES:] = np.frombuffer(crc.to_bytes(_CRC_BYTES, "little"), np.uint8)
         file = self._place.folder / key
         if name in _ROWS or file.exists():
             _replace_file(file, chunk.data)
         else:  # Nobody reads a row of images before its row of t is there.
             file.write_bytes(chunk.data)
+        return crc
 
     def _copied(self, row: int, images: Mapping[str, Array]) -> Mapping[str, Array]:
         """Images in memory of the recording's own: in the blocks that were laid out for all but the end of the run."""
@@ -544,7 +651,7 @@ class TrajectoryWriter:
         if not finite:
             _demand_finite({"the finished sample": sample}, self._written, self._written)
         assert self._group is not None, "a run has at least one step"
-        if self._written != len(self._rows["t"]):
+        if self._written != self._total:
             self._resize(self._written)
         self._write_images(self._written, {"x": sample}, owned)
         if self._image is not None:
@@ -552,8 +659,18 @@ class TrajectoryWriter:
             shape = self._image.shape
             array = _create_array(self._group, _IMAGE, shape, shape, "uint8", axes)
             array[:] = self._image
+            if (digests := self._digests) is not None:
+                digests.put(_IMAGE, 0, self._image, ())
         if self._place is not None:
-            self._group.attrs["diffanim"] = _attributes(self.info, complete=True, end=self._end)
+            self._group.attrs["diffanim"] = _attributes(
+                self.info,
+                self._run,
+                complete=True,
+                axes=_names(self._arrays["x"]),
+                steps=self._written,
+                end=self._end,
+                image=None if self._image is None else self._image.shape,
+            )
             (self._place.folder / _CHECKPOINT).unlink(missing_ok=True)
             self._place.finish()
             self._move()
@@ -561,9 +678,10 @@ class TrajectoryWriter:
     def _create(self, step: Step) -> zarr.Group:
         self._store = MemoryStore(self._memory) if self._place is None else LocalStore(self._place.begin())
         complete = self.path is None  # In memory nobody sees it before it is.
-        group = zarr.create_group(self._store, attributes={"diffanim": _attributes(self.info, complete=complete)})
         usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
         axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
+        attributes = _attributes(self.info, self._run, complete=complete, axes=["step", *axes])
+        group = zarr.create_group(self._store, attributes={"diffanim": attributes})
         for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
             shape = (rows, *images.shape)
             self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
@@ -579,21 +697,56 @@ class TrajectoryWriter:
     def _resize(self, steps: int) -> None:
         """The scheduler was called more or fewer times than it announced."""
         assert self._group is not None
-        for name in _ROWS:
-            rows = np.full(steps, np.nan)
-            kept = min(steps, self._written)
-            rows[:kept] = self._rows[name][:kept]
-            self._rows[name] = rows
-            # Its one chunk was as long as the run was to be, so the array is made anew.
-            self._arrays[name] = _create_array(self._group, name, (steps,), (steps,), "float64", ("step",))
-            self._write_chunk(name, 0, rows)
+        for name in ("noise", "signal", "t"):  # Chunks stay as long as they are, so nothing is written anew.
+            self._arrays[name].resize((steps,))
+            self._rows[name] = _padded(self._rows[name], self._arrays[name])
         for name, count in (("x", steps + 1), ("x0", steps)):
             self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
 
 
-def _attributes(info: RunInfo, *, complete: bool, end: Mixture | None = None) -> dict[str, Any]:
-    told = {} if end is None else {"end": [end.signal, end.noise]}
-    return {"format": FORMAT_VERSION, "complete": complete, "run": asdict(info), **told}
+def _read_checkpoint(run: Trajectory) -> bytes | None:
+    assert run.path is not None
+    file = run.path / _CHECKPOINT
+    if not os.path.lexists(file):
+        return None
+    kept = file.read_bytes() if is_plain_file(file) else b""
+    checkpoint = kept if run._digests is None else run._digests.unbind(kept, run.steps)
+    if checkpoint is None:
+        warnings.warn(f"the checkpoint of {run.path} is damaged: the run begins again", DiffanimWarning, stacklevel=3)
+    return checkpoint
+
+
+def _padded(rows: NDArray[np.float64], array: zarr.Array[Any]) -> NDArray[np.float64]:
+    """Numbers of steps, with NaN to the end of the array's last chunk at least."""
+    length = array.chunks[0]
+    room = -(-array.shape[0] // length) * length
+    return np.concatenate([rows, np.full(max(0, room - len(rows)), np.nan)])
+
+
+def _attributes(
+    info: RunInfo,
+    run: str | None,
+    *,
+    complete: bool,
+    axes: list[str | None],
+    steps: int | None = None,
+    end: Mixture | None = None,
+    image: tuple[int, ...] | None = None,
+) -> dict[str, Any]:
+    """What a recording says of itself; with all that decides its pictures, and sealed, if the run has an id."""
+    told: dict[str, Any] = {"complete": complete, "run": asdict(info)}
+    if end is not None:
+        told["end"] = [end.signal, end.noise]
+    if run is None:
+        return {**told, "format": 1}
+    shape = None if image is None else list(image)
+    told |= {"format": FORMAT_VERSION, "id": run, "axes": axes, "steps": steps, "image": shape}
+    return {**told, "seal": seal(told)}
+
+
+def _names(array: zarr.Array[Any]) -> list[str | None]:
+    """Of an array's dimensions."""
+    return list(array.metadata.dimension_names or ())  # type: ignore[union-attr]
 
 
 def _mixture_of(told: Any) -> Mixture | None:
@@ -701,14 +854,18 @@ def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
         attributes = group.attrs.asdict().get("diffanim")
     except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
         raise TrajectoryError(f"{folder} is no Zarr group, so no recording of diffanim") from error
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
     if not isinstance(attributes, dict):
         raise TrajectoryError(f"{folder} is a Zarr group, but not one that diffanim wrote")
-    if attributes.get("format") != FORMAT_VERSION:
+    if attributes.get("format") not in (1, FORMAT_VERSION):
         raise TrajectoryError(
-            f"{folder} has format {attributes.get('format')}; diffanim {__version__} reads format {FORMAT_VERSION}. "
+            f"{folder} has format {attributes.get('format')}; diffanim {__version__} reads up to {FORMAT_VERSION}. "
             "Record the run again, or use the diffanim that wrote it"
+        )
+    if attributes["format"] != 1 and attributes.get("seal") != seal(attributes):
+        raise TrajectoryError(
+            f"{folder} is damaged: what it says of its run is not what was recorded; record the run again"
         )
     return group
 

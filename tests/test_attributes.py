@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
+from forgery import forge
 from hypothesis import given
 from hypothesis import strategies as st
 from terminal import Run
@@ -73,10 +72,7 @@ def test_what_is_no_run_is_told(told: Any) -> None:
 def test_a_recording_of_a_wrong_type_is_told_in_a_line(name: str, value: Any, tmp_path: Path, run: Run) -> None:
     path = tmp_path / "run.zarr"
     written(path)
-    group = zarr.open_group(path, mode="r+")
-    told: Any = json.loads(json.dumps(dict(group.attrs["diffanim"])))  # type: ignore[arg-type]
-    told["run"][name] = value
-    group.attrs["diffanim"] = told
+    forge(path, lambda info: info.update({name: value}))
     with pytest.raises(TrajectoryError, match=f"its {name} is"):
         Trajectory.open(path)
     for words in (("inspect", path), ("render", path, "-o", "a.gif")):

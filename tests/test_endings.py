@@ -210,6 +210,7 @@ def test_a_recording_that_does_not_say_its_end_is_measured(tmp_path: Path) -> No
         group = zarr.open_group(path, mode="r+")
         told = dict(group.attrs["diffanim"])  # type: ignore[arg-type]
         del told["end"]
+        told["format"] = 1
         group.attrs["diffanim"] = told
         again = Trajectory.open(path)
         assert again.end is not None
@@ -224,7 +225,7 @@ def test_a_recording_that_does_not_say_its_end_is_measured(tmp_path: Path) -> No
 def test_an_end_that_is_no_mixture_is_damage(end: Any, tmp_path: Path) -> None:
     euler(7, tmp_path / "run.zarr")
     group = zarr.open_group(tmp_path / "run.zarr", mode="r+")
-    group.attrs["diffanim"] = {**dict(group.attrs["diffanim"]), "end": end}  # type: ignore[arg-type]
+    group.attrs["diffanim"] = {**dict(group.attrs["diffanim"]), "format": 1, "end": end}  # type: ignore[arg-type]
     with pytest.raises(TrajectoryError, match="is damaged"):
         Trajectory.open(tmp_path / "run.zarr")
 

@@ -10,6 +10,7 @@ from typing import Any
 import diffusers
 import pytest
 from conftest import save_model
+from forgery import forge
 from tiny import build
 
 import diffanim
@@ -188,12 +189,7 @@ def recorded(tmp_path: Path) -> tuple[Path, Path]:
 
 def rewritten(run: Path, edit: Callable[[dict[str, Any]], None]) -> Trajectory:
     """The recording as somebody else sends it."""
-    import zarr
-
-    group = zarr.open_group(run, mode="r+")
-    attributes = json.loads(json.dumps(dict(group.attrs["diffanim"])))  # type: ignore[arg-type]
-    edit(attributes["run"])
-    group.attrs["diffanim"] = attributes
+    forge(run, edit)
     return Trajectory.open(run)
 
 

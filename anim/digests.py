@@ -1,0 +1,105 @@
+"""What binds a recording's arrays to their run: a digest of every row, beside the chunks that it is of.
+
+A chunk's own checksum finds damage, but not that it is another row's or another run's. So each array of images, ``x``
+say, has a file ``x/digests``: for every row four bytes, little-endian, the CRC-32C of the row's bytes followed by
+JSON that says which run, array and row it is, its type and shape, and the numbers that belong to it. What a recording
+says of its run is bound likewise (`seal`). That finds accidents, not forgers: nothing of it is secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+FILE = "digests"
+_BYTES = 4
+_NUMBER = 8
+_DIGEST = 16
+"""Bytes of a number of steps, and of a checkpoint's digest."""
+
+
+@dataclass(frozen=True)
+class Digests:
+    """The digests of one recording."""
+
+    folder: Path
+    """Where it lies."""
+    run: str
+    """Drawn at random when it was begun."""
+
+    def put(self, name: str, row: int, values: NDArray[Any], more: object, crc: int | None = None) -> None:
+        """Keep the digest of a row, in place of the one before.
+
+        Args:
+            name: of the array, such as ``x`` or ``decoded/x``, whose folder is there.
+            row: counted from 0.
+            values: of the row.
+            more: what else belongs to it, as JSON can say it.
+            crc: the CRC-32C of its little-endian bytes, if that is known.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        file = self.folder / name / FILE
+        if row == 0 and not file.exists():
+            file.touch()
+        with file.open("r+b", buffering=0) as digests:
+            digests.seek(row * _BYTES)
+            digests.write(self._digest(name, row, values, more, crc))
+
+    def agree(self, name: str, row: int, values: NDArray[Any], more: object) -> bool:
+        """Whether the digest that is kept is that of these values."""
+        try:
+            with (self.folder / name / FILE).open("rb", buffering=0) as digests:
+                digests.seek(row * _BYTES)
+                return digests.read(_BYTES) == self._digest(name, row, values, more)
+        except OSError:
+            return False
+
+    def bind(self, checkpoint: bytes, steps: int) -> bytes:
+        """A checkpoint as it is kept: with what binds it to the run and to how many steps were whole."""
+        return checkpoint + steps.to_bytes(_NUMBER, "little") + self._digest_of_checkpoint(checkpoint, steps)
+
+    def unbind(self, kept: bytes, steps: int) -> bytes | None:
+        """The checkpoint; None if it is damaged, another run's, or from after the steps that are whole."""
+        checkpoint, told = kept[: -_NUMBER - _DIGEST], kept[-_NUMBER - _DIGEST :]
+        number = int.from_bytes(told[:_NUMBER], "little")
+        whole = told[_NUMBER:] == self._digest_of_checkpoint(checkpoint, number) and number <= steps
+        return checkpoint if whole else None
+
+    def _digest_of_checkpoint(self, checkpoint: bytes, steps: int) -> bytes:
+        digest = hashlib.blake2b(json.dumps([self.run, steps]).encode(), digest_size=_DIGEST)
+        digest.update(checkpoint)
+        return digest.digest()
+
+    def _digest(self, name: str, row: int, values: NDArray[Any], more: object, crc: int | None = None) -> bytes:
+        little = values.dtype.newbyteorder("<")
+        if crc is None:
+            crc = google_crc32c.value(np.ascontiguousarray(values, little).reshape(-1).view(np.uint8))
+        which = json.dumps([self.run, name, row, np.dtype(little).str, list(values.shape), more])
+        digest: int = google_crc32c.extend(crc, which.encode())
+        return digest.to_bytes(_BYTES, "little")
+
+
+def seal(attributes: Mapping[str, Any]) -> str:
+    """A digest of attributes, but for their ``seal``, as they are after they were JSON."""
+    told = {name: value for name, value in attributes.items() if name != "seal"}
+    text = json.dumps(json.loads(json.dumps(told)), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def is_plain_file(path: Path) -> bool:
+    """Whether it can be read to an end: no link, device or pipe."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

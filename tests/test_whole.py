@@ -1,0 +1,358 @@
+"""Whole means whole: what is lost, swapped, foreign or edited in a recording is found, by reader and inspect alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import pytest
+import zarr
+from terminal import Run
+from test_trajectory import INFO, steps, write
+
+import diffanim
+from diffanim import Trajectory
+from diffanim.clips import ClipFrames
+from diffanim.digests import FILE, seal
+from diffanim.errors import DiffanimWarning, TrajectoryError
+from diffanim.step import Mixture
+from diffanim.trajectory import TrajectoryWriter
+from diffanim.views import is_decoded
+
+ROWS = 4
+PICTURE = np.full((2, 8, 8, 3), 77, np.uint8)
+
+
+def record(path: Path, seed: float = 0, *, old: bool = False) -> Trajectory:
+    """A run of latents with an image, decoded."""
+    writer = TrajectoryWriter(path, replace(INFO, space="latent"))
+    if old:
+        writer._run = None
+    for step in steps(ROWS):
+        writer.add(replace(step, x=step.x + np.float32(seed), x0=step.x0 - np.float32(seed)))
+    run = writer.finish(np.full((2, 3, 4, 4), 1 + seed, np.float32), PICTURE + np.uint8(seed), Mixture(1.0, 0.0))
+    decoded = run.decoding(None, ())
+    for row in range(ROWS + 1):
+        pixels = PICTURE + np.uint8(2 * row + seed)
+        decoded.add(pixels, None if row == ROWS else pixels + np.uint8(1))
+    return run
+
+
+def chunk(path: Path, name: str, row: int) -> Path:
+    if name.startswith("decoded"):
+        return path / name / "c" / str(row) / "0/0/0/0"
+    return path / name / ".".join(["c", str(row), *"0" * (4 if name in ("x", "x0") else 3 if name == "image" else 0)])
+
+
+def lose(path: Path, _other: Path, name: str, row: int) -> None:
+    chunk(path, name, row).unlink()
+
+
+def swap(path: Path, _other: Path, name: str, row: int) -> None:
+    one, two = chunk(path, name, row), chunk(path, name, row - 1)
+    kept = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(kept)
+
+
+def from_another_run(path: Path, other: Path, name: str, row: int) -> None:
+    chunk(path, name, row).write_bytes(chunk(other, name, row).read_bytes())
+
+
+def array_from_another_run(path: Path, other: Path, name: str, _row: int) -> None:
+    shutil.rmtree(path / name)
+    shutil.copytree(other / name, path / name)
+
+
+def edit(path: Path, _other: Path, name: str, row: int) -> None:
+    """And make the chunk's own checksum right again."""
+    file = chunk(path, name, row)
+    content = bytearray(file.read_bytes())
+    content[5] ^= 64
+    content[-4:] = google_crc32c.value(bytes(content[:-4])).to_bytes(4, "little")
+    file.write_bytes(content)
+
+
+def link_to_a_device(path: Path, _other: Path, name: str, row: int) -> None:
+    chunk(path, name, row).unlink()
+    chunk(path, name, row).symlink_to("/dev/zero")
+
+
+def make_a_pipe(path: Path, _other: Path, name: str, row: int) -> None:
+    chunk(path, name, row).unlink()
+    os.mkfifo(chunk(path, name, row))
+
+
+def lose_the_digests(path: Path, _other: Path, name: str, _row: int) -> None:
+    (path / name / FILE).unlink()
+
+
+def shorten_the_digests(path: Path, _other: Path, name: str, row: int) -> None:
+    file = path / name / FILE
+    file.write_bytes(file.read_bytes()[: 4 * row + 3])
+
+
+def lose_the_array(path: Path, _other: Path, name: str, _row: int) -> None:
+    shutil.rmtree(path / name)
+
+
+def damage_the_array(path: Path, _other: Path, name: str, _row: int) -> None:
+    (path / name / "zarr.json").write_text('{"node_type": "array", "zarr_format": 3, "shape": "x"}')
+
+
+Harm = Callable[[Path, Path, str, int], None]
+EVERYWHERE: list[Harm] = [lose, from_another_run, array_from_another_run, edit, lose_the_array, damage_the_array]
+OF_IMAGES: list[Harm] = [swap, lose_the_digests, shorten_the_digests]
+CASES = [
+    *((harm, name, 2) for name in ("x", "x0", "decoded/x", "decoded/x0") for harm in (*EVERYWHERE, *OF_IMAGES)),
+    *((harm, name, 2) for name in ("x", "x0") for harm in (link_to_a_device, make_a_pipe)),
+    *((harm, "x", ROWS) for harm in (*EVERYWHERE, *OF_IMAGES)),
+    *((harm, "image", 0) for harm in (*EVERYWHERE, lose_the_digests)),
+    *((harm, name, 0) for name in ("t", "signal", "noise") for harm in (lose, edit, lose_the_array, damage_the_array)),
+]
+
+
+@pytest.mark.parametrize(
+    ("harm", "name", "row"), CASES, ids=[f"{harm.__name__}-{name}-{row}" for harm, name, row in CASES]
+)
+def test_harm_is_found(run: Run, tmp_path: Path, harm: Harm, name: str, row: int) -> None:
+    path, other = tmp_path / "run.zarr", tmp_path / "other.zarr"
+    record(path).verify()
+    record(other, 3)
+    harm(path, other, name, row)
+    done = run("inspect", path)
+    assert done.code == 1
+    assert done.err.startswith("diffanim: ")
+    assert done.err.count("\n") == 1
+    assert "whole" not in done.out.replace("is whole", "")
+    if name in ("x", "x0") and harm not in (lose_the_array, damage_the_array):
+        with pytest.raises(TrajectoryError):
+            getattr(Trajectory.open(path), name)[row]
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("value_range", [0.0, 1.0]),
+        ("space", "pixel"),
+        ("prompt", "another"),
+        ("seed", 4),
+        ("end", [1.0, 0.5]),
+        ("end", None),
+        ("complete", False),
+        ("steps", 3),
+        ("id", "0" * 32),
+        ("axes", ["step", "image", "height", "width", "channel"]),
+        ("image", None),
+    ],
+)
+def test_what_it_says_of_itself_is_bound(tmp_path: Path, entry: str, value: Any) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    metadata = json.loads((path / "zarr.json").read_text())
+    told = metadata["attributes"]["diffanim"]
+    (told["run"] if entry in told["run"] else told)[entry] = value
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(TrajectoryError, match="what it says of its run is not what was recorded"):
+        Trajectory.open(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("model", 3),
+        ("settings", None),
+        ("labels", "cat"),
+        ("labels", [1]),
+        ("guidance", [1]),
+        ("guidance", float("nan")),
+        ("versions", "x"),
+        ("versions", {"torch": 2}),
+        ("seed", True),
+        ("space", "words"),
+        ("value_range", [1, 0]),
+        ("value_range", [0]),
+        ("sources", ["a"]),
+    ],
+)
+def test_what_it_says_is_of_the_right_type(tmp_path: Path, entry: str, value: Any) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    metadata = json.loads((path / "zarr.json").read_text())
+    told = metadata["attributes"]["diffanim"]
+    told["run"][entry] = value
+    told["seal"] = seal(told)
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(TrajectoryError, match=f"is damaged .its {entry} is"):
+        Trajectory.open(path)
+
+
+def test_a_field_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    metadata = json.loads((path / "zarr.json").read_text())
+    told = metadata["attributes"]["diffanim"]
+    told["run"]["mood"] = "good"
+    told["seal"] = seal(told)
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    Trajectory.open(path).verify()
+
+
+@pytest.mark.parametrize("name", ["t", "x"])
+def test_fewer_rows_than_were_recorded(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    metadata = json.loads((path / name / "zarr.json").read_text())
+    metadata["shape"][0] -= 1
+    (path / name / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(TrajectoryError, match="damaged"):
+        Trajectory.open(path).verify()
+
+
+@pytest.mark.parametrize("size", [8, 10**9])
+def test_another_shape_lays_out_no_memory(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    metadata = json.loads((path / "x" / "zarr.json").read_text())
+    metadata["shape"][-1] = metadata["chunk_grid"]["configuration"]["chunk_shape"][-1] = size
+    (path / "x" / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(TrajectoryError, match="is damaged"):
+        _ = Trajectory.open(path).x[0]
+
+
+def test_decoded_pictures_that_are_lost_are_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    assert is_decoded(Trajectory.open(path), ClipFrames())
+    chunk(path, "decoded/x", 3).unlink()
+    run = Trajectory.open(path)
+    assert not is_decoded(run, ClipFrames()), "so that render decodes"
+    with pytest.warns(DiffanimWarning, match=r"decoded pictures of .* are made again from step 4 on"):
+        decoded = run.decoding(None, ())
+    assert decoded.done == 3
+    for row in (3, 4):
+        pixels = PICTURE + np.uint8(2 * row)
+        decoded.add(pixels, None if row == ROWS else pixels + np.uint8(1))
+    run = Trajectory.open(path)
+    run.verify()
+    assert is_decoded(run, ClipFrames())
+
+
+def test_recordings_of_format_1(tmp_path: Path) -> None:
+    """Written by what had no digests: they open, are checked as they were, and are gone on with as what they are."""
+    path = tmp_path / "run.zarr"
+    record(path, old=True)
+    assert not list(path.rglob(FILE))
+    told: Any = zarr.open_group(path, mode="r").attrs["diffanim"]
+    assert sorted(told) == ["complete", "end", "format", "run"]
+    assert told["format"] == 1
+    run = Trajectory.open(path)
+    run.verify()
+    assert (run.x[1] == steps(ROWS)[1].x).all()
+    chunk(path, "x", 1).write_bytes(chunk(path, "x", 1).read_bytes()[::-1])
+    with pytest.raises(TrajectoryError, match=r"x\[1\] .* damaged"):
+        Trajectory.open(path).verify()
+
+    path = tmp_path / "part.zarr"
+    writer = TrajectoryWriter(path, INFO)
+    writer._run = None
+    for step in steps(5)[:2]:
+        writer.add(step)
+    writer.close()
+    writer, _ = TrajectoryWriter.resume(path)
+    for step in steps(5)[2:]:
+        writer.add(step)
+    writer.finish(np.ones((2, 3, 4, 4), np.float32)).verify()
+    Trajectory.open(path).verify()
+    assert not list(path.rglob(FILE))
+
+
+def test_resumed_rows_are_bound_to_the_same_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    write(path, 2, 5, finish=False)
+    writer, _ = TrajectoryWriter.resume(path)
+    for step in steps(5)[1:]:
+        writer.add(step)
+    writer.finish(np.ones((2, 3, 4, 4), np.float32))
+    Trajectory.open(path).verify()
+
+
+@pytest.mark.parametrize(("announced", "made"), [(3, 8), (7, 5), (1, 2)])
+def test_more_or_fewer_steps_than_announced_are_readable_all_the_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int, made: int
+) -> None:
+    """After every file that is written."""
+    path = tmp_path / "run.zarr"
+    seen: list[int] = []
+
+    def look(call: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*arguments: Any, **options: Any) -> Any:
+            result = call(*arguments, **options)
+            if path.exists():
+                run = Trajectory.open(path)
+                run.verify()
+                seen.append(run.steps)
+            return result
+
+        return looked
+
+    writer = TrajectoryWriter(path, INFO)
+    for name in ("_write_chunk", "_resize"):
+        monkeypatch.setattr(writer, name, look(getattr(writer, name)))
+    for name in ("replace", "rename", "unlink"):
+        monkeypatch.setattr(Path, name, look(getattr(Path, name)))
+    for step in steps(made, announced):
+        writer.add(step)
+    run = writer.finish(np.ones((2, 3, 4, 4), np.float32))
+    monkeypatch.undo()
+    assert seen == sorted(seen)
+    assert run.t.tolist() == Trajectory.open(path).t.tolist() == [1000.0 - i for i in range(made)]
+    Trajectory.open(path).verify()
+
+
+def test_render_refuses_a_foreign_chunk(tmp_path: Path) -> None:
+    write(tmp_path / "run.zarr")
+    write(tmp_path / "other.zarr")
+    from_another_run(tmp_path / "run.zarr", tmp_path / "other.zarr", "x", 2)
+    diffanim.render(tmp_path / "other.zarr", tmp_path / "a.gif")
+    if chunk(tmp_path / "run.zarr", "x", 2).read_bytes() == chunk(tmp_path / "other.zarr", "x", 2).read_bytes():
+        swap(tmp_path / "run.zarr", tmp_path / "other.zarr", "x", 2)
+    with pytest.raises(TrajectoryError, match="not what was recorded there"):
+        diffanim.render(tmp_path / "run.zarr", tmp_path / "b.gif")
+    assert not (tmp_path / "b.gif").exists()
+
+
+@pytest.mark.parametrize("harm", ["flipped", "empty", "another run's", "from later"])
+def test_a_damaged_checkpoint_is_found(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "run.zarr"
+    write(path, 3, 5, finish=False)
+    write(tmp_path / "other.zarr", 3, 5, finish=False)
+    file = path / "checkpoint.safetensors"
+    kept = bytearray(file.read_bytes())
+    match harm:
+        case "flipped":
+            kept[3] ^= 1
+            file.write_bytes(kept)
+        case "empty":
+            file.write_bytes(b"")
+        case "another run's":
+            shutil.copy(tmp_path / "other.zarr" / file.name, file)
+        case "from later":
+            run = Trajectory.open(path)
+            assert run._digests is not None
+            file.write_bytes(run._digests.bind(b"after 4", 4))
+    with pytest.warns(DiffanimWarning, match=r"the checkpoint of .*run.zarr is damaged: the run begins again"):
+        writer, checkpoint = TrajectoryWriter.resume(path)
+    assert checkpoint is None
+    for step in steps(5):
+        writer.add(step)
+    run = writer.finish(np.ones((2, 3, 4, 4), np.float32))
+    run.verify()
+    assert all((run.x[step.index] == step.x).all() for step in steps(5))
