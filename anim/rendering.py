@@ -17,6 +17,7 @@ from .encode import check_apart, check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import still_of
 from .errors import SettingsError
+from .kinds import check_kinds, plain, shown
 from .layout import DEFAULT_COLUMNS, Size, arrangement, check_size
 from .provenance import Provenance
 from .themes import DEFAULT_THEME
@@ -103,15 +104,21 @@ def render(
     Raises:
         DiffanimError: of the kind that fits; no output is left half-written.
     """
-    asked = dict(locals())  # Before anything else: what the file says about how it was made.
+    asked = {
+        name: plain(value) for name, value in locals().items()
+    }  # Before anything else: what the file says about how it was made.
     from .films import Film, Script, write_films, write_films_within
     from .stills import write_still
 
+    check_kinds(render, {name: value for name, value in asked.items() if name != "outputs"})
+    for output in outputs:
+        if not isinstance(output, (str, os.PathLike)):
+            raise SettingsError(f"an output is {shown(output)}; name files one by one, such as 'a.gif', 'a.mp4'")
     paths = [os.fspath(output) for output in outputs]  # A Path would forget the slash of a folder.
     if not paths:
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
     check_video_fps(video_fps)
-    timing = Timing(fps, hold, hold_first, every, first, last, bounce, ease, duration)
+    timing = Timing(**{name: asked[name] for name in Timing.__dataclass_fields__})
     encoding, frames = EncodeOptions(quality, chroma, codec), ClipFrames(clip_frame, clip_row)
     limit = None if max_size is None else parse_bytes(max_size)
     check_apart(paths)

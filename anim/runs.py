@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DiffanimError, SamplingError, SettingsError, TrajectoryError, first_line, is_out_of_memory
+from .kinds import check_kinds, check_names, plain, shown
 from .models import Model, ModelFiles, class_name, labels_of, locate
 from .settings import RunSettings
 from .step import Step
@@ -98,12 +100,26 @@ def record(
     Raises:
         DiffanimError: of the kind that fits.
     """
+    check_kinds(record, {"path": path, "overwrite": overwrite, "on_step": on_step})
     if source is None or isinstance(source, (str, os.PathLike)):
-        options |= {name: tuple(map(str, options[name])) for name in ("labels", "call") if name in options}
+        check_names("record", options, [name for name in RunSettings.__dataclass_fields__ if name != "model"])
+        for name in {"labels", "call"}.intersection(options):
+            if isinstance(options[name], str) or not isinstance(options[name], Iterable):
+                raise SettingsError(f"{name} is {shown(options[name])}; give a list, such as [{str(options[name])!r}]")
+            options[name] = tuple(map(str, options[name]))
+        options = {name: plain(value) for name, value in options.items()}
         settings = RunSettings(model=None if source is None else os.fspath(source), **options)
         return record_settings(settings, None if path is None else Path(path), overwrite=overwrite, on_step=on_step)
     from .recorder import Recorder
 
+    if not callable(source):
+        raise SettingsError(
+            f"record takes a pipeline, or the directory or hub id of a model, not {shown(source)}; around a loop of "
+            "your own, use diffanim.Recorder"
+        )
+    takes = inspect.signature(source.__call__).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
+        check_names(type(source).__name__, options, takes)
     with Recorder(source, path, overwrite=overwrite, on_step=on_step) as recorder:
         recorder.call(**options)
     return recorder.trajectory

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from .acceleration import plain
+from .errors import SamplingError
 from .graphs import Network
 from .models import Model
 from .threads import threads
+
+_LAST_BLOCK = 4
+"""Tensors of the first block's size that a UNet's last block holds at once, at least."""
 
 OnSample = Callable[[torch.Tensor, int], None]
 
@@ -70,10 +76,45 @@ def generators_for(seed: int, batch: int) -> list[torch.Generator]:
 
 
 def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
+    """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules.
+
+    Raises:
+        SamplingError: so many images do not fit into memory.
+    """
+    demand_memory(model, len(generators))
     noise = torch.empty(len(generators), *model.sample_shape)  # Each image's draws are its own, whoever makes them.
     list(threads().map(_draw, noise, generators))
     return noise.to(model.device) * float(getattr(scheduler, "init_noise_sigma", 1.0))
+
+
+def demand_memory(model: Model, images: int) -> None:
+    """Refuse a batch that a CPU's memory does not hold: the system would end the process without a word.
+
+    Raises:
+        SamplingError: what a call of the network keeps in full resolution alone is more than there is.
+    """
+    free = _free_memory()
+    config = model.unet.config
+    channels, layers = config.get("block_out_channels"), config.get("layers_per_block")
+    if model.device.type != "cpu" or free is None or not channels or not isinstance(layers, int):
+        return
+    # The samples that skip to the end, and what the last block makes of them.
+    kept = (layers + _LAST_BLOCK) * channels[0] * model.sample_shape[1] * model.sample_shape[2]
+    needed = images * kept * model.unet.dtype.itemsize
+    if needed > free:
+        raise SamplingError(
+            f"a batch of {images} needs more than {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
+            f"lower --batch to {max(images * free // needed // 2, 1)}"
+        )
+
+
+def _free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
 
 
 def _draw(image: torch.Tensor, generator: torch.Generator) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .errors import SettingsError
+from .kinds import check_kinds
 from .models import BUILTIN, DTYPES, ModelFiles
 from .schedulers import BY_NAME
 
@@ -76,6 +77,7 @@ class RunSettings:
     allow_pickle: bool = False
 
     def __post_init__(self) -> None:
+        check_kinds(RunSettings, vars(self))
         batch = self.batch or 1
         top = MAX_SEED - batch
         for true, message in (

@@ -25,6 +25,7 @@ Command = Callable[..., Any]
 _RUN_OPTIONS = (
     click.option(
         "--model",
+        type=click.Path(),  # For completion: a hub id will do as well.
         metavar="MODEL",
         help=f"A directory in diffusers' format, or a hub id. By default the built-in model, {BUILTIN!r}.",
     ),
@@ -67,11 +68,17 @@ _RUN_OPTIONS = (
     click.option("--height", type=int, help="Likewise."),
     click.option(
         "--image",
+        type=click.Path(),
         metavar="FILE",
         help="A picture to begin with: the model's pipeline that takes one is used (image-to-image, image-to-video).",
     ),
     click.option("--strength", type=float, help="How much of that picture is noised away, 0 to 1."),
-    click.option("--mask", metavar="FILE", help="A picture, white where that picture is to be made anew (inpainting)."),
+    click.option(
+        "--mask",
+        type=click.Path(),
+        metavar="FILE",
+        help="A picture, white where that picture is to be made anew (inpainting).",
+    ),
     click.option(
         "--call",
         multiple=True,

@@ -116,14 +116,15 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
     for output in outputs:
         if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
-    diffanim.render(
-        run,
-        *outputs,
-        **options,
-        on_frame=_progress(reporter),
-        on_note=reporter.note,
-        on_row=lambda done, total: reporter.advance("decoding", done, total),
-    )
+    with reporter.going_on("writing what is rendered"):
+        diffanim.render(
+            run,
+            *outputs,
+            **options,
+            on_frame=_progress(reporter),
+            on_note=reporter.note,
+            on_row=lambda done, total: reporter.advance("decoding", done, total),
+        )
 
 
 def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:

@@ -12,7 +12,12 @@ _SOURCES = {"rule": "computed", "field": "its own", "tokens": "none", "no image"
 
 
 @click.command()
-@click.option("--model", metavar="MODEL", help="Only those that this model can run with: a directory, or a hub id.")
+@click.option(
+    "--model",
+    type=click.Path(),
+    metavar="MODEL",
+    help="Only those that this model can run with: a directory, or a hub id.",
+)
 def schedulers(model: str | None) -> None:
     """List every scheduler of diffusers, those with a name for --scheduler first.
 

@@ -132,6 +132,14 @@ def test_completion_completes() -> None:
     assert "--theme" in done.stdout
 
 
+@pytest.mark.parametrize("option", ["--model", "--image", "--mask"])
+def test_completion_completes_files(option: str) -> None:
+    """The shell does, where it is answered that a file is wanted."""
+    words = {"COMP_WORDS": f"diffanim render {option} a", "COMP_CWORD": "3"}
+    done = shell(env={**os.environ, "_DIFFANIM_COMPLETE": "bash_complete", **words})
+    assert done.stdout == "file,a\n"
+
+
 def test_inspect(run: Run, recording: Path, tmp_path: Path) -> None:
     done = run("inspect", recording)
     assert done.code == 0

@@ -16,7 +16,7 @@ import torch
 from terminal import shell
 
 import diffanim
-from diffanim.errors import DiffanimWarning, ModelError, SchedulerError, SettingsError
+from diffanim.errors import DiffanimWarning, ModelError, SamplingError, SchedulerError, SettingsError
 from diffanim.models import BUILTIN, locate, name_of, open_model, read_scheduler_config, resolve_device
 from diffanim.provenance import read_provenance
 from diffanim.runs import record_settings
@@ -367,6 +367,17 @@ def test_out_of_memory_says_what_to_lower(
         record_settings(RunSettings(model=str(tiny_model), batch=7), tmp_path / "run.zarr")
     assert calls
     assert not (tmp_path / "run.zarr").exists()
+
+
+def test_a_batch_beyond_memory_is_refused_before_it_is_sampled(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diffanim.sampling._free_memory", lambda: 10**6)
+    with pytest.raises(SamplingError, match=r"a batch of 3000 needs more than 0\.1 GB .* lower --batch to \d"):
+        diffanim.record(tiny_model, batch=3000, path=tmp_path / "run.zarr")
+    assert not (tmp_path / "run.zarr").exists()
+    monkeypatch.setattr("diffanim.sampling._free_memory", lambda: None)
+    assert diffanim.record(tiny_model, steps=1, batch=20).complete
 
 
 def test_nan_says_at_which_step_and_keeps_the_steps(

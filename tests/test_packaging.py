@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import diffanim
 
@@ -31,6 +37,32 @@ def test_the_built_in_model_is_in_the_package() -> None:
     pictures = set((folder / "emoji" / "card").iterdir())  # Of the card: they stay in the repository.
     assert packed == {file for file in (folder / "emoji").rglob("*") if file.is_file()} - pictures
     assert sum(file.stat().st_size for file in packed) < 40e6
+
+
+def test_a_source_archive_can_be_tested(tmp_path: Path) -> None:
+    """Its tests are all there with what they read, as for those who package it for a system."""
+    pytest.importorskip("setuptools", minversion=PROJECT["build-system"]["requires"][0].partition(">=")[2])
+    source = tmp_path / "source"
+    folders = ("anim", "benchmarks", "cli", "tests")
+    for folder in folders:  # Building leaves its own files where it is done.
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source / path.name)
+    script = f"from setuptools.build_meta import build_sdist; build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=source, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        packed = {name.partition("/")[2] for name in opened.getnames()}
+    wanted = {
+        str(path.relative_to(source)).replace("\\", "/")
+        for folder in folders
+        for path in (source / folder).rglob("*")
+        if path.is_file()
+    }
+    assert wanted - packed == set()
+    assert {"tests/conftest.py", "tests/tiny/__init__.py"} <= wanted
+    assert {"CHANGELOG.md", "LICENSE", "README.md", "constraints.txt", "pyproject.toml"} <= packed
 
 
 def test_the_changelog_knows_the_version() -> None:

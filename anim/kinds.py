@@ -1,0 +1,102 @@
+"""Whether values are of the kind that their annotations say: for callers in Python, who have no command line before us.
+
+A wrong kind would come to light anywhere, as anybody's TypeError.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .errors import SettingsError
+from .layout import Size
+
+_SHOWN = 60
+"""Characters of a wrong value in a message."""
+_WORDS: dict[Any, str] = {
+    Size: "(width, height) such as (1920, 1080) or (830, None)",
+    tuple[str, ...]: "a tuple of texts",
+    None: "None",
+    types.NoneType: "None",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    os.PathLike: "a path",
+    Callable: "a function",
+}
+
+
+def check_kinds(annotated: Any, values: Mapping[str, Any]) -> None:
+    """Check values by the annotations of a function or a class.
+
+    Raises:
+        SettingsError: says which value is of another kind, and what it can be.
+    """
+    for name, kind in get_type_hints(annotated).items():
+        if name in values and not _is(values[name], kind):
+            raise SettingsError(f"{name} is {shown(values[name])}; it must be {_words(kind)}")
+
+
+def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Find a keyword that is not taken.
+
+    Raises:
+        SettingsError: says which, and what is.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise SettingsError(f"{what} takes no {name}; {hint}")
+
+
+def plain(value: Any) -> Any:
+    """Numbers of other libraries, such as numpy's, as Python's own: not everybody takes them, and JSON does not."""
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
+def shown(value: Any) -> str:
+    """A value in a message: on one line, and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _is(value: Any, kind: Any) -> bool:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(_is(value, argument) for argument in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = arguments[:1] * len(value) if arguments[-1] is ... else arguments
+        return len(kinds) == len(value) and all(map(_is, value, kinds))
+    if origin is Literal:
+        return isinstance(value, str)  # Which text, whoever has the choices says.
+    if kind in (int, float):
+        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+    return isinstance(value, origin or kind)
+
+
+def _words(kind: Any) -> str:
+    if kind in _WORDS:
+        return _WORDS[kind]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_words, arguments))
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    return _WORDS.get(origin or kind, f"a {getattr(kind, '__name__', kind)}")
