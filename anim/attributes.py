@@ -10,7 +10,7 @@ _Check = Callable[[Any], bool]
 
 
 def parse_run(told: Any) -> dict[str, Any]:
-    """The fields of `diffanim.trajectory.RunInfo`, out of a recording's attributes; fields that nobody knows are left.
+    """The fields of `diffanim.run_info.RunInfo`, out of a recording's attributes; fields that nobody knows are left.
 
     Args:
         told: what JSON holds.

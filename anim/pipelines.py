@@ -328,7 +328,7 @@ def _settings_of(run: Trajectory, source: str, overrides: Mapping[str, Any]) -> 
         return RunSettings(model=source, **overrides), False
     names = {field.name for field in fields(RunSettings)} - {"model", "allow_pickle"}
     values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items() if name in names
+        name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items() if name in names and v is not None
     }
     try:
         return replace(RunSettings(**{**values, **places}), model=source, **overrides), True

@@ -151,7 +151,7 @@ def _lock(path: Path) -> tuple[Any, ...]:
     """
     from filelock import FileLock, Timeout
 
-    file = path.with_name(f"{_LOCK}{path.name}")
+    file = path.absolute().with_name(f"{_LOCK}{path.name}")  # To be found again from whatever folder.
     lock = FileLock(file, thread_local=False)
     try:
         lock.acquire(blocking=False)

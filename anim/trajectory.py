@@ -29,21 +29,18 @@ What a recording on the disk promises:
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
-import platform
 import queue
 import secrets
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import google_crc32c
 import numpy as np
@@ -51,22 +48,37 @@ import zarr
 import zarr.errors
 from numpy.typing import NDArray
 from zarr.buffer import default_buffer_prototype
-from zarr.codecs import Crc32cCodec
 from zarr.storage import LocalStore, MemoryStore
 
-from .attributes import parse_run
+from .chunks import (
+    CHECKPOINT,
+    CRC_BYTES,
+    DAMAGE,
+    IMAGE,
+    ROWS,
+    attributes_of,
+    chunk_name,
+    create_array,
+    member_of,
+    mixture_of,
+    names_of,
+    open_group,
+    padded,
+    place_of,
+    replace_file,
+)
 from .decoded import GROUP as DECODED
 from .decoded import DecodedRows, DecodedWriter
-from .digests import Digests, is_plain_file, seal
+from .digests import Digests, is_plain_file
 from .errors import DiffanimWarning, SamplingError, TrajectoryError
 from .pixels import Pixels
 from .place import Place
+from .run_info import RunInfo as RunInfo
+from .run_info import info_of
+from .run_info import library_versions as library_versions
 from .step import Array, Mixture, Step
 from .threads import threads
-from .version import __version__
 
-FORMAT_VERSION = 2
-"""1, which is read too, had no digests."""
 QUEUED_STEPS = 4
 """How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
 
@@ -78,57 +90,14 @@ _TOUCHED_AHEAD = 2
 """Rows for which memory is found before they come."""
 _WORTH_THREADS = 1 << 20
 """Bytes from which on it is worth to wake threads."""
-_CRC_BYTES = 4
-_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError)
-"""What Zarr raises for damaged arrays."""
 _Numbers = Callable[[int], tuple[float, ...]]
 """What is bound to a row of images: the timestep and the mixture of its step; nothing to the last sample."""
-_CHECKPOINT = "checkpoint.safetensors"
-_ROWS = ("t", "signal", "noise")
-_IMAGE = "image"
 _AXES = {
     3: ("image", "token", "channel"),
     4: ("image", "channel", "height", "width"),
     5: ("image", "channel", "frame", "height", "width"),
 }
 """What the axes of samples usually are, by their number."""
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """What made a run; kept with it, so that a picture can always say where it comes from."""
-
-    model: str
-    """The model's short name, as titles show it."""
-    scheduler: str
-    """The scheduler's class, such as ``DDIMScheduler``."""
-    scheduler_config: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Everything that decides the bits of the run (model path, steps, batch, seed, labels …). Two runs with equal
-    settings are the same run."""
-    seed: int | None = None
-    prompt: str | None = None
-    labels: tuple[str, ...] = ()
-    """The class of each image, for a class-conditional model."""
-    guidance: float | None = None
-    space: Literal["pixel", "latent"] = "pixel"
-    sources: Mapping[str, str] = field(default_factory=dict)
-    """Where on this machine the model, and the files that it was given, were found."""
-    value_range: tuple[float, float] = (-1.0, 1.0)
-    """What black and white are in ``x`` and ``x0``; score-based models have (0, 1)."""
-    clipped: str | None = None
-    """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-
-@functools.cache
-def library_versions() -> Mapping[str, str]:
-    """The versions that a run depends on, read from the installed packages without importing them."""
-    versions = {"diffanim": __version__, "python": platform.python_version()}
-    for package in ("torch", "diffusers", "numpy", "zarr"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return versions
 
 
 class StepArray:
@@ -159,7 +128,7 @@ class StepArray:
         if not -self._rows <= row < self._rows:
             raise IndexError(f"{self._name} has rows 0 to {self._rows - 1}, not {row}")
         row %= self._rows
-        where = f"{self._name}[{row}] of {_place(self._array)}"
+        where = f"{self._name}[{row}] of {place_of(self._array)}"
         self._demand_room(row, where)
         try:
             images = np.asarray(self._array[row], dtype=np.float32)
@@ -177,10 +146,10 @@ class StepArray:
         root = getattr(self._array.store, "root", None)
         if root is None:
             return
-        file = Path(root) / self._array.path / _chunk_name(self._array, row)
+        file = Path(root) / self._array.path / chunk_name(self._array, row)
         if not file.exists():
             raise TrajectoryError(f"{where} is missing; record the run again")
-        size = math.prod(self._array.shape[1:]) * self._array.dtype.itemsize + _CRC_BYTES
+        size = math.prod(self._array.shape[1:]) * self._array.dtype.itemsize + CRC_BYTES
         if not is_plain_file(file) or file.stat().st_size != size:
             raise TrajectoryError(f"{where} is damaged: it is no file of {size} bytes; record the run again")
 
@@ -220,18 +189,18 @@ class Trajectory:
         self.made_by: Any = None
         self._group = group
         attributes: Any = group.attrs.asdict()["diffanim"]
-        self.info = RunInfo(**parse_run(attributes["run"]))
+        self.info = info_of(attributes["run"])
         self.complete = attributes["complete"] is True
         self._has_image = attributes.get("image") is not None
         self._digests = None if path is None or "id" not in attributes else Digests(path, attributes["id"])
         if arrays is None:
-            arrays = {name: _member(group, name, path) for name in ("x", "x0", *_ROWS)}
+            arrays = {name: member_of(group, name, path) for name in ("x", "x0", *ROWS)}
         if rows is None:
-            rows = {name: np.asarray(arrays[name][:], dtype=np.float64) for name in _ROWS}
+            rows = {name: np.asarray(arrays[name][:], dtype=np.float64) for name in ROWS}
         self.total = len(rows["t"])
         whole = np.isfinite(rows["t"])
         steps = self.total if whole.all() else int(np.argmin(whole))
-        self.t, self.signal, self.noise = (rows[name][:steps] for name in _ROWS)
+        self.t, self.signal, self.noise = (rows[name][:steps] for name in ROWS)
         for name, numbers in (("signal", self.signal), ("noise", self.noise)):
             if len(numbers) < steps or not np.isfinite(numbers).all():
                 raise ValueError(f"{name} has no number for some of its {steps} steps")
@@ -240,11 +209,11 @@ class Trajectory:
         for name, count in (("x", steps + self.complete), ("x0", steps)):
             if arrays[name].shape[0] < count:
                 raise ValueError(f"{name} has {arrays[name].shape[0]} rows, not {count}")
-        if attributes.get("axes", _names(arrays["x"])) != _names(arrays["x"]):
-            raise ValueError(f"the axes of x are {_names(arrays['x'])}, not {attributes['axes']}")
+        if attributes.get("axes", names_of(arrays["x"])) != names_of(arrays["x"]):
+            raise ValueError(f"the axes of x are {names_of(arrays['x'])}, not {attributes['axes']}")
         self.x = StepArray("x", arrays["x"], steps + self.complete, self._digests, self._numbers)
         self.x0 = StepArray("x0", arrays["x0"], steps, self._digests, self._numbers)
-        self._told_end = end or _mixture_of(attributes.get("end"))
+        self._told_end = end or mixture_of(attributes.get("end"))
 
     def _numbers(self, row: int) -> tuple[float, ...]:
         rows = (self.t, self.signal, self.noise)
@@ -292,16 +261,16 @@ class Trajectory:
             TrajectoryError: there is none, it is not one of ours, of another format version, or damaged.
         """
         folder = Path(path)
-        group = _open_group(folder)
+        group = open_group(folder)
         try:
             return cls(group, folder)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
 
     @property
     def axes(self) -> tuple[str | None, ...]:
         """What the axes of a row of ``x`` are: "image", "channel", "height", "width", "frame" or "token"."""
-        return tuple(_names(_member(self._group, "x", self.path)))[1:]
+        return tuple(names_of(member_of(self._group, "x", self.path)))[1:]
 
     @property
     def clip(self) -> int | None:
@@ -322,20 +291,20 @@ class Trajectory:
             return None
         try:
             image = np.asarray(array[:])
-        except _DAMAGE as error:
-            raise TrajectoryError(f"{_IMAGE} of {self.path} is damaged ({error}); record the run again") from error
-        if self._digests is not None and not self._digests.agree(_IMAGE, 0, image, ()):
-            raise TrajectoryError(f"{_IMAGE} of {self.path} is damaged: it is not what was recorded; record it again")
+        except DAMAGE as error:
+            raise TrajectoryError(f"{IMAGE} of {self.path} is damaged ({error}); record the run again") from error
+        if self._digests is not None and not self._digests.agree(IMAGE, 0, image, ()):
+            raise TrajectoryError(f"{IMAGE} of {self.path} is damaged: it is not what was recorded; record it again")
         return image
 
     def _image_array(self) -> zarr.Array[Any] | None:
         try:
-            if _IMAGE in self._group:
-                return _member(self._group, _IMAGE, self.path)
-        except _DAMAGE as error:
-            raise TrajectoryError(f"{_IMAGE} of {self.path} is damaged ({error}); record the run again") from error
+            if IMAGE in self._group:
+                return member_of(self._group, IMAGE, self.path)
+        except DAMAGE as error:
+            raise TrajectoryError(f"{IMAGE} of {self.path} is damaged ({error}); record the run again") from error
         if self._has_image:
-            raise TrajectoryError(f"{_IMAGE} of {self.path} is missing; record the run again")
+            raise TrajectoryError(f"{IMAGE} of {self.path} is missing; record the run again")
         return None
 
     @property
@@ -353,7 +322,7 @@ class Trajectory:
         Raises:
             TrajectoryError: the recording cannot be written to.
         """
-        group = self._group if self.path is None else _open_group(self.path, mode="r+")
+        group = self._group if self.path is None else open_group(self.path, mode="r+")
         return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames, self._digests)
 
     def verify(self) -> None:
@@ -441,10 +410,10 @@ class TrajectoryWriter:
             run.verify()
             checkpoint = _read_checkpoint(run)
             writer.info = run.info
-            writer._group = _open_group(folder, mode="r+")
-            writer._arrays = {name: _member(writer._group, name, folder) for name in ("x", "x0", *_ROWS)}
+            writer._group = open_group(folder, mode="r+")
+            writer._arrays = {name: member_of(writer._group, name, folder) for name in ("x", "x0", *ROWS)}
             writer._rows = {
-                name: _padded(np.asarray(array[:]), array) for name, array in writer._arrays.items() if name in _ROWS
+                name: padded(np.asarray(array[:]), array) for name, array in writer._arrays.items() if name in ROWS
             }
             writer._run = None if run._digests is None else run._digests.run
             writer._written = run.steps
@@ -591,7 +560,7 @@ class TrajectoryWriter:
         if self._place is not None:
             if (digests := self._digests) is not None:
                 checkpoint = digests.bind(checkpoint, self._written)
-            _replace_file(self._place.folder / _CHECKPOINT, checkpoint)
+            replace_file(self._place.folder / CHECKPOINT, checkpoint)
 
     def _write_images(
         self, row: int, images: Mapping[str, Array], owned: bool, numbers: tuple[float, ...] = ()
@@ -613,18 +582,18 @@ class TrajectoryWriter:
             The CRC-32C; None in memory, which has none.
         """
         array = self._arrays[name]
-        key = f"{name}/{_chunk_name(array, row)}"
+        key = f"{name}/{chunk_name(array, row)}"
         if self._place is None:  # Memory is the chunk: images have theirs to themselves, rows are only added to.
             self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
             return None
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         crc: int = google_crc32c.value(raw)
-        chunk = np.empty(raw.size + _CRC_BYTES, np.uint8)
-        chunk[:-_CRC_BYTES] = raw
-        chunk[-_CRC_BYTES:] = np.frombuffer(crc.to_bytes(_CRC_BYTES, "little"), np.uint8)
+        chunk = np.empty(raw.size + CRC_BYTES, np.uint8)
+        chunk[:-CRC_BYTES] = raw
+        chunk[-CRC_BYTES:] = np.frombuffer(crc.to_bytes(CRC_BYTES, "little"), np.uint8)
         file = self._place.folder / key
-        if name in _ROWS or file.exists():
-            _replace_file(file, chunk.data)
+        if name in ROWS or file.exists():
+            replace_file(file, chunk.data)
         else:  # Nobody reads a row of images before its row of t is there.
             file.write_bytes(chunk.data)
         return crc
@@ -657,21 +626,21 @@ class TrajectoryWriter:
         if self._image is not None:
             axes = ("image", *["frame"] * (self._image.ndim - 4), "height", "width", "colour")
             shape = self._image.shape
-            array = _create_array(self._group, _IMAGE, shape, shape, "uint8", axes)
+            array = create_array(self._group, IMAGE, shape, shape, "uint8", axes)
             array[:] = self._image
             if (digests := self._digests) is not None:
-                digests.put(_IMAGE, 0, self._image, ())
+                digests.put(IMAGE, 0, self._image, ())
         if self._place is not None:
-            self._group.attrs["diffanim"] = _attributes(
+            self._group.attrs["diffanim"] = attributes_of(
                 self.info,
                 self._run,
                 complete=True,
-                axes=_names(self._arrays["x"]),
+                axes=names_of(self._arrays["x"]),
                 steps=self._written,
                 end=self._end,
                 image=None if self._image is None else self._image.shape,
             )
-            (self._place.folder / _CHECKPOINT).unlink(missing_ok=True)
+            (self._place.folder / CHECKPOINT).unlink(missing_ok=True)
             self._place.finish()
             self._move()
 
@@ -680,18 +649,18 @@ class TrajectoryWriter:
         complete = self.path is None  # In memory nobody sees it before it is.
         usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
         axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
-        attributes = _attributes(self.info, self._run, complete=complete, axes=["step", *axes])
+        attributes = attributes_of(self.info, self._run, complete=complete, axes=["step", *axes])
         group = zarr.create_group(self._store, attributes={"diffanim": attributes})
         for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
             shape = (rows, *images.shape)
-            self._arrays[name] = _create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
+            self._arrays[name] = create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
             if self.path is None:
                 self._blocks[name] = np.empty((step.total - 1, *images.shape), np.float32)
         for row in range(_TOUCHED_AHEAD):
             self._touch(row)
-        for name in _ROWS:
+        for name in ROWS:
             self._rows[name] = np.full(step.total, np.nan)
-            self._arrays[name] = _create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
+            self._arrays[name] = create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
         return group
 
     def _resize(self, steps: int) -> None:
@@ -699,14 +668,14 @@ class TrajectoryWriter:
         assert self._group is not None
         for name in ("noise", "signal", "t"):  # Chunks stay as long as they are, so nothing is written anew.
             self._arrays[name].resize((steps,))
-            self._rows[name] = _padded(self._rows[name], self._arrays[name])
+            self._rows[name] = padded(self._rows[name], self._arrays[name])
         for name, count in (("x", steps + 1), ("x0", steps)):
             self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
 
 
 def _read_checkpoint(run: Trajectory) -> bytes | None:
     assert run.path is not None
-    file = run.path / _CHECKPOINT
+    file = run.path / CHECKPOINT
     if not os.path.lexists(file):
         return None
     kept = file.read_bytes() if is_plain_file(file) else b""
@@ -714,101 +683,6 @@ def _read_checkpoint(run: Trajectory) -> bytes | None:
     if checkpoint is None:
         warnings.warn(f"the checkpoint of {run.path} is damaged: the run begins again", DiffanimWarning, stacklevel=3)
     return checkpoint
-
-
-def _padded(rows: NDArray[np.float64], array: zarr.Array[Any]) -> NDArray[np.float64]:
-    """Numbers of steps, with NaN to the end of the array's last chunk at least."""
-    length = array.chunks[0]
-    room = -(-array.shape[0] // length) * length
-    return np.concatenate([rows, np.full(max(0, room - len(rows)), np.nan)])
-
-
-def _attributes(
-    info: RunInfo,
-    run: str | None,
-    *,
-    complete: bool,
-    axes: list[str | None],
-    steps: int | None = None,
-    end: Mixture | None = None,
-    image: tuple[int, ...] | None = None,
-) -> dict[str, Any]:
-    """What a recording says of itself; with all that decides its pictures, and sealed, if the run has an id."""
-    told: dict[str, Any] = {"complete": complete, "run": asdict(info)}
-    if end is not None:
-        told["end"] = [end.signal, end.noise]
-    if run is None:
-        return {**told, "format": 1}
-    shape = None if image is None else list(image)
-    told |= {"format": FORMAT_VERSION, "id": run, "axes": axes, "steps": steps, "image": shape}
-    return {**told, "seal": seal(told)}
-
-
-def _names(array: zarr.Array[Any]) -> list[str | None]:
-    """Of an array's dimensions."""
-    return list(array.metadata.dimension_names or ())  # type: ignore[union-attr]
-
-
-def _mixture_of(told: Any) -> Mixture | None:
-    """The last sample's (a, b), as a recording's attributes have them.
-
-    Raises:
-        ValueError: they are no such numbers.
-    """
-    if told is None:
-        return None
-    if not (isinstance(told, list) and len(told) == 2 and all(type(part) in (int, float) for part in told)):
-        raise ValueError(f"its end is {told!r}, not two numbers")
-    a, b = map(float, told)
-    if not (np.isfinite([a, b]).all() and b >= 0):
-        raise ValueError(f"its end is a = {a}, b = {b}")
-    return Mixture(a, b)
-
-
-def _chunk_name(array: zarr.Array[Any], row: int) -> str:
-    """Of a row's one chunk, as the array's metadata has it."""
-    encoding = array.metadata.chunk_key_encoding  # type: ignore[union-attr]
-    name: str = encoding.encode_chunk_key((row, *[0] * (array.ndim - 1)))
-    return name
-
-
-def _create_array(
-    group: zarr.Group,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: str,
-    dimension_names: tuple[str | None, ...],
-) -> zarr.Array[Any]:
-    return group.create_array(
-        name,
-        shape=shape,
-        chunks=chunks,
-        dtype=dtype,
-        compressors=None if isinstance(group.store, MemoryStore) else [Crc32cCodec()],  # Memory needs no check.
-        filters=None,
-        fill_value=float("nan") if dtype.startswith("float") else 0,
-        dimension_names=dimension_names,
-        # One folder an array: the usual encoding makes four more for each chunk.
-        chunk_key_encoding={"name": "default", "separator": "."},
-        overwrite=True,
-    )
-
-
-def _member(group: zarr.Group, name: str, path: Path | None) -> zarr.Array[Any]:
-    try:
-        member = group[name]
-    except KeyError as error:
-        raise TrajectoryError(f"{path} is damaged: it has no array {name!r}; record the run again") from error
-    if not isinstance(member, zarr.Array):
-        raise TrajectoryError(f"{path} is damaged: {name!r} is no array; record the run again")
-    return member
-
-
-def _place(array: zarr.Array[Any]) -> str:
-    """The recording that an array belongs to, for a message."""
-    root = getattr(array.store, "root", None)
-    return "the run in memory" if root is None else str(root)
 
 
 def _demand_finite(named: Mapping[str, Array], number: int, total: int) -> None:
@@ -839,58 +713,3 @@ def _on_each_image(function: Callable[..., Any], *batches: Iterable[Array]) -> l
     if sum(image.nbytes for image in images[0]) < _WORTH_THREADS:
         return list(map(function, *images))
     return list(threads().map(function, *images))
-
-
-def _open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
-    if not folder.exists():
-        raise TrajectoryError(f"there is no recording at {folder}")
-    if not folder.is_dir():
-        raise TrajectoryError(f"{folder} is a file; a recording is a folder written by diffanim (run.zarr)")
-    if not any(folder.iterdir()):
-        raise TrajectoryError(f"{folder} is empty: there is no recording in it")
-    try:
-        _demand_files_of_its_own(folder)
-        group = zarr.open_group(folder, mode=mode)
-        attributes = group.attrs.asdict().get("diffanim")
-    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
-        raise TrajectoryError(f"{folder} is no Zarr group, so no recording of diffanim") from error
-    except _DAMAGE as error:
-        raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
-    if not isinstance(attributes, dict):
-        raise TrajectoryError(f"{folder} is a Zarr group, but not one that diffanim wrote")
-    if attributes.get("format") not in (1, FORMAT_VERSION):
-        raise TrajectoryError(
-            f"{folder} has format {attributes.get('format')}; diffanim {__version__} reads up to {FORMAT_VERSION}. "
-            "Record the run again, or use the diffanim that wrote it"
-        )
-    if attributes["format"] != 1 and attributes.get("seal") != seal(attributes):
-        raise TrajectoryError(
-            f"{folder} is damaged: what it says of its run is not what was recorded; record the run again"
-        )
-    return group
-
-
-def _demand_files_of_its_own(folder: Path) -> None:
-    """A recording may come from anyone, and is read only where it lies: no link leads out of it, and nothing in it is a
-    device or a pipe, which would be read without end.
-    """
-    folders = [folder]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                elif not entry.is_file(follow_symlinks=False):
-                    inside = Path(entry.path).relative_to(folder)
-                    raise TrajectoryError(f"{folder} is damaged ({inside} is no file of its own); record the run again")
-
-
-def _replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Old or new, never half of either."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

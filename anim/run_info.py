@@ -1,0 +1,60 @@
+"""What made a run: what a recording says of it, checked on the way in."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Literal
+
+from .attributes import parse_run
+from .version import __version__
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What made a run; kept with it, so that a picture can always say where it comes from."""
+
+    model: str
+    """The model's short name, as titles show it."""
+    scheduler: str
+    """The scheduler's class, such as ``DDIMScheduler``."""
+    scheduler_config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Everything that decides the bits of the run (model path, steps, batch, seed, labels …). Two runs with equal
+    settings are the same run."""
+    seed: int | None = None
+    prompt: str | None = None
+    labels: tuple[str, ...] = ()
+    """The class of each image, for a class-conditional model."""
+    guidance: float | None = None
+    space: Literal["pixel", "latent"] = "pixel"
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where on this machine the model, and the files that it was given, were found."""
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    """What black and white are in ``x`` and ``x0``; score-based models have (0, 1)."""
+    clipped: str | None = None
+    """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@functools.cache
+def library_versions() -> Mapping[str, str]:
+    """The versions that a run depends on, read from the installed packages without importing them."""
+    versions = {"diffanim": __version__, "python": platform.python_version()}
+    for package in ("torch", "diffusers", "numpy", "zarr"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def info_of(known: Any) -> RunInfo:
+    """What made a run, as a recording's attributes have it; what else they say is of a later version.
+
+    Raises:
+        ValueError: something of it is not of the type that it must be.
+    """
+    return RunInfo(**parse_run(known))
