@@ -201,7 +201,7 @@ def _sample_to(
     from .precision import resolve_dtype
     from .recordable import demand_pictures
     from .recorder import Recorder
-    from .sampling import Denoiser, generators_for, initial_noise, sample
+    from .sampling import Denoiser, demand_memory, generators_for, initial_noise, sample
 
     # The same bits come only from the same device.
     dtype = "float32" if settings.exact else settings.dtype
@@ -211,6 +211,7 @@ def _sample_to(
     with warming_up(device, resolved, kernels=not (settings.exact or settings.compile)):
         model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
     demand_pictures((settings.images, *model.sample_shape))
+    demand_memory(model, settings.images)
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)
     guidance = 1.0 if settings.guidance is None else settings.guidance

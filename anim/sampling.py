@@ -76,12 +76,7 @@ def generators_for(seed: int, batch: int) -> list[torch.Generator]:
 
 
 def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules.
-
-    Raises:
-        SamplingError: so many images do not fit into memory.
-    """
-    demand_memory(model, len(generators))
+    """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
     noise = torch.empty(len(generators), *model.sample_shape)  # Each image's draws are its own, whoever makes them.
     list(threads().map(_draw, noise, generators))
     return noise.to(model.device) * float(getattr(scheduler, "init_noise_sigma", 1.0))

@@ -30,7 +30,7 @@ from diffanim.timeline import (
 from diffanim.views import view_of
 
 steps = st.integers(1, 1000)
-rates = st.floats(0.1, 240)
+rates = st.floats(0.5, 240)  # At less, a thousand steps take more than the hour that there is.
 holds = st.floats(0, 60)
 changes = st.lists(st.floats(0, 1), min_size=1, max_size=100)
 
