@@ -125,8 +125,6 @@ def _log_heights(run: Trajectory) -> NDArray[np.float64]:
     Of a run that ends with noise left 0 is where it would not be seen any more, so that the curve does not reach it.
     """
     _, noise = _with_end(run)
-    if run.finished:
-        noise[-1] = 0
     least = noise[noise > 0].min()
     if run.end is not None and not run.finished:
         least = min(least, run.invisible_noise)
@@ -137,5 +135,6 @@ def _log_heights(run: Trajectory) -> NDArray[np.float64]:
 
 def _with_end(run: Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if run.end is None:
-        return run.signal, run.noise.copy()
-    return np.append(run.signal, run.end.signal), np.append(run.noise, run.end.noise)
+        return run.signal, run.noise
+    end = Mixture(1.0, 0.0) if run.finished else run.end
+    return np.append(run.signal, end.signal), np.append(run.noise, end.noise)
