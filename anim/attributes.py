@@ -1,81 +1,48 @@
-"""What a recording says of itself, parsed once: a recording may come from anyone, and is believed in no type."""
+"""What a recording says of itself, read back and believed in no type."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-_Check = Callable[[Any], bool]
+from .run_info import RunInfo
+from .step import Mixture
+from .untrusted import Finite, FiniteNotNegative, typed
 
 
-def parse_run(told: Any) -> dict[str, Any]:
-    """The fields of `diffanim.run_info.RunInfo`, out of a recording's attributes; fields that nobody knows are left.
+@dataclass(frozen=True, kw_only=True)
+class Attributes:
+    """Of a recording; of format 1 the first three."""
 
-    Args:
-        told: what JSON holds.
+    format: int
+    run: RunInfo
+    complete: bool
+    """Whether the last sample is there."""
+    end: tuple[Finite, FiniteNotNegative] | None = None
+    """Its a and b."""
+    id: str | None = None
+    """Drawn at random when the run was begun; every digest is bound to it."""
+    axes: tuple[str | None, ...] | None = None
+    """Of ``x``."""
+    steps: int | None = None
+    """How many there are, if it is complete."""
+    image: tuple[int, ...] | None = None
+    """The shape of the picture that the pipeline made of its last sample, if it did."""
 
-    Returns:
-        Those that are told, lists as tuples.
+    @property
+    def mixture(self) -> Mixture | None:
+        """What the last sample is made of, as far as that is told."""
+        return None if self.end is None else Mixture(*self.end)
+
+
+def attributes_in(told: Any) -> Attributes:
+    """Read them.
 
     Raises:
-        ValueError: one has another type than it should, or another value than it can have.
+        ValueError: something of it is not of the type that it must be.
     """
-    if not isinstance(told, dict):
-        raise ValueError(f"its run is {_short(told)}, not an object")
-    for name in ("model", "scheduler"):
-        if name not in told:
-            raise ValueError(f"it does not say its {name}")
-    known = {name: value for name, value in told.items() if name in _FIELDS}
-    for name, value in known.items():
-        check, wanted = _FIELDS[name]
-        if not check(value):
-            raise ValueError(f"its {name} is {_short(value)}, not {wanted}")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _is_range(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]
-
-
-def _or_none(check: _Check) -> _Check:
-    return lambda value: value is None or check(value)
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(map(_is_text, value))
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-_TEXTS_BY_NAME = (lambda value: _is_map(value) and all(map(_is_text, value.values())), "texts by name")
-_FIELDS: dict[str, tuple[_Check, str]] = {
-    "model": (_is_text, "a text"),
-    "scheduler": (_is_text, "a text"),
-    "scheduler_config": (_is_map, "an object"),
-    "settings": (_is_map, "an object"),
-    "seed": (_or_none(lambda value: type(value) is int), "a whole number"),
-    "prompt": (_or_none(_is_text), "a text"),
-    "labels": (_are_texts, "a list of texts"),
-    "guidance": (_or_none(_is_number), "a number"),
-    "space": (lambda value: value in ("pixel", "latent"), "pixel or latent"),
-    "sources": _TEXTS_BY_NAME,
-    "value_range": (_is_range, "two numbers, black below white"),
-    "clipped": (_or_none(_is_text), "a text"),
-    "versions": _TEXTS_BY_NAME,
-}
+    attributes = typed(told, Attributes)
+    black, white = attributes.run.value_range
+    if not black < white:
+        raise ValueError(f"run.value_range: black is {black} and white is {white}")
+    return attributes

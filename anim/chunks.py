@@ -63,22 +63,6 @@ def names_of(array: zarr.Array[Any]) -> list[str | None]:
     return list(array.metadata.dimension_names or ())  # type: ignore[union-attr]
 
 
-def mixture_of(told: Any) -> Mixture | None:
-    """The last sample's (a, b), as a recording's attributes have them.
-
-    Raises:
-        ValueError: they are no such numbers.
-    """
-    if told is None:
-        return None
-    if not (isinstance(told, list) and len(told) == 2 and all(type(part) in (int, float) for part in told)):
-        raise ValueError(f"its end is {told!r}, not two numbers")
-    a, b = map(float, told)
-    if not (np.isfinite([a, b]).all() and b >= 0):
-        raise ValueError(f"its end is a = {a}, b = {b}")
-    return Mixture(a, b)
-
-
 def chunk_name(array: zarr.Array[Any], row: int) -> str:
     """Of a row's one chunk, as the array's metadata has it."""
     encoding = array.metadata.chunk_key_encoding  # type: ignore[union-attr]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from .encode.options import MAX_COMMENT
 from .errors import OutputError
 from .models import BUILTIN
 from .settings import RunSettings, usual_settings
 from .trajectory import Trajectory
+from .untrusted import Finite, typed
 from .version import __version__
 
 MARK = "diffanim"
@@ -39,17 +39,17 @@ class Provenance:
     steps: int
     seed: int | None = None
     labels: tuple[str, ...] = ()
-    guidance: float | None = None
+    guidance: Finite | None = None
     prompt: str | None = None
     version: str = __version__
     """diffanim's."""
     command: str = ""
     """What makes it again, for a shell."""
-    fps: float | None = None
+    fps: Finite | None = None
     """Steps shown a second, of what moves."""
     arrangement: str = ""
     """`layout.STACKED` where x_t lies above x̂0; else it stands at its left."""
-    noise_left: float | None = None
+    noise_left: Finite | None = None
     """b of the run's last sample, if that is not the finished image."""
 
     @classmethod
@@ -84,10 +84,9 @@ class Provenance:
         Fields that this version does not know are passed over.
         """
         try:
-            found = json.loads(text, parse_constant=_refuse)
-            facts = {"version": found.pop(MARK), **{name: found[name] for name in _READERS if name in found}}
-            return cls(**{name: _READERS[name](value) for name, value in facts.items() if value is not None})
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            found = json.loads(text)
+            return typed({"version": found.pop(MARK), **found}, cls)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def to_json(self) -> str:
@@ -116,45 +115,6 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
 
     comment = read_comment(path)
     return Provenance.from_json(comment), comment
-
-
-def _refuse(value: Any) -> NoReturn:
-    raise ValueError(value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else _refuse(value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(map(_text, value)) if isinstance(value, list) else _refuse(value)
-
-
-def _whole(value: Any) -> int:
-    return value if type(value) is int else _refuse(value)  # A bool is an int too.
-
-
-def _number(value: Any) -> float:
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else _refuse(value)
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {
-        "model": _text,
-        "scheduler": _text,
-        "steps": _whole,
-        "seed": _whole,
-        "labels": _texts,
-        "guidance": _number,
-        "prompt": _text,
-        "version": _text,
-        "command": _text,
-        "fps": _number,
-        "arrangement": _text,
-        "noise_left": _number,
-    }
-)
-"""How each field is read, out of a value that JSON may hold."""
 
 
 def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:

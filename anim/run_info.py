@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
 
-from .attributes import parse_run
+from .untrusted import Finite
 from .version import __version__
 
 
@@ -30,11 +30,11 @@ class RunInfo:
     prompt: str | None = None
     labels: tuple[str, ...] = ()
     """The class of each image, for a class-conditional model."""
-    guidance: float | None = None
+    guidance: Finite | None = None
     space: Literal["pixel", "latent"] = "pixel"
     sources: Mapping[str, str] = field(default_factory=dict)
     """Where on this machine the model, and the files that it was given, were found."""
-    value_range: tuple[float, float] = (-1.0, 1.0)
+    value_range: tuple[Finite, Finite] = (-1.0, 1.0)
     """What black and white are in ``x`` and ``x0``; score-based models have (0, 1)."""
     clipped: str | None = None
     """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
@@ -49,12 +49,3 @@ def library_versions() -> Mapping[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return versions
-
-
-def info_of(known: Any) -> RunInfo:
-    """What made a run, as a recording's attributes have it; what else they say is of a later version.
-
-    Raises:
-        ValueError: something of it is not of the type that it must be.
-    """
-    return RunInfo(**parse_run(known))

@@ -50,6 +50,7 @@ from numpy.typing import NDArray
 from zarr.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore
 
+from .attributes import attributes_in
 from .chunks import (
     CHECKPOINT,
     CRC_BYTES,
@@ -60,7 +61,6 @@ from .chunks import (
     chunk_name,
     create_array,
     member_of,
-    mixture_of,
     names_of,
     open_group,
     padded,
@@ -74,7 +74,6 @@ from .errors import DiffanimWarning, SamplingError, TrajectoryError
 from .pixels import Pixels
 from .place import Place
 from .run_info import RunInfo as RunInfo
-from .run_info import info_of
 from .run_info import library_versions as library_versions
 from .step import Array, Mixture, Step
 from .threads import threads
@@ -188,11 +187,10 @@ class Trajectory:
         self.path = path
         self.made_by: Any = None
         self._group = group
-        attributes: Any = group.attrs.asdict()["diffanim"]
-        self.info = info_of(attributes["run"])
-        self.complete = attributes["complete"] is True
-        self._has_image = attributes.get("image") is not None
-        self._digests = None if path is None or "id" not in attributes else Digests(path, attributes["id"])
+        attributes = attributes_in(group.attrs.asdict()["diffanim"])
+        self.info, self.complete = attributes.run, attributes.complete
+        self._has_image = attributes.image is not None
+        self._digests = None if path is None or attributes.id is None else Digests(path, attributes.id)
         if arrays is None:
             arrays = {name: member_of(group, name, path) for name in ("x", "x0", *ROWS)}
         if rows is None:
@@ -204,16 +202,16 @@ class Trajectory:
         for name, numbers in (("signal", self.signal), ("noise", self.noise)):
             if len(numbers) < steps or not np.isfinite(numbers).all():
                 raise ValueError(f"{name} has no number for some of its {steps} steps")
-        if self.complete and not steps == self.total == (attributes.get("steps") or steps):
+        if self.complete and not steps == self.total == (attributes.steps or steps):
             raise ValueError(f"its timesteps are {self.total}, {steps} of them there, but it is complete")
         for name, count in (("x", steps + self.complete), ("x0", steps)):
             if arrays[name].shape[0] < count:
                 raise ValueError(f"{name} has {arrays[name].shape[0]} rows, not {count}")
-        if attributes.get("axes", names_of(arrays["x"])) != names_of(arrays["x"]):
-            raise ValueError(f"the axes of x are {names_of(arrays['x'])}, not {attributes['axes']}")
+        if attributes.axes is not None and list(attributes.axes) != names_of(arrays["x"]):
+            raise ValueError(f"the axes of x are {names_of(arrays['x'])}, not {list(attributes.axes)}")
         self.x = StepArray("x", arrays["x"], steps + self.complete, self._digests, self._numbers)
         self.x0 = StepArray("x0", arrays["x0"], steps, self._digests, self._numbers)
-        self._told_end = end or mixture_of(attributes.get("end"))
+        self._told_end = end or attributes.mixture
 
     def _numbers(self, row: int) -> tuple[float, ...]:
         rows = (self.t, self.signal, self.noise)

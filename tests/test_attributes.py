@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import Run
 
-from diffanim.attributes import _FIELDS, parse_run
+from diffanim.attributes import attributes_in
 from diffanim.errors import TrajectoryError
 from diffanim.step import Step
 from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
@@ -26,25 +26,27 @@ ANYTHING = st.recursive(
     max_leaves=8,
 )
 SOME = {"model": "m", "scheduler": "DDIMScheduler"}
+FIELDS = sorted(field.name for field in fields(RunInfo))
 
 
-def test_every_field_of_a_run_is_checked() -> None:
-    assert _FIELDS.keys() == {field.name for field in fields(RunInfo)}
+def run_of(told: Any) -> RunInfo:
+    return attributes_in({"format": 2, "complete": True, "run": told}).run
 
 
 def test_what_was_written_is_read_as_it_was() -> None:
     info = RunInfo("m", "DDIMScheduler", {"a": [1, None]}, {"steps": 3}, 7, "a boat", ("cat",), 2.5, "latent")
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(info).items()}
-    assert RunInfo(**parse_run({**told, "of a later version": [1]})) == info
+    assert run_of({**told, "of a later version": [1]}) == info
 
 
-@given(st.sampled_from(sorted(_FIELDS)), ANYTHING)
+@given(st.sampled_from(FIELDS), ANYTHING)
 def test_any_value_of_any_field_is_right_or_told(name: str, value: Any) -> None:
     try:
-        info = RunInfo(**parse_run({**SOME, name: value}))
+        info = run_of({**SOME, name: value})
     except ValueError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 200
+        assert f"run.{name}" in str(error)
         return
     assert isinstance(info.model, str)
     assert isinstance(info.labels, tuple)
@@ -54,10 +56,21 @@ def test_any_value_of_any_field_is_right_or_told(name: str, value: Any) -> None:
     hash((info.labels, info.value_range))
 
 
+@given(st.sampled_from(["format", "complete", "end", "id", "axes", "steps", "image"]), ANYTHING)
+def test_any_value_beside_the_run_is_right_or_told(name: str, value: Any) -> None:
+    try:
+        read = attributes_in({"format": 2, "complete": True, "run": SOME, name: value})
+    except ValueError as error:
+        assert str(error).startswith(name)
+        return
+    assert read.end is None or read.end[1] >= 0
+    assert type(read.complete) is bool
+
+
 @pytest.mark.parametrize("told", [None, [], 7, "x", {}, {"model": "m"}, {"scheduler": "s"}])
 def test_what_is_no_run_is_told(told: Any) -> None:
-    with pytest.raises(ValueError, match="its"):
-        parse_run(told)
+    with pytest.raises(ValueError, match="run"):
+        run_of(told)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +86,7 @@ def test_a_recording_of_a_wrong_type_is_told_in_a_line(name: str, value: Any, tm
     path = tmp_path / "run.zarr"
     written(path)
     forge(path, lambda info: info.update({name: value}))
-    with pytest.raises(TrajectoryError, match=f"its {name} is"):
+    with pytest.raises(TrajectoryError, match=rf"run\.{name}"):
         Trajectory.open(path)
     for words in (("inspect", path), ("render", path, "-o", "a.gif")):
         done = run(*words)
