@@ -39,6 +39,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -325,15 +326,19 @@ class Trajectory:
         group = self._group if self.path is None else open_group(self.path, mode="r+")
         return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames, self._digests)
 
-    def verify(self) -> None:
+    def verify(self, on_row: Callable[[int, int], None] | None = None) -> None:
         """Read every row and check it.
+
+        Args:
+            on_row: called after each row of x and x0 with how many are checked, and of how many.
 
         Raises:
             TrajectoryError: names the first row that is damaged or missing.
         """
-        for images in (self.x, self.x0):
-            for _ in images:
-                pass
+        total = len(self.x) + len(self.x0)
+        for done, _ in enumerate(chain(self.x, self.x0), start=1):
+            if on_row is not None:
+                on_row(done, total)
         _ = self.image
         if self.decoded is not None:
             self.decoded.verify()
