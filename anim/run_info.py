@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,19 @@ from importlib import metadata
 from typing import Any, Literal
 
 from .attributes import parse_run
+from .errors import SettingsError
+from .kinds import checked_class, plain
 from .version import __version__
 
 
+@checked_class
 @dataclass(frozen=True)
 class RunInfo:
-    """What made a run; kept with it, so that a picture can always say where it comes from."""
+    """What made a run; kept with it, so that a picture can always say where it comes from.
+
+    Raises:
+        SettingsError: a field is of another kind than it says, or has a value that cannot be.
+    """
 
     model: str
     """The model's short name, as titles show it."""
@@ -39,6 +47,16 @@ class RunInfo:
     clipped: str | None = None
     """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no recording could be read with again, and keep numbers as JSON has them."""
+        for name, value in list(vars(self).items()):
+            object.__setattr__(self, name, plain(value))
+        try:
+            parse_run(vars(self))
+            json.dumps([dict(self.scheduler_config), dict(self.settings)])
+        except (ValueError, TypeError, RecursionError) as error:
+            raise SettingsError(f"a run is not described so: {error}") from error
 
 
 @functools.cache
