@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .kinds import is_too_large
+
 _Check = Callable[[Any], bool]
 
 
@@ -39,7 +41,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and not is_too_large(value) and math.isfinite(value)
 
 
 def _is_range(value: Any) -> bool:

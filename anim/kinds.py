@@ -109,6 +109,15 @@ def is_path(text: str) -> bool:
         return False
 
 
+def is_too_large(number: Any) -> bool:
+    """Whether a whole number is beyond any float; of those of thousands of digits, Python has no text either."""
+    try:
+        float(number)
+    except OverflowError:
+        return True
+    return False
+
+
 def plain(value: Any) -> Any:
     """Numbers of other libraries, such as numpy's, as Python's own: not everybody takes them, and JSON does not."""
     if isinstance(value, tuple):
@@ -122,6 +131,8 @@ def plain(value: Any) -> Any:
 
 def shown(value: Any) -> str:
     """A value in a message: on one line, and not too long."""
+    if isinstance(value, Integral) and is_too_large(value):
+        return "a number beyond 1e308"
     text = " ".join(repr(value).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
@@ -157,7 +168,8 @@ def _is(value: Any, kind: Any) -> bool:
     if origin is Literal:
         return isinstance(value, str) and value in arguments
     if kind in (int, float):
-        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        right = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        return right and not is_too_large(value)
     return isinstance(value, origin or kind)
 
 
