@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,8 +128,9 @@ def record(
 
 def _example(value: Any) -> str:
     """What somebody may have meant who gave one thing, or another kind of several."""
-    several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1)
-    return shown(list(map(str, value)) if several else [str(value)])
+    if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", True):
+        return shown([str(one) for one in islice(value, 3)])
+    return shown([str(value)])
 
 
 def _call(

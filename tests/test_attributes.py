@@ -64,7 +64,8 @@ def test_what_is_no_run_is_told(told: Any) -> None:
     ("name", "value"),
     [
         ("model", 7), ("scheduler", None), ("scheduler_config", []), ("settings", None), ("seed", "x"), ("seed", True),
-        ("prompt", 7), ("labels", "cat"), ("labels", [1]), ("guidance", [1]), ("guidance", "2"), ("guidance", 10**400), ("space", "image"),
+        ("prompt", 7), ("labels", "cat"), ("labels", [1]), ("guidance", [1]), ("guidance", "2"),
+        ("guidance", 10**400), ("space", "image"),
         ("space", []), ("sources", {"model": 7}), ("value_range", [1, -1]), ("value_range", [0]), ("value_range", "01"),
         ("clipped", ["x"]), ("versions", "x"), ("versions", {"torch": 2}),
     ],
