@@ -8,6 +8,7 @@ fits is found by halving, which takes as many attempts as a number of that many 
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -121,7 +122,10 @@ def parse_bytes(text: str | int) -> int:
     found = _AMOUNT.fullmatch(str(text).strip())
     if not found or found[2].lower() not in UNITS:
         raise SettingsError(f"{str(text)!r} is no file size; give one such as 5MB, 700KB, 4.8MiB or 5000000")
-    count = int(float(found[1]) * UNITS[found[2].lower()])
+    size = float(found[1]) * UNITS[found[2].lower()]
+    if not math.isfinite(size):
+        raise SettingsError("a number of hundreds of digits is no file size; give one such as 5MB")
+    count = int(size)
     if count < 1:
         raise SettingsError(f"the largest size allowed is {text}; it must be above 0, such as 5MB")
     return count

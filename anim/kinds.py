@@ -5,18 +5,23 @@ A wrong kind would come to light anywhere, as anybody's TypeError.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import types
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from inspect import Parameter
 from numbers import Integral, Real
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from .errors import SettingsError
 from .layout import Size
 
 _SHOWN = 60
 """Characters of a wrong value in a message."""
+_ALL_OTHERS = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+_OWN = ("self", "cls")
 _WORDS: dict[Any, str] = {
     Size: "(width, height) such as (1920, 1080) or (830, None)",
     tuple[str, ...]: "a tuple of texts",
@@ -29,6 +34,46 @@ _WORDS: dict[Any, str] = {
     os.PathLike: "a path",
     Callable: "a function",
 }
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class", bound=type)
+
+
+def checked(function: _Function) -> _Function:
+    """Have a function's arguments checked when it is called: their names, that none is missing, and their kinds.
+
+    What it takes as ``*args`` and ``**kwargs`` it checks itself, as their annotations say little.
+
+    Raises:
+        SettingsError: at the call, says which argument is wrong and what it can be.
+    """
+    signature, what = inspect.signature(function), _called(function)
+    named = {name: one for name, one in signature.parameters.items() if one.kind not in _ALL_OTHERS}
+    takes_any = any(one.kind is Parameter.VAR_KEYWORD for one in signature.parameters.values())
+    hints = functools.cache(lambda: get_type_hints(function))
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        if not takes_any:
+            check_names(what, options, [name for name in named if name not in _OWN])
+        try:
+            given = signature.bind(*arguments, **options).arguments
+        except TypeError as error:
+            raise SettingsError(f"{what}: {error}; it is called as {what}({_call(named)})") from error
+        for name, kind in hints().items():
+            if name in named and name in given and not _is(given[name], kind):
+                raise SettingsError(f"{name} is {shown(given[name])}; it must be {_words(kind)}")
+        return function(*arguments, **options)
+
+    return cast(_Function, call)
+
+
+def checked_class(kind: _Class) -> _Class:
+    """The same for what a class is made of."""
+    made = checked(vars(kind)["__init__"])
+    type.__setattr__(kind, "__init__", made)
+    return kind
 
 
 def check_kinds(annotated: Any, values: Mapping[str, Any]) -> None:
@@ -56,6 +101,23 @@ def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
             raise SettingsError(f"{what} takes no {name}; {hint}")
 
 
+def is_path(text: str) -> bool:
+    """Whether a text can be a path: a system's are bytes, some of them, and none 0."""
+    try:
+        return text != "" and b"\x00" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def is_too_large(number: Any) -> bool:
+    """Whether a whole number is beyond any float; of those of thousands of digits, Python has no text either."""
+    try:
+        float(number)
+    except OverflowError:
+        return True
+    return False
+
+
 def plain(value: Any) -> Any:
     """Numbers of other libraries, such as numpy's, as Python's own: not everybody takes them, and JSON does not."""
     if isinstance(value, tuple):
@@ -69,8 +131,25 @@ def plain(value: Any) -> Any:
 
 def shown(value: Any) -> str:
     """A value in a message: on one line, and not too long."""
+    if isinstance(value, Integral) and is_too_large(value):
+        return "a number beyond 1e308"
     text = " ".join(repr(value).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _called(function: Callable[..., Any]) -> str:
+    """What a user calls it: a class is called by its own name."""
+    return function.__qualname__.removesuffix(".__init__")
+
+
+def _call(named: Mapping[str, Parameter]) -> str:
+    """How it is called with what it needs."""
+    needed = [name for name, one in named.items() if one.default is Parameter.empty and name not in _OWN]
+    return ", ".join([*needed, "…"])
+
+
+def _bare(kind: Any) -> Any:
+    return get_origin(kind) or kind
 
 
 def _is(value: Any, kind: Any) -> bool:
@@ -78,6 +157,8 @@ def _is(value: Any, kind: Any) -> bool:
     if kind is Any:
         return True
     if origin in (Union, types.UnionType):
+        if isinstance(value, str) and os.PathLike in map(_bare, arguments) and not is_path(value):
+            return False
         return any(_is(value, argument) for argument in arguments)
     if origin is tuple:
         if not isinstance(value, tuple):
@@ -85,9 +166,10 @@ def _is(value: Any, kind: Any) -> bool:
         kinds = arguments[:1] * len(value) if arguments[-1] is ... else arguments
         return len(kinds) == len(value) and all(map(_is, value, kinds))
     if origin is Literal:
-        return isinstance(value, str)  # Which text, whoever has the choices says.
+        return isinstance(value, str) and value in arguments
     if kind in (int, float):
-        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        right = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        return right and not is_too_large(value)
     return isinstance(value, origin or kind)
 
 

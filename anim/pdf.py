@@ -13,7 +13,9 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.image import AxesImage
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
 
 from .labels import Maths, Placed, Words
 from .layout import SHEET_DPI
@@ -52,11 +54,13 @@ def _figure(sheet: ContactSheet) -> Figure:
     axes.set_ylim(sheet.height, 0)
     for placed in sheet.images:
         box = placed.box
-        around = Rectangle((box.x, box.y), box.width, box.height, fill=False, zorder=3)
-        around.set(linewidth=sheet.line * _POINT, edgecolor=_rgb(sheet.theme.hairline))
-        axes.add_patch(around)
-        extent = (box.x, box.right, box.bottom, box.y)
-        axes.imshow(_squares(placed), extent=extent, aspect="auto", interpolation="none", zorder=2)
+        image = AxesImage(axes, interpolation="none", extent=(box.x, box.right, box.bottom, box.y), zorder=2)
+        image.set_data(_squares(placed))
+        axes.add_artist(image)
+    # All as one path: a sheet may have thousands of images, and a patch for each would take longer than they do.
+    around = PathPatch(Outline.make_compound_path(*map(_outline, sheet.images)), fill=False, zorder=3)
+    around.set(linewidth=sheet.line * _POINT, edgecolor=_rgb(sheet.theme.hairline))
+    axes.add_artist(around)
     for text in sheet.texts:
         _write(figure, sheet, text)
     return figure
@@ -78,6 +82,12 @@ def _write(figure: Figure, sheet: ContactSheet, text: Placed) -> None:
         color=_rgb(sheet.theme.ink(text.piece.ink)),
         parse_math=isinstance(text.piece, Maths),
     )
+
+
+def _outline(placed: PlacedImage) -> Outline:
+    box = placed.box
+    corners = [(box.x, box.y), (box.right, box.y), (box.right, box.bottom), (box.x, box.bottom), (box.x, box.y)]
+    return Outline(corners, closed=True)
 
 
 def _squares(placed: PlacedImage) -> Pixels:

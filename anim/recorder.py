@@ -16,6 +16,7 @@ import torch
 
 from .catalogue import classify
 from .errors import SchedulerError, SettingsError
+from .kinds import checked
 from .models import name_of
 from .pixels import Pixels, over_white, to_rgb
 from .prediction import Call, Schedule, demand_images
@@ -72,6 +73,7 @@ class Recorder:
     another to record that: ``Recorder(pipe.prior_scheduler)``.
     """
 
+    @checked
     def __init__(
         self,
         pipeline: Any,

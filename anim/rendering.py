@@ -17,7 +17,7 @@ from .encode import check_apart, check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import still_of
 from .errors import SettingsError
-from .kinds import check_kinds, plain, shown
+from .kinds import checked, is_path, plain, shown
 from .layout import DEFAULT_COLUMNS, Size, arrangement, check_size
 from .provenance import Provenance
 from .themes import DEFAULT_THEME
@@ -29,6 +29,7 @@ _NO_OPTIONS = ("run", "outputs", "model", "on_frame", "on_note", "on_row")
 """Arguments of `render` that are no options."""
 
 
+@checked
 def render(
     run: Trajectory | str | os.PathLike[str],
     *outputs: str | os.PathLike[str],
@@ -110,9 +111,8 @@ def render(
     from .films import Film, Script, write_films, write_films_within
     from .stills import write_still
 
-    check_kinds(render, {name: value for name, value in asked.items() if name != "outputs"})
     for output in outputs:
-        if not isinstance(output, (str, os.PathLike)):
+        if not isinstance(output, (str, os.PathLike)) or not is_path(os.fspath(output)):
             raise SettingsError(f"an output is {shown(output)}; name files one by one, such as 'a.gif', 'a.mp4'")
     paths = [os.fspath(output) for output in outputs]  # A Path would forget the slash of a folder.
     if not paths:

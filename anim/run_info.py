@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from .untrusted import Finite
+from .errors import SettingsError, first_line
+from .kinds import checked_class, plain, shown
+from .untrusted import Finite, typed
 from .version import __version__
 
 
+@checked_class
 @dataclass(frozen=True)
 class RunInfo:
-    """What made a run; kept with it, so that a picture can always say where it comes from."""
+    """What made a run; kept with it, so that a picture can always say where it comes from.
+
+    Raises:
+        SettingsError: a field is of another kind than it says, or has a value that cannot be.
+    """
 
     model: str
     """The model's short name, as titles show it."""
@@ -39,6 +47,19 @@ class RunInfo:
     clipped: str | None = None
     """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no recording could be read with again, and keep numbers as JSON has them."""
+        for name, kind in get_type_hints(RunInfo, include_extras=True).items():
+            value = plain(getattr(self, name))
+            try:
+                object.__setattr__(self, name, typed(value, kind))
+                json.dumps(getattr(self, name))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise SettingsError(f"{name} of a run is {shown(value)}: {first_line(error)}") from error
+        black, white = self.value_range
+        if not black < white:
+            raise SettingsError(f"value_range of a run is {black} to {white}; black must be below white")
 
 
 @functools.cache

@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import DiffanimError, SamplingError, SettingsError, TrajectoryError, first_line, is_out_of_memory
-from .kinds import check_kinds, check_names, plain, shown
+from .kinds import check_names, checked, plain, shown
 from .models import Model, ModelFiles, class_name, labels_of, locate
 from .settings import RunSettings
 from .step import Step
@@ -73,6 +74,7 @@ def record_settings(
         return _call(settings, files, path, overwrite or planned == "restart", on_step)
 
 
+@checked
 def record(
     source: Any = None,
     *,
@@ -100,12 +102,11 @@ def record(
     Raises:
         DiffanimError: of the kind that fits.
     """
-    check_kinds(record, {"path": path, "overwrite": overwrite, "on_step": on_step})
     if source is None or isinstance(source, (str, os.PathLike)):
         check_names("record", options, [name for name in RunSettings.__dataclass_fields__ if name != "model"])
         for name in {"labels", "call"}.intersection(options):
-            if isinstance(options[name], str) or not isinstance(options[name], Iterable):
-                raise SettingsError(f"{name} is {shown(options[name])}; give a list, such as [{str(options[name])!r}]")
+            if not isinstance(options[name], (list, tuple)):
+                raise SettingsError(f"{name} is {shown(options[name])}; give a list, such as {_example(options[name])}")
             options[name] = tuple(map(str, options[name]))
         options = {name: plain(value) for name, value in options.items()}
         settings = RunSettings(model=None if source is None else os.fspath(source), **options)
@@ -123,6 +124,13 @@ def record(
     with Recorder(source, path, overwrite=overwrite, on_step=on_step) as recorder:
         recorder.call(**options)
     return recorder.trajectory
+
+
+def _example(value: Any) -> str:
+    """What somebody may have meant who gave one thing, or another kind of several."""
+    if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", True):
+        return shown([str(one) for one in islice(value, 3)])
+    return shown([str(value)])
 
 
 def _call(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from .errors import SettingsError
+from .kinds import shown
 
 DEFAULT_FPS = 10.0
 """Steps shown a second."""
@@ -28,7 +29,7 @@ Bound = int | str
 Changes = Callable[[Sequence[int]], Sequence[float]]
 """How much the picture changes from each of these rows to the next, 0 or more: one number less than rows."""
 
-_STEP = re.compile(r"[-+]?\d+")
+_STEP = re.compile(r"[-+]?\d{1,300}")  # A float holds so many.
 _TIMESTEP = re.compile(r"t\s*=\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _UNCHANGED = 1e-6
 """Where nothing changes this part of the greatest change is taken, so that every shot has a share of the time."""
@@ -295,4 +296,4 @@ def _parsed(bound: Bound) -> tuple[float, bool]:
         return int(text), True
     if (match := _TIMESTEP.fullmatch(text)) and math.isfinite(float(match[1])):
         return float(match[1]), False
-    raise SettingsError(f"{bound!r} is no step; give one counted from 1, such as 10, or a timestep, such as t=500")
+    raise SettingsError(f"{shown(bound)} is no step; give one counted from 1, such as 10, or a timestep, such as t=500")

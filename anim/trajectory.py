@@ -39,6 +39,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import chain
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,7 +72,8 @@ from .chunks import (
 from .decoded import GROUP as DECODED
 from .decoded import DecodedRows, DecodedWriter
 from .digests import Digests, is_plain_file
-from .errors import DiffanimWarning, SamplingError, TrajectoryError
+from .errors import DiffanimWarning, SamplingError, SettingsError, TrajectoryError
+from .kinds import checked, shown
 from .pixels import Pixels
 from .place import Place
 from .run_info import RunInfo as RunInfo
@@ -122,11 +125,17 @@ class StepArray:
 
         Raises:
             IndexError: there is no such row.
+            SettingsError: it is no whole number.
             TrajectoryError: the row is damaged or missing on the disk.
         """
+        if not isinstance(row, Integral):
+            raise SettingsError(
+                f"{self._name} is read row by row, such as {self._name}[0], and {shown(row)} is no row: "
+                f"np.stack([run.{self._name}[row] for row in …]) has several"
+            )
         if not -self._rows <= row < self._rows:
             raise IndexError(f"{self._name} has rows 0 to {self._rows - 1}, not {row}")
-        row %= self._rows
+        row = int(row) % self._rows
         where = f"{self._name}[{row}] of {place_of(self._array)}"
         self._demand_room(row, where)
         try:
@@ -252,6 +261,7 @@ class Trajectory:
         return len(self.t)
 
     @classmethod
+    @checked
     def open(cls, path: str | os.PathLike[str]) -> Trajectory:
         """Open a recording.
 
@@ -323,15 +333,19 @@ class Trajectory:
         group = self._group if self.path is None else open_group(self.path, mode="r+")
         return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames, self._digests)
 
-    def verify(self) -> None:
+    def verify(self, on_row: Callable[[int, int], None] | None = None) -> None:
         """Read every row and check it.
+
+        Args:
+            on_row: called after each row of x and x0 with how many are checked, and of how many.
 
         Raises:
             TrajectoryError: names the first row that is damaged or missing.
         """
-        for images in (self.x, self.x0):
-            for _ in images:
-                pass
+        total = len(self.x) + len(self.x0)
+        for done, _ in enumerate(chain(self.x, self.x0), start=1):
+            if on_row is not None:
+                on_row(done, total)
         _ = self.image
         if self.decoded is not None:
             self.decoded.verify()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,8 +111,23 @@ def _inspect_run(run: Path) -> None:
         "made with": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
     }
     _echo(facts)
-    recorded.verify()
+    _verify(recorded)
     say(f"{'checked':<10} {'whole' if recorded.complete else 'whole up to the last step'}")
+
+
+def _verify(run: Trajectory) -> None:
+    """Check every row, and say how far that is where it takes long."""
+    from diffanim.cli.progress import SECONDS_OF_SILENCE, Reporter
+
+    begun = time.monotonic()
+    with Reporter(quiet=False) as reporter:
+
+        def advance(done: int, total: int) -> None:
+            if time.monotonic() - begun >= SECONDS_OF_SILENCE:
+                reporter.advance("checking", done, total)
+
+        with reporter.going_on("checking"):
+            run.verify(advance)
 
 
 def _end(run: Trajectory) -> str:

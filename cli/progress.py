@@ -29,23 +29,23 @@ class Reporter:
         self._quiet = quiet
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._started: dict[str, float] = {}
+        self._begun: dict[str, tuple[float, int]] = {}
+        """When each kind of work was first heard of, and how much of it was done by then."""
         self._last_line = 0.0
         self._last_advance = 0.0
+        self._unfinished: str | None = None
+        """What was last heard of, if it goes on."""
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                console=Console(stderr=True),
-            )
-            self._bar.start()
+            from diffanim.cli.bar import bar_on
+
+            console = Console(stderr=True)
+            if not console.is_dumb_terminal:  # One such cannot draw a line anew.
+                self._bar = bar_on(console)
+                self._bar.start()
         return self
 
     def __exit__(
@@ -64,6 +64,7 @@ class Reporter:
     def advance(self, work: str, done: int, total: int) -> None:
         """``done`` of ``total`` parts of some work are finished."""
         self._last_advance = time.monotonic()
+        self._unfinished = f"{work}: {done} of {total}" if done < total else None
         if self._bar is not None:
             if work not in self._tasks:
                 self._tasks[work] = self._bar.add_task(work, total=total, completed=done - 1)
@@ -73,22 +74,13 @@ class Reporter:
 
     @contextlib.contextmanager
     def going_on(self, work: str) -> Iterator[None]:
-        """While nothing in the block says how far it is, say that it goes on: on a terminal once, elsewhere again."""
+        """While nothing in the block says how far it is, say that it goes on, and for how long: on a terminal beside a
+        bar that moves, elsewhere in a line now and then.
+        """
         self._last_advance = time.monotonic()
+        self._unfinished = None
         over = threading.Event()
-
-        def watch() -> None:
-            said = 0.0
-            while not over.wait(SECONDS_OF_SILENCE / 10):
-                now = time.monotonic()
-                silent = now - self._last_advance
-                if silent < SECONDS_OF_SILENCE:
-                    said = 0.0
-                elif not said or (self._bar is None and now - said >= SECONDS_BETWEEN_LINES):
-                    said = now
-                    self.note(f"{work}, for {silent:.0f} s so far")
-
-        watcher = threading.Thread(target=watch, name="diffanim-progress", daemon=True)
+        watcher = threading.Thread(target=self._watch, args=(work, over), name="diffanim-progress", daemon=True)
         watcher.start()
         try:
             yield
@@ -96,11 +88,40 @@ class Reporter:
             over.set()
             watcher.join()
 
+    def _watch(self, work: str, over: threading.Event) -> None:
+        moving: TaskID | None = None
+        said = 0.0
+        while not over.wait(SECONDS_OF_SILENCE / 10):
+            now = time.monotonic()
+            silent = now - self._last_advance
+            words = f"{work}, for {silent:.0f} s so far" if self._unfinished is None else self._unfinished
+            if self._bar is not None:
+                moving = self._move(moving, words if silent >= SECONDS_OF_SILENCE else None)
+            elif silent < SECONDS_OF_SILENCE:
+                said = 0.0
+            elif now - said >= SECONDS_BETWEEN_LINES:
+                said = now
+                self.note(words if self._unfinished is None else f"{words}, {silent:.0f} s ago")
+        if self._bar is not None:
+            self._move(moving, None)
+
+    def _move(self, moving: TaskID | None, words: str | None) -> TaskID | None:
+        """Show a bar that says only that something goes on, or take it away. Work that is known has one of its own."""
+        assert self._bar is not None
+        if words is None or self._unfinished is not None:
+            if moving is not None:
+                self._bar.remove_task(moving)
+            return None
+        if moving is None:
+            return self._bar.add_task(words, total=None)
+        self._bar.update(moving, description=words)
+        return moving
+
     def _print_line(self, work: str, done: int, total: int) -> None:
         now = time.monotonic()
-        started = self._started.setdefault(work, now)
-        if done != total and done != 1 and now - self._last_line < SECONDS_BETWEEN_LINES:
+        began, before = self._begun.setdefault(work, (now, done))
+        if done not in (1, total) and now - self._last_line < SECONDS_BETWEEN_LINES:
             return
         self._last_line = now
-        left = f", {(now - started) / (done - 1) * (total - done):.0f} s left" if 1 < done < total else ""
+        left = f", {(now - began) / (done - before) * (total - done):.0f} s left" if before < done < total else ""
         say(f"{work}: {done} of {total}{left}", err=True)

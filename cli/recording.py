@@ -34,12 +34,13 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
             )
         reporter.note("loading torch and the model")
     try:
-        return record_settings(
-            settings,
-            path,
-            overwrite=overwrite,
-            on_step=lambda step: reporter.advance("sampling", step.index + 1, step.total),
-        )
+        with reporter.going_on("recording"):
+            return record_settings(
+                settings,
+                path,
+                overwrite=overwrite,
+                on_step=lambda step: reporter.advance("sampling", step.index + 1, step.total),
+            )
     except KeyboardInterrupt:
         if path.exists():
             kept = Trajectory.open(path)

@@ -137,7 +137,8 @@ def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: 
 
     reporter.note("loading torch and the model, to decode the latents")
     overrides = {name: ctx.params[name] for name in _OF_DECODING[1:] if _is_given(ctx, name)}
-    return call_of(run, ctx.params["model"], **overrides)
+    with reporter.going_on("loading"):
+        return call_of(run, ctx.params["model"], **overrides)
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:

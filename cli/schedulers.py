@@ -44,6 +44,8 @@ def _cells(line: Listed) -> tuple[str, ...]:
 def _scheduler_of(model: str | None) -> object:
     if model is None:
         return None
+    from diffanim.cli.progress import Reporter
     from diffanim.models import locate, open_scheduler
 
-    return open_scheduler(locate(model))
+    with Reporter(quiet=False) as reporter, reporter.going_on("loading torch and the model's scheduler"):
+        return open_scheduler(locate(model))

@@ -46,7 +46,7 @@ def test_any_value_of_any_field_is_right_or_told(name: str, value: Any) -> None:
     except ValueError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 200
-        assert f"run.{name}" in str(error)
+        assert name in str(error)
         return
     assert isinstance(info.model, str)
     assert isinstance(info.labels, tuple)
@@ -77,7 +77,8 @@ def test_what_is_no_run_is_told(told: Any) -> None:
     ("name", "value"),
     [
         ("model", 7), ("scheduler", None), ("scheduler_config", []), ("settings", None), ("seed", "x"), ("seed", True),
-        ("prompt", 7), ("labels", "cat"), ("labels", [1]), ("guidance", [1]), ("guidance", "2"), ("space", "image"),
+        ("prompt", 7), ("labels", "cat"), ("labels", [1]), ("guidance", [1]), ("guidance", "2"),
+        ("guidance", 10**400), ("space", "image"),
         ("space", []), ("sources", {"model": 7}), ("value_range", [1, -1]), ("value_range", [0]), ("value_range", "01"),
         ("clipped", ["x"]), ("versions", "x"), ("versions", {"torch": 2}),
     ],
@@ -86,7 +87,7 @@ def test_a_recording_of_a_wrong_type_is_told_in_a_line(name: str, value: Any, tm
     path = tmp_path / "run.zarr"
     written(path)
     forge(path, lambda info: info.update({name: value}))
-    with pytest.raises(TrajectoryError, match=rf"run\.{name}"):
+    with pytest.raises(TrajectoryError, match=name):
         Trajectory.open(path)
     for words in (("inspect", path), ("render", path, "-o", "a.gif")):
         done = run(*words)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from PIL import Image
 from terminal import Run, files, shell
 
@@ -132,12 +133,39 @@ def test_completion_completes() -> None:
     assert "--theme" in done.stdout
 
 
-@pytest.mark.parametrize("option", ["--model", "--image", "--mask"])
-def test_completion_completes_files(option: str) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"{command} {option}" for command in ("render", "record") for option in ("--model", "--image", "--mask")),
+        *("render -o", "render a.zarr --output", "render -o a.gif -o", "record -o", "schedulers --model"),
+        *("render", "inspect", "embed"),
+    ],
+)
+def test_completion_completes_files(words: str) -> None:
     """The shell does, where it is answered that a file is wanted."""
-    words = {"COMP_WORDS": f"diffanim render {option} a", "COMP_CWORD": "3"}
+    name, *given = words.split()
+    (found,) = ShellComplete(cli, {}, "diffanim", "_DIFFANIM_COMPLETE").get_completions([name, *given], "a")
+    assert (found.type, found.value) == ("file", "a")
+
+
+def test_bash_completes_files() -> None:
+    words = {"COMP_WORDS": "diffanim render --model a", "COMP_CWORD": "3"}
     done = shell(env={**os.environ, "_DIFFANIM_COMPLETE": "bash_complete", **words})
     assert done.stdout == "file,a\n"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
+def test_every_command_on_any_console(recording: Path, tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "猫̂.zarr").symlink_to(recording)
+    commands = [[name, "-h"] for name in COMMANDS]
+    commands += [["inspect", "猫̂.zarr"], ["render", "猫̂.zarr", "-o", "x̂.gif"], ["embed", "x̂.gif"]]
+    commands += [["render", "--scheduler", "猫"], ["render", "nowhere猫.zarr"]]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for number, words in enumerate(commands):
+        command = [sys.executable, "-m", "diffanim", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr, done.stderr
+        assert done.returncode == (0 if number < len(commands) - 2 else len(commands) - number), done.stderr
 
 
 def test_inspect(run: Run, recording: Path, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import resource
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -212,9 +214,23 @@ def test_a_link_that_comes_later_is_replaced(tmp_path: Path, suffix: str) -> Non
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
 def test_only_files_are_written_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gif")
-    for name in ("pipe.gif", "pipe.gif/"):
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as bound:
+        bound.bind(str(tmp_path / "socket.pdf"))
+    for name in ("pipe.gif", "pipe.gif/", "socket.pdf"):
         with pytest.raises(OutputError, match=r"is a device or a pipe|is no folder|is a file"):
             check_output(f"{tmp_path}/{name}", 10)
+    (tmp_path / "device.gif").symlink_to("/dev/null")
+    with pytest.raises(OutputError, match="is a link to /dev/null"):
+        check_output(tmp_path / "device.gif", 10)
+
+
+def test_frames_do_not_take_the_place_of_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    for name in ("./", ".", f"{tmp_path}/inner/", "../inner/"):
+        with pytest.raises(OutputError, match="is the folder that you are in; name one for the frames, such as frames"):
+            check_output(name, 10)
+    check_output("frames/", 10)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +239,8 @@ def test_only_files_are_written_over(tmp_path: Path) -> None:
         (["a.gif", "a.gif"], "a.gif and .*a.gif are one place; name it once"),
         (["a.gif", "b.mp4", "./sub/../a.gif"], "are one place"),
         (["a-sheet.png", "link/a-sheet.png"], "are one place"),
+        (["a.gif", "link/A.GIF"], "A.GIF are one place where capitals do not count"),
+        (["f/", "F/"], "F/ are one place where capitals do not count"),
         (["f/", "f/a.gif"], "f/a.gif lies in .*f/, which holds frames and nothing else"),
         (["f/g/a.gif", "f/"], "f/g/a.gif lies in .*f/, which"),
     ],

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import time
+import warnings
+from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from synthetic import synthetic_run
 
 import diffanim
-from diffanim.errors import SettingsError
+from diffanim.errors import DiffanimError, DiffanimWarning, SettingsError
+from diffanim.settings import RunSettings
+from diffanim.trajectory import TrajectoryWriter
 
 
 @pytest.mark.parametrize(
@@ -79,3 +87,125 @@ def test_numbers_of_other_libraries_are_numbers(tiny_model: Path, tmp_path: Path
     run = diffanim.record(tiny_model, steps=np.int64(2), batch=1, labels=[], seed=np.uint8(3))
     diffanim.render(run, tmp_path / "a.gif", fps=np.float32(5), hold=1, size=(np.int64(240), None))
     assert run.steps == 2
+
+
+WRONG: tuple[Any, ...] = (
+    *(None, True, "", "x", "\x00", "\ud800", b"x", "1", -1, 0, 10**30, 10**400, 1.5, -1e308, 1e308),
+    *(float("nan"), float("inf"), 1j, object(), print, Path("x"), Path()),
+    *([], [1], ["x", 2], (), (1, 2), (float("nan"), None), {}, {"a": 1}, {1: "x"}, {"x": object()}),
+    *(np.int64(3), np.uint8(0), np.float32(2), np.float64("nan"), np.bool_(True), np.str_("x")),
+    *(np.zeros(3), np.array(1)),
+)
+"""Values of all kinds: few of them can be given to any one argument."""
+
+
+def refused(function: Callable[..., Any], *arguments: Any, **options: Any) -> bool:
+    """Whether a call is refused; in one line, if so, and soon in any case."""
+    begun = time.monotonic()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DiffanimWarning)
+            function(*arguments, **options)
+    except DiffanimError as error:
+        assert len(str(error).splitlines()) == 1, str(error)
+        return True
+    finally:
+        assert time.monotonic() - begun < 5, (arguments, options)
+    return False
+
+
+def taken(function: Callable[..., Any]) -> list[str]:
+    """The names of what a function takes."""
+    every = inspect.signature(function).parameters.values()
+    return [one.name for one in every if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
+
+
+@pytest.fixture(scope="module")
+def small_run() -> diffanim.Trajectory:
+    return synthetic_run(steps=2, shape=(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("output", ["a.gif", "a-sheet.png"])
+@pytest.mark.parametrize("name", [name for name in taken(diffanim.render) if name != "run"])
+def test_whatever_render_is_given(small_run: diffanim.Trajectory, tmp_path: Path, name: str, output: str) -> None:
+    usual = {"size": (240, None), "hold": 0.1}
+    told = [refused(diffanim.render, small_run, tmp_path / output, **{**usual, name: value}) for value in WRONG]
+    assert any(told) or name == "model", "a run of pixels has no use for a model"
+
+
+def test_whatever_is_rendered_and_where(
+    small_run: diffanim.Trajectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for value in WRONG:
+        assert refused(diffanim.render, value, "a.gif")
+        assert refused(diffanim.render, small_run, value)
+        assert refused(diffanim.render, small_run, tmp_path / "a.gif", value)
+        assert refused(diffanim.Trajectory.open, value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["source", *taken(diffanim.record)[1:], *RunSettings.__dataclass_fields__])
+def test_whatever_record_is_given(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual = {"source": tiny_model, "steps": 1, "batch": 1}
+    values = [value for value in WRONG if not (name == "compile" and value is True)]  # Which takes half a minute.
+    if name == "source":  # None is the built-in model.
+        values.remove(None)
+    told = [refused(diffanim.record, **{**usual, name: value}) for value in values]
+    assert any(told)
+
+
+@pytest.mark.parametrize("name", taken(diffanim.Recorder))
+def test_whatever_a_recorder_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from diffusers import DDIMScheduler
+
+    monkeypatch.chdir(tmp_path)
+    told = [refused(diffanim.Recorder, **{"pipeline": DDIMScheduler(), name: value}) for value in WRONG]
+    assert any(told)
+
+
+@pytest.mark.parametrize("name", diffanim.RunInfo.__dataclass_fields__)
+def test_whatever_a_run_is_said_to_be(tmp_path: Path, name: str) -> None:
+    """What is not refused can be kept, and comes back."""
+    refusals = []
+    for number, value in enumerate(WRONG):
+
+        def keep(value: Any = value, path: Path = tmp_path / f"{number}.zarr") -> None:
+            info = diffanim.RunInfo(**{"model": "m", "scheduler": "DDIMScheduler", name: value})
+            writer = TrajectoryWriter(path, info)
+            image = np.zeros((1, 3, 8, 8), np.float32)
+            writer.add(diffanim.Step(0, 1, 500.0, image, image, 0.8, 0.6))
+            writer.finish(image)
+            assert getattr(diffanim.Trajectory.open(path).info, name) == getattr(info, name)
+
+        refusals.append(refused(keep))
+    assert any(refusals)
+
+
+def test_whatever_row_is_asked_for(small_run: diffanim.Trajectory) -> None:
+    assert small_run.x[np.int64(1)].shape == (1, 3, 8, 8)
+    with pytest.raises(SettingsError, match=r"x is read row by row, such as x\[0\], and slice\(0, 2, None\) is no row"):
+        small_run.x[0:2]  # type: ignore[index]
+    for value in WRONG:
+        if not isinstance(value, Integral) or value in (10**30, 3):
+            with pytest.raises((DiffanimError, IndexError)):
+                small_run.x[value]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: diffanim.render(), r"render: missing a required argument: 'run'; it is called as render\(run, …\)"),
+        (lambda: diffanim.render("run.zarr", "a.gif", fpss=3), "render takes no fpss; did you mean fps?"),
+        (lambda: diffanim.render("run.zarr", "a.gif", steps=3), "render takes no steps; there are run, fps"),
+        (lambda: diffanim.record(None, 4), r"record: too many positional arguments; it is called as record\(…\)"),
+        (lambda: diffanim.Recorder(None, pth="run.zarr"), "Recorder takes no pth; did you mean path?"),
+        (lambda: diffanim.RunInfo(modl="m"), "RunInfo takes no modl; did you mean model?"),
+        (lambda: diffanim.Trajectory.open(), "Trajectory.open: missing a required argument: 'path'"),
+    ],
+)
+def test_calls_that_cannot_be(call: Callable[[], Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)

@@ -230,6 +230,8 @@ def check_apart(paths: Sequence[StrPath]) -> None:
         for other, before in zip(paths[:number], places, strict=False):
             if place == before:
                 raise OutputError(f"{other} and {path} are one place; name it once")
+            if place.parent == before.parent and place.name.casefold() == before.name.casefold():
+                raise OutputError(f"{other} and {path} are one place where capitals do not count; name another")
             if place in before.parents or before in place.parents:
                 outer, inner = (path, other) if place in before.parents else (other, path)
                 raise OutputError(f"{inner} lies in {outer}, which holds frames and nothing else; name another place")

@@ -38,6 +38,8 @@ def read_comment(path: Path) -> str:
         return read_comment(_first_frame(path))
     if not path.is_file():
         raise OutputError(f"{path} is no regular file")
+    if path.stat().st_size == 0:  # Nor is what the system makes up, such as /proc/kmsg, where a reader waits for ever.
+        raise OutputError(f"{path} is empty")
     try:
         comment = _pdf_comment(path) if path.suffix.lower() == ".pdf" else _picture_comment(path)
     except UnidentifiedImageError:

@@ -24,6 +24,10 @@ _F_SETPIPE_SZ = 1031
 """Linux' fcntl command, which Python names only there: a larger pipe carries twice as much."""
 _CHECK_SECONDS = 20
 _CLOSE_SECONDS = 600
+_READ_SECONDS = 4
+"""A comment is read in a twentieth of one; what takes longer was made to."""
+_READ_BYTES = 1 << 28
+"""Of memory at one go: a damaged file asks for any amount."""
 _QUIET = ("-hide_banner", "-loglevel", "error")
 _OURS = ("-format_whitelist", "mov,matroska,webm", "-protocol_whitelist", "file")
 """To read MP4 and WebM only: a playlist would have ffmpeg open whatever it names."""
@@ -171,8 +175,20 @@ def read_comment(path: Path) -> str:
     Raises:
         OutputError: ffmpeg cannot read the file.
     """
-    command = [program(), *_QUIET, "-nostdin", *_OURS, "-i", f"file:{path}", "-f", "ffmetadata", "-"]
-    done = _run(command)
+    command = [
+        program(),
+        *_QUIET,
+        "-nostdin",
+        "-max_alloc",
+        str(_READ_BYTES),
+        *_OURS,
+        "-i",
+        f"file:{path}",
+        "-f",
+        "ffmetadata",
+        "-",
+    ]
+    done = _run(command, _READ_SECONDS, f"ffmpeg comes to no end with {path}: it is damaged")
     if done.returncode != 0:
         raise OutputError(f"cannot read {path}: it is none of the films and pictures that diffanim writes, or damaged")
     for tag in _TAG.finditer(done.stdout.decode(errors="replace")):
@@ -197,20 +213,21 @@ def _check(program: str, encoder: str, what: str) -> None:
         )
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+def _run(command: list[str], seconds: float = _CHECK_SECONDS, late: str = "") -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_CHECK_SECONDS,
+            timeout=seconds,
             env={**os.environ, **_SURROUNDINGS},
             check=False,
         )
     except OSError as error:
         raise _cannot_start(command[0], error) from error
     except subprocess.TimeoutExpired as error:
-        raise OutputError(f"{command[0]} does not answer; name another ffmpeg in IMAGEIO_FFMPEG_EXE") from error
+        words = late or f"{command[0]} does not answer; name another ffmpeg in IMAGEIO_FFMPEG_EXE"
+        raise OutputError(words) from error
 
 
 def _cannot_start(program: str, error: OSError) -> OutputError:

@@ -41,8 +41,10 @@ def check_folder(folder: Path) -> None:
     """Find files that are no frames: such a folder is never written over.
 
     Raises:
-        OutputError: it is not a folder, or holds something else.
+        OutputError: it is not a folder, holds something else, or the process works in it and would be left nowhere.
     """
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise OutputError(f"{folder} is the folder that you are in; name one for the frames, such as frames/")
     if not folder.exists():
         return
     if not folder.is_dir():
