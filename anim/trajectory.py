@@ -59,20 +59,23 @@ from .chunks import (
     attributes_of,
     chunk_name,
     create_array,
+    demand_chunk,
+    demand_layout,
     member_of,
     mixture_of,
     names_of,
     open_group,
     padded,
     place_of,
+    read_numbers,
     replace_file,
 )
 from .decoded import GROUP as DECODED
-from .decoded import DecodedRows, DecodedWriter
+from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter
 from .digests import Digests, is_plain_file
 from .errors import DiffanimWarning, SamplingError, TrajectoryError
 from .pixels import Pixels
-from .place import Place
+from .place import Place, hold_to_decode
 from .run_info import RunInfo as RunInfo
 from .run_info import info_of
 from .run_info import library_versions as library_versions
@@ -129,7 +132,7 @@ class StepArray:
             raise IndexError(f"{self._name} has rows 0 to {self._rows - 1}, not {row}")
         row %= self._rows
         where = f"{self._name}[{row}] of {place_of(self._array)}"
-        self._demand_room(row, where)
+        demand_chunk(self._array, row, where)
         try:
             images = np.asarray(self._array[row], dtype=np.float32)
         except (ValueError, OSError, RuntimeError) as error:
@@ -140,18 +143,6 @@ class StepArray:
         if self._digests is not None and not self._digests.agree(self._name, row, images, self._numbers(row)):
             raise TrajectoryError(f"{where} is damaged: it is not what was recorded there; record the run again")
         return images
-
-    def _demand_room(self, row: int, where: str) -> None:
-        """Look at a chunk's size before memory is laid out for what the array says of it."""
-        root = getattr(self._array.store, "root", None)
-        if root is None:
-            return
-        file = Path(root) / self._array.path / chunk_name(self._array, row)
-        if not file.exists():
-            raise TrajectoryError(f"{where} is missing; record the run again")
-        size = math.prod(self._array.shape[1:]) * self._array.dtype.itemsize + CRC_BYTES
-        if not is_plain_file(file) or file.stat().st_size != size:
-            raise TrajectoryError(f"{where} is damaged: it is no file of {size} bytes; record the run again")
 
     def __iter__(self) -> Iterator[Array]:
         """Row by row, one in memory at a time."""
@@ -196,7 +187,7 @@ class Trajectory:
         if arrays is None:
             arrays = {name: member_of(group, name, path) for name in ("x", "x0", *ROWS)}
         if rows is None:
-            rows = {name: np.asarray(arrays[name][:], dtype=np.float64) for name in ROWS}
+            rows = {name: read_numbers(arrays[name]) for name in ROWS}
         self.total = len(rows["t"])
         whole = np.isfinite(rows["t"])
         steps = self.total if whole.all() else int(np.argmin(whole))
@@ -207,12 +198,14 @@ class Trajectory:
         if self.complete and not steps == self.total == (attributes.get("steps") or steps):
             raise ValueError(f"its timesteps are {self.total}, {steps} of them there, but it is complete")
         for name, count in (("x", steps + self.complete), ("x0", steps)):
+            demand_layout(arrays[name], "float32", (1, *arrays[name].shape[1:]))
             if arrays[name].shape[0] < count:
                 raise ValueError(f"{name} has {arrays[name].shape[0]} rows, not {count}")
         if attributes.get("axes", names_of(arrays["x"])) != names_of(arrays["x"]):
             raise ValueError(f"the axes of x are {names_of(arrays['x'])}, not {attributes['axes']}")
         self.x = StepArray("x", arrays["x"], steps + self.complete, self._digests, self._numbers)
         self.x0 = StepArray("x0", arrays["x0"], steps, self._digests, self._numbers)
+        self._arrays = arrays
         self._told_end = end or mixture_of(attributes.get("end"))
 
     def _numbers(self, row: int) -> tuple[float, ...]:
@@ -270,7 +263,7 @@ class Trajectory:
     @property
     def axes(self) -> tuple[str | None, ...]:
         """What the axes of a row of ``x`` are: "image", "channel", "height", "width", "frame" or "token"."""
-        return tuple(names_of(member_of(self._group, "x", self.path)))[1:]
+        return tuple(names_of(self._arrays["x"]))[1:]
 
     @property
     def clip(self) -> int | None:
@@ -289,6 +282,7 @@ class Trajectory:
         array = self._image_array()
         if array is None:
             return None
+        demand_chunk(array, 0, f"{IMAGE} of {self.path}")
         try:
             image = np.asarray(array[:])
         except DAMAGE as error:
@@ -300,7 +294,9 @@ class Trajectory:
     def _image_array(self) -> zarr.Array[Any] | None:
         try:
             if IMAGE in self._group:
-                return member_of(self._group, IMAGE, self.path)
+                array = member_of(self._group, IMAGE, self.path)
+                demand_layout(array, "uint8", array.shape)
+                return array
         except DAMAGE as error:
             raise TrajectoryError(f"{IMAGE} of {self.path} is damaged ({error}); record the run again") from error
         if self._has_image:
@@ -310,20 +306,56 @@ class Trajectory:
     @property
     def decoded(self) -> DecodedRows | None:
         """The pictures that its latents were decoded to; None if they were not."""
-        return DecodedRows.of(self._group, self._where, self._digests)
+        return DecodedRows.of(self._group, self._where, self._digests, self._most_decoded)
+
+    @property
+    def _most_decoded(self) -> int:
+        """Bytes that the pictures of a row may have, by what is there: the finished image, or else the latents."""
+        if (image := self._image_array()) is not None:
+            demand_chunk(image, 0, f"{IMAGE} of {self._where}")
+            return math.prod(image.shape)
+        if not self.steps:
+            return 0
+        demand_chunk(self._arrays["x"], 0, f"x[0] of {self._where}")
+        return MOST_BYTES_A_LATENT * math.prod(self.x.shape[1:])
+
+    def decoded_damage(self) -> str | None:
+        """What is wrong with its decoded pictures, in words; None if nothing is, or if there are none.
+
+        Every byte of them is looked at, and no picture is made, so it takes no time to speak of. Render asks it, and
+        decodes again what is damaged; so does `verify`.
+        """
+        if (decoded := self.decoded) is not None:
+            return next((words for _, words in decoded.damaged()), None)
+        if self.path is not None and (self.path / DECODED).exists():
+            return f"{DECODED}/ of {self.path} is damaged"
+        return None
 
     def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
-        """To keep those pictures.
+        """To keep those pictures. Until it is closed nobody else writes to the recording.
+
+        Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
 
         Args:
             clip: how many frames each clip has; None for images.
             frames: those that are kept, counted from 0.
 
         Raises:
-            TrajectoryError: the recording cannot be written to.
+            TrajectoryError: the recording cannot be written to, is being recorded, or has become another one.
         """
-        group = self._group if self.path is None else open_group(self.path, mode="r+")
-        return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames, self._digests)
+        sizes = (self._where, self.steps, len(self.x), clip, frames)
+        if self.path is None:
+            return DecodedWriter(self._group, *sizes, None, self._most_decoded, release=lambda: None)
+        release = hold_to_decode(self.path)
+        try:
+            now = Trajectory.open(self.path)
+            if (now.info, now.complete, now._digests) != (self.info, self.complete, self._digests):
+                raise TrajectoryError(f"{self.path} was recorded anew meanwhile; render it again")
+            group = open_group(self.path, mode="r+")
+            return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release)
+        except BaseException:
+            release()
+            raise
 
     def verify(self) -> None:
         """Read every row and check it.
@@ -335,12 +367,8 @@ class Trajectory:
             for _ in images:
                 pass
         _ = self.image
-        if self.decoded is not None:
-            self.decoded.verify()
-        elif self.path is not None and (self.path / DECODED).exists():
-            raise TrajectoryError(
-                f"the decoded pictures of {self.path} are damaged; delete {DECODED}/ in it and render again"
-            )
+        if (damage := self.decoded_damage()) is not None:
+            raise TrajectoryError(f"{damage}; render again, which decodes it again")
 
 
 class TrajectoryWriter:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,9 @@ import numpy as np
 import pytest
 import zarr
 from test_trajectory import INFO, steps, write
+from test_whole import PICTURE, ROWS, decode, record
 
+import diffanim
 from diffanim import Trajectory, place
 from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.trajectory import TrajectoryWriter
@@ -22,22 +26,22 @@ from diffanim.trajectory import TrajectoryWriter
 FINISHED = np.zeros((2, 3, 4, 4), np.float32)
 
 
-def python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def command(script: str, *arguments: object) -> list[str]:
     start = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
     imports = """
-        import os, signal
+        import os, signal, warnings
         from pathlib import Path
         import numpy as np
         from test_trajectory import INFO, steps, write
+        from test_whole import PICTURE, ROWS, chunk, decode, flip, record
         from diffanim import Trajectory, place
         from diffanim.trajectory import TrajectoryWriter
     """
-    return subprocess.run(
-        [sys.executable, "-c", start + textwrap.dedent(imports) + textwrap.dedent(script), *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return [sys.executable, "-c", start + textwrap.dedent(imports) + textwrap.dedent(script), *map(str, arguments)]
+
+
+def python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(script, *arguments), check=False, capture_output=True, text=True)
 
 
 def names(folder: Path) -> list[str]:
@@ -314,3 +318,145 @@ def test_names_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in (".", "..", "/"):
         with pytest.raises(TrajectoryError, match="no name for a recording"):
             TrajectoryWriter(name, INFO, overwrite=True)
+
+
+def test_what_is_recorded_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    record(path, decoded=False)
+    writer = TrajectoryWriter(path, INFO, overwrite=True)
+    before = content(path)
+    with pytest.raises(TrajectoryError, match=rf"run.zarr is being recorded by process {os.getpid()}; wait for it"):
+        decode(Trajectory.open(path))
+    assert content(path) == before
+    writer.close()
+    decode(Trajectory.open(path))
+    assert names(tmp_path) == ["run.zarr"]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_is_decoded_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    """Neither where the recording's own folder cannot be written to, so that the lock is in the recording."""
+    path = tmp_path / "run.zarr"
+    run = record(path, decoded=False)
+    if apart:
+        monkeypatch.setattr(os, "access", lambda folder, _mode: Path(folder) != tmp_path)
+    words = "cannot be written to" if apart else f"run.zarr is being decoded by process {os.getpid()}; wait for it"
+    with run.decoding(None, ()):
+        for again in (lambda: TrajectoryWriter.resume(path), lambda: TrajectoryWriter(path, INFO, overwrite=True)):
+            with pytest.raises(TrajectoryError, match=words):
+                again()
+    decode(run)
+    assert names(tmp_path) == ["run.zarr"]
+    assert not any(name.startswith(".") for name in names(path))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_who_decodes_waits_for_who_decodes_and_takes_what_that_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    path = tmp_path / "run.zarr"
+    run = record(path, decoded=False)
+    script = f"""
+        os.access = lambda folder, mode: {not apart} or Path(folder) != Path(sys.argv[1]).parent
+        warnings.showwarning = lambda message, *more: print(message, flush=True)
+        print(decode(Trajectory.open(sys.argv[1])))
+    """
+    if apart:
+        monkeypatch.setattr(os, "access", lambda folder, _mode: Path(folder) != tmp_path)
+    with run.decoding(None, ()) as decoded:
+        decoded.add(0, PICTURE, PICTURE + np.uint8(1))
+        other = subprocess.Popen(command(script, path), stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        assert other.stdout.readline() == f"{path} is being decoded by process {os.getpid()}: waiting for it\n"
+        for row in range(1, ROWS):
+            decoded.add(row, PICTURE + np.uint8(2 * row), PICTURE + np.uint8(2 * row + 1))
+        assert other.poll() is None
+    assert other.communicate()[0] == f"[{ROWS}]\n"
+    assert decode(run) == []
+    run.verify()
+    assert run.decoded is not None
+    assert [run.decoded.read("x", row)[0, 0, 0, 0] for row in range(ROWS + 1)] == [
+        77 + 2 * row for row in range(ROWS + 1)
+    ]
+
+
+def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    run = record(path, decoded=False)
+    shutil.rmtree(path)
+    record(path, 3, decoded=False)
+    before = content(path)
+    with pytest.raises(TrajectoryError, match=r"run.zarr was recorded anew meanwhile; render it again"):
+        decode(run)
+    assert content(path) == before
+
+
+def test_readers_ask_nobody_and_write_nothing(tmp_path: Path) -> None:
+    """So that a folder may be read-only, and a run be looked at while it is being written to."""
+    path, pixels = tmp_path / "run.zarr", tmp_path / "pixels.zarr"
+    record(path)
+    write(pixels)
+    (tmp_path / "out").mkdir()
+    writer = TrajectoryWriter(path, INFO, overwrite=True)
+    times = {entry: entry.stat().st_mtime_ns for entry in (tmp_path, *tmp_path.rglob("*.zarr/**"), path, pixels)}
+    for run in (path, pixels):
+        Trajectory.open(run).verify()
+        diffanim.render(run, tmp_path / "out" / "a.gif")
+    assert {entry: entry.stat().st_mtime_ns for entry in times} == times
+    writer.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills what it forked")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_killed_while_it_is_decoded(tmp_path: Path, damaged: bool) -> None:
+    """Before every seventh access to a file: what is there opens and is whole, or told of; and it is gone on with."""
+    script = """
+        KILLS = 30
+        left = None
+        def kill_at(call):
+            def at(*args, **kwargs):
+                global left
+                if left is not None:
+                    left -= 1
+                    if left < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **kwargs)
+            return at
+        for owner, name in ((Path, "mkdir"), (Path, "open"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
+            setattr(owner, name, kill_at(getattr(owner, name)))
+        warnings.simplefilter("ignore")
+        finished = 0
+        for kill in range(KILLS):
+            child = os.fork()
+            if child == 0:
+                path = Path(sys.argv[1]) / f"{kill}.zarr"
+                run = record(path, decoded=sys.argv[2] == "True")
+                if sys.argv[2] == "True":
+                    for row in range(ROWS):
+                        flip(path, path, "decoded/x", row)
+                left = 7 * kill
+                decode(run)
+                os._exit(0)
+            finished += os.waitpid(child, 0)[1] == 0
+        print(finished)
+    """
+    done = python(script, tmp_path, damaged)
+    assert done.stderr == ""
+    assert 0 < int(done.stdout) < 25, "most were killed, and in the end nothing was left to kill"
+    for number in range(30):
+        path = tmp_path / f"{number}.zarr"
+        run = Trajectory.open(path)
+        assert damaged or run.decoded_damage() is None
+        for row in range(run.steps):
+            assert (run.x[row] == steps(ROWS)[row].x).all()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            damage = run.decoded_damage()
+            decode(run)
+        assert len(told) == (damage is not None)
+        run.verify()
+        assert run.decoded is not None
+        seen = [run.decoded.read("x", row)[0, 0, 0, 0] for row in range(ROWS + 1)]
+        assert seen == [77 + 2 * row for row in range(ROWS + 1)]
+        assert not [entry for entry in path.iterdir() if entry.name.startswith(".")]
+    assert names(tmp_path) == sorted(f"{number}.zarr" for number in range(30))

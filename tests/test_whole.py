@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import zarr
 from terminal import Run
 from test_trajectory import INFO, steps, write
+from zarr.codecs import ZstdCodec
 
 import diffanim
 from diffanim import Trajectory
@@ -24,13 +26,13 @@ from diffanim.digests import FILE, seal
 from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.step import Mixture
 from diffanim.trajectory import TrajectoryWriter
-from diffanim.views import is_decoded
+from diffanim.views import waits_for_decoding
 
 ROWS = 4
 PICTURE = np.full((2, 8, 8, 3), 77, np.uint8)
 
 
-def record(path: Path, seed: float = 0, *, old: bool = False) -> Trajectory:
+def record(path: Path, seed: float = 0, *, old: bool = False, decoded: bool = True) -> Trajectory:
     """A run of latents with an image, decoded."""
     writer = TrajectoryWriter(path, replace(INFO, space="latent"))
     if old:
@@ -38,11 +40,20 @@ def record(path: Path, seed: float = 0, *, old: bool = False) -> Trajectory:
     for step in steps(ROWS):
         writer.add(replace(step, x=step.x + np.float32(seed), x0=step.x0 - np.float32(seed)))
     run = writer.finish(np.full((2, 3, 4, 4), 1 + seed, np.float32), PICTURE + np.uint8(seed), Mixture(1.0, 0.0))
-    decoded = run.decoding(None, ())
-    for row in range(ROWS + 1):
-        pixels = PICTURE + np.uint8(2 * row + seed)
-        decoded.add(pixels, None if row == ROWS else pixels + np.uint8(1))
+    if decoded:
+        decode(run, seed)
     return run
+
+
+def decode(run: Trajectory, seed: float = 0) -> list[int]:
+    """Keep its pictures as far as they are not kept; which rows that were."""
+    made: list[int] = []
+    with run.decoding(None, ()) as decoded:
+        for row in sorted(decoded.missing):
+            pixels = PICTURE + np.uint8(2 * row + seed)
+            decoded.add(row, pixels, None if row == ROWS else pixels + np.uint8(1))
+            made.append(row)
+    return made
 
 
 def chunk(path: Path, name: str, row: int) -> Path:
@@ -227,22 +238,158 @@ def test_another_shape_lays_out_no_memory(tmp_path: Path, size: int) -> None:
         _ = Trajectory.open(path).x[0]
 
 
-def test_decoded_pictures_that_are_lost_are_made_again(tmp_path: Path) -> None:
+def flip(path: Path, _other: Path, name: str, row: int) -> None:
+    """A byte in the middle, as a failing disk does."""
+    file = chunk(path, name, row)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+# Nothing binds a picture of format 1 to its place.
+@pytest.mark.parametrize(
+    ("harm", "old"),
+    [*((harm, False) for harm in (lose, flip, swap, from_another_run, edit)), (lose, True), (flip, True)],
+)
+@pytest.mark.parametrize("name", ["decoded/x", "decoded/x0"])
+def test_damaged_pictures_are_decoded_again_and_no_others(tmp_path: Path, harm: Harm, name: str, old: bool) -> None:
+    path = tmp_path / "run.zarr"
+    record(path, old=old)
+    record(tmp_path / "other.zarr", 3)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    harm(path, tmp_path / "other.zarr", name, 3)
+    run = Trajectory.open(path)
+    damage = run.decoded_damage()
+    assert damage is not None and damage.startswith(f"{name}[{2 if harm is swap else 3}] of {path} is ")
+    assert waits_for_decoding(run, preview=False, frames=ClipFrames()), "so that render decodes"
+    with pytest.warns(DiffanimWarning, match=r"^decoded/x0?\[.\] of .*run.zarr is .*; rows that are decoded again: "):
+        assert decode(run) == ([2, 3] if harm is swap else [3])
+    run.verify()
+    assert not waits_for_decoding(Trajectory.open(path), preview=False, frames=ClipFrames())
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("harm", [lose_the_array, damage_the_array, lose_the_digests, array_from_another_run])
+def test_all_damaged_pictures_are_decoded_again(tmp_path: Path, harm: Harm) -> None:
     path = tmp_path / "run.zarr"
     record(path)
-    assert is_decoded(Trajectory.open(path), ClipFrames())
-    chunk(path, "decoded/x", 3).unlink()
+    record(tmp_path / "other.zarr", 3)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    harm(path, tmp_path / "other.zarr", "decoded/x", 0)
     run = Trajectory.open(path)
-    assert not is_decoded(run, ClipFrames()), "so that render decodes"
-    with pytest.warns(DiffanimWarning, match=r"decoded pictures of .* are made again from step 4 on"):
-        decoded = run.decoding(None, ())
-    assert decoded.done == 3
-    for row in (3, 4):
-        pixels = PICTURE + np.uint8(2 * row)
-        decoded.add(pixels, None if row == ROWS else pixels + np.uint8(1))
-    run = Trajectory.open(path)
+    assert waits_for_decoding(run, preview=False, frames=ClipFrames())
+    with pytest.warns(DiffanimWarning, match=rf"run.zarr is damaged.*; rows that are decoded again: {ROWS + 1}$"):
+        assert decode(run) == list(range(ROWS + 1))
     run.verify()
-    assert is_decoded(run, ClipFrames())
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+def test_a_black_picture_is_no_lost_one(tmp_path: Path) -> None:
+    run = record(tmp_path / "run.zarr")
+    with run.decoding(None, (0,)) as decoded:
+        for row in range(ROWS + 1):
+            decoded.add(row, np.zeros_like(PICTURE), None if row == ROWS else np.zeros_like(PICTURE))
+    assert run.decoded is not None and run.decoded.complete
+    assert not run.decoded.read("x", 2).any()
+    run.verify()
+
+
+def test_pictures_of_another_size_are_not_put_among_the_others(tmp_path: Path) -> None:
+    run = record(tmp_path / "run.zarr")
+    chunk(tmp_path / "run.zarr", "decoded/x", 1).unlink()
+    larger = np.zeros((2, 16, 16, 3), np.uint8)
+    with (
+        pytest.warns(DiffanimWarning, match="decoded again"),
+        run.decoding(None, ()) as decoded,
+        pytest.raises(TrajectoryError, match=r"are \[2, 8, 8, 3\], and these are \[2, 16, 16, 3\]; delete decoded/"),
+    ):
+        decoded.add(1, larger, larger)
+
+
+def declare(path: Path, name: str, shape: list[int]) -> None:
+    """Have an array say that its pictures are of another shape."""
+    metadata = json.loads((path / name / "zarr.json").read_text())
+    rows = metadata["shape"][: len(metadata["shape"]) - len(shape)]
+    metadata["shape"] = [*rows, *shape]
+    metadata["chunk_grid"]["configuration"]["chunk_shape"] = [*(1 for _ in rows), *shape]
+    (path / name / "zarr.json").write_text(json.dumps(metadata))
+
+
+HUGE = [2, 100_000, 100_000, 3]
+
+
+def allocated(call: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("image", HUGE), ("decoded/x", HUGE), ("decoded/x0", HUGE), ("t", [10**12]), ("noise", [10**30]), ("x", HUGE)],
+)
+def test_what_is_declared_huge_lays_out_no_memory(
+    run: Run, tmp_path: Path, name: str, shape: list[int], old: bool
+) -> None:
+    path = tmp_path / "run.zarr"
+    record(path, old=old)
+    declare(path, name, shape)
+    if name in ("x", "image"):  # By what it says of these, pictures may not be so large either.
+        declare(path, "decoded/x", HUGE)
+        declare(path, "decoded/x0", HUGE)
+    for words in (["inspect", path], ["render", path, "-o", "a.gif"], ["render", path, "-o", "a.gif", "--preview"]):
+        if words[-1] == "--preview" and name.startswith("decoded"):
+            continue  # That asks for no decoded pictures.
+        done: list[Any] = []
+        assert allocated(lambda words=words, done=done: done.append(run(*words))) < 100e6  # type: ignore[misc]
+        assert done[0].code == 1
+        (line,) = (line for line in done[0].err.splitlines() if line.startswith("diffanim: "))
+        assert "damaged" in line
+    assert not Path("a.gif").exists()
+
+
+@pytest.mark.parametrize("name", ["x", "image", "t"])
+def test_a_codec_that_makes_much_of_little_is_not_used(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    metadata = json.loads((path / name / "zarr.json").read_text())
+    metadata["codecs"].insert(1, {"name": "zstd", "configuration": {"level": 1, "checksum": False}})
+    (path / name / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(TrajectoryError, match=f"{name} is not laid out as diffanim does"):
+        Trajectory.open(path).verify()
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("old", [False, True])
+def test_little_that_says_it_is_much_is_not_inflated(tmp_path: Path, old: bool, declared: bool) -> None:
+    """A chunk of a hundred kilobytes that holds a gigabyte of zeros, whose checksum is right; its array may say so."""
+    path = tmp_path / "run.zarr"
+    run = record(path, old=old)
+    shape = [1 << 15, 1 << 15, 1]
+    store = zarr.create_array(
+        tmp_path / "bomb.zarr", shape=shape, chunks=shape, dtype="u1", compressors=[ZstdCodec(level=1)], filters=None
+    )
+    store.with_config({"write_empty_chunks": True})[:] = 0
+    frame = (tmp_path / "bomb.zarr/c/0/0/0").read_bytes()
+    crc = google_crc32c.value(frame)
+    chunk(path, "decoded/x", 2).write_bytes(frame + crc.to_bytes(4, "little"))
+    if declared:
+        declare(path, "decoded/x", [1, 1 << 15, (1 << 15) // 3, 3])
+    if run._digests is not None:
+        run._digests.put("decoded/x", 2, np.frombuffer(frame, np.uint8), (None, (), (2, 8, 8, 3)), crc)
+
+    def read() -> None:
+        opened = Trajectory.open(path)
+        assert opened.decoded_damage() is not None
+        if opened.decoded is not None:
+            with pytest.raises(TrajectoryError, match=r"decoded/x\[2\] .* is damaged"):
+                opened.decoded.read("x", 2)
+
+    assert allocated(read) < 10e6
 
 
 def test_recordings_of_format_1(tmp_path: Path) -> None:
