@@ -77,7 +77,7 @@ from .errors import DiffanimWarning, SamplingError, TrajectoryError
 from .pixels import Pixels
 from .place import Place, hold_to_decode
 from .run_info import RunInfo as RunInfo
-from .run_info import info_of
+from .run_info import info_of, versions_from
 from .run_info import library_versions as library_versions
 from .step import Array, Mixture, Step
 from .threads import threads
@@ -453,6 +453,23 @@ class TrajectoryWriter:
     def note_clipping(self, clipped: str) -> None:
         """Say how x̂0 is clipped; to be called before the first step."""
         self.info = replace(self.info, clipped=clipped)
+
+    def note_versions(self, done: int) -> None:
+        """Say that the steps after the first ``done`` are made with what is installed now; to be called before `add`.
+
+        Raises:
+            TrajectoryError: that cannot be written.
+        """
+        versions = versions_from(done + 1, self.info.versions)
+        if self._group is None or versions == self.info.versions:
+            return
+        self.info = replace(self.info, versions=versions)
+        try:
+            self._group.attrs["diffanim"] = attributes_of(
+                self.info, self._run, complete=False, axes=names_of(self._arrays["x"])
+            )
+        except OSError as error:
+            raise TrajectoryError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
         """Hand over a step. Returns at once unless the disk is far behind.
