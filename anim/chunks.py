@@ -95,6 +95,12 @@ def chunk_file(array: zarr.Array[Any], row: int) -> Path | None:
     return None if root is None else Path(root) / array.path / chunk_name(array, row)
 
 
+def is_there(array: zarr.Array[Any], row: int) -> bool:
+    """Whether a row's chunk is on the disk; of an array in memory, all are taken to be."""
+    file = chunk_file(array, row)
+    return file is None or os.path.lexists(file)
+
+
 def demand_layout(
     array: zarr.Array[Any], dtype: str, chunks: tuple[int, ...], codecs: Literal["plain", "compressed"] = "plain"
 ) -> None:
@@ -120,7 +126,7 @@ def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
     file = chunk_file(array, row)
     if file is None:
         return
-    if not file.exists():
+    if not is_there(array, row):
         raise TrajectoryError(f"{where} is missing; record the run again")
     size = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
     if not is_plain_file(file) or file.stat().st_size != size:
@@ -139,9 +145,10 @@ def read_numbers(array: zarr.Array[Any]) -> NDArray[np.float64]:
     length, chunks = array.chunks[0], 1
     demand_layout(array, "float64", (length,))
     demand_chunk(array, 0, f"{array.path} of {place_of(array)}")
-    while (file := chunk_file(array, chunks)) is not None and file.exists():
+    on_disk = chunk_file(array, 0) is not None
+    while on_disk and is_there(array, chunks):
         chunks += 1
-    if file is not None and array.shape[0] > length * (chunks + 1):  # The last one may just be about to be written.
+    if on_disk and array.shape[0] > length * (chunks + 1):  # The last one may just be about to be written.
         raise ValueError(f"{array.path} has no numbers for its {array.shape[0]} steps")
     return np.asarray(array[:], dtype=np.float64)
 

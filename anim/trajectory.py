@@ -11,16 +11,21 @@ What a recording on the disk promises:
 
 - Every float32 comes back bit for bit, and any reader of Zarr v3 opens it.
 - Under its name it can be read at any moment, up to its last whole step, also while it is written, and after its writer
-  was killed; the same command goes on with it. More or fewer steps than were announced change nothing of that.
-- Whole means whole. Every chunk has a CRC-32C, and every row of images and of decoded pictures a digest that binds it
-  to its run, its quantity, its place and the numbers of its step (`diffanim.digests`); what the recording says of
-  itself is sealed. Chunks that are lost, damaged, swapped, edited or another run's are refused when they are read, so
-  that no picture is made of them, and named by `Trajectory.verify`, which ``diffanim inspect`` calls. It is no
-  signature: whoever means to forge a recording can.
+  was killed. The same command goes on with it; a pipeline, which cannot go on in the middle, it records anew. More or
+  fewer steps than were announced change nothing of that.
+- Whole means whole. Every chunk has a CRC-32C, every row of images a digest that binds it to its run, its quantity, its
+  place and the numbers of its step, and every row of decoded pictures one that binds it to its run, its quantity, its
+  place and its frames (`diffanim.digests`); what the recording says of itself is sealed. Chunks that are lost, damaged,
+  swapped, edited or another run's are refused when they are read, so that no picture is made of them, and named by
+  `Trajectory.verify`, which ``diffanim inspect`` calls. What it says of sizes is held against the bytes that are
+  there before any memory is laid out for it. It is no signature: whoever means to forge a recording can.
 - A checkpoint is bound to its run likewise: with one that is damaged the run begins again, with a word. A run that
-  goes on with other versions, threads or processors than it was begun with says that its bits will differ.
-- Decoded pictures that are lost are made again, with a word.
-- One process writes it. A second one is told which does; the lock goes with its process, and readers need none.
+  goes on with other versions, threads or processors than it was begun with says that its bits will differ, and the
+  recording says with which versions its steps were made.
+- Decoded pictures that are lost or damaged are decoded again, with a word, by the same model to the same bytes. Where
+  no model is at hand one line says what is damaged, and asks for ``--model``.
+- One process writes it. A second one is told which does; the lock goes with its process, and readers need none. Who
+  decodes its latents writes too, and waits for another who does, with a word.
 - ``--overwrite`` replaces what diffanim recorded and nothing else, and the old recording stays until the new one is
   whole (`diffanim.place`). A new one that is interrupted before can be had in a hidden folder beside the old one, until
   the next recording is written there.
@@ -61,6 +66,7 @@ from .chunks import (
     create_array,
     demand_chunk,
     demand_layout,
+    is_there,
     member_of,
     mixture_of,
     names_of,
@@ -282,7 +288,9 @@ class Trajectory:
         array = self._image_array()
         if array is None:
             return None
-        demand_chunk(array, 0, f"{IMAGE} of {self.path}")
+        # Before format 2 a black image had no chunk.
+        if is_there(array, 0) or math.prod(array.shape) > self._most_decoded:
+            demand_chunk(array, 0, f"{IMAGE} of {self.path}")
         try:
             image = np.asarray(array[:])
         except DAMAGE as error:
@@ -310,8 +318,9 @@ class Trajectory:
 
     @property
     def _most_decoded(self) -> int:
-        """Bytes that the pictures of a row may have, by what is there: the finished image, or else the latents."""
-        if (image := self._image_array()) is not None:
+        """Bytes that the pictures of a row may have, by those that are there: of the finished image, or the latents."""
+        image = self._image_array()
+        if image is not None and is_there(image, 0):
             demand_chunk(image, 0, f"{IMAGE} of {self._where}")
             return math.prod(image.shape)
         if not self.steps:
@@ -672,7 +681,8 @@ class TrajectoryWriter:
             axes = ("image", *["frame"] * (self._image.ndim - 4), "height", "width", "colour")
             shape = self._image.shape
             array = create_array(self._group, IMAGE, shape, shape, "uint8", axes)
-            array[:] = self._image
+            # Zarr leaves chunks out that hold zeros only, such as the black image that a safety checker makes.
+            array.with_config({"write_empty_chunks": True})[:] = self._image
             if (digests := self._digests) is not None:
                 digests.put(IMAGE, 0, self._image, ())
         if self._place is not None:

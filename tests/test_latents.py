@@ -312,43 +312,6 @@ def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("family", ["sd", "wan", "flux 2"])
-@pytest.mark.parametrize("at_once", [None, 5])
-def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
-    family: str, at_once: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A picture depends, in its last bit, on those that are decoded beside it: that is always the same ones."""
-    path = tmp_path / "run.zarr"
-    run, own = record(family, path)
-    if at_once is not None:
-        monkeypatch.setattr("diffanim.latents._PIXELS_AT_ONCE", at_once * 4 * own[0, ..., 0].size)
-    diffanim.render(run, tmp_path / "a.apng", size=(400, None), metadata=False)
-    before, film = content(path), (tmp_path / "a.apng").read_bytes()
-    for name, row in (("x0", 1), ("x", 2)):
-        flip(path, name, row)
-    with pytest.raises(TrajectoryError, match=r"^decoded/x0\[1\] of .* is damaged: .* render again, which decodes"):
-        Trajectory.open(path).verify()
-    again = Trajectory.open(path)
-    rows: list[tuple[int, int]] = []
-    with pytest.warns(DiffanimWarning, match=r"decoded/x0\[1\] of .* is damaged: .*; rows that are decoded again: 2$"):
-        diffanim.render(
-            again, tmp_path / "a.apng", size=(400, None), metadata=False,
-            model=run.made_by, on_row=lambda *row: rows.append(row),
-        )  # fmt: skip
-    assert rows == [(STEPS, STEPS + 1), (STEPS + 1, STEPS + 1)], "those that were whole are not decoded again"
-    assert content(path) == before
-    assert (tmp_path / "a.apng").read_bytes() == film
-
-
-def test_damaged_pictures_without_a_model_to_decode_them_again(tmp_path: Path) -> None:
-    run, _ = record("sd", tmp_path / "run.zarr")
-    decode(run, run.made_by, ClipFrames())
-    flip(tmp_path / "run.zarr", "x", 0)
-    with pytest.raises(OutputError, match=r"^decoded/x\[0\] of .*run.zarr is damaged: [^\n]*name it \(--model\)$"):
-        diffanim.render(tmp_path / "run.zarr", tmp_path / "a.gif")
-    assert not (tmp_path / "a.gif").exists()
-
-
 def test_an_interrupted_run_is_decoded_as_far_as_it_came(tmp_path: Path) -> None:
     pipe, call = build("sd")
 

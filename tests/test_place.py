@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 import zarr
 from test_trajectory import INFO, steps, write
-from test_whole import PICTURE, ROWS, decode, record
+from test_whole import ROWS, decode, record
 
-import diffanim
-from diffanim import Trajectory, place
+from diffanim import Trajectory
 from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.trajectory import TrajectoryWriter
 
@@ -96,18 +95,6 @@ THINGS: list[Callable[[Path], object]] = [
 ]
 
 
-@pytest.mark.parametrize("make", THINGS, ids=lambda make: make.__name__)
-def test_what_is_no_recording_is_not_overwritten(tmp_path: Path, make: Callable[[Path], object]) -> None:
-    path = tmp_path / "run.zarr"
-    make(path)
-    before = content(tmp_path)
-    with pytest.raises(TrajectoryError, match=r"^[^\n]*(is not a recording|is a link)[^\n]*, so it is not overwritten"):
-        TrajectoryWriter(path, INFO, overwrite=True)
-    with pytest.raises(TrajectoryError, match="exists already"):
-        TrajectoryWriter(path, INFO)
-    assert content(tmp_path) == before
-
-
 def test_what_appears_meanwhile_stays(tmp_path: Path) -> None:
     writer = TrajectoryWriter(tmp_path / "run.zarr", INFO)
     a_folder(tmp_path / "run.zarr")
@@ -134,52 +121,6 @@ def test_a_recording_of_another_version_or_damaged_may_be_overwritten(tmp_path: 
     writer = TrajectoryWriter(path, INFO, overwrite=True)
     writer.add(steps(1)[0])
     writer.finish(FINISHED).verify()
-    assert names(tmp_path) == ["run.zarr"]
-
-
-@pytest.mark.parametrize("swaps", [True, False])
-def test_the_old_one_stays_until_the_new_one_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
-) -> None:
-    if not swaps:
-        monkeypatch.setattr(place, "_swap", lambda *_names: False)
-    path = tmp_path / "run.zarr"
-    write(path, 5)
-    old = content(path)
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    for step in steps(3):
-        writer.add(step)
-        writer.keep(b"checkpoint")
-    while writer.steps < 3:
-        pass
-    assert content(path) == old
-    run = writer.finish(FINISHED)
-    assert (run.path, run.steps) == (path, 3)
-    assert (run.x[3] == FINISHED).all()
-    run.verify()
-    opened = Trajectory.open(path)
-    opened.verify()
-    assert (opened.steps, opened.complete) == (3, True)
-    assert names(tmp_path) == ["run.zarr"]
-
-
-def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path) -> None:
-    path = tmp_path / "run.zarr"
-    write(path, 5)
-    old = content(path)
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    for step in steps(3):
-        writer.add(step)
-    with pytest.warns(DiffanimWarning, match=r"run.zarr is as it was, .* its 3 whole steps can be had as"):
-        writer.close()
-    assert content(path) == old
-    (hidden,) = (entry for entry in tmp_path.iterdir() if entry != path)
-    assert hidden.name == f".diffanim-run-{os.getpid()}-run.zarr"
-    assert Trajectory.open(hidden).steps == 3
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    writer.add(steps(1)[0])
-    writer.finish(FINISHED)
-    assert Trajectory.open(path).steps == 1
     assert names(tmp_path) == ["run.zarr"]
 
 
@@ -235,62 +176,6 @@ def test_other_hidden_names_are_not_swept(tmp_path: Path) -> None:
     assert set(names(tmp_path)) == {*before, "run.zarr"}
 
 
-@pytest.mark.parametrize("after", range(0, 40, 3))
-def test_killed_while_the_folder_is_made(tmp_path: Path, after: int) -> None:
-    """Whatever was written of it, it is under its name only if it opens, and the same command goes on."""
-    script = """
-        left = int(sys.argv[2])
-        def kill_at(call):
-            def at(*args, **kwargs):
-                global left
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **kwargs)
-            return at
-        for owner, name in ((Path, "mkdir"), (Path, "open"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
-            setattr(owner, name, kill_at(getattr(owner, name)))
-        write(Path(sys.argv[1]), 3, 5, finish=False)
-    """
-    path = tmp_path / "run.zarr"
-    python(script, path, after)
-    if path.exists():
-        Trajectory.open(path).verify()
-        assert Trajectory.open(path).steps >= 1
-        writer, _ = TrajectoryWriter.resume(path)
-    else:
-        writer = TrajectoryWriter(path, INFO)
-    for step in steps(5)[writer.steps :]:
-        writer.add(step)
-    writer.finish(FINISHED).verify()
-    assert names(tmp_path) == ["run.zarr"]
-
-
-@pytest.mark.parametrize("old", [True, False])
-def test_one_writer(tmp_path: Path, old: bool) -> None:
-    path = tmp_path / "run.zarr"
-    if old:
-        write(path, 2, 4, finish=False)
-    writer = TrajectoryWriter(path, INFO, overwrite=old)
-    words = rf"run.zarr is being recorded by process {os.getpid()}; wait for it"
-    with pytest.raises(TrajectoryError, match=words):
-        TrajectoryWriter(path, INFO)
-    with pytest.raises(TrajectoryError, match=words):
-        TrajectoryWriter(path, INFO, overwrite=True)
-    writer.add(steps(4)[0])
-    while writer.steps < 1:
-        pass
-    for again in (lambda: TrajectoryWriter.resume(path), lambda: TrajectoryWriter(path, INFO, overwrite=True)):
-        with pytest.raises(TrajectoryError, match=words):
-            again()
-    Trajectory.open(path).verify()
-    other = python("TrajectoryWriter(sys.argv[1], INFO, overwrite=True)", path)
-    assert words.split(";")[0] in other.stderr
-    writer.finish(FINISHED).verify()
-    assert names(tmp_path) == ["run.zarr"]
-    TrajectoryWriter(path, INFO, overwrite=True).close()
-
-
 def test_a_link_has_the_lock_of_what_it_leads_to(tmp_path: Path) -> None:
     write(tmp_path / "run.zarr", 2, 4, finish=False)
     (tmp_path / "links").mkdir()
@@ -320,19 +205,6 @@ def test_names_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             TrajectoryWriter(name, INFO, overwrite=True)
 
 
-def test_what_is_recorded_is_not_decoded(tmp_path: Path) -> None:
-    path = tmp_path / "run.zarr"
-    record(path, decoded=False)
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    before = content(path)
-    with pytest.raises(TrajectoryError, match=rf"run.zarr is being recorded by process {os.getpid()}; wait for it"):
-        decode(Trajectory.open(path))
-    assert content(path) == before
-    writer.close()
-    decode(Trajectory.open(path))
-    assert names(tmp_path) == ["run.zarr"]
-
-
 @pytest.mark.parametrize("apart", [False, True])
 def test_what_is_decoded_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
     """Neither where the recording's own folder cannot be written to, so that the lock is in the recording."""
@@ -350,36 +222,6 @@ def test_what_is_decoded_is_not_recorded(tmp_path: Path, monkeypatch: pytest.Mon
     assert not any(name.startswith(".") for name in names(path))
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_who_decodes_waits_for_who_decodes_and_takes_what_that_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
-) -> None:
-    path = tmp_path / "run.zarr"
-    run = record(path, decoded=False)
-    script = f"""
-        os.access = lambda folder, mode: {not apart} or Path(folder) != Path(sys.argv[1]).parent
-        warnings.showwarning = lambda message, *more: print(message, flush=True)
-        print(decode(Trajectory.open(sys.argv[1])))
-    """
-    if apart:
-        monkeypatch.setattr(os, "access", lambda folder, _mode: Path(folder) != tmp_path)
-    with run.decoding(None, ()) as decoded:
-        decoded.add(0, PICTURE, PICTURE + np.uint8(1))
-        other = subprocess.Popen(command(script, path), stdout=subprocess.PIPE, text=True)
-        assert other.stdout is not None
-        assert other.stdout.readline() == f"{path} is being decoded by process {os.getpid()}: waiting for it\n"
-        for row in range(1, ROWS):
-            decoded.add(row, PICTURE + np.uint8(2 * row), PICTURE + np.uint8(2 * row + 1))
-        assert other.poll() is None
-    assert other.communicate()[0] == f"[{ROWS}]\n"
-    assert decode(run) == []
-    run.verify()
-    assert run.decoded is not None
-    assert [run.decoded.read("x", row)[0, 0, 0, 0] for row in range(ROWS + 1)] == [
-        77 + 2 * row for row in range(ROWS + 1)
-    ]
-
-
 def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "run.zarr"
     run = record(path, decoded=False)
@@ -389,21 +231,6 @@ def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
     with pytest.raises(TrajectoryError, match=r"run.zarr was recorded anew meanwhile; render it again"):
         decode(run)
     assert content(path) == before
-
-
-def test_readers_ask_nobody_and_write_nothing(tmp_path: Path) -> None:
-    """So that a folder may be read-only, and a run be looked at while it is being written to."""
-    path, pixels = tmp_path / "run.zarr", tmp_path / "pixels.zarr"
-    record(path)
-    write(pixels)
-    (tmp_path / "out").mkdir()
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    times = {entry: entry.stat().st_mtime_ns for entry in (tmp_path, *tmp_path.rglob("*.zarr/**"), path, pixels)}
-    for run in (path, pixels):
-        Trajectory.open(run).verify()
-        diffanim.render(run, tmp_path / "out" / "a.gif")
-    assert {entry: entry.stat().st_mtime_ns for entry in times} == times
-    writer.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills what it forked")

@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import save_model
-from forgery import forge
 
 import diffanim
-from diffanim.errors import DiffanimWarning
-from diffanim.run_info import library_versions
 from diffanim.sampling import generators_for
 from diffanim.schedulers import SCHEDULERS
 from diffanim.step import Step
@@ -121,72 +118,6 @@ def test_resumed_equals_uninterrupted(tiny_model: Path, tmp_path: Path, schedule
             assert (ours == theirs).all()
         assert (resumed.t == whole.t).all()
         assert (resumed.noise == whole.noise).all()
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "words"),
-    [
-        (torch, "get_num_threads", "threads 1, now 7: its bits will differ"),
-        (torch.backends.cpu, "get_cpu_capability", "device CPU with .*, now CPU with 7: its bits will differ"),
-    ],
-)
-def test_a_run_that_goes_on_elsewhere_says_so(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, words: str
-) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    path = tmp_path / "run.zarr"
-    with pytest.raises(Interruption):
-        diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=interrupt_at(2))
-    monkeypatch.setattr(owner, name, lambda: 7)
-    with pytest.warns(DiffanimWarning, match=words):
-        diffanim.record(tiny_model, steps=4, batch=1, path=path).verify()
-
-
-@pytest.mark.parametrize("has_checkpoint", [True, False])
-def test_a_recording_says_with_which_versions_its_steps_were_made(
-    tiny_model: Path, tmp_path: Path, has_checkpoint: bool
-) -> None:
-    path = tmp_path / "run.zarr"
-    with pytest.raises(Interruption):
-        diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=interrupt_at(2))
-    forge(path, lambda info: info["versions"].update(torch="2.0.1", numpy="1 (2.1 from step 2)"))
-    seen: list[str] = []
-
-    def look(step: diffanim.Step) -> None:
-        if step.index == 3:
-            seen.append(diffanim.Trajectory.open(path).info.versions["torch"])
-
-    now = library_versions()
-    if has_checkpoint:
-        versions = diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=look).info.versions
-        assert versions["torch"] == f"2.0.1 ({now['torch']} from step 3)"
-        assert versions["numpy"] == f"1 (2.1 from step 2) ({now['numpy']} from step 3)"
-        assert seen == [versions["torch"]], "from the first such step on"
-    else:
-        (path / "checkpoint.safetensors").unlink()
-        with pytest.warns(DiffanimWarning, match=r"run.zarr was begun with torch 2.0.1, now .*: it is recorded anew"):
-            versions = diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=look).info.versions
-        assert versions == now
-        assert seen == ["2.0.1"], "the old one stays until the new one is whole"
-    run = diffanim.Trajectory.open(path)
-    run.verify()
-    assert (run.complete, run.info.versions) == (True, versions)
-    whole = diffanim.record(tiny_model, steps=4, batch=1)
-    assert all((ours == theirs).all() for ours, theirs in zip(rows(run), rows(whole), strict=True))
-
-
-def test_a_flipped_bit_in_the_checkpoint_makes_the_run_begin_again(tiny_model: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run.zarr"
-    whole = diffanim.record(tiny_model, steps=4, batch=1)
-    with pytest.raises(Interruption):
-        diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=interrupt_at(2))
-    file = path / "checkpoint.safetensors"
-    kept = bytearray(file.read_bytes())
-    kept[-100] ^= 1
-    file.write_bytes(kept)
-    with pytest.warns(DiffanimWarning, match="the run begins again"):
-        resumed = diffanim.record(tiny_model, steps=4, batch=1, path=path)
-    assert all((ours == theirs).all() for ours, theirs in zip(rows(resumed), rows(whole), strict=True))
 
 
 @pytest.mark.parametrize("class_name", ["ScoreSdeVeScheduler", "KarrasVeScheduler"])
