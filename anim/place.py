@@ -204,7 +204,11 @@ def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tup
     except Timeout as error:
         raise _HeldError(path, *_holder(file)) from error
     except OSError as error:
-        raise TrajectoryError(f"cannot write {path}: {error.strerror or error}") from error
+        why = error.strerror or error
+        if work == "decoded":
+            words = f"cannot keep decoded pictures in {path}: {why}; copy it to where it can be written to"
+            raise TrajectoryError(words) from error
+        raise TrajectoryError(f"cannot write {path}: {why}") from error
     with contextlib.suppress(OSError):  # A full disk keeps nobody from having the lock.
         file.write_text(f"{os.getpid()} {work}")
     return _unlock, lock, file, os.getpid()

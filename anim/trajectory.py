@@ -430,8 +430,8 @@ class TrajectoryWriter:
     def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
         """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
 
-        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes the
-        same bits over those that are there.
+        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes its rows
+        over those that are there: what makes them must be what made those.
 
         Raises:
             TrajectoryError: the recording is complete or damaged, or somebody else writes it.

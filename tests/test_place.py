@@ -222,6 +222,19 @@ def test_what_is_decoded_is_not_recorded(tmp_path: Path, monkeypatch: pytest.Mon
     assert not any(name.startswith(".") for name in names(path))
 
 
+def test_pictures_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = record(tmp_path / "run.zarr", decoded=False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(
+        TrajectoryError, match=r"^cannot keep decoded pictures in .*run.zarr: Permission denied; copy it"
+    ):
+        decode(run)
+
+
 def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "run.zarr"
     run = record(path, decoded=False)
