@@ -48,7 +48,7 @@ class DecodedRows:
         attributes: Any = group.attrs.asdict()
         self.rows = min(int(attributes["rows"]), self._arrays["x"].shape[0])
         """How many rows of ``x`` are there."""
-        self.clip: int | None = attributes["clip"]
+        self.clip = None if attributes["clip"] is None else int(attributes["clip"])
         """How many frames each clip has; None for images."""
         self.frames: tuple[int, ...] = tuple(map(int, attributes["frames"]))
         """Those that are kept, counted from 0; empty for images."""

@@ -358,7 +358,8 @@ class Trajectory:
         release = hold_to_decode(self.path)
         try:
             now = Trajectory.open(self.path)
-            if (now.info, now.complete, now._digests) != (self.info, self.complete, self._digests):
+            same = now.info == self.info if self._digests is None else now._digests == self._digests
+            if not same or now.complete != self.complete:
                 raise TrajectoryError(f"{self.path} was recorded anew meanwhile; render it again")
             group = open_group(self.path, mode="r+")
             return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release)
@@ -430,8 +431,8 @@ class TrajectoryWriter:
     def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
         """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
 
-        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes its rows
-        over those that are there: what makes them must be what made those.
+        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes its
+        rows over those that are there: what makes them must be what made those.
 
         Raises:
             TrajectoryError: the recording is complete or damaged, or somebody else writes it.

@@ -256,6 +256,20 @@ def test_all_damaged_pictures_are_decoded_again(tmp_path: Path, harm: Harm) -> N
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("entry", "value"), [("clip", "x"), ("clip", [1]), ("rows", None), ("frames", 7), ("frames", "x")]
+)
+def test_what_decoded_pictures_say_of_themselves_is_of_the_right_type(tmp_path: Path, entry: str, value: Any) -> None:
+    path = tmp_path / "run.zarr"
+    record(path)
+    metadata = json.loads((path / "decoded" / "zarr.json").read_text())
+    metadata["attributes"][entry] = value
+    (path / "decoded" / "zarr.json").write_text(json.dumps(metadata))
+    run = Trajectory.open(path)
+    assert run.decoded_damage() == f"decoded/ of {path} is damaged"
+    assert waits_for_decoding(run, preview=False, frames=ClipFrames())
+
+
 def test_a_black_picture_is_no_lost_one(tmp_path: Path) -> None:
     run = record(tmp_path / "run.zarr")
     with run.decoding(None, (0,)) as decoded:
