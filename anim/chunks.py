@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +12,10 @@ import numpy as np
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
-from .digests import seal
+from .digests import is_plain_file, seal
 from .errors import TrajectoryError
 from .run_info import RunInfo
 from .step import Mixture
@@ -28,6 +29,8 @@ DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError
 CHECKPOINT = "checkpoint.safetensors"
 ROWS = ("t", "signal", "noise")
 IMAGE = "image"
+_CODECS = {"plain": [BytesCodec, Crc32cCodec], "compressed": [BytesCodec, ZstdCodec, Crc32cCodec]}
+"""Of chunks on the disk."""
 
 
 def padded(rows: NDArray[np.float64], array: zarr.Array[Any]) -> NDArray[np.float64]:
@@ -68,6 +71,70 @@ def chunk_name(array: zarr.Array[Any], row: int) -> str:
     encoding = array.metadata.chunk_key_encoding  # type: ignore[union-attr]
     name: str = encoding.encode_chunk_key((row, *[0] * (array.ndim - 1)))
     return name
+
+
+def chunk_file(array: zarr.Array[Any], row: int) -> Path | None:
+    """Where a row's one chunk lies; None in memory."""
+    root = getattr(array.store, "root", None)
+    return None if root is None else Path(root) / array.path / chunk_name(array, row)
+
+
+def is_there(array: zarr.Array[Any], row: int) -> bool:
+    """Whether a row's chunk is on the disk; of an array in memory, all are taken to be."""
+    file = chunk_file(array, row)
+    return file is None or os.path.lexists(file)
+
+
+def demand_layout(
+    array: zarr.Array[Any], dtype: str, chunks: tuple[int, ...], codecs: Literal["plain", "compressed"] = "plain"
+) -> None:
+    """Refuse an array on the disk that is laid out otherwise than diffanim does: what Zarr would make of its bytes, and
+    of how many, is not known.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    if chunk_file(array, 0) is None:
+        return
+    metadata: Any = array.metadata
+    if array.dtype != dtype or array.chunks != chunks or [type(codec) for codec in metadata.codecs] != _CODECS[codecs]:
+        raise ValueError(f"{array.path} is not laid out as diffanim does")
+
+
+def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
+    """See that a plain chunk on the disk has its bytes, before memory is laid out for what the array says of it.
+
+    Raises:
+        TrajectoryError: it has not, or is not there.
+    """
+    file = chunk_file(array, row)
+    if file is None:
+        return
+    if not is_there(array, row):
+        raise TrajectoryError(f"{where} is missing; record the run again")
+    size = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
+    if not is_plain_file(file) or file.stat().st_size != size:
+        raise TrajectoryError(f"{where} is damaged: it is no file of {size} bytes; record the run again")
+
+
+def read_numbers(array: zarr.Array[Any]) -> NDArray[np.float64]:
+    """The numbers of all steps, float64 [steps], NaN where there are none yet.
+
+    Raises:
+        TrajectoryError: a chunk is damaged, or there is none.
+        ValueError: the array says of more steps than its chunks can be of.
+    """
+    if array.ndim != 1:
+        raise ValueError(f"{array.path} has the shape {list(array.shape)}, not [steps]")
+    length, chunks = array.chunks[0], 1
+    demand_layout(array, "float64", (length,))
+    demand_chunk(array, 0, f"{array.path} of {place_of(array)}")
+    on_disk = chunk_file(array, 0) is not None
+    while on_disk and is_there(array, chunks):
+        chunks += 1
+    if on_disk and array.shape[0] > length * (chunks + 1):  # The last one may just be about to be written.
+        raise ValueError(f"{array.path} has no numbers for its {array.shape[0]} steps")
+    return np.asarray(array[:], dtype=np.float64)
 
 
 def create_array(

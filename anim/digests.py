@@ -2,7 +2,8 @@
 
 A chunk's own checksum finds damage, but not that it is another row's or another run's. So each array of images, ``x``
 say, has a file ``x/digests``: for every row four bytes, little-endian, the CRC-32C of the row's bytes followed by
-JSON that says which run, array and row it is, its type and shape, and the numbers that belong to it. What a recording
+JSON that says which run, array and row it is, its type and shape, and the numbers that belong to it. A row of decoded
+pictures has the digest of its compressed bytes, which are checked faster than pictures are made. What a recording
 says of its run is bound likewise (`seal`). That finds accidents, not forgers: nothing of it is secret.
 """
 
@@ -56,12 +57,12 @@ class Digests:
             digests.seek(row * _BYTES)
             digests.write(self._digest(name, row, values, more, crc))
 
-    def agree(self, name: str, row: int, values: NDArray[Any], more: object) -> bool:
-        """Whether the digest that is kept is that of these values."""
+    def agree(self, name: str, row: int, values: NDArray[Any], more: object, crc: int | None = None) -> bool:
+        """Whether the digest that is kept is that of these values; arguments as of `put`."""
         try:
             with (self.folder / name / FILE).open("rb", buffering=0) as digests:
                 digests.seek(row * _BYTES)
-                return digests.read(_BYTES) == self._digest(name, row, values, more)
+                return digests.read(_BYTES) == self._digest(name, row, values, more, crc)
         except OSError:
             return False
 

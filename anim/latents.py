@@ -20,7 +20,7 @@ import contextlib
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -83,23 +83,37 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
     pictures = decoder(_tensor(run.x0[0])) if own is None else own
     clip = pictures.shape[1] if pictures.ndim == 5 else None
     frames = wanted.of(clip) if clip is not None else ()
-    writer = run.decoding(clip, frames)
-    together = max(1, at_once // (2 * len(pictures)))
-    while writer.done < run.steps:
-        rows = range(writer.done, min(writer.done + together, run.steps))
+    with run.decoding(clip, frames) as writer:
+        for row, x, x0 in _decoded(run, decoder, max(1, at_once // (2 * len(pictures))), frames, writer.missing):
+            writer.add(row, x, x0)
+            if on_row is not None:
+                on_row(writer.done, len(run.x))
+        if run.steps in writer.missing and run.complete:
+            if own is None or (rescaled(run) and not run.finished):
+                own = decoder(_tensor(natural(run, run.x[-1], run.steps)))
+            writer.add(run.steps, _cells(own, frames), None)
+            if on_row is not None:
+                on_row(writer.done, len(run.x))
+
+
+def _decoded(
+    run: Trajectory, decoder: Decoder, together: int, frames: tuple[int, ...], missing: Collection[int]
+) -> Iterator[tuple[int, Pixels, Pixels]]:
+    """The missing rows, and x and x̂0 of each as they are kept.
+
+    Always the same rows are decoded together, missing or not: a picture depends, in its last bit, on those beside it,
+    and one that is made again is to be what it was.
+    """
+    for start in range(0, run.steps, together):
+        rows = range(start, min(start + together, run.steps))
+        if not any(row in missing for row in rows):
+            continue
         latents = [images for row in rows for images in (natural(run, run.x[row], row), run.x0[row])]
         pictures = decoder(_tensor(np.concatenate(latents)))
         cells = [_cells(part, frames) for part in np.split(pictures, len(latents))]
-        for x, x0 in zip(cells[::2], cells[1::2], strict=True):
-            writer.add(x, x0)
-            if on_row is not None:
-                on_row(writer.done, len(run.x))
-    if writer.done < len(run.x):
-        if own is None or (rescaled(run) and not run.finished):
-            own = decoder(_tensor(natural(run, run.x[-1], run.steps)))
-        writer.add(_cells(own, frames), None)
-        if on_row is not None:
-            on_row(writer.done, len(run.x))
+        for row, x, x0 in zip(rows, cells[::2], cells[1::2], strict=True):
+            if row in missing:
+                yield row, x, x0
 
 
 def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:

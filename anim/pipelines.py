@@ -286,10 +286,12 @@ def _recorded_model(run: Trajectory) -> ModelFiles:
         ModelError: that model is not here.
     """
     named, fingerprint = run.info.sources.get("model"), run.info.settings.get("fingerprint")
+    damage = f"{damage}: " if (damage := run.decoded_damage()) else ""
     if not isinstance(named, str):
-        raise OutputError("the run holds latents, and which model makes pixels of them is not known: name it (--model)")
+        holds = f"{damage}the run holds latents, and which model makes pixels of them is not known"
+        raise OutputError(f"{holds}: name it (--model)")
     folder = Path(named) if Path(named).is_dir() else _in_the_hubs_cache(named)
-    needs = "the run's latents need its model"
+    needs = f"{damage}the run's latents need its model"
     if folder is None:
         raise ModelError(f"{needs}: there is none at {named}, here or in the hub's cache; or name it with --model")
     try:

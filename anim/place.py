@@ -6,27 +6,40 @@ finished; then they are exchanged. A new one that is interrupted before stays in
 opened, until the next recording is written to the folder: that sweeps away what no living process writes.
 
 Who writes holds the lock of the file ``.diffanim-lock-NAME``, which the system lets go of when the process ends, in
-whatever way. Readers ask nobody.
+whatever way. Who decodes a recording's latents writes too, and waits for another who does. Readers ask nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import re
 import shutil
 import sys
+import time
 import warnings
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .errors import DiffanimWarning, TrajectoryError
 
 _LOCK = ".diffanim-lock-"
+_POLL_SECONDS = 0.1
+_SECONDS_TO_SAY = 1.0
 _HIDDEN = re.compile(r"\.diffanim-(run|old)-(\d+)-(.+)", re.DOTALL)
+
+
+class _HeldError(TrajectoryError):
+    """Somebody else writes a recording."""
+
+    def __init__(self, path: Path, holder: str, work: str | None) -> None:
+        super().__init__(f"{path} is being {work or 'written'} by {holder}; wait for it, or name another path")
+        self.holder, self.work = holder, work
 
 
 class Place:
@@ -143,26 +156,61 @@ def _hidden(path: Path, kind: str) -> Path:
     return path.with_name(f".diffanim-{kind}-{os.getpid()}-{path.name}")
 
 
-def _lock(path: Path) -> tuple[Any, ...]:
+def hold_to_decode(path: Path) -> Callable[[], object]:
+    """Keep others from writing to a recording while its latents are decoded; what lets go of it.
+
+    Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
+
+    Raises:
+        TrajectoryError: somebody records it, or there can be no lock here.
+    """
+    path = path.resolve()  # Whoever names the recording itself must meet the same lock.
+    # Where its folder cannot be written to nobody records it either.
+    folder = path.parent if os.access(path.parent, os.W_OK) else path
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            unlock, *arguments = _lock(path, "decoded", folder)
+            return functools.partial(unlock, *arguments)
+        except _HeldError as error:
+            if error.work == "recorded":
+                raise
+            # Who has just taken it has not said what for.
+            if not told and (error.work or time.monotonic() - began > _SECONDS_TO_SAY):
+                words = f"{path} is being {error.work or 'written'} by {error.holder}: waiting for it"
+                warnings.warn(words, DiffanimWarning, stacklevel=3)
+                told = True
+            time.sleep(_POLL_SECONDS)
+
+
+def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tuple[Any, ...]:
     """Take the lock of a recording: what is to be called to let go of it, and with what.
+
+    Args:
+        path: the recording's name.
+        work: what is done to it: it is recorded, decoded or swept.
+        folder: where the lock is, if not beside the recording.
 
     Raises:
         TrajectoryError: somebody has it, or there can be none here.
     """
     from filelock import FileLock, Timeout
 
-    file = path.absolute().with_name(f"{_LOCK}{path.name}")  # To be found again from whatever folder.
+    # To be found again from whatever folder.
+    file = (folder or path.absolute().parent) / f"{_LOCK}{path.name}"
     lock = FileLock(file, thread_local=False)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise TrajectoryError(
-            f"{path} is being recorded by {_holder(file)}; wait for it, or name another path"
-        ) from error
+        raise _HeldError(path, *_holder(file)) from error
     except OSError as error:
-        raise TrajectoryError(f"cannot write {path}: {error.strerror or error}") from error
+        why = error.strerror or error
+        if work == "decoded":
+            words = f"cannot keep decoded pictures in {path}: {why}; copy it to where it can be written to"
+            raise TrajectoryError(words) from error
+        raise TrajectoryError(f"cannot write {path}: {why}") from error
     with contextlib.suppress(OSError):  # A full disk keeps nobody from having the lock.
-        file.write_text(str(os.getpid()))
+        file.write_text(f"{os.getpid()} {work}")
     return _unlock, lock, file, os.getpid()
 
 
@@ -174,11 +222,13 @@ def _unlock(lock: Any, file: Path, process: int) -> None:
     lock.release()
 
 
-def _holder(file: Path) -> str:
+def _holder(file: Path) -> tuple[str, str | None]:
+    """Who has a lock and what for, as far as that is known."""
     try:
-        return f"process {int(file.read_text())}"
+        process, work = file.read_text().split()
+        return f"process {int(process)}", work
     except (OSError, ValueError):
-        return "another process"
+        return "another process", None
 
 
 def _put_back(path: Path) -> None:
@@ -207,7 +257,7 @@ def _sweep(path: Path) -> None:
 def _sweep_of(path: Path, left: Path | None) -> None:
     """Remove what is left of writing another recording, unless somebody writes it, on whatever machine."""
     try:
-        unlock, *arguments = _lock(path)
+        unlock, *arguments = _lock(path, "swept")
     except TrajectoryError:
         return
     try:

@@ -70,3 +70,13 @@ def library_versions() -> Mapping[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return versions
+
+
+def versions_from(step: int, before: Mapping[str, str]) -> Mapping[str, str]:
+    """The versions of a run that is gone on with, from a step on, counted from 1, by what is installed now."""
+    versions = dict(before)
+    for name, now in library_versions().items():
+        told = before.get(name, "unknown")
+        if told.split(" (")[-1].split(" from ")[0] != now:
+            versions[name] = f"{told} ({now} from step {step})"
+    return versions

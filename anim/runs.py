@@ -6,13 +6,22 @@ import contextlib
 import inspect
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import DiffanimError, SamplingError, SettingsError, TrajectoryError, first_line, is_out_of_memory
+from .errors import (
+    DiffanimError,
+    DiffanimWarning,
+    SamplingError,
+    SettingsError,
+    TrajectoryError,
+    first_line,
+    is_out_of_memory,
+)
 from .kinds import check_names, checked, plain, shown
 from .models import Model, ModelFiles, class_name, labels_of, locate
 from .settings import RunSettings
@@ -189,7 +198,19 @@ def _sample(
         return _sample_to(None, None, settings, files, path, overwrite, on_step)
     writer, checkpoint = TrajectoryWriter.resume(path)
     with contextlib.closing(writer):
-        return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step)
+        if checkpoint is not None or writer.info.versions == library_versions():
+            return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step)
+    # Written over those that are there, its rows would be of two runs until it is whole.
+    now, before = library_versions(), writer.info.versions
+    changed = [
+        f"{name} {before.get(name, 'unknown')}, now {now[name]}" for name in now if before.get(name) != now[name]
+    ]
+    warnings.warn(
+        f"{path} was begun with {'; '.join(changed)}, and cannot be gone on with: it is recorded anew",
+        DiffanimWarning,
+        stacklevel=2,
+    )
+    return _sample_to(None, None, settings, files, path, True, on_step)
 
 
 def _sample_to(
@@ -232,6 +253,8 @@ def _sample_to(
     generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
     if checkpoint is not None:
         x, done = unpack(checkpoint, generators, memory, model.device)
+        if writer is not None:
+            writer.note_versions(done)
     else:
         x, done = initial_noise(model, scheduler, generators), 0
     kept = writer or TrajectoryWriter(path, _info(settings, files, model, scheduler, classes), overwrite=overwrite)

@@ -11,16 +11,21 @@ What a recording on the disk promises:
 
 - Every float32 comes back bit for bit, and any reader of Zarr v3 opens it.
 - Under its name it can be read at any moment, up to its last whole step, also while it is written, and after its writer
-  was killed; the same command goes on with it. More or fewer steps than were announced change nothing of that.
-- Whole means whole. Every chunk has a CRC-32C, and every row of images and of decoded pictures a digest that binds it
-  to its run, its quantity, its place and the numbers of its step (`diffanim.digests`); what the recording says of
-  itself is sealed. Chunks that are lost, damaged, swapped, edited or another run's are refused when they are read, so
-  that no picture is made of them, and named by `Trajectory.verify`, which ``diffanim inspect`` calls. It is no
-  signature: whoever means to forge a recording can.
+  was killed. The same command goes on with it; a pipeline, which cannot go on in the middle, it records anew. More or
+  fewer steps than were announced change nothing of that.
+- Whole means whole. Every chunk has a CRC-32C, every row of images a digest that binds it to its run, its quantity, its
+  place and the numbers of its step, and every row of decoded pictures one that binds it to its run, its quantity, its
+  place and its frames (`diffanim.digests`); what the recording says of itself is sealed. Chunks that are lost, damaged,
+  swapped, edited or another run's are refused when they are read, so that no picture is made of them, and named by
+  `Trajectory.verify`, which ``diffanim inspect`` calls. What it says of sizes is held against the bytes that are
+  there before any memory is laid out for it. It is no signature: whoever means to forge a recording can.
 - A checkpoint is bound to its run likewise: with one that is damaged the run begins again, with a word. A run that
-  goes on with other versions, threads or processors than it was begun with says that its bits will differ.
-- Decoded pictures that are lost are made again, with a word.
-- One process writes it. A second one is told which does; the lock goes with its process, and readers need none.
+  goes on with other versions, threads or processors than it was begun with says that its bits will differ, and the
+  recording says with which versions its steps were made.
+- Decoded pictures that are lost or damaged are decoded again, with a word, by the same model to the same bytes. Where
+  no model is at hand one line says what is damaged, and asks for ``--model``.
+- One process writes it. A second one is told which does; the lock goes with its process, and readers need none. Who
+  decodes its latents writes too, and waits for another who does, with a word.
 - ``--overwrite`` replaces what diffanim recorded and nothing else, and the old recording stays until the new one is
   whole (`diffanim.place`). A new one that is interrupted before can be had in a hidden folder beside the old one, until
   the next recording is written there.
@@ -62,22 +67,27 @@ from .chunks import (
     attributes_of,
     chunk_name,
     create_array,
+    demand_chunk,
+    demand_layout,
+    is_there,
     member_of,
     names_of,
     open_group,
     padded,
     place_of,
+    read_numbers,
     replace_file,
 )
 from .decoded import GROUP as DECODED
-from .decoded import DecodedRows, DecodedWriter
+from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter
 from .digests import Digests, is_plain_file
 from .errors import DiffanimWarning, SamplingError, SettingsError, TrajectoryError
 from .kinds import checked, shown
 from .pixels import Pixels
-from .place import Place
+from .place import Place, hold_to_decode
 from .run_info import RunInfo as RunInfo
 from .run_info import library_versions as library_versions
+from .run_info import versions_from
 from .step import Array, Mixture, Step
 from .threads import threads
 
@@ -137,7 +147,7 @@ class StepArray:
             raise IndexError(f"{self._name} has rows 0 to {self._rows - 1}, not {row}")
         row = int(row) % self._rows
         where = f"{self._name}[{row}] of {place_of(self._array)}"
-        self._demand_room(row, where)
+        demand_chunk(self._array, row, where)
         try:
             images = np.asarray(self._array[row], dtype=np.float32)
         except (ValueError, OSError, RuntimeError) as error:
@@ -148,18 +158,6 @@ class StepArray:
         if self._digests is not None and not self._digests.agree(self._name, row, images, self._numbers(row)):
             raise TrajectoryError(f"{where} is damaged: it is not what was recorded there; record the run again")
         return images
-
-    def _demand_room(self, row: int, where: str) -> None:
-        """Look at a chunk's size before memory is laid out for what the array says of it."""
-        root = getattr(self._array.store, "root", None)
-        if root is None:
-            return
-        file = Path(root) / self._array.path / chunk_name(self._array, row)
-        if not file.exists():
-            raise TrajectoryError(f"{where} is missing; record the run again")
-        size = math.prod(self._array.shape[1:]) * self._array.dtype.itemsize + CRC_BYTES
-        if not is_plain_file(file) or file.stat().st_size != size:
-            raise TrajectoryError(f"{where} is damaged: it is no file of {size} bytes; record the run again")
 
     def __iter__(self) -> Iterator[Array]:
         """Row by row, one in memory at a time."""
@@ -203,7 +201,7 @@ class Trajectory:
         if arrays is None:
             arrays = {name: member_of(group, name, path) for name in ("x", "x0", *ROWS)}
         if rows is None:
-            rows = {name: np.asarray(arrays[name][:], dtype=np.float64) for name in ROWS}
+            rows = {name: read_numbers(arrays[name]) for name in ROWS}
         self.total = len(rows["t"])
         whole = np.isfinite(rows["t"])
         steps = self.total if whole.all() else int(np.argmin(whole))
@@ -214,6 +212,7 @@ class Trajectory:
         if self.complete and not steps == self.total == (attributes.steps or steps):
             raise ValueError(f"its timesteps are {self.total}, {steps} of them there, but it is complete")
         for name, count in (("x", steps + self.complete), ("x0", steps)):
+            demand_layout(arrays[name], "float32", (1, *arrays[name].shape[1:]))
             if arrays[name].shape[0] < count:
                 raise ValueError(f"{name} has {arrays[name].shape[0]} rows, not {count}")
         if attributes.axes is not None and list(attributes.axes) != names_of(arrays["x"]):
@@ -221,6 +220,7 @@ class Trajectory:
         self.x = StepArray("x", arrays["x"], steps + self.complete, self._digests, self._numbers)
         self.x0 = StepArray("x0", arrays["x0"], steps, self._digests, self._numbers)
         self._told_end = end or attributes.mixture
+        self._arrays = arrays
 
     def _numbers(self, row: int) -> tuple[float, ...]:
         rows = (self.t, self.signal, self.noise)
@@ -278,7 +278,7 @@ class Trajectory:
     @property
     def axes(self) -> tuple[str | None, ...]:
         """What the axes of a row of ``x`` are: "image", "channel", "height", "width", "frame" or "token"."""
-        return tuple(names_of(member_of(self._group, "x", self.path)))[1:]
+        return tuple(names_of(self._arrays["x"]))[1:]
 
     @property
     def clip(self) -> int | None:
@@ -297,6 +297,9 @@ class Trajectory:
         array = self._image_array()
         if array is None:
             return None
+        # Before format 2 a black image had no chunk.
+        if is_there(array, 0) or math.prod(array.shape) > self._most_decoded:
+            demand_chunk(array, 0, f"{IMAGE} of {self.path}")
         try:
             image = np.asarray(array[:])
         except DAMAGE as error:
@@ -308,7 +311,9 @@ class Trajectory:
     def _image_array(self) -> zarr.Array[Any] | None:
         try:
             if IMAGE in self._group:
-                return member_of(self._group, IMAGE, self.path)
+                array = member_of(self._group, IMAGE, self.path)
+                demand_layout(array, "uint8", array.shape)
+                return array
         except DAMAGE as error:
             raise TrajectoryError(f"{IMAGE} of {self.path} is damaged ({error}); record the run again") from error
         if self._has_image:
@@ -318,20 +323,58 @@ class Trajectory:
     @property
     def decoded(self) -> DecodedRows | None:
         """The pictures that its latents were decoded to; None if they were not."""
-        return DecodedRows.of(self._group, self._where, self._digests)
+        return DecodedRows.of(self._group, self._where, self._digests, self._most_decoded)
+
+    @property
+    def _most_decoded(self) -> int:
+        """Bytes that the pictures of a row may have, by those that are there: of the finished image, or the latents."""
+        image = self._image_array()
+        if image is not None and is_there(image, 0):
+            demand_chunk(image, 0, f"{IMAGE} of {self._where}")
+            return math.prod(image.shape)
+        if not self.steps:
+            return 0
+        demand_chunk(self._arrays["x"], 0, f"x[0] of {self._where}")
+        return MOST_BYTES_A_LATENT * math.prod(self.x.shape[1:])
+
+    def decoded_damage(self) -> str | None:
+        """What is wrong with its decoded pictures, in words; None if nothing is, or if there are none.
+
+        Every byte of them is looked at, and no picture is made, so it takes no time to speak of. Render asks it, and
+        decodes again what is damaged; so does `verify`.
+        """
+        if (decoded := self.decoded) is not None:
+            return next((words for _, words in decoded.damaged()), None)
+        if self.path is not None and (self.path / DECODED).exists():
+            return f"{DECODED}/ of {self.path} is damaged"
+        return None
 
     def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
-        """To keep those pictures.
+        """To keep those pictures. Until it is closed nobody else writes to the recording.
+
+        Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
 
         Args:
             clip: how many frames each clip has; None for images.
             frames: those that are kept, counted from 0.
 
         Raises:
-            TrajectoryError: the recording cannot be written to.
+            TrajectoryError: the recording cannot be written to, is being recorded, or has become another one.
         """
-        group = self._group if self.path is None else open_group(self.path, mode="r+")
-        return DecodedWriter(group, self._where, self.steps, len(self.x), clip, frames, self._digests)
+        sizes = (self._where, self.steps, len(self.x), clip, frames)
+        if self.path is None:
+            return DecodedWriter(self._group, *sizes, None, self._most_decoded, release=lambda: None)
+        release = hold_to_decode(self.path)
+        try:
+            now = Trajectory.open(self.path)
+            same = now.info == self.info if self._digests is None else now._digests == self._digests
+            if not same or now.complete != self.complete:
+                raise TrajectoryError(f"{self.path} was recorded anew meanwhile; render it again")
+            group = open_group(self.path, mode="r+")
+            return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release)
+        except BaseException:
+            release()
+            raise
 
     def verify(self, on_row: Callable[[int, int], None] | None = None) -> None:
         """Read every row and check it.
@@ -347,12 +390,8 @@ class Trajectory:
             if on_row is not None:
                 on_row(done, total)
         _ = self.image
-        if self.decoded is not None:
-            self.decoded.verify()
-        elif self.path is not None and (self.path / DECODED).exists():
-            raise TrajectoryError(
-                f"the decoded pictures of {self.path} are damaged; delete {DECODED}/ in it and render again"
-            )
+        if (damage := self.decoded_damage()) is not None:
+            raise TrajectoryError(f"{damage}; render again, which decodes it again")
 
 
 class TrajectoryWriter:
@@ -405,8 +444,8 @@ class TrajectoryWriter:
     def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
         """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
 
-        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes the
-        same bits over those that are there.
+        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes its
+        rows over those that are there: what makes them must be what made those.
 
         Raises:
             TrajectoryError: the recording is complete or damaged, or somebody else writes it.
@@ -437,6 +476,23 @@ class TrajectoryWriter:
     def note_clipping(self, clipped: str) -> None:
         """Say how x̂0 is clipped; to be called before the first step."""
         self.info = replace(self.info, clipped=clipped)
+
+    def note_versions(self, done: int) -> None:
+        """Say that the steps after the first ``done`` are made with what is installed now; to be called before `add`.
+
+        Raises:
+            TrajectoryError: that cannot be written.
+        """
+        versions = versions_from(done + 1, self.info.versions)
+        if self._group is None or versions == self.info.versions:
+            return
+        self.info = replace(self.info, versions=versions)
+        try:
+            self._group.attrs["diffanim"] = attributes_of(
+                self.info, self._run, complete=False, axes=names_of(self._arrays["x"])
+            )
+        except OSError as error:
+            raise TrajectoryError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
         """Hand over a step. Returns at once unless the disk is far behind.
@@ -639,7 +695,8 @@ class TrajectoryWriter:
             axes = ("image", *["frame"] * (self._image.ndim - 4), "height", "width", "colour")
             shape = self._image.shape
             array = create_array(self._group, IMAGE, shape, shape, "uint8", axes)
-            array[:] = self._image
+            # Zarr leaves chunks out that hold zeros only, such as the black image that a safety checker makes.
+            array.with_config({"write_empty_chunks": True})[:] = self._image
             if (digests := self._digests) is not None:
                 digests.put(IMAGE, 0, self._image, ())
         if self._place is not None:

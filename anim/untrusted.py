@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is neither infinite nor NaN."""
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+"""A number of things, or which of them, counted from 0."""
 FiniteNotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 _PLACE = re.compile(r" - at `?(.*?)`?$")
 

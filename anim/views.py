@@ -182,11 +182,13 @@ def view_of(run: Trajectory, *, preview: bool = False, frames: ClipFrames = _ALL
 
 
 def waits_for_decoding(run: Trajectory, *, preview: bool, frames: ClipFrames) -> bool:
-    """Whether a run can only be seen after its latents are decoded."""
-    return run.info.space == "latent" and run.steps > 0 and not preview and not is_decoded(run, frames)
+    """Whether a run can only be seen after latents are decoded, for the first time or where pictures are damaged."""
+    if run.info.space != "latent" or run.steps < 1 or preview:
+        return False
+    return not is_decoded(run, frames) or run.decoded_damage() is not None
 
 
 def is_decoded(run: Trajectory, frames: ClipFrames = _ALL) -> bool:
-    """Whether a run of latents has been decoded, all of it, with these frames of its clips."""
+    """Whether a run of latents has been decoded, all of it, with these frames of its clips, damaged or not."""
     decoded = run.decoded
-    return decoded is not None and decoded.complete and decoded.shows(frames)
+    return decoded is not None and decoded.rows == len(run.x) and decoded.shows(frames)

@@ -301,16 +301,15 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     diffanim.render(run, tmp_path / "a.gif")
 
 
-def test_a_damaged_picture_is_found(tmp_path: Path) -> None:
-    run, _ = record("sd", tmp_path / "run.zarr")
-    decode(run, run.made_by, ClipFrames())
-    run.verify()
-    chunk = next(path for path in (tmp_path / "run.zarr" / "decoded" / "x0" / "c" / "1").rglob("*") if path.is_file())
+def flip(recording: Path, name: str, row: int) -> None:
+    chunk = next(path for path in (recording / "decoded" / name / "c" / str(row)).rglob("*") if path.is_file())
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)
-    with pytest.raises(TrajectoryError, match=r"decoded/x0\[1\] .* is damaged .* delete decoded/"):
-        Trajectory.open(tmp_path / "run.zarr").verify()
+
+
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_an_interrupted_run_is_decoded_as_far_as_it_came(tmp_path: Path) -> None:

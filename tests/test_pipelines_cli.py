@@ -93,6 +93,24 @@ def test_a_directory_is_recorded_decoded_and_drawn(
     assert "decoding" not in again.err
 
 
+def test_damaged_pictures_are_decoded_again_with_a_word(run: Run, saved: Any) -> None:
+    done = run("render", "--model", saved("sd"), *BOAT, *SMALL, *GIF)
+    assert done.code == 0, done.err
+    path, film = the_run().path, Path("a.gif").read_bytes()
+    assert path is not None
+    (chunk,) = (file for file in (path / "decoded" / "x" / "c" / "1").rglob("*") if file.is_file())
+    kept = chunk.read_bytes()
+    chunk.write_bytes(kept[:40] + bytes([kept[40] ^ 1]) + kept[41:])
+    damage = f"decoded/x[1] of {path} is damaged: its checksum is not that of its bytes"
+    assert f"diffanim: {damage}; render again, which decodes it again\n" in run("inspect", path).err
+    again = shell("render", path, *GIF)
+    assert again.returncode == 0, again.stderr
+    assert f"diffanim: {damage}; rows that are decoded again: 1\n" in again.stderr
+    assert (chunk.read_bytes(), Path("a.gif").read_bytes()) == (kept, film)
+    assert "whole" in run("inspect", path).out
+    assert "decod" not in run("render", path, *GIF).err
+
+
 def test_it_is_what_the_pipeline_makes_by_itself(run: Run, saved: Any) -> None:
     done = run("render", "--model", saved("sd"), *BOAT, *SMALL, "--seed", 4, "--batch", 2, *GIF)
     assert done.code == 0, done.err

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,30 +16,31 @@ import numpy as np
 import pytest
 import zarr
 from test_trajectory import INFO, steps, write
+from test_whole import ROWS, decode, record
 
-from diffanim import Trajectory, place
+from diffanim import Trajectory
 from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.trajectory import TrajectoryWriter
 
 FINISHED = np.zeros((2, 3, 4, 4), np.float32)
 
 
-def python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def command(script: str, *arguments: object) -> list[str]:
     start = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
     imports = """
-        import os, signal
+        import os, signal, warnings
         from pathlib import Path
         import numpy as np
         from test_trajectory import INFO, steps, write
+        from test_whole import PICTURE, ROWS, chunk, decode, flip, record
         from diffanim import Trajectory, place
         from diffanim.trajectory import TrajectoryWriter
     """
-    return subprocess.run(
-        [sys.executable, "-c", start + textwrap.dedent(imports) + textwrap.dedent(script), *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return [sys.executable, "-c", start + textwrap.dedent(imports) + textwrap.dedent(script), *map(str, arguments)]
+
+
+def python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(script, *arguments), check=False, capture_output=True, text=True)
 
 
 def names(folder: Path) -> list[str]:
@@ -92,18 +95,6 @@ THINGS: list[Callable[[Path], object]] = [
 ]
 
 
-@pytest.mark.parametrize("make", THINGS, ids=lambda make: make.__name__)
-def test_what_is_no_recording_is_not_overwritten(tmp_path: Path, make: Callable[[Path], object]) -> None:
-    path = tmp_path / "run.zarr"
-    make(path)
-    before = content(tmp_path)
-    with pytest.raises(TrajectoryError, match=r"^[^\n]*(is not a recording|is a link)[^\n]*, so it is not overwritten"):
-        TrajectoryWriter(path, INFO, overwrite=True)
-    with pytest.raises(TrajectoryError, match="exists already"):
-        TrajectoryWriter(path, INFO)
-    assert content(tmp_path) == before
-
-
 def test_what_appears_meanwhile_stays(tmp_path: Path) -> None:
     writer = TrajectoryWriter(tmp_path / "run.zarr", INFO)
     a_folder(tmp_path / "run.zarr")
@@ -130,52 +121,6 @@ def test_a_recording_of_another_version_or_damaged_may_be_overwritten(tmp_path: 
     writer = TrajectoryWriter(path, INFO, overwrite=True)
     writer.add(steps(1)[0])
     writer.finish(FINISHED).verify()
-    assert names(tmp_path) == ["run.zarr"]
-
-
-@pytest.mark.parametrize("swaps", [True, False])
-def test_the_old_one_stays_until_the_new_one_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
-) -> None:
-    if not swaps:
-        monkeypatch.setattr(place, "_swap", lambda *_names: False)
-    path = tmp_path / "run.zarr"
-    write(path, 5)
-    old = content(path)
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    for step in steps(3):
-        writer.add(step)
-        writer.keep(b"checkpoint")
-    while writer.steps < 3:
-        pass
-    assert content(path) == old
-    run = writer.finish(FINISHED)
-    assert (run.path, run.steps) == (path, 3)
-    assert (run.x[3] == FINISHED).all()
-    run.verify()
-    opened = Trajectory.open(path)
-    opened.verify()
-    assert (opened.steps, opened.complete) == (3, True)
-    assert names(tmp_path) == ["run.zarr"]
-
-
-def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path) -> None:
-    path = tmp_path / "run.zarr"
-    write(path, 5)
-    old = content(path)
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    for step in steps(3):
-        writer.add(step)
-    with pytest.warns(DiffanimWarning, match=r"run.zarr is as it was, .* its 3 whole steps can be had as"):
-        writer.close()
-    assert content(path) == old
-    (hidden,) = (entry for entry in tmp_path.iterdir() if entry != path)
-    assert hidden.name == f".diffanim-run-{os.getpid()}-run.zarr"
-    assert Trajectory.open(hidden).steps == 3
-    writer = TrajectoryWriter(path, INFO, overwrite=True)
-    writer.add(steps(1)[0])
-    writer.finish(FINISHED)
-    assert Trajectory.open(path).steps == 1
     assert names(tmp_path) == ["run.zarr"]
 
 
@@ -231,62 +176,6 @@ def test_other_hidden_names_are_not_swept(tmp_path: Path) -> None:
     assert set(names(tmp_path)) == {*before, "run.zarr"}
 
 
-@pytest.mark.parametrize("after", range(0, 40, 3))
-def test_killed_while_the_folder_is_made(tmp_path: Path, after: int) -> None:
-    """Whatever was written of it, it is under its name only if it opens, and the same command goes on."""
-    script = """
-        left = int(sys.argv[2])
-        def kill_at(call):
-            def at(*args, **kwargs):
-                global left
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **kwargs)
-            return at
-        for owner, name in ((Path, "mkdir"), (Path, "open"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
-            setattr(owner, name, kill_at(getattr(owner, name)))
-        write(Path(sys.argv[1]), 3, 5, finish=False)
-    """
-    path = tmp_path / "run.zarr"
-    python(script, path, after)
-    if path.exists():
-        Trajectory.open(path).verify()
-        assert Trajectory.open(path).steps >= 1
-        writer, _ = TrajectoryWriter.resume(path)
-    else:
-        writer = TrajectoryWriter(path, INFO)
-    for step in steps(5)[writer.steps :]:
-        writer.add(step)
-    writer.finish(FINISHED).verify()
-    assert names(tmp_path) == ["run.zarr"]
-
-
-@pytest.mark.parametrize("old", [True, False])
-def test_one_writer(tmp_path: Path, old: bool) -> None:
-    path = tmp_path / "run.zarr"
-    if old:
-        write(path, 2, 4, finish=False)
-    writer = TrajectoryWriter(path, INFO, overwrite=old)
-    words = rf"run.zarr is being recorded by process {os.getpid()}; wait for it"
-    with pytest.raises(TrajectoryError, match=words):
-        TrajectoryWriter(path, INFO)
-    with pytest.raises(TrajectoryError, match=words):
-        TrajectoryWriter(path, INFO, overwrite=True)
-    writer.add(steps(4)[0])
-    while writer.steps < 1:
-        pass
-    for again in (lambda: TrajectoryWriter.resume(path), lambda: TrajectoryWriter(path, INFO, overwrite=True)):
-        with pytest.raises(TrajectoryError, match=words):
-            again()
-    Trajectory.open(path).verify()
-    other = python("TrajectoryWriter(sys.argv[1], INFO, overwrite=True)", path)
-    assert words.split(";")[0] in other.stderr
-    writer.finish(FINISHED).verify()
-    assert names(tmp_path) == ["run.zarr"]
-    TrajectoryWriter(path, INFO, overwrite=True).close()
-
-
 def test_a_link_has_the_lock_of_what_it_leads_to(tmp_path: Path) -> None:
     write(tmp_path / "run.zarr", 2, 4, finish=False)
     (tmp_path / "links").mkdir()
@@ -314,3 +203,100 @@ def test_names_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in (".", "..", "/"):
         with pytest.raises(TrajectoryError, match="no name for a recording"):
             TrajectoryWriter(name, INFO, overwrite=True)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_is_decoded_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    """Neither where the recording's own folder cannot be written to, so that the lock is in the recording."""
+    path = tmp_path / "run.zarr"
+    run = record(path, decoded=False)
+    if apart:
+        monkeypatch.setattr(os, "access", lambda folder, _mode: Path(folder) != tmp_path)
+    words = "cannot be written to" if apart else f"run.zarr is being decoded by process {os.getpid()}; wait for it"
+    with run.decoding(None, ()):
+        for again in (lambda: TrajectoryWriter.resume(path), lambda: TrajectoryWriter(path, INFO, overwrite=True)):
+            with pytest.raises(TrajectoryError, match=words):
+                again()
+    decode(run)
+    assert names(tmp_path) == ["run.zarr"]
+    assert not any(name.startswith(".") for name in names(path))
+
+
+def test_pictures_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = record(tmp_path / "run.zarr", decoded=False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(
+        TrajectoryError, match=r"^cannot keep decoded pictures in .*run.zarr: Permission denied; copy it"
+    ):
+        decode(run)
+
+
+def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    run = record(path, decoded=False)
+    shutil.rmtree(path)
+    record(path, 3, decoded=False)
+    before = content(path)
+    with pytest.raises(TrajectoryError, match=r"run.zarr was recorded anew meanwhile; render it again"):
+        decode(run)
+    assert content(path) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills what it forked")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_killed_while_it_is_decoded(tmp_path: Path, damaged: bool) -> None:
+    """Before every seventh access to a file: what is there opens and is whole, or told of; and it is gone on with."""
+    script = """
+        KILLS = 30
+        left = None
+        def kill_at(call):
+            def at(*args, **kwargs):
+                global left
+                if left is not None:
+                    left -= 1
+                    if left < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **kwargs)
+            return at
+        for owner, name in ((Path, "mkdir"), (Path, "open"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
+            setattr(owner, name, kill_at(getattr(owner, name)))
+        warnings.simplefilter("ignore")
+        finished = 0
+        for kill in range(KILLS):
+            child = os.fork()
+            if child == 0:
+                path = Path(sys.argv[1]) / f"{kill}.zarr"
+                run = record(path, decoded=sys.argv[2] == "True")
+                if sys.argv[2] == "True":
+                    for row in range(ROWS):
+                        flip(path, path, "decoded/x", row)
+                left = 7 * kill
+                decode(run)
+                os._exit(0)
+            finished += os.waitpid(child, 0)[1] == 0
+        print(finished)
+    """
+    done = python(script, tmp_path, damaged)
+    assert done.stderr == ""
+    assert 0 < int(done.stdout) < 25, "most were killed, and in the end nothing was left to kill"
+    for number in range(30):
+        path = tmp_path / f"{number}.zarr"
+        run = Trajectory.open(path)
+        assert damaged or run.decoded_damage() is None
+        for row in range(run.steps):
+            assert (run.x[row] == steps(ROWS)[row].x).all()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            damage = run.decoded_damage()
+            decode(run)
+        assert len(told) == (damage is not None)
+        run.verify()
+        assert run.decoded is not None
+        seen = [run.decoded.read("x", row)[0, 0, 0, 0] for row in range(ROWS + 1)]
+        assert seen == [77 + 2 * row for row in range(ROWS + 1)]
+        assert not [entry for entry in path.iterdir() if entry.name.startswith(".")]
+    assert names(tmp_path) == sorted(f"{number}.zarr" for number in range(30))

@@ -13,7 +13,6 @@ import torch
 from conftest import save_model
 
 import diffanim
-from diffanim.errors import DiffanimWarning
 from diffanim.sampling import generators_for
 from diffanim.schedulers import SCHEDULERS
 from diffanim.step import Step
@@ -119,39 +118,6 @@ def test_resumed_equals_uninterrupted(tiny_model: Path, tmp_path: Path, schedule
             assert (ours == theirs).all()
         assert (resumed.t == whole.t).all()
         assert (resumed.noise == whole.noise).all()
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "words"),
-    [
-        (torch, "get_num_threads", "threads 1, now 7: its bits will differ"),
-        (torch.backends.cpu, "get_cpu_capability", "device CPU with .*, now CPU with 7: its bits will differ"),
-    ],
-)
-def test_a_run_that_goes_on_elsewhere_says_so(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, words: str
-) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    path = tmp_path / "run.zarr"
-    with pytest.raises(Interruption):
-        diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=interrupt_at(2))
-    monkeypatch.setattr(owner, name, lambda: 7)
-    with pytest.warns(DiffanimWarning, match=words):
-        diffanim.record(tiny_model, steps=4, batch=1, path=path).verify()
-
-
-def test_a_flipped_bit_in_the_checkpoint_makes_the_run_begin_again(tiny_model: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run.zarr"
-    whole = diffanim.record(tiny_model, steps=4, batch=1)
-    with pytest.raises(Interruption):
-        diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=interrupt_at(2))
-    file = path / "checkpoint.safetensors"
-    kept = bytearray(file.read_bytes())
-    kept[-100] ^= 1
-    file.write_bytes(kept)
-    with pytest.warns(DiffanimWarning, match="the run begins again"):
-        resumed = diffanim.record(tiny_model, steps=4, batch=1, path=path)
-    assert all((ours == theirs).all() for ours, theirs in zip(rows(resumed), rows(whole), strict=True))
 
 
 @pytest.mark.parametrize("class_name", ["ScoreSdeVeScheduler", "KarrasVeScheduler"])
