@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, OutputError, SettingsError, TrajectoryError, first_line
+from .kinds import shown
 from .models import (
     ModelFiles,
     class_numbers,
@@ -160,8 +161,8 @@ def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:
     own = getattr(diffusers, name, None) if isinstance(name, str) else None
     if own is None:
         raise ModelError(
-            f"{files.name} names {name} as its pipeline, which diffusers {diffusers.__version__} does not have; code "
-            "that comes with a model is never run"
+            f"{files.name} names {shown(name)} as its pipeline, which diffusers {diffusers.__version__} does not have; "
+            "code that comes with a model is never run"
         )
     if isinstance(own, type) and not issubclass(own, diffusers.DiffusionPipeline) and not hasattr(own, "_backends"):
         raise ModelError(f"{files.name} names {name} as its pipeline, which is no pipeline")
