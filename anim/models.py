@@ -602,8 +602,8 @@ def loading(what: str) -> Iterator[None]:
 
 
 def _download(repository: str) -> Path:
-    """The files of a hub model: from the local cache where they are, from the hub otherwise."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
+    """The files of a hub model: from the hub where it can be reached, else from the local cache if they are there."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -616,21 +616,21 @@ def _download(repository: str) -> Path:
     try:
         # Asked once: a download asks six times, with growing pauses, and says so each time.
         place = hf_hub_url(repository, "model_index.json")
-        local = not _is_in_reach(place)
         try:
-            if not local:
-                get_hf_file_metadata(place, timeout=_HUB_SECONDS)
-        except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError):
+            if constants.HF_HUB_OFFLINE or not _is_in_reach(place):
+                return _cached(repository)
+            get_hf_file_metadata(place, timeout=_HUB_SECONDS)
+        except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError, ModelError):
             raise
         except Exception:  # Whatever the library below it says of networks.
-            local = True
-        index = Path(hf_hub_download(repository, "model_index.json", local_files_only=local))
+            return _cached(repository)
+        index = Path(hf_hub_download(repository, "model_index.json"))
         if ModelFiles(repository, index.parent, json.loads(index.read_text(encoding="utf-8"))).is_bare:
-            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES, local_files_only=local))
+            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
         from diffusers import DiffusionPipeline
 
         # It knows which of several kinds of weights it needs.
-        return Path(DiffusionPipeline.download(repository, local_files_only=local))
+        return Path(DiffusionPipeline.download(repository))
     except (LocalEntryNotFoundError, EntryNotFoundError) as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise _unreachable(repository) from error
@@ -639,6 +639,16 @@ def _download(repository: str) -> Path:
         raise ModelError(f"there is no model {repository} on the hub, and no directory of that name") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise _unreachable(repository) from error
+
+
+def _cached(repository: str) -> Path:
+    """Where a hub model lies on this machine. Asked for a file that it has, the library would call the hub even so."""
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(repository, "model_index.json")
+    if not isinstance(index, str):
+        raise _unreachable(repository)
+    return Path(index).parent
 
 
 def _is_in_reach(url: str) -> bool:

@@ -57,6 +57,10 @@ _COUNTS = ("num_images_per_prompt", "batch_size")
 """What they call the number of images. Video pipelines have one for clips, too, and several of them ignore it."""
 _OTHERWISE_GIVEN = ("prompt_embeds", "image_embeds")
 """What can stand for a prompt."""
+_MOST_TOKENS = 1 << 20
+"""Of a prompt."""
+_NO_LIMIT = 10**20
+"""From here on transformers takes a tokenizer for one without a limit, and pads nothing to it."""
 _FAMILIES = (("TEXT2IMAGE", "IMAGE2IMAGE", "INPAINT"), ("TEXT2VIDEO", "IMAGE2VIDEO"))
 """Tasks for which diffusers has tables of the classes of each family."""
 
@@ -95,6 +99,7 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
                 **files.nulls,
             )
         with loading(f"{files.name}'s pipeline"):
+            _limit_padding(pipeline)
             match settings.offload:
                 case "model":
                     pipeline.enable_model_cpu_offload(device=device)
@@ -117,6 +122,13 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
                 compile_network(getattr(pipeline, name))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _limit_padding(pipeline: Any) -> None:
+    """Pipelines pad a prompt to as many tokens as its tokenizer takes: of a billion the process would be ended."""
+    for part in pipeline.components.values():
+        if _MOST_TOKENS < getattr(part, "model_max_length", 0) < _NO_LIMIT:
+            part.model_max_length = _MOST_TOKENS
 
 
 @contextlib.contextmanager
