@@ -134,8 +134,11 @@ def _call(
     from .pipelines import call_arguments, guidance_of, open_pipeline, quiet_libraries
     from .recordable import scheduler_of
     from .recorder import Recorder, describe
+    from .sampling import demand_memory_to_decode
 
     pipeline = open_pipeline(files, settings)
+    if settings.image is None and not any(pair.startswith("output_type=") for pair in settings.call):
+        demand_memory_to_decode(pipeline, settings.images, (settings.height, settings.width))
     arguments = call_arguments(pipeline, files, settings)
     names, scheduler = labels_of(files), scheduler_of(pipeline)
     seed_tree(scheduler, settings.seed, settings.images)

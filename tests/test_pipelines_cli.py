@@ -93,6 +93,21 @@ def test_a_directory_is_recorded_decoded_and_drawn(
     assert "decoding" not in again.err
 
 
+def test_a_batch_beyond_memory_is_refused_before_it_is_sampled(
+    run: Run, saved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beyond = run("render", "--model", saved("sd"), *BOAT, *SMALL, "--batch", 10**9, *GIF)
+    assert beyond.code == 1
+    assert re.fullmatch("diffanim: batch is 1000000000; a run has 1 to 4096 images, .*\n", beyond.err)
+    monkeypatch.setattr("diffanim.sampling._free_memory", lambda: 10**6)
+    for size in (SMALL, ()):
+        done = run("render", "--model", saved("sd"), *BOAT, *size, "--batch", 3000, *GIF)
+        assert done.code == 1
+        assert re.search(r"diffanim: a batch of 3000 needs more than .* lower --batch to \d+\n$", done.err)
+        assert files(tmp_path) == []
+    assert run("render", "--model", saved("sd"), *BOAT, *SMALL, "--batch", 2, *GIF).code == 0
+
+
 def test_it_is_what_the_pipeline_makes_by_itself(run: Run, saved: Any) -> None:
     done = run("render", "--model", saved("sd"), *BOAT, *SMALL, "--seed", 4, "--batch", 2, *GIF)
     assert done.code == 0, done.err
