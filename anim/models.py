@@ -46,7 +46,7 @@ _HUB_FILES = [
 ]
 _NO_OWNERS = ("path", "models", "datasets", "spaces")
 """What paths begin with, in documents and on disks: no owner on the hub."""
-_CONNECT_SECONDS = 1.5
+_CONNECT_SECONDS = 1.2
 """For which the hub may keep us waiting for a connection before it counts as out of reach."""
 _HUB_SECONDS = 5
 """And for its answer."""

@@ -275,7 +275,7 @@ def test_directories_that_are_not_whole(run: Run, saved: Any, tmp_path: Path) ->
 
     index = json.loads((model / "model_index.json").read_text())
     for name, words in (
-        ("NoSuchPipeline", "names NoSuchPipeline as its pipeline, which diffusers .* does not have"),
+        ("NoSuchPipeline", "names 'NoSuchPipeline' as its pipeline, which diffusers .* does not have"),
         (["pipeline", "Mine"], "code that comes with a model is never run"),
         ("UNet2DConditionModel", "model's pipeline cannot be|is no pipeline|lacks|takes"),
     ):
