@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from .errors import DiffanimWarning, TrajectoryError
+from .errors import DiffanimWarning, TrajectoryError, first_line
 
 
 class SchedulerMemory:
@@ -37,8 +37,14 @@ class SchedulerMemory:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put back what `read` gave."""
+        """Put back what `read` gave.
+
+        Raises:
+            ValueError: it would take the place of a method.
+        """
         for name, value in state.items():
+            if hasattr(type(self._scheduler), name):
+                raise ValueError(f"{name} is nothing that {type(self._scheduler).__name__} remembers")
             setattr(self._scheduler, name, value)
 
 
@@ -63,11 +69,24 @@ def pack(sample: torch.Tensor, calls: int, generators: Sequence[torch.Generator]
 
 
 def unpack(
-    checkpoint: bytes, generators: Sequence[torch.Generator], memory: SchedulerMemory, device: torch.device
+    checkpoint: bytes,
+    generators: Sequence[torch.Generator],
+    memory: SchedulerMemory,
+    device: torch.device,
+    shape: Sequence[int],
+    steps: int,
 ) -> tuple[torch.Tensor, int]:
     """Restore generators and scheduler.
 
     A `DiffanimWarning` tells of other versions, threads or processors, with which the bits will be others.
+
+    Args:
+        checkpoint: from `pack`; or from anybody.
+        generators: one for each image.
+        memory: of the scheduler.
+        device: for the sample, and what the scheduler had there.
+        shape: of the sample, [B, C, …].
+        steps: that are recorded, which is as many calls as it can have made.
 
     Returns:
         The sample [B, C, …] to go on from, on ``device``, and the number of calls that were made.
@@ -83,9 +102,13 @@ def unpack(
             generator.set_state(saved)
         memory.restore({name: _decode(value, tensors, device) for name, value in state["scheduler"].items()})
         before = dict(state.get("circumstances", {}))
-        x, calls = _decode(state["sample"], tensors, device), int(state["calls"])
+        x, calls = _decode(state["sample"], tensors, device), state["calls"]
+        if not (isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape == tuple(shape)):
+            raise ValueError("its sample is none of this run")
+        if type(calls) is not int or not 0 <= calls <= steps:
+            raise ValueError("it has other steps than the recording")
     except Exception as error:  # Damage shows as any of a dozen errors of three libraries.
-        raise TrajectoryError(f"the checkpoint is damaged ({error}); record the run again") from error
+        raise TrajectoryError(f"the checkpoint is damaged ({first_line(error)}); record the run again") from error
     now = _circumstances(device)
     changed = [f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
     if changed:

@@ -54,6 +54,11 @@ def is_out_of_memory(error: Exception) -> bool:
     return any(sign in words for sign in _OUT_OF_MEMORY)
 
 
+_LONGEST = 300
+"""Characters of another library's message: some hold all of the value that they complain of."""
+
+
 def first_line(error: Exception) -> str:
     """What another library says is wrong, as it fits into one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

@@ -7,7 +7,10 @@ place, or tell a terminal, a browser or TeX what to do.
 from __future__ import annotations
 
 import html
+import os
 import re
+import shlex
+from collections.abc import Sequence
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, ends of lines, what turns the direction of writing about, and halves of characters, which no
@@ -20,6 +23,8 @@ _TEX = str.maketrans(
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "“": "``", "”": "''", '"': "''"}
 )
 _NOT_IN_TEX_NAMES = re.compile(rf"[^\w ./+,:@()=\u00a1-\U0010ffff-]|(?<= ) |{_UNSEEN.pattern}")
+_OBEYED_IN_QUOTES = re.compile(r"[\"%!$`^“”„]")
+"""What a shell of Windows obeys in a quoted word too: cmd.exe, or PowerShell, which takes curly quotes for quotes."""
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -53,6 +58,31 @@ def tex_name(path: str) -> str:
     TeX reads a command even in a file's name, and has no way to write some characters there.
     """
     return _NOT_IN_TEX_NAMES.sub("-", path)
+
+
+def for_shell(words: Sequence[str], system: str = os.name) -> str | None:
+    """A command to be pasted where a user types, in the shell of a system (`os.name`); None if it cannot be written.
+
+    On Windows it means the same in cmd.exe and in PowerShell.
+    """
+    if any(_UNSEEN.search(word) for word in words):
+        return None
+    if system != "nt":
+        return shlex.join(words)
+    if any(_OBEYED_IN_QUOTES.search(word) or word.endswith("\\") for word in words):
+        return None
+    return " ".join(word if re.fullmatch(r"[\w./:+-]+", word) else f'"{word}"' for word in words)
+
+
+def for_shell_comment(text: str, system: str = os.name) -> str:
+    """As one quoted word after a #: some shells take no comments where a user types, and would find no command of that
+    name. On Windows, what would end the quotes is �.
+    """
+    shown = for_terminal(text)
+    if system != "nt":
+        return f"# {shlex.quote(shown)}"
+    quoted = _OBEYED_IN_QUOTES.sub("\N{REPLACEMENT CHARACTER}", shown)
+    return f'# "{quoted}"'
 
 
 def _spelled(found: re.Match[str]) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalogue import classify
 from .errors import DiffanimWarning, ModelError, SettingsError, first_line
+from .kinds import shown
 from .precision import resolve_dtype
 
 if TYPE_CHECKING:
@@ -45,17 +46,26 @@ _HUB_FILES = [
 ]
 _NO_OWNERS = ("path", "models", "datasets", "spaces")
 """What paths begin with, in documents and on disks: no owner on the hub."""
+_CONNECT_SECONDS = 1.2
+"""For which the hub may keep us waiting for a connection before it counts as out of reach."""
 _HUB_SECONDS = 5
-"""For which the hub may keep us waiting before it counts as out of reach."""
+"""And for its answer."""
 _LOOKED_AT = 1 << 20
 """Bytes at either end of a file that tell one state of a model from another: training changes every weight."""
 _MOST_JSON = 64 << 20
 """Bytes of a configuration or an index; the largest that are known have a few."""
 _LIBRARIES = ("diffusers", "transformers")
 """What a model's parts may be classes of, beside diffusers' own pipelines."""
+_PREFIX = "FlashPack"
+"""Diffusers takes it off a class's name, and opens the class of the name that is left."""
 _LONGEST_SIDE = 16384
 """Of a sample, and of its channels; a picture of more is drawn by nobody."""
+_LONGEST_NAME = 100
+"""Characters of a class's name."""
 _SAFE, _PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
+_WEIGHTS = (*_SAFE, *_PICKLED)
+_PARAMETERS_A_BYTE = 2
+"""Of weights, at most: no kind has fewer than four bits for each."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +99,9 @@ class ModelFiles:
 
     @property
     def pipeline(self) -> str:
-        """The pipeline's class."""
-        return str(self.index.get("_class_name", "pipeline"))
+        """The pipeline's class, as far as it is the name of one."""
+        name = self.index.get("_class_name")
+        return name if isinstance(name, str) and name.isidentifier() and len(name) < _LONGEST_NAME else "pipeline"
 
     def part(self, name: str) -> Path:
         """The folder of a part. Early repositories hold every part in the top folder."""
@@ -102,7 +113,7 @@ class ModelFiles:
         digest = hashlib.sha256()
         for part in _PARTS if self.is_bare else self.parts:
             for file in sorted(self.part(part).glob("*")):
-                if file.suffix in (".json", ".txt", ".model", *_SAFE, *_PICKLED):
+                if file.suffix in (".json", ".txt", ".model", *_WEIGHTS):
                     digest.update(f"{file.name} {file.stat().st_size}".encode())
                     with file.open("rb") as content:
                         digest.update(content.read(_LOOKED_AT))
@@ -253,7 +264,6 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
     if not allow_pickle:
         demand_safe_weights(files)
     demand_own_classes(files, _PARTS)
-    _demand_as_large_as_its_weights(files)
     with loading(f"{files.name}'s network"):
         unet = load_whole(
             _class_of(files, "unet").from_pretrained,
@@ -289,17 +299,19 @@ def load_whole(from_pretrained: Callable[..., Any], folder: str | os.PathLike[st
         **options: what else ``from_pretrained`` is told.
 
     Raises:
-        ModelError: a tensor is missing, or has another shape than the part's configuration says.
+        ModelError: a tensor is missing, or has another shape than the part's configuration says; or the configuration
+            asks for a network that is larger than its weights.
     """
     options["output_loading_info"] = True
-    try:
-        network, found = from_pretrained(folder, **options)
-    except (RuntimeError, ValueError) as error:
-        if "mismatch" not in str(error):
-            raise
-        # Not every library says in its error which shape does not fit; asked to pass over it, all do.
-        again = {**options, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
-        network, found = from_pretrained(folder, **again)
+    with _no_larger_than_its_weights(Path(folder), part):
+        try:
+            network, found = from_pretrained(folder, **options)
+        except (RuntimeError, ValueError) as error:
+            if "mismatch" not in str(error):
+                raise
+            # Not every library says in its error which shape does not fit; asked to pass over it, all do.
+            again = {**options, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
+            network, found = from_pretrained(folder, **again)
     for entry in found["mismatched_keys"]:
         name = entry if isinstance(entry, str) else entry[0]
         raise ModelError(f"{part} has {name} in another shape than its config.json says: get the model again")
@@ -308,6 +320,31 @@ def load_whole(from_pretrained: Callable[..., Any], folder: str | os.PathLike[st
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ModelError(f"{part} lacks the tensor {missing[0]}{more}: its weights are not whole; get the model again")
     return network
+
+
+@contextlib.contextmanager
+def _no_larger_than_its_weights(folder: Path, part: str) -> Iterator[None]:
+    """A configuration is believed only as far as there are weights for it: libraries make a network, of a billion
+    layers if it says so, before they look at its weights.
+
+    Raises:
+        ModelError: a network is being made in this block that its weights cannot fill.
+    """
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    left = _PARAMETERS_A_BYTE * sum(file.stat().st_size for file in folder.glob("*") if file.suffix in _WEIGHTS)
+
+    def count(_module: Any, _name: str, parameter: torch.nn.Parameter) -> None:
+        nonlocal left
+        left -= parameter.numel()
+        if left < 0:
+            raise ModelError(f"{part} is larger than its weights: either of them is damaged; get the model again")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def open_scheduler(files: ModelFiles) -> Any:
@@ -322,12 +359,12 @@ def open_scheduler(files: ModelFiles) -> Any:
     known, predicts = classify(scheduler), scheduler.config.get("prediction_type")
     if known is not None and known.predicts and predicts is not None and predicts not in known.predicts:
         raise ModelError(
-            f"{files.name}'s {known.name} is to predict {predicts!r}, which it does not know; it knows "
+            f"{files.name}'s {known.name} is to predict {shown(predicts)}, which it does not know; it knows "
             f"{', '.join(known.predicts)}"
         )
     betas, timesteps = getattr(scheduler, "betas", None), scheduler.config.get("num_train_timesteps")
-    if betas is not None and isinstance(timesteps, int) and len(betas) < timesteps:
-        raise ModelError(f"{files.name}'s scheduler has {len(betas)} betas for {timesteps} timesteps of training")
+    if betas is not None and isinstance(timesteps, int) and (betas.ndim != 1 or len(betas) < timesteps):
+        raise ModelError(f"{files.name}'s scheduler has {betas.numel()} betas for {timesteps} timesteps of training")
     return scheduler
 
 
@@ -413,7 +450,8 @@ def _demand_names(files: ModelFiles, index_file: Path) -> None:
         if not (part.isidentifier() and len(value) == 2 and all(isinstance(word, str) for word in value)):
             raise ModelError(f"{index_file} is damaged ({part[:40]!r} is no part with a library and a class)")
         library, name = value
-        if not name.isidentifier() or not (library in _LIBRARIES or _is_of_diffusers(library)):
+        known = name.isidentifier() and not name.startswith(_PREFIX)
+        if not known or not (library in _LIBRARIES or _is_of_diffusers(library)):
             raise ModelError(
                 f"{files.name} names {library}.{name} as its {part}; only classes of diffusers and transformers are "
                 "opened, and code that comes with a model is never run"
@@ -452,10 +490,15 @@ def demand_own_classes(files: ModelFiles, parts: Sequence[str]) -> None:
         ]
     for part in parts:
         library, name = files.index[part]
-        module: Any = import_module(library) if library in _LIBRARIES else diffusers
+        module: Any = import_module(library) if library in _LIBRARIES else getattr(diffusers.pipelines, library, None)
         found = getattr(module, name, None)
+        if found is None and library != "transformers":  # Of transformers, diffusers knows earlier names too.
+            raise ModelError(
+                f"{files.name} names {library}.{name} as its {part}, which diffusers {diffusers.__version__} does not "
+                "have; code that comes with a model is never run"
+            )
         if found is None or hasattr(found, "_backends"):
-            continue  # Told by whoever opens it: it is a class of one pipeline, or lacks a package.
+            continue  # Told by whoever opens it: it lacks a package.
         wanted = [diffusers.SchedulerMixin] if part == "scheduler" else kinds
         if not (isinstance(found, type) and issubclass(found, tuple(wanted))):
             kind = "scheduler" if part == "scheduler" else "network, scheduler, tokenizer or processor"
@@ -464,9 +507,8 @@ def demand_own_classes(files: ModelFiles, parts: Sequence[str]) -> None:
 
 def _weights(files: ModelFiles, part: str) -> list[Path]:
     """The files of a part's weights; none if it has none."""
-    kinds = (*_SAFE, *_PICKLED)
     names = ("diffusion_pytorch_model*", "model*", "pytorch_model*")
-    return sorted({file for name in names for file in files.part(part).glob(name) if file.suffix in kinds})
+    return sorted({file for name in names for file in files.part(part).glob(name) if file.suffix in _WEIGHTS})
 
 
 def demand_safe_weights(files: ModelFiles) -> None:
@@ -531,27 +573,6 @@ def _names(names: Any, path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _demand_as_large_as_its_weights(files: ModelFiles) -> None:
-    """A bare denoiser's configuration is believed only as far as there are weights for it: networks are made in memory
-    before their weights are looked at.
-
-    Raises:
-        ModelError: it asks for a network that its weights cannot fill.
-    """
-    config = _read_object(files.part("unet") / "config.json")
-    weights = sum(file.stat().st_size for file in _weights(files, "unet"))
-    channels, layers = config.get("block_out_channels", [1]), config.get("layers_per_block", 1)
-    classes = config.get("num_class_embeds") or 1
-    counts = [*channels, layers, classes] if isinstance(channels, list) else [None]
-    if not all(type(count) is int and count >= 1 for count in counts):
-        raise ModelError(
-            f"{files.name}'s network has blocks of {channels!r} channels and {layers!r} layers each: that is none"
-        )
-    least = max(max(channels) ** 2, len(channels) * layers, classes)  # A weight has two bytes, or more.
-    if 2 * least > weights:
-        raise ModelError(f"{files.name}'s network is larger than its weights: its config.json is damaged")
-
-
 def _sample_shape(files: ModelFiles, unet: Any) -> tuple[int, int, int]:
     size = unet.config.get("sample_size")
     channels = unet.config.get("in_channels")
@@ -563,8 +584,8 @@ def _sample_shape(files: ModelFiles, unet: Any) -> tuple[int, int, int]:
     shape = (channels, height, width)
     if not all(type(length) is int and 1 <= length <= _LONGEST_SIDE for length in shape):
         raise ModelError(
-            f"{files.name}'s network says sample_size {size!r} and in_channels {channels!r}: whole numbers from 1 to "
-            f"{_LONGEST_SIDE} make an image"
+            f"{files.name}'s network says sample_size {shown(size)} and in_channels {shown(channels)}: whole "
+            f"numbers from 1 to {_LONGEST_SIDE} make an image"
         )
     return shape
 
@@ -581,8 +602,8 @@ def loading(what: str) -> Iterator[None]:
 
 
 def _download(repository: str) -> Path:
-    """The files of a hub model: from the local cache where they are, from the hub otherwise."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
+    """The files of a hub model: from the hub where it can be reached, else from the local cache if they are there."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -594,20 +615,22 @@ def _download(repository: str) -> Path:
 
     try:
         # Asked once: a download asks six times, with growing pauses, and says so each time.
-        local = False
+        place = hf_hub_url(repository, "model_index.json")
         try:
-            get_hf_file_metadata(hf_hub_url(repository, "model_index.json"), timeout=_HUB_SECONDS)
-        except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError):
+            if constants.HF_HUB_OFFLINE or not _is_in_reach(place):
+                return _cached(repository)
+            get_hf_file_metadata(place, timeout=_HUB_SECONDS)
+        except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError, ModelError):
             raise
         except Exception:  # Whatever the library below it says of networks.
-            local = True
-        index = Path(hf_hub_download(repository, "model_index.json", local_files_only=local))
+            return _cached(repository)
+        index = Path(hf_hub_download(repository, "model_index.json"))
         if ModelFiles(repository, index.parent, json.loads(index.read_text(encoding="utf-8"))).is_bare:
-            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES, local_files_only=local))
+            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
         from diffusers import DiffusionPipeline
 
         # It knows which of several kinds of weights it needs.
-        return Path(DiffusionPipeline.download(repository, local_files_only=local))
+        return Path(DiffusionPipeline.download(repository))
     except (LocalEntryNotFoundError, EntryNotFoundError) as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise _unreachable(repository) from error
@@ -616,6 +639,40 @@ def _download(repository: str) -> Path:
         raise ModelError(f"there is no model {repository} on the hub, and no directory of that name") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise _unreachable(repository) from error
+
+
+def _cached(repository: str) -> Path:
+    """Where a hub model lies on this machine. Asked for a file that it has, the library would call the hub even so."""
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(repository, "model_index.json")
+    if not isinstance(index, str):
+        raise _unreachable(repository)
+    return Path(index).parent
+
+
+def _is_in_reach(url: str) -> bool:
+    """Whether a host, or the proxy before it, takes connections; asked aside, as looking up its name knows no limit."""
+    import socket
+    import threading
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    asked = urlsplit(url)
+    proxy = None if proxy_bypass(asked.netloc) else getproxies().get(asked.scheme)
+    host = urlsplit(proxy) if proxy else asked
+    answered = threading.Event()
+
+    def connect() -> None:
+        with contextlib.suppress(OSError):
+            port = host.port or (443 if host.scheme == "https" else 80)
+            socket.create_connection((host.hostname, port), timeout=_CONNECT_SECONDS).close()
+            answered.set()
+
+    asking = threading.Thread(target=connect, daemon=True)
+    asking.start()
+    asking.join(_CONNECT_SECONDS)
+    return answered.is_set()
 
 
 def _unreachable(repository: str) -> ModelError:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, OutputError, SettingsError, TrajectoryError, first_line
+from .kinds import shown
 from .models import (
     ModelFiles,
     class_numbers,
@@ -56,6 +57,10 @@ _COUNTS = ("num_images_per_prompt", "batch_size")
 """What they call the number of images. Video pipelines have one for clips, too, and several of them ignore it."""
 _OTHERWISE_GIVEN = ("prompt_embeds", "image_embeds")
 """What can stand for a prompt."""
+_MOST_TOKENS = 1 << 20
+"""Of a prompt."""
+_NO_LIMIT = 10**20
+"""From here on transformers takes a tokenizer for one without a limit, and pads nothing to it."""
 _FAMILIES = (("TEXT2IMAGE", "IMAGE2IMAGE", "INPAINT"), ("TEXT2VIDEO", "IMAGE2VIDEO"))
 """Tasks for which diffusers has tables of the classes of each family."""
 
@@ -94,6 +99,7 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
                 **files.nulls,
             )
         with loading(f"{files.name}'s pipeline"):
+            _limit_padding(pipeline)
             match settings.offload:
                 case "model":
                     pipeline.enable_model_cpu_offload(device=device)
@@ -116,6 +122,13 @@ def open_pipeline(files: ModelFiles, settings: RunSettings, *, to_call: bool = T
                 compile_network(getattr(pipeline, name))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _limit_padding(pipeline: Any) -> None:
+    """Pipelines pad a prompt to as many tokens as its tokenizer takes: of a billion the process would be ended."""
+    for part in pipeline.components.values():
+        if _MOST_TOKENS < getattr(part, "model_max_length", 0) < _NO_LIMIT:
+            part.model_max_length = _MOST_TOKENS
 
 
 @contextlib.contextmanager
@@ -160,8 +173,8 @@ def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:
     own = getattr(diffusers, name, None) if isinstance(name, str) else None
     if own is None:
         raise ModelError(
-            f"{files.name} names {name} as its pipeline, which diffusers {diffusers.__version__} does not have; code "
-            "that comes with a model is never run"
+            f"{files.name} names {shown(name)} as its pipeline, which diffusers {diffusers.__version__} does not have; "
+            "code that comes with a model is never run"
         )
     if isinstance(own, type) and not issubclass(own, diffusers.DiffusionPipeline) and not hasattr(own, "_backends"):
         raise ModelError(f"{files.name} names {name} as its pipeline, which is no pipeline")

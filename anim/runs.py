@@ -77,10 +77,11 @@ def record_settings(
         assert path is not None
         return Trajectory.open(path)
     settings = settings.of(files)
-    with _memory_errors(settings):
+    listener = None if on_step is None else _Listener(on_step)
+    with _errors(settings, files, listener):
         if files.is_bare:
-            return _sample(settings, files, path, planned, overwrite, on_step)
-        return _call(settings, files, path, overwrite or planned == "restart", on_step)
+            return _sample(settings, files, path, planned, overwrite, listener)
+        return _call(settings, files, path, overwrite or planned == "restart", listener)
 
 
 @checked
@@ -150,8 +151,11 @@ def _call(
     from .pipelines import call_arguments, guidance_of, open_pipeline, quiet_libraries
     from .recordable import scheduler_of
     from .recorder import Recorder, describe
+    from .sampling import demand_memory_to_decode
 
     pipeline = open_pipeline(files, settings)
+    if settings.image is None and not any(pair.startswith("output_type=") for pair in settings.call):
+        demand_memory_to_decode(pipeline, settings.images, (settings.height, settings.width))
     arguments = call_arguments(pipeline, files, settings)
     names, scheduler = labels_of(files), scheduler_of(pipeline)
     seed_tree(scheduler, settings.seed, settings.images)
@@ -167,14 +171,7 @@ def _call(
     )
     recorder = Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step)
     with recorder, quiet_libraries(), drawn_on_the_host(scheduler):
-        try:
-            recorder.call(**arguments)
-        except (DiffanimError, MemoryError):
-            raise
-        except Exception as error:  # Each of 200 pipelines has its own way to refuse what it is given.
-            if is_out_of_memory(error):
-                raise
-            raise SamplingError(f"{type(pipeline).__name__} cannot do this: {first_line(error)}") from error
+        recorder.call(**arguments)
     if not recorder.steps:
         raise SamplingError(f"{type(pipeline).__name__} made no step; ask for more --steps, or a higher --strength")
     return recorder.trajectory
@@ -251,10 +248,10 @@ def _sample_to(
         network = accelerated(model.unet, model.device, batch, compiled=settings.compile)
     denoiser = Denoiser(model, classes, guidance, _takes_variance(scheduler), network)
     generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
-    if checkpoint is not None:
-        x, done = unpack(checkpoint, generators, memory, model.device)
-        if writer is not None:
-            writer.note_versions(done)
+    if writer is not None and checkpoint is not None:
+        shape = (settings.images, *model.sample_shape)
+        x, done = unpack(checkpoint, generators, memory, model.device, shape, writer.steps)
+        writer.note_versions(done)
     else:
         x, done = initial_noise(model, scheduler, generators), 0
     kept = writer or TrajectoryWriter(path, _info(settings, files, model, scheduler, classes), overwrite=overwrite)
@@ -324,14 +321,36 @@ def _classes(model: Model, settings: RunSettings) -> tuple[int, ...]:
     return tuple(numbers[k % len(numbers)] for k in range(settings.images))
 
 
+class _Listener:
+    """Calls ``on_step``; an error of it is its caller's own, and none of the model's."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+        self.error: Exception | None = None
+
+    def __call__(self, step: Step) -> None:
+        try:
+            self._on_step(step)
+        except Exception as error:
+            self.error = error
+            raise
+
+
 @contextlib.contextmanager
-def _memory_errors(settings: RunSettings) -> Iterator[None]:
+def _errors(settings: RunSettings, files: ModelFiles, listener: _Listener | None) -> Iterator[None]:
+    """Whatever a model leads its libraries into is one line: each of 200 pipelines has its own way to refuse what it is
+    given, and any field of a configuration may be of any type.
+    """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+    except (DiffanimError, OSError):
+        raise
+    except Exception as error:
+        if listener is not None and error is listener.error:
             raise
-        raise SamplingError(
-            f"out of memory with a batch of {settings.images}; lower --batch, or try --dtype bfloat16, --offload model "
-            "or another --device"
-        ) from error
+        if is_out_of_memory(error):
+            raise SamplingError(
+                f"out of memory with a batch of {settings.images}; lower --batch, or try --dtype bfloat16, --offload "
+                "model or another --device"
+            ) from error
+        raise SamplingError(f"{files.pipeline} cannot do this: {first_line(error)}") from error

@@ -95,8 +95,37 @@ def demand_memory(model: Model, images: int) -> None:
         return
     # The samples that skip to the end, and what the last block makes of them.
     kept = (layers + _LAST_BLOCK) * channels[0] * model.sample_shape[1] * model.sample_shape[2]
-    needed = images * kept * model.unet.dtype.itemsize
-    if needed > free:
+    _demand(images, kept * model.unet.dtype.itemsize, free)
+
+
+def demand_memory_to_decode(pipeline: Any, images: int, size: tuple[int | None, int | None]) -> None:
+    """Likewise for a pipeline, which decodes its whole batch at once.
+
+    Args:
+        pipeline: ready to be called. Only of `AutoencoderKL` it is known what it keeps.
+        images: of the batch.
+        size: height and width of an image in pixels; None for the pipeline's own.
+
+    Raises:
+        SamplingError: what the decoder's last block alone keeps is more than there is.
+    """
+    free = _free_memory()
+    vae: Any = getattr(pipeline, "vae", None)
+    if free is None or type(vae).__name__ != "AutoencoderKL" or vae.device.type != "cpu":
+        return
+    own = getattr(getattr(pipeline, "unet", None), "config", {}).get("sample_size")
+    scale = getattr(pipeline, "vae_scale_factor", None)
+    usual = own * scale if isinstance(own, int) and isinstance(scale, int) else None
+    height, width = (length or usual for length in size)
+    if vae.use_slicing or vae.use_tiling or height is None or width is None:
+        return
+    # What a convolution takes and what it gives.
+    _demand(images, 2 * vae.config.block_out_channels[0] * height * width * vae.dtype.itemsize, free)
+
+
+def _demand(images: int, each: int, free: int) -> None:
+    """Refuse a batch of which each image needs so many bytes at least."""
+    if (needed := images * each) > free:
         raise SamplingError(
             f"a batch of {images} needs more than {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
             f"lower --batch to {max(images * free // needed // 2, 1)}"

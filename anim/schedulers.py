@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from .catalogue import CLASSES, Calls, SchedulerClass
-from .errors import SchedulerError, SettingsError
+from .errors import SchedulerError, SettingsError, first_line
 
 Family = Literal["discrete", "flow", "edm", "consistency"]
 """What a model was trained for: a table of betas, a straight flow, EDM's preconditioning, or consistency."""
@@ -183,9 +183,10 @@ def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
             scheduler.set_timesteps(steps, device=device)
         if type(scheduler).__name__ == "ScoreSdeVeScheduler":
             scheduler.set_sigmas(steps)
-    except (ValueError, IndexError, ZeroDivisionError, RuntimeError) as error:
-        name = type(scheduler).__name__
-        raise SettingsError(f"{name} cannot lay out {steps} steps ({error}); try another --steps") from error
+    except Exception as error:  # Of any kind, as what the model's configuration says may be of any.
+        raise SettingsError(
+            f"{type(scheduler).__name__} cannot lay out {steps} steps ({first_line(error)}); try another --steps"
+        ) from error
 
 
 def _reaches_the_noise(choice: SchedulerChoice, own: Any) -> bool:

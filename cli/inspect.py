@@ -11,7 +11,7 @@ import click
 
 from diffanim.cli.terminal import say
 from diffanim.errors import OutputError
-from diffanim.escaping import for_terminal
+from diffanim.escaping import for_shell, for_shell_comment
 
 if TYPE_CHECKING:
     from diffanim.trajectory import Trajectory
@@ -59,19 +59,15 @@ def _inspect_file(path: Path) -> None:
 
 
 def _command(text: str) -> str:
-    """What makes a file again, to be pasted: a command that diffanim may have written, and quoted here anew.
-
-    Anything else is one quoted word after a #: some shells take no comments where a user types, and would find no
-    command of that name.
+    """What makes a file again, to be pasted: a command that diffanim may have written, and quoted here anew, for the
+    shell of this machine. Anything else is a comment.
     """
     try:
         words = shlex.split(text)
     except ValueError:
         words = []
-    command = shlex.join(words)
-    if _is_ours(words) and for_terminal(command) == command:
-        return command
-    return f"# {shlex.quote(for_terminal(text))}" if text else ""
+    command = for_shell(words) if _is_ours(words) else None
+    return command or (for_shell_comment(text) if text else "")
 
 
 def _is_ours(words: list[str]) -> bool:

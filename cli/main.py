@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from diffanim.cli.terminal import print_anything, say
+from diffanim.cli.terminal import log_as_text, print_anything, say
 from diffanim.errors import DiffanimError, DiffanimWarning
 from diffanim.escaping import for_terminal
 from diffanim.version import __version__
@@ -59,6 +59,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 an error in one line, 2 wrong usage, 130 interrupted."""
     print_anything()
+    log_as_text()
     let_threads_sleep(os.environ)
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = _show_warning

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import zarr
+from safetensors.torch import load, save
 
+from diffanim.chunks import CHECKPOINT
 from diffanim.digests import seal
+from diffanim.trajectory import Trajectory
 
 
 def forge(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -18,3 +22,16 @@ def forge(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     told: Any = json.loads(json.dumps(dict(group.attrs["diffanim"])))  # type: ignore[arg-type]
     edit(told["run"])
     group.attrs["diffanim"] = {**told, "seal": seal(told)}
+
+
+def forge_checkpoint(path: Path, edit: Callable[[dict[str, Any], dict[str, torch.Tensor]], None]) -> None:
+    """Change an interrupted run's checkpoint: its state, and the tensors that the state names."""
+    run = Trajectory.open(path)
+    file, digests = path / CHECKPOINT, run._digests
+    assert digests is not None
+    checkpoint = digests.unbind(file.read_bytes(), run.steps)
+    assert checkpoint is not None
+    length = int.from_bytes(checkpoint[:8], "little")
+    state, tensors = json.loads(json.loads(checkpoint[8 : 8 + length])["__metadata__"]["state"]), load(checkpoint)
+    edit(state, tensors)
+    file.write_bytes(digests.bind(save(tensors, metadata={"state": json.dumps(state)}), run.steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,64 @@ def test_an_index_of_a_pipeline_runs_nothing(name: str, tmp_path: Path, flag: Pa
     evil_code(folder, flag)
     if name.startswith("labels"):  # It has no classes, and looks at no labels.
         return
+    refused(folder, flag, prompt="a small boat", width=16, height=16)
+
+
+@pytest.mark.parametrize(
+    ("part", "named", "words"),
+    [
+        ("safety_checker", ["stable_diffusion", "StableDiffusionPipeline"], "which is no network, scheduler"),
+        ("safety_checker", ["stable_diffusion", "StableDiffusionPipelineOutput"], "which is no network, scheduler"),
+        ("safety_checker", ["stable_diffusion", "pipeline_stable_diffusion"], "which is no network, scheduler"),
+        ("safety_checker", ["stable_diffusion", "Evil"], "does not have"),
+        ("scheduler", ["stable_diffusion", "StableDiffusionSafetyChecker"], "which is no scheduler"),
+        ("safety_checker", ["diffusers", "FlashPackStableDiffusionPipeline"], "only classes of diffusers and"),
+        ("unet", ["transformers", "FlashPackAutoModel"], "only classes of diffusers and"),
+    ],
+)
+def test_classes_of_one_pipeline_are_parts_too(
+    part: str, named: list[str], words: str, tmp_path: Path, flag: Path
+) -> None:
+    pytest.importorskip("transformers")
+    folder = tmp_path / "sd"
+    build("sd")[0].save_pretrained(folder)
+    shutil.copytree(folder, folder / part, dirs_exist_ok=True)  # As a pipeline within would be.
+    edited(folder, lambda index: index.update({part: named}))
+    assert words in refused(folder, flag, prompt="a small boat", width=16, height=16)
+
+
+def test_a_safety_checker_is_a_part(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+
+    folder = tmp_path / "sd"
+    build("sd")[0].save_pretrained(folder)
+    sides = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
+    seen = {**sides, "image_size": 16, "patch_size": 8}
+    configuration = transformers.CLIPConfig(vision_config=seen, text_config=sides, projection_dim=8)
+    StableDiffusionSafetyChecker(configuration).save_pretrained(folder / "safety_checker")
+    transformers.CLIPImageProcessor().save_pretrained(folder / "feature_extractor")
+    parts = {
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+    }
+    edited(folder, lambda index: index.update(parts))
+    pipeline = open_pipeline(locate(str(folder)), RunSettings(model=str(folder), prompt="a boat"))
+    assert type(pipeline.safety_checker) is StableDiffusionSafetyChecker
+
+
+def test_a_module_of_an_earlier_diffusers_is_not_sought_elsewhere(
+    tmp_path: Path, flag: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Diffusers has the folder still, and does not export it: it would import what else has that name."""
+    pytest.importorskip("transformers")
+    assert not hasattr(diffusers.pipelines, "alt_diffusion")
+    folder = tmp_path / "sd"
+    build("sd")[0].save_pretrained(folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "alt_diffusion.py").write_text(EVIL.format(flag=flag))
+    edited(folder, lambda index: index.update(safety_checker=["alt_diffusion", "Evil"]))
+    (folder / "safety_checker").mkdir()
     refused(folder, flag, prompt="a small boat", width=16, height=16)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,15 @@ from terminal import shell
 
 import diffanim
 from diffanim.errors import DiffanimWarning, ModelError, SamplingError, SchedulerError, SettingsError
-from diffanim.models import BUILTIN, locate, name_of, open_model, read_scheduler_config, resolve_device
+from diffanim.models import (
+    BUILTIN,
+    _is_in_reach,
+    locate,
+    name_of,
+    open_model,
+    read_scheduler_config,
+    resolve_device,
+)
 from diffanim.provenance import read_provenance
 from diffanim.runs import record_settings
 from diffanim.settings import RunSettings
@@ -81,6 +91,41 @@ def test_out_of_reach_of_the_hub_an_id_fails_at_once_in_one_line(tmp_path: Path)
     assert re.fullmatch(
         "diffanim: someone/tiny is not on this machine, and the hub cannot be reached; .*\n", done.stderr
     )
+
+
+def test_a_hub_that_does_not_take_up_is_out_of_reach_within_two_seconds(tmp_path: Path) -> None:
+    """As where a network drops what is sent: the queue of whom nobody accepts is full."""
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = silent.getsockname()[1]
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        surroundings = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HUB_OFFLINE": "0", "no_proxy": "*"}
+        taken = []
+        for _ in range(3):
+            began = time.monotonic()
+            done = shell("render", "--model", "someone/tiny", "-o", "a.gif", cwd=tmp_path, env=surroundings)
+            taken.append(time.monotonic() - began)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert re.fullmatch(
+                "diffanim: someone/tiny is not on this machine, and the hub cannot be reached; .*\n", done.stderr
+            )
+            if taken[-1] < 2:
+                return
+        pytest.fail(f"it took {taken} s")
+
+
+def test_a_hub_behind_a_proxy_is_asked_of_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        place = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("https_proxy", place)
+        assert _is_in_reach("https://hub.invalid/someone/tiny")
+        monkeypatch.setenv("no_proxy", "hub.invalid")
+        assert not _is_in_reach("https://hub.invalid/someone/tiny")
+        assert _is_in_reach(place)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +249,7 @@ def test_a_damaged_scheduler_is_found_before_anything_is_loaded(model: Path, tex
 def test_damaged_weights(model: Path) -> None:
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="unet is larger than its weights: either of them is damaged"):
         opened(model)
 
 

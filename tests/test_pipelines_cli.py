@@ -111,6 +111,21 @@ def test_damaged_pictures_are_decoded_again_with_a_word(run: Run, saved: Any) ->
     assert "decod" not in run("render", path, *GIF).err
 
 
+def test_a_batch_beyond_memory_is_refused_before_it_is_sampled(
+    run: Run, saved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beyond = run("render", "--model", saved("sd"), *BOAT, *SMALL, "--batch", 10**9, *GIF)
+    assert beyond.code == 1
+    assert re.fullmatch("diffanim: batch is 1000000000; a run has 1 to 4096 images, .*\n", beyond.err)
+    monkeypatch.setattr("diffanim.sampling._free_memory", lambda: 10**6)
+    for size in (SMALL, ()):
+        done = run("render", "--model", saved("sd"), *BOAT, *size, "--batch", 3000, *GIF)
+        assert done.code == 1
+        assert re.search(r"diffanim: a batch of 3000 needs more than .* lower --batch to \d+\n$", done.err)
+        assert files(tmp_path) == []
+    assert run("render", "--model", saved("sd"), *BOAT, *SMALL, "--batch", 2, *GIF).code == 0
+
+
 def test_it_is_what_the_pipeline_makes_by_itself(run: Run, saved: Any) -> None:
     done = run("render", "--model", saved("sd"), *BOAT, *SMALL, "--seed", 4, "--batch", 2, *GIF)
     assert done.code == 0, done.err
@@ -278,7 +293,7 @@ def test_directories_that_are_not_whole(run: Run, saved: Any, tmp_path: Path) ->
 
     index = json.loads((model / "model_index.json").read_text())
     for name, words in (
-        ("NoSuchPipeline", "names NoSuchPipeline as its pipeline, which diffusers .* does not have"),
+        ("NoSuchPipeline", "names 'NoSuchPipeline' as its pipeline, which diffusers .* does not have"),
         (["pipeline", "Mine"], "code that comes with a model is never run"),
         ("UNet2DConditionModel", "model's pipeline cannot be|is no pipeline|lacks|takes"),
     ):

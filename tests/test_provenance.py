@@ -25,6 +25,7 @@ from diffanim.encode import FOLDER, FORMATS
 from diffanim.encode.comments import read_comment
 from diffanim.encode.options import MAX_COMMENT
 from diffanim.errors import OutputError
+from diffanim.escaping import for_shell, for_shell_comment
 from diffanim.provenance import Provenance, read_provenance
 
 EVERYTHING = Provenance(
@@ -184,6 +185,32 @@ def test_made_by_is_no_way_in(run: Run, tmp_path: Path, command: str, shown: boo
     else:
         assert said.startswith("# ")
         assert len(shlex.split(said)) == 2
+
+
+@pytest.mark.parametrize(
+    ("system", "words", "shown"),
+    [
+        ("posix", ("diffanim", "--label", "a cat", "it's"), "diffanim --label 'a cat' 'it'\"'\"'s'"),
+        ("nt", ("diffanim", "--label", "a cat", "it's"), 'diffanim --label "a cat" "it\'s"'),
+        ("nt", ("a&calc", "|", "<", "", "a,b", "@x", "(y)"), '"a&calc" "|" "<" "" "a,b" "@x" "(y)"'),
+        ("nt", ("猫", "run.zarr", "-o", "frames/", "1920x1080"), "猫 run.zarr -o frames/ 1920x1080"),
+        *(("nt", ("diffanim", f"a{sign}b"), None) for sign in '"%!$`^“”„\n\x1b\ud800\u202e'),
+        ("nt", ("diffanim", "a\\"), None),
+        *(("posix", ("diffanim", f"a{sign}b"), None) for sign in "\n\x1b\ud800\u202e\x00"),
+    ],
+)
+def test_a_command_is_quoted_for_the_shell_that_it_is_shown_in(
+    system: str, words: tuple[str, ...], shown: str | None
+) -> None:
+    assert for_shell(words, system) == shown
+
+
+@pytest.mark.parametrize(
+    ("system", "shown"),
+    [("posix", "# 'rm; \"$(id)\" & %x%\\n'"), ("nt", '# "rm; \ufffd\ufffd(id)\ufffd & \ufffdx\ufffd\\n"')],
+)
+def test_what_is_no_command_of_ours_is_a_comment(system: str, shown: str) -> None:
+    assert for_shell_comment('rm; "$(id)" & %x%\n', system) == shown
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

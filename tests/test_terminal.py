@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
 import os
 import re
 import subprocess
@@ -14,11 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import material
+from conftest import save_model
 from hypothesis import given
 from hypothesis import strategies as st
 from terminal import Run, shell
 
 from diffanim.cli.progress import Reporter
+from diffanim.cli.terminal import log_as_text
 from diffanim.escaping import as_words, for_terminal
 from diffanim.provenance import Provenance
 from diffanim.step import Step
@@ -131,6 +135,35 @@ def test_warnings_and_notes_are_text(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert done.code == 1
     assert len(done.err.splitlines()) == 5
     assert not OBEYED.search(done.err)
+
+
+def test_what_libraries_log_of_a_model_is_text(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "model", sample_size=8)
+    for file in ("unet/config.json", "scheduler/scheduler_config.json"):
+        content = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps({**content, HOSTILE: HOSTILE}))
+    done = shell("record", "--model", "model", "--steps", 2, "-o", "run.zarr", "-q", cwd=tmp_path, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert "config attributes" in done.stderr, "which is what diffusers logs"
+    assert r"whole\x1b[2J" in done.stderr
+    assert not OBEYED.search(done.stderr)
+    assert not [line for line in done.stderr.splitlines() if line.startswith("checked")]
+
+
+def test_a_line_of_a_log_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    factory = logging.getLogRecordFactory()
+    try:
+        log_as_text()
+        logging.getLogger("anyone").warning("of %s", "cat\n\x1b[2J")
+        try:
+            raise ValueError("cat\n\x1b[2J")
+        except ValueError:
+            logging.getLogger("anyone").exception("%d%%", 7)
+    finally:
+        logging.setLogRecordFactory(factory)
+    assert [record.getMessage() for record in caplog.records] == [r"of cat\n\x1b[2J", "7%"]
+    assert not OBEYED.search(caplog.text)
+    assert len(caplog.text.splitlines()) == 2
 
 
 def test_notes_beside_a_bar_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
