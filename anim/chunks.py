@@ -24,7 +24,7 @@ from .version import __version__
 FORMAT_VERSION = 2
 """1, which is read too, had no digests."""
 CRC_BYTES = 4
-DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError)
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, RuntimeError)
 """What Zarr raises for damaged arrays."""
 CHECKPOINT = "checkpoint.safetensors"
 ROWS = ("t", "signal", "noise")

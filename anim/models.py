@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import warnings
@@ -409,6 +410,7 @@ def _read(name: str, folder: Path) -> ModelFiles:
     files = ModelFiles(name, folder, _read_object(index_file))
     _demand_names(files, index_file)
     _demand_packages(files)
+    _demand_files(files)
     for part in files.parts:
         wanted = {"unet": "config.json", "scheduler": "scheduler_config.json"}.get(part, "")
         place = files.part(part) if files.is_bare else folder / part
@@ -433,6 +435,19 @@ def _read_object(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, OSError, RecursionError) as error:
         raise ModelError(f"{path} is damaged ({first_line(error)}); get the model again") from error
+
+
+def _demand_files(files: ModelFiles) -> None:
+    """Nothing in a model is a device or a pipe, which would be read without end. Links to files are usual: the hub's
+    cache is made of them.
+
+    Raises:
+        ModelError: something is.
+    """
+    places = {files.folder, *(files.part(part) for part in files.parts)}
+    for file in sorted(file for place in places for file in place.glob("*")):
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise ModelError(f"{file.relative_to(files.folder)} of {files.name} is no file; get the model again")
 
 
 def _demand_names(files: ModelFiles, index_file: Path) -> None:
@@ -594,11 +609,37 @@ def _sample_shape(files: ModelFiles, unet: Any) -> tuple[int, int, int]:
 def loading(what: str) -> Iterator[None]:
     """Any of a dozen errors of four libraries becomes one line."""
     try:
-        yield
+        with quiet_libraries():
+            yield
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(f"{what} cannot be loaded: {first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Without what libraries print while models are loaded, bars and errors too: what is wrong is told by us."""
+    from diffusers.utils import logging as of_diffusers
+
+    talkers: list[Any] = [of_diffusers]
+    if find_spec("transformers"):
+        talkers.append(import_module("transformers.utils.logging"))
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers", "accelerate")]
+    levels, bars = [logger.level for logger in loggers], [talker.is_progress_bar_enabled() for talker in talkers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    for talker in talkers:
+        talker.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        for talker in (talker for talker, shown in zip(talkers, bars, strict=True) if shown):
+            talker.enable_progress_bar()
 
 
 def _download(repository: str) -> Path:

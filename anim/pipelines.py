@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from importlib import import_module
@@ -29,6 +27,7 @@ from .models import (
     load_whole,
     loading,
     locate,
+    quiet_libraries,
     resolve_device,
 )
 from .recordable import demand_one_meaning
@@ -416,28 +415,3 @@ def _variant(files: ModelFiles) -> str | None:
     names = [file.name.split(".") for part in files.parts for file in files.part(part).glob("*.safetensors")]
     variants = {".".join(name[1:-1]) for name in names if "-of-" not in name[0]}
     return variants.pop() if len(variants) == 1 and "" not in variants else None
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Without the advice and the bars that libraries print while models are loaded: errors are told by us."""
-    from diffusers.utils import logging as of_diffusers
-
-    talkers: list[Any] = [of_diffusers]
-    if find_spec("transformers"):
-        talkers.append(import_module("transformers.utils.logging"))
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers", "accelerate")]
-    levels, bars = [logger.level for logger in loggers], [talker.is_progress_bar_enabled() for talker in talkers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    for talker in talkers:
-        talker.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        for talker in (talker for talker, shown in zip(talkers, bars, strict=True) if shown):
-            talker.enable_progress_bar()

@@ -148,7 +148,8 @@ def _call(
 ) -> Trajectory:
     """Record a pipeline that runs its own loop."""
     from .brownian import drawn_on_the_host, seed_tree
-    from .pipelines import call_arguments, guidance_of, open_pipeline, quiet_libraries
+    from .models import quiet_libraries
+    from .pipelines import call_arguments, guidance_of, open_pipeline
     from .recordable import scheduler_of
     from .recorder import Recorder, describe
     from .sampling import demand_memory_to_decode
