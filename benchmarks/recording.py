@@ -14,7 +14,7 @@ from pairs import compare
 from sampling import fast, our_loop
 
 from diffanim import Recorder
-from diffanim.models import locate, open_model
+from diffanim.models.files import locate, open_model
 
 
 def main() -> None:
