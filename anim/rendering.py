@@ -20,9 +20,9 @@ from .files.budget import is_limited, parse_bytes
 from .runs.clips import ClipFrames
 from .runs.decoded import OnRow
 from .runs.trajectory import Trajectory
+from .scenes.changes import x0_changes
 from .scenes.views import View, view_of, waits_for_decoding
 from .sharing.provenance import Provenance
-from .timeline.easing import x0_changes
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
 
 _NO_OPTIONS = ("run", "outputs", "model", "on_frame", "on_note", "on_row")
@@ -75,7 +75,7 @@ def render(
         first: the first step shown, counted from 1, or the timestep from which on, such as "t=500".
         last: the last step shown, likewise.
         bounce: after the hold, go back to the beginning.
-        ease: give more time to where x̂0 changes most (`diffanim.timeline.easing`).
+        ease: give more time to where x̂0 changes most (`diffanim.scenes.changes`).
         duration: seconds from the beginning to the end, holds included; fps is not looked at.
         theme: a name of `diffanim.drawing.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.

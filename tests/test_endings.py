@@ -18,8 +18,8 @@ import diffanim
 from diffanim import Recorder, Trajectory
 from diffanim.drawing.frames import Composer
 from diffanim.errors import TrajectoryError
-from diffanim.runs.noising import curves
 from diffanim.runs.step import Mixture
+from diffanim.scenes.curves import curves
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.views import view_of
 from diffanim.schedulers.catalogue import CLASSES

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from synthetic import synthetic_run
 
 from diffanim.drawing.frames import Composer, draw_image
+from diffanim.drawing.headings import scheduler_title
 from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH, Box
 from diffanim.drawing.themes import THEMES
 from diffanim.drawing.typeset import drawable, number, shortened, words
 from diffanim.errors import OutputError, SettingsError
 from diffanim.pixels import Pixels
 from diffanim.runs.trajectory import Trajectory
-from diffanim.scenes.headings import scheduler_title
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot, Timing, timeline

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from synthetic import synthetic_run
 
-from diffanim.drawing.labels import Maths, Number, Phrase
 from diffanim.errors import SettingsError
 from diffanim.pixels import to_rgb
-from diffanim.runs.noising import curves, natural, notation_of
+from diffanim.runs.noising import natural, notation_of
+from diffanim.scenes.curves import curves
 from diffanim.scenes.panels import PANELS, Caption, panel_named
+from diffanim.scenes.phrases import Maths, Number, Phrase
 from diffanim.scenes.views import view_of
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from synthetic import synthetic_run
 
 from diffanim.errors import SettingsError
+from diffanim.scenes.changes import x0_changes
 from diffanim.scenes.views import view_of
-from diffanim.timeline.easing import x0_changes
 from diffanim.timeline.shots import (
     DEFAULT_FPS,
     DEFAULT_HOLD,

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..pixels import Pixels
-from ..runs.noising import curves
-from ..scenes import headings
-from ..scenes.headings import Type
+from ..scenes.curves import curves
 from ..scenes.panels import DEFAULT_PANELS, Caption, Panel, panel_named
+from ..scenes.phrases import Number
 from ..scenes.views import View
 from ..threads import threads
 from ..timeline.shots import Shot, turning_point
+from . import headings
 from .frame import Clip, Frame, Region
-from .labels import Number, Placed, blend
+from .headings import Type
+from .labels import Placed, blend
 from .layout import README_WIDTH, Box, Size, arrange, check_text, text_size
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named

@@ -18,9 +18,10 @@ from ..pixels import Pixels
 from ..runs.noising import rescaled
 from ..runs.trajectory import Trajectory
 from ..scenes.panels import DEFAULT_PANELS, Panel, noise_left_readout, noise_readout, panel_named, time_readout
+from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
 from ..scenes.views import View
 from .frames import draw_image
-from .labels import Maths, Number, Phrase, Piece, Placed, Sizes, Words, blend, place, width
+from .labels import Placed, Sizes, blend, place, width
 from .layout import Box, Grid, best_grid, check_largest, check_size, check_text, even, text_size
 from .themes import Theme
 

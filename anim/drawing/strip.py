@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ..runs.noising import Curve
+from ..scenes.curves import Curve
 from .labels import blend
 from .layout import Box
 from .themes import Colour, Theme

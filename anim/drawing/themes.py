@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ..errors import SettingsError
+from ..scenes.phrases import Ink
 
 Colour = tuple[int, int, int]
 """sRGB, 0 to 255."""
-Ink = Literal["strong", "quiet", "signal", "noise", "warning"]
-"""What a piece of text or a line is for; a theme gives it a colour."""
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from ..drawing.labels import Maths, Placed, Words
+from ..drawing.labels import Placed
 from ..drawing.layout import SHEET_DPI
 from ..drawing.sheet import ContactSheet, PlacedImage
 from ..drawing.themes import Colour
 from ..drawing.typeset import drawable
 from ..pixels import Pixels
+from ..scenes.phrases import Maths, Words
 from ..version import __version__
 
 _POINT = 72 / SHEET_DPI

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from ..drawing.labels import Maths, Number, Phrase
 from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.noising import mixture_at, notation_of, rescaled
 from ..runs.trajectory import Trajectory
+from .phrases import Maths, Number, Phrase
 from .views import View
 
 

@@ -115,7 +115,7 @@ def alt_text(kind: Kind, provenance: Provenance | None) -> str:
 
 
 def _made_by(provenance: Provenance) -> str:
-    from ..scenes.headings import scheduler_title  # Here, as help must not wait for what draws.
+    from ..drawing.headings import scheduler_title  # Here, as help must not wait for what draws.
 
     steps = f"{provenance.steps} {scheduler_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
     asked = f", prompt “{provenance.prompt}”" if provenance.prompt else ""

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..pixels import Pixels
-from ..scenes.views import View
+from .views import View
 
 
 def x0_changes(view: View, rows: Sequence[int]) -> list[float]:

@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..drawing.labels import Maths, Number, Phrase, Placed, Sizes, Words, height, place, width
-from ..drawing.layout import Line, LineHeights
-from ..drawing.typeset import legible, shortened
-from ..runs.noising import Curve
 from ..runs.trajectory import RunInfo, Trajectory
-from .panels import Caption
+from ..scenes.curves import Curve
+from ..scenes.panels import Caption
+from ..scenes.phrases import Maths, Number, Phrase, Words
+from .labels import Placed, Sizes, height, place, width
+from .layout import Line, LineHeights
+from .typeset import legible, shortened
 
 _SHORTEST_NOTE = 8
 """In em: a prompt shortened below this says nothing."""
