@@ -15,7 +15,6 @@ from inspect import Parameter
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from .drawing.layout import Size
 from .errors import SettingsError
 
 _SHOWN = 60
@@ -23,7 +22,7 @@ _SHOWN = 60
 _ALL_OTHERS = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _OWN = ("self", "cls")
 _WORDS: dict[Any, str] = {
-    Size: "(width, height) such as (1920, 1080) or (830, None)",
+    tuple[int, int | None]: "(width, height) such as (1920, 1080) or (830, None)",
     tuple[str, ...]: "a tuple of texts",
     None: "None",
     types.NoneType: "None",

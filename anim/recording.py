@@ -147,14 +147,15 @@ def _call(
     settings: RunSettings, files: ModelFiles, path: Path | None, overwrite: bool, on_step: OnStep | None
 ) -> Trajectory:
     """Record a pipeline that runs its own loop."""
+    from .capture.calling import open_to_record
     from .capture.recordable import scheduler_of
     from .capture.recorder import Recorder, describe
+    from .models.calls import call_arguments, guidance_of
     from .models.files import quiet_libraries
-    from .models.pipelines import call_arguments, guidance_of, open_pipeline
     from .sampling.brownian import drawn_on_the_host, seed_tree
     from .sampling.loop import demand_memory_to_decode
 
-    pipeline = open_pipeline(files, settings)
+    pipeline = open_to_record(files, settings)
     if settings.image is None and not any(pair.startswith("output_type=") for pair in settings.call):
         demand_memory_to_decode(pipeline, settings.images, (settings.height, settings.width))
     arguments = call_arguments(pipeline, files, settings)

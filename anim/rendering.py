@@ -160,7 +160,7 @@ def _view(run: Trajectory, preview: bool, frames: ClipFrames, model: Any, on_row
     """The run as it is to be seen, decoded first if need be: the one place right of the recording that needs torch."""
     if waits_for_decoding(run, preview=preview, frames=frames):
         from .decoding.latents import decode
-        from .models.pipelines import call_of
+        from .decoding.origin import call_of
 
         decode(run, call_of(run, model), frames, on_row)
     return view_of(run, preview=preview, frames=frames)

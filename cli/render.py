@@ -133,7 +133,7 @@ def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: 
 
     if run.made_by is not None or not waits_for_decoding(run, preview=ctx.params["preview"], frames=frames):
         return None
-    from diffanim.models.pipelines import call_of
+    from diffanim.decoding.origin import call_of
 
     reporter.note("loading torch and the model, to decode the latents")
     overrides = {name: ctx.params[name] for name in _OF_DECODING[1:] if _is_given(ctx, name)}

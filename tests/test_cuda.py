@@ -13,8 +13,9 @@ from tiny import build
 
 import diffanim
 from diffanim.decoding.latents import decode
+from diffanim.decoding.origin import call_of
 from diffanim.models.files import locate
-from diffanim.models.pipelines import call_of, open_pipeline
+from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.runs.clips import ClipFrames
 from diffanim.scenes.views import view_of

@@ -16,9 +16,10 @@ from tiny import build
 
 import diffanim
 from diffanim import Trajectory
+from diffanim.decoding.origin import call_of
 from diffanim.errors import DiffanimError, ModelError
 from diffanim.models.files import locate, open_model
-from diffanim.models.pipelines import call_of, open_pipeline
+from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -285,7 +286,7 @@ def test_a_recording_allows_no_pickle(recorded: tuple[Path, Path]) -> None:
     seen: list[RunSettings] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "diffanim.models.pipelines.open_pipeline",
+            "diffanim.capture.calling.open_pipeline",
             lambda files, settings, **more: (seen.append(settings), open_pipeline(files, settings, **more))[1],
         )
         call_of(sent)

@@ -21,8 +21,9 @@ from tiny import FAMILIES, build, image, mask
 import diffanim
 from diffanim import Trajectory
 from diffanim.errors import ModelError
+from diffanim.models.calls import call_arguments
 from diffanim.models.files import locate
-from diffanim.models.pipelines import call_arguments, open_pipeline
+from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.scenes.views import view_of
 

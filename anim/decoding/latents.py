@@ -37,6 +37,7 @@ from ..errors import (
     first_line,
     is_out_of_memory,
 )
+from ..models.pipelines import NETWORKS
 from ..pixels import Pixels, to_rgb
 from ..runs.clips import ClipFrames
 from ..runs.decoded import OnRow
@@ -54,8 +55,6 @@ _PIXELS_AT_ONCE = 1 << 22
 """Of images that are decoded together, a quarter of it where there is no GPU: one of 1024×1024 takes some GB."""
 _AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
 """What pipelines call the part that makes pixels."""
-NETWORKS = ("unet", "transformer", "transformer_2", "prior", "decoder", "controlnet")
-"""What they call the parts that are evaluated at every step."""
 _AXES = ("image", "channel", "frame", "height", "width")
 """Of clips, as autoencoders take them."""
 _PER_RUN = ("callback_on_step_end", "callback", "callback_steps")
