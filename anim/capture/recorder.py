@@ -18,7 +18,7 @@ from ..arguments import checked
 from ..errors import SchedulerError, SettingsError
 from ..models.files import name_of
 from ..pixels import Pixels, over_white, to_rgb
-from ..runs.step import Array, Mixture, Step
+from ..runs.step import Array, Mixture, Step, StepSink
 from ..runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
 from ..schedulers.catalogue import classify
 from ..schedulers.prediction import Call, Schedule, demand_images
@@ -82,7 +82,7 @@ class Recorder:
         info: RunInfo | None = None,
         overwrite: bool = False,
         on_step: Callable[[Step], None] | None = None,
-        writer: Any = None,
+        writer: StepSink | None = None,
         first: int = 0,
     ) -> None:
         """Prepare; nothing is wrapped before the block is entered.
@@ -93,7 +93,7 @@ class Recorder:
             info: what the run is made of; read off the pipeline if it is not given.
             overwrite: whether a recording that is at ``path`` already may go.
             on_step: called with every `Step` as it is captured, for progress or for a picture of one's own.
-            writer: an open `TrajectoryWriter` to go on with, or what takes its place, instead of ``path``.
+            writer: an open writer to go on with, instead of ``path``.
             first: how many calls came before, when a run goes on.
 
         Raises:

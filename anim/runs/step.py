@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +57,22 @@ class Step:
     """a of ``x = a·x0 + b·ε``."""
     noise: float
     """b of ``x = a·x0 + b·ε``."""
+
+
+@runtime_checkable
+class StepSink(Protocol):
+    """What takes the steps of a run as they are captured: a recording's writer, or what stands in its place."""
+
+    def note_clipping(self, clipped: str) -> None:
+        """How x̂0 is clipped; called before the first step."""
+
+    def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
+        """The next step; whether it is known to hold no NaN, and whether nobody else has its memory."""
+
+    def finish(
+        self, sample: Array, image: Any = None, end: Mixture | None = None, *, finite: bool = False, owned: bool = False
+    ) -> Any:
+        """The last sample, float32 [B, C, …], what the pipeline made of it, and what it is made of."""
+
+    def close(self) -> None:
+        """Called in any case, at the end."""
