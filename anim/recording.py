@@ -23,7 +23,10 @@ from .errors import (
     first_line,
     is_out_of_memory,
 )
-from .models.files import Model, ModelFiles, class_name, labels_of, locate
+from .models.files import ModelFiles
+from .models.finding import locate
+from .models.labels import class_name, labels_of
+from .models.loading import Model
 from .models.settings import RunSettings
 from .runs.step import Step
 from .runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
@@ -151,7 +154,7 @@ def _call(
     from .capture.recordable import scheduler_of
     from .capture.recorder import Recorder, describe
     from .models.calls import call_arguments, guidance_of
-    from .models.files import quiet_libraries
+    from .models.loading import quiet_libraries
     from .sampling.brownian import drawn_on_the_host, seed_tree
     from .sampling.loop import demand_memory_to_decode
 
@@ -224,7 +227,8 @@ def _sample_to(
     """Sample from the beginning; or, where there is a writer, go on."""
     from .capture.recordable import demand_pictures
     from .capture.recorder import Recorder
-    from .models.files import open_model, read_scheduler_config, resolve_device
+    from .models.files import read_scheduler_config
+    from .models.loading import open_model, resolve_device
     from .models.precision import resolve_dtype
     from .sampling.brownian import drawn_on_the_host
     from .sampling.checkpoint import SchedulerMemory, pack, unpack

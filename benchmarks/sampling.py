@@ -22,7 +22,8 @@ from pairs import name_of, synchronize, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffanim import Recorder
-from diffanim.models.files import Model, locate, open_model
+from diffanim.models.finding import locate
+from diffanim.models.loading import Model, open_model
 from diffanim.sampling.fast.acceleration import accelerated
 from diffanim.sampling.loop import Denoiser, generators_for, initial_noise, sample
 from diffanim.schedulers.choosing import set_timesteps

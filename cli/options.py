@@ -15,7 +15,9 @@ from diffanim.encode.options import CHROMAS, QUALITIES, EncodeOptions
 from diffanim.encode.stills import STILLS
 from diffanim.errors import SettingsError
 from diffanim.files.budget import parse_bytes
-from diffanim.models.files import BUILTIN, DEVICES, DTYPES, NULL_LABEL
+from diffanim.models.finding import BUILTIN
+from diffanim.models.labels import NULL_LABEL
+from diffanim.models.loading import DEVICES, DTYPES
 from diffanim.models.settings import BUILTIN_LABELS, DEFAULT_BATCH, DEFAULT_STEPS, OFFLOADS, RunSettings
 from diffanim.schedulers.choosing import SCHEDULERS
 from diffanim.timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Timing

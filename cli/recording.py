@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffanim.cli.progress import Reporter
-from diffanim.models.files import locate
+from diffanim.models.finding import locate
 from diffanim.models.settings import RunSettings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from diffanim.drawing.layout import check_size
 from diffanim.encode import FORMATS, check_apart, check_output, check_use, timing_note
 from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
-from diffanim.models.files import locate
+from diffanim.models.finding import locate
 from diffanim.models.settings import RunSettings
 from diffanim.runs.clips import ClipFrames
 from diffanim.sharing.profiles import PROFILES

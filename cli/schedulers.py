@@ -45,7 +45,8 @@ def _scheduler_of(model: str | None) -> object:
     if model is None:
         return None
     from diffanim.cli.progress import Reporter
-    from diffanim.models.files import locate, open_scheduler
+    from diffanim.models.finding import locate
+    from diffanim.models.loading import open_scheduler
 
     with Reporter(quiet=False) as reporter, reporter.going_on("loading torch and the model's scheduler"):
         return open_scheduler(locate(model))

@@ -17,7 +17,8 @@ from terminal import Run
 
 import diffanim
 from diffanim.errors import DiffanimWarning, SettingsError
-from diffanim.models.files import locate, open_model
+from diffanim.models.finding import locate
+from diffanim.models.loading import open_model
 from diffanim.models.settings import RunSettings
 from diffanim.sampling.fast import acceleration
 from diffanim.sampling.fast.acceleration import accelerated, plain

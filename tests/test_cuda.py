@@ -14,7 +14,7 @@ from tiny import build
 import diffanim
 from diffanim.decoding.latents import decode
 from diffanim.decoding.origin import call_of
-from diffanim.models.files import locate
+from diffanim.models.finding import locate
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.runs.clips import ClipFrames

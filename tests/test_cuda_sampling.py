@@ -17,7 +17,8 @@ import torch
 import diffanim
 from diffanim import recording as runs
 from diffanim.errors import DiffanimWarning, SamplingError
-from diffanim.models.files import locate, open_model
+from diffanim.models.finding import locate
+from diffanim.models.loading import open_model
 from diffanim.runs.step import Step
 from diffanim.runs.trajectory import QUEUED_STEPS, Trajectory
 from diffanim.sampling.fast.acceleration import accelerated, plain

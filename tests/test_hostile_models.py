@@ -18,7 +18,8 @@ import diffanim
 from diffanim import Trajectory
 from diffanim.decoding.origin import call_of
 from diffanim.errors import DiffanimError, ModelError
-from diffanim.models.files import locate, open_model
+from diffanim.models.finding import locate
+from diffanim.models.loading import open_model
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 
@@ -275,7 +276,7 @@ def test_a_recording_opens_no_other_model(recorded: tuple[Path, Path], tmp_path:
 def test_a_recording_downloads_nothing(
     named: Any, recorded: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diffanim.models.files._download", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("diffanim.models.finding.download", lambda _: pytest.fail("the hub was asked"))
     sent = rewritten(recorded[1], lambda info: info["sources"].update(model=named))
     with pytest.raises(DiffanimError, match="name it"):
         diffanim.render(sent, tmp_path / "a.gif")

@@ -19,15 +19,10 @@ from terminal import shell
 
 import diffanim
 from diffanim.errors import DiffanimWarning, ModelError, SamplingError, SchedulerError, SettingsError
-from diffanim.models.files import (
-    BUILTIN,
-    _is_in_reach,
-    locate,
-    name_of,
-    open_model,
-    read_scheduler_config,
-    resolve_device,
-)
+from diffanim.models.files import read_scheduler_config
+from diffanim.models.finding import BUILTIN, locate, name_of
+from diffanim.models.hub import _is_in_reach
+from diffanim.models.loading import open_model, resolve_device
 from diffanim.models.settings import RunSettings
 from diffanim.recording import record_settings
 from diffanim.sharing.provenance import read_provenance
@@ -144,7 +139,7 @@ def test_what_looks_like_a_path_is_not_asked_of_the_hub(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    monkeypatch.setattr("diffanim.models.files._download", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("diffanim.models.finding.download", lambda _: pytest.fail("the hub was asked"))
     with pytest.raises(ModelError, match=words):
         locate(source)
 

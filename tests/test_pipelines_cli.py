@@ -22,7 +22,7 @@ import diffanim
 from diffanim import Trajectory
 from diffanim.errors import ModelError
 from diffanim.models.calls import call_arguments
-from diffanim.models.files import locate
+from diffanim.models.finding import locate
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.scenes.views import view_of

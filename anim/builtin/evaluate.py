@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DiffanimError, ModelError
-from ..models.files import Model, locate, open_model
+from ..models.finding import locate
+from ..models.loading import Model, open_model
 from ..models.settings import DEFAULT_STEPS, RunSettings
 from ..pixels import to_rgb
 from ..recording import record_settings

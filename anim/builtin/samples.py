@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..models.files import Model
+from ..models.loading import Model
 from ..sampling.loop import Denoiser, generators_for, initial_noise, sample
 from ..schedulers.choosing import make_scheduler, set_timesteps
 

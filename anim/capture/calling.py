@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..models.calls import check_call
-from ..models.files import ModelFiles, quiet_libraries
+from ..models.files import ModelFiles
+from ..models.loading import quiet_libraries
 from ..models.pipelines import NETWORKS, open_pipeline, pipeline_class
 from ..models.settings import RunSettings
 from .recordable import demand_one_meaning

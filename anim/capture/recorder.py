@@ -16,7 +16,7 @@ import torch
 
 from ..arguments import checked
 from ..errors import SchedulerError, SettingsError
-from ..models.files import name_of
+from ..models.finding import name_of
 from ..pixels import Pixels, over_white, to_rgb
 from ..runs.step import Array, Mixture, Step, StepSink
 from ..runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions

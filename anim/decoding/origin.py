@@ -11,7 +11,8 @@ from ..capture.calling import open_to_record
 from ..capture.recorder import PipelineCall
 from ..errors import ModelError, OutputError, TrajectoryError, first_line
 from ..models.calls import call_arguments
-from ..models.files import ModelFiles, locate
+from ..models.files import ModelFiles
+from ..models.finding import locate
 from ..models.pipelines import open_pipeline
 from ..models.settings import RunSettings, is_file_of
 from ..runs.trajectory import Trajectory

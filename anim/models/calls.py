@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SettingsError
-from .files import ModelFiles, class_numbers, labels_of
+from .files import ModelFiles
+from .labels import class_numbers, labels_of
 from .settings import RunSettings
 
 ARGUMENTS = {

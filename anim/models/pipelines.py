@@ -16,15 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..arguments import shown
 from ..errors import ModelError, SettingsError
 from .calls import ARGUMENTS, parameters_of
-from .files import (
-    ModelFiles,
-    demand_own_classes,
-    demand_safe_weights,
-    load_whole,
-    loading,
-    quiet_libraries,
-    resolve_device,
-)
+from .files import ModelFiles, demand_safe_weights
+from .loading import load_whole, loading, quiet_libraries, resolve_device
+from .parts import demand_own_classes
 from .settings import RunSettings
 
 if TYPE_CHECKING:

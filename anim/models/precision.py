@@ -24,7 +24,7 @@ def resolve_dtype(dtype: str, device: torch.device, config: Mapping[str, Any]) -
     rounding. They run in float16, which has 11, on CUDA, and in float32 elsewhere.
 
     Args:
-        dtype: one of `diffanim.models.files.DTYPES`.
+        dtype: one of `diffanim.models.loading.DTYPES`.
         device: what the network runs on.
         config: of the scheduler that the network was trained with, whose prediction type decides.
     """

@@ -12,7 +12,9 @@ from typing import Any, Self
 from ..arguments import check_kinds
 from ..errors import SettingsError
 from ..schedulers.choosing import BY_NAME
-from .files import BUILTIN, DTYPES, ModelFiles
+from .files import ModelFiles
+from .finding import BUILTIN
+from .loading import DTYPES
 
 DEFAULT_STEPS = 40
 DEFAULT_BATCH = 4

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import SamplingError
-from ..models.files import Model
+from ..models.loading import Model
 from ..threads import threads
 from .fast.acceleration import plain
 from .fast.graphs import Network

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
-from ..models.files import BUILTIN
+from ..models.finding import BUILTIN
 from ..models.settings import RunSettings, usual_settings
 from ..runs.trajectory import Trajectory
 from ..untrusted import Finite, typed
