@@ -4,10 +4,10 @@ The flow, left to right::
 
     model ──► sampling / recorder ──► trajectory ──► timeline ──► frames ──► encode
 
-A model is opened (`diffanim.models`), its sampling loop runs (`diffanim.sampling`, or any diffusers pipeline) while a
-`Recorder` captures each call's x_t and x̂0, the model's guess of the finished image. They go into a `Trajectory` on the
-disk. From there on nothing needs torch: a timeline says which step is shown for how long, frames are composed one at a
-time, and encoders write them as GIF or MP4. Capture once, render many::
+A model is opened (`diffanim.models.files`), its sampling loop runs (`diffanim.sampling.loop`, or any diffusers
+pipeline) while a `Recorder` captures each call's x_t and x̂0, the model's guess of the finished image. They go into a
+`Trajectory` on the disk. From there on nothing needs torch: a timeline says which step is shown for how long, frames
+are composed one at a time, and encoders write them as GIF or MP4. Capture once, render many::
 
     import diffanim
 
@@ -23,24 +23,24 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .capture.recorder import Recorder as Recorder
     from .errors import DiffanimError as DiffanimError
     from .errors import DiffanimWarning as DiffanimWarning
-    from .recorder import Recorder as Recorder
+    from .recording import record as record
     from .rendering import render as render
-    from .runs import record as record
-    from .step import Step as Step
-    from .trajectory import RunInfo as RunInfo
-    from .trajectory import Trajectory as Trajectory
+    from .runs.run_info import RunInfo as RunInfo
+    from .runs.step import Step as Step
+    from .runs.trajectory import Trajectory as Trajectory
 
 # Loaded at first use: `import diffanim` and the command line's help must not wait for torch.
 _PUBLIC = {
     "DiffanimError": "errors",
     "DiffanimWarning": "errors",
-    "Recorder": "recorder",
-    "RunInfo": "trajectory",
-    "Step": "step",
-    "Trajectory": "trajectory",
-    "record": "runs",
+    "Recorder": "capture.recorder",
+    "RunInfo": "runs.run_info",
+    "Step": "runs.step",
+    "Trajectory": "runs.trajectory",
+    "record": "recording",
     "render": "rendering",
 }
 

@@ -9,21 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .budget import is_limited, parse_bytes
-from .clips import ClipFrames
-from .decoded import OnRow
-from .easing import x0_changes
+from .arguments import checked, is_path, plain, shown
+from .drawing.layout import DEFAULT_COLUMNS, Size, arrangement, check_size
+from .drawing.themes import DEFAULT_THEME
 from .encode import check_apart, check_output, check_use, format_of
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import still_of
 from .errors import SettingsError
-from .kinds import checked, is_path, plain, shown
-from .layout import DEFAULT_COLUMNS, Size, arrangement, check_size
-from .provenance import Provenance
-from .themes import DEFAULT_THEME
-from .timeline import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
-from .trajectory import Trajectory
-from .views import View, view_of, waits_for_decoding
+from .files.budget import is_limited, parse_bytes
+from .runs.clips import ClipFrames
+from .runs.decoded import OnRow
+from .runs.trajectory import Trajectory
+from .scenes.changes import x0_changes
+from .scenes.views import View, view_of, waits_for_decoding
+from .sharing.provenance import Provenance
+from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timeline, Timing, check_video_fps, timeline
 
 _NO_OPTIONS = ("run", "outputs", "model", "on_frame", "on_note", "on_row")
 """Arguments of `render` that are no options."""
@@ -75,9 +75,9 @@ def render(
         first: the first step shown, counted from 1, or the timestep from which on, such as "t=500".
         last: the last step shown, likewise.
         bounce: after the hold, go back to the beginning.
-        ease: give more time to where x̂0 changes most (`diffanim.easing`).
+        ease: give more time to where x̂0 changes most (`diffanim.scenes.changes`).
         duration: seconds from the beginning to the end, holds included; fps is not looked at.
-        theme: a name of `diffanim.themes.THEMES`; by default dark, and light for contact sheets.
+        theme: a name of `diffanim.drawing.themes.THEMES`; by default dark, and light for contact sheets.
         size: of every file; by default each format has its own.
         video_fps: frames a second in the stream of a video, to which the times of all pictures are rounded; by
             default one that players know or a multiple of fps, and so where it is less than fps.
@@ -86,9 +86,9 @@ def render(
         quality: best, or fast for a GIF that is made in less time and looks a little worse.
         codec: of videos; by default each format has its own.
         chroma: 420 or 444, of videos and AVIF; by default each format has its own.
-        metadata: whether the files say where they come from (`diffanim.provenance`).
+        metadata: whether the files say where they come from (`diffanim.sharing.provenance`).
         max_size: of each film, in bytes or such as "5MB"; for it, quality, size and frames are given up in the order
-            that `diffanim.budget` has.
+            that `diffanim.files.budget` has.
         preview: show latents by a linear map to colours that is fitted to the finished image: instant, approximate.
         clip_frame: which frame of a video model's clip is shown, counted from 1; by default the one in the middle.
         clip_row: show so many frames of it, from the first to the last.
@@ -108,8 +108,8 @@ def render(
     asked = {
         name: plain(value) for name, value in locals().items()
     }  # Before anything else: what the file says about how it was made.
-    from .films import Film, Script, write_films, write_films_within
-    from .stills import write_still
+    from .files.films import Film, Script, write_films, write_films_within
+    from .files.stills import write_still
 
     for output in outputs:
         if not isinstance(output, (str, os.PathLike)) or not is_path(os.fspath(output)):
@@ -159,8 +159,8 @@ def plan_shots(view: View, timing: Timing) -> Timeline:
 def _view(run: Trajectory, preview: bool, frames: ClipFrames, model: Any, on_row: OnRow | None) -> View:
     """The run as it is to be seen, decoded first if need be: the one place right of the recording that needs torch."""
     if waits_for_decoding(run, preview=preview, frames=frames):
-        from .latents import decode
-        from .pipelines import call_of
+        from .decoding.latents import decode
+        from .decoding.origin import call_of
 
         decode(run, call_of(run, model), frames, on_row)
     return view_of(run, preview=preview, frames=frames)

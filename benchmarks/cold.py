@@ -21,7 +21,7 @@ import torch
 from pairs import name_of, timed
 from sampling import celebahq
 
-from diffanim.models import locate
+from diffanim.models.finding import locate
 
 IMPORTS = "import torch, diffusers; from diffusers import DDIMScheduler, UNet2DModel"
 SEED = """

@@ -20,13 +20,13 @@ from matplotlib.animation import AbstractMovieWriter, FuncAnimation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffanim.frames import Composer
-from diffanim.layout import LECTURE_SIZE, README_WIDTH
-from diffanim.panels import PANELS
-from diffanim.step import Step
-from diffanim.timeline import Shot
-from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
-from diffanim.views import view_of
+from diffanim.drawing.frames import Composer
+from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH
+from diffanim.runs.step import Step
+from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.scenes.panels import PANELS
+from diffanim.scenes.views import view_of
+from diffanim.timeline.shots import Shot
 
 mpl.use("agg")
 

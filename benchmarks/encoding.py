@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from diffanim.drawing.frame import Clip, Frame, Region
 from diffanim.encode import EncodeOptions, open_encoder
 from diffanim.encode.video import timing
-from diffanim.frame import Clip, Frame, Region
 
 Pixels = NDArray[np.uint8]
 BACKGROUND = (13, 17, 23)

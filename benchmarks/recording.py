@@ -14,7 +14,8 @@ from pairs import compare
 from sampling import fast, our_loop
 
 from diffanim import Recorder
-from diffanim.models import locate, open_model
+from diffanim.models.finding import locate
+from diffanim.models.loading import open_model
 
 
 def main() -> None:

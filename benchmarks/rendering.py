@@ -20,12 +20,12 @@ import matplotlib as mpl
 import numpy as np
 
 import diffanim
-from diffanim.frames import Composer
-from diffanim.layout import README_WIDTH
+from diffanim.drawing.frames import Composer
+from diffanim.drawing.layout import README_WIDTH
 from diffanim.pixels import to_rgb
-from diffanim.timeline import Timing, timeline
-from diffanim.trajectory import TrajectoryWriter
-from diffanim.views import view_of
+from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.scenes.views import view_of
+from diffanim.timeline.shots import Timing, timeline
 
 mpl.use("agg")
 FPS = 10.0

@@ -22,10 +22,11 @@ from pairs import name_of, synchronize, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffanim import Recorder
-from diffanim.acceleration import accelerated
-from diffanim.models import Model, locate, open_model
-from diffanim.sampling import Denoiser, generators_for, initial_noise, sample
-from diffanim.schedulers import set_timesteps
+from diffanim.models.finding import locate
+from diffanim.models.loading import Model, open_model
+from diffanim.sampling.fast.acceleration import accelerated
+from diffanim.sampling.loop import Denoiser, generators_for, initial_noise, sample
+from diffanim.schedulers.choosing import set_timesteps
 
 Loop = Callable[[], Any]
 

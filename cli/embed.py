@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from diffanim.cli.terminal import say
-from diffanim.embedding import PLACES
+from diffanim.sharing.embedding import PLACES
 
 if TYPE_CHECKING:
-    from diffanim.provenance import Provenance
+    from diffanim.sharing.provenance import Provenance
 
 
 @click.command()
@@ -27,8 +27,8 @@ def embed(file: Path, place: str | None) -> None:
     What it shows is said from what the file itself says about its run. Where out-dark.gif and out-light.gif lie
     beside each other, either of them gives both, for dark and light pages.
     """
-    from diffanim.embedding import snippets, target_of
     from diffanim.errors import OutputError
+    from diffanim.sharing.embedding import snippets, target_of
 
     target = target_of(file, _provenance(file))
     found = [snippet for snippet in snippets(target) if place in (None, snippet.place)]
@@ -53,7 +53,7 @@ def _say_lines(text: str) -> None:
 def _provenance(file: Path) -> Provenance | None:
     """What the file says; of a folder, its first picture. None where it says nothing, or nobody can read it."""
     from diffanim.errors import OutputError
-    from diffanim.provenance import read_provenance
+    from diffanim.sharing.provenance import read_provenance
 
     if file.is_dir():
         file = min(file.glob("frame-*.png"), default=file)

@@ -14,7 +14,7 @@ from diffanim.errors import OutputError
 from diffanim.escaping import for_shell, for_shell_comment
 
 if TYPE_CHECKING:
-    from diffanim.trajectory import Trajectory
+    from diffanim.runs.trajectory import Trajectory
 
 _NEVER_WRITTEN = {"allow_pickle", "overwrite", "device", "dtype", "quiet", "help"}
 """Options that `Provenance` does not write: what may do harm, and what changes no picture."""
@@ -35,7 +35,7 @@ def inspect(path: Path) -> None:
 
 
 def _inspect_file(path: Path) -> None:
-    from diffanim.provenance import read_provenance
+    from diffanim.sharing.provenance import read_provenance
 
     provenance, comment = read_provenance(path)
     if not comment:
@@ -87,7 +87,7 @@ def _is_ours(words: list[str]) -> bool:
 
 
 def _inspect_run(run: Path) -> None:
-    from diffanim.trajectory import Trajectory
+    from diffanim.runs.trajectory import Trajectory
 
     recorded = Trajectory.open(run)
     info = recorded.info

@@ -8,17 +8,19 @@ from typing import Any
 
 import click
 
-from diffanim.budget import parse_bytes
+from diffanim.drawing.layout import DEFAULT_COLUMNS, Size
+from diffanim.drawing.themes import DEFAULT_THEME, THEMES
 from diffanim.encode import DEFAULT_OPTIONS, FORMATS
 from diffanim.encode.options import CHROMAS, QUALITIES, EncodeOptions
 from diffanim.encode.stills import STILLS
 from diffanim.errors import SettingsError
-from diffanim.layout import DEFAULT_COLUMNS, Size
-from diffanim.models import BUILTIN, DEVICES, DTYPES, NULL_LABEL
-from diffanim.schedulers import SCHEDULERS
-from diffanim.settings import BUILTIN_LABELS, DEFAULT_BATCH, DEFAULT_STEPS, OFFLOADS, RunSettings
-from diffanim.themes import DEFAULT_THEME, THEMES
-from diffanim.timeline import DEFAULT_FPS, DEFAULT_HOLD, Timing
+from diffanim.files.budget import parse_bytes
+from diffanim.models.finding import BUILTIN
+from diffanim.models.labels import NULL_LABEL
+from diffanim.models.loading import DEVICES, DTYPES
+from diffanim.models.settings import BUILTIN_LABELS, DEFAULT_BATCH, DEFAULT_STEPS, OFFLOADS, RunSettings
+from diffanim.schedulers.choosing import SCHEDULERS
+from diffanim.timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Timing
 
 Command = Callable[..., Any]
 

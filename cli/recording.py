@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffanim.cli.progress import Reporter
-from diffanim.models import locate
-from diffanim.settings import RunSettings
+from diffanim.models.finding import locate
+from diffanim.models.settings import RunSettings
 
 if TYPE_CHECKING:
-    from diffanim.trajectory import Trajectory
+    from diffanim.runs.trajectory import Trajectory
 
 
 def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite: bool) -> Trajectory:
     """Record at ``path``, go on there, or take what is there."""
-    from diffanim.runs import plan, record_settings
-    from diffanim.trajectory import Trajectory
+    from diffanim.recording import plan, record_settings
+    from diffanim.runs.trajectory import Trajectory
 
     files = locate(settings.model)
     planned = plan(settings, files, path, overwrite=overwrite)

@@ -11,19 +11,19 @@ from click.core import ParameterSource
 
 from diffanim.cli import options
 from diffanim.cli.terminal import say
-from diffanim.clips import ClipFrames
+from diffanim.drawing.layout import check_size
 from diffanim.encode import FORMATS, check_apart, check_output, check_use, timing_note
 from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
-from diffanim.layout import check_size
-from diffanim.models import locate
-from diffanim.profiles import PROFILES
-from diffanim.settings import RunSettings
-from diffanim.timeline import DEFAULT_FPS
+from diffanim.models.finding import locate
+from diffanim.models.settings import RunSettings
+from diffanim.runs.clips import ClipFrames
+from diffanim.sharing.profiles import PROFILES
+from diffanim.timeline.shots import DEFAULT_FPS
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
-    from diffanim.trajectory import Trajectory
+    from diffanim.runs.trajectory import Trajectory
 
 DEFAULT_FOLDER = Path("outputs")
 DEFAULT_SUFFIXES = (".gif", ".mp4")
@@ -98,7 +98,7 @@ def _the_run(
     run: Path | None, recording: Path, settings: RunSettings, reporter: Reporter, overwrite: bool
 ) -> Trajectory:
     from diffanim.cli.recording import make_run
-    from diffanim.trajectory import Trajectory
+    from diffanim.runs.trajectory import Trajectory
 
     if run is None:
         return make_run(settings, recording, reporter, overwrite=overwrite)
@@ -129,11 +129,11 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
 
 def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
     """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
-    from diffanim.views import waits_for_decoding
+    from diffanim.scenes.views import waits_for_decoding
 
     if run.made_by is not None or not waits_for_decoding(run, preview=ctx.params["preview"], frames=frames):
         return None
-    from diffanim.pipelines import call_of
+    from diffanim.decoding.origin import call_of
 
     reporter.note("loading torch and the model, to decode the latents")
     overrides = {name: ctx.params[name] for name in _OF_DECODING[1:] if _is_given(ctx, name)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from diffanim.cli.terminal import say
-from diffanim.schedulers import Listed, listing
+from diffanim.schedulers.choosing import Listed, listing
 
 _COLUMNS = ("--scheduler", "class", "mixes", "calls", "noise", "x̂0", "needs", "remarks")
 _SOURCES = {"rule": "computed", "field": "its own", "tokens": "none", "no image": "none"}
@@ -45,7 +45,8 @@ def _scheduler_of(model: str | None) -> object:
     if model is None:
         return None
     from diffanim.cli.progress import Reporter
-    from diffanim.models import locate, open_scheduler
+    from diffanim.models.finding import locate
+    from diffanim.models.loading import open_scheduler
 
     with Reporter(quiet=False) as reporter, reporter.going_on("loading torch and the model's scheduler"):
         return open_scheduler(locate(model))

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from diffanim.drawing.frame import Clip, Frame, Region
 from diffanim.encode import EncodeOptions, open_encoder
-from diffanim.frame import Clip, Frame, Region
 
 BACKGROUND = (13, 17, 23)
 RED = (255, 42, 35)

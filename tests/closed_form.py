@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffanim.models import Model
+from diffanim.models.loading import Model
 
 SHAPE = (3, 8, 8)
 

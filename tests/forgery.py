@@ -11,9 +11,9 @@ import torch
 import zarr
 from safetensors.torch import load, save
 
-from diffanim.chunks import CHECKPOINT
-from diffanim.digests import seal
-from diffanim.trajectory import Trajectory
+from diffanim.runs.chunks import CHECKPOINT
+from diffanim.runs.digests import seal
+from diffanim.runs.trajectory import Trajectory
 
 
 def forge(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:

@@ -14,9 +14,9 @@ import torch
 from closed_form import SHAPE, ideal_network, the_image
 
 from diffanim import Recorder, Step
-from diffanim.catalogue import CLASSES
-from diffanim.schedulers import set_timesteps
-from diffanim.step import Mixture
+from diffanim.runs.step import Mixture
+from diffanim.schedulers.catalogue import CLASSES
+from diffanim.schedulers.choosing import set_timesteps
 
 Network = Callable[[torch.Tensor, Any], torch.Tensor]
 Loop = Callable[[Any, Network, torch.Tensor, torch.Generator], None]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from diffanim.step import Step
-from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.runs.step import Step
+from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
 
 SCHEDULERS = {
     "preserving": "DDIMScheduler",

@@ -16,12 +16,13 @@ from diffusers import DDIMScheduler
 from terminal import Run
 
 import diffanim
-from diffanim import acceleration
-from diffanim.acceleration import accelerated, plain
 from diffanim.errors import DiffanimWarning, SettingsError
-from diffanim.models import locate, open_model
-from diffanim.sampling import generators_for
-from diffanim.settings import RunSettings
+from diffanim.models.finding import locate
+from diffanim.models.loading import open_model
+from diffanim.models.settings import RunSettings
+from diffanim.sampling.fast import acceleration
+from diffanim.sampling.fast.acceleration import accelerated, plain
+from diffanim.sampling.loop import generators_for
 
 CPU = torch.device("cpu")
 
@@ -55,7 +56,7 @@ def test_an_exact_run_is_the_seeds_loop_to_the_bit(
 
 
 def test_exact_is_float32_whatever_the_processor_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diffanim.precision.has_bfloat16", lambda _device: True)
+    monkeypatch.setattr("diffanim.models.precision.has_bfloat16", lambda _device: True)
     model = save_model(tmp_path / "v", scheduler=DDIMScheduler(prediction_type="v_prediction"))
     quick, exact = (diffanim.record(model, steps=4, batch=1, device="cpu", exact=exact) for exact in (False, True))
     assert [run.info.settings["dtype"] for run in (quick, exact)] == ["bfloat16", "float32"]
@@ -149,7 +150,7 @@ def test_where_triton_cannot_compile_the_network_stays_as_it_is(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("triton")
-    from diffanim import kernels
+    from diffanim.sampling.fast import kernels
 
     def fail(_images: torch.Tensor) -> None:
         raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")

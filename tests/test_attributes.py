@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import Run
 
-from diffanim.attributes import attributes_in
 from diffanim.errors import TrajectoryError
-from diffanim.step import Step
-from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.runs.attributes import attributes_in
+from diffanim.runs.step import Step
+from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

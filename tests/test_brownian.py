@@ -14,8 +14,8 @@ from conftest import save_model
 from loops import construct, lay_out
 
 import diffanim
-from diffanim.brownian import drawn_on_the_host, seed_tree
-from diffanim.catalogue import CLASSES
+from diffanim.sampling.brownian import drawn_on_the_host, seed_tree
+from diffanim.schedulers.catalogue import CLASSES
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -21,13 +21,13 @@ from PIL import Image
 from synthetic import synthetic_run
 
 import diffanim
-from diffanim.budget import Rung, first_that_fits, parse_bytes, rungs_of, spelled
+from diffanim.drawing.frames import Composer
 from diffanim.encode import FOLDER, FORMATS, check_output
 from diffanim.errors import OutputError, SettingsError
-from diffanim.frames import Composer
-from diffanim.timeline import Shot
-from diffanim.trajectory import Trajectory
-from diffanim.views import view_of
+from diffanim.files.budget import Rung, first_that_fits, parse_bytes, rungs_of, spelled
+from diffanim.runs.trajectory import Trajectory
+from diffanim.scenes.views import view_of
+from diffanim.timeline.shots import Shot
 
 SIZE = (480, None)
 FILMS = [suffix for suffix in FORMATS if suffix != FOLDER]

@@ -9,15 +9,7 @@ import pytest
 
 from diffanim.builtin import measures
 from diffanim.builtin.classes import CLASSES, read_emoji
-from diffanim.builtin.pictures import (
-    EMOJI_LIST,
-    FONT,
-    Pictures,
-    as_floats,
-    draw_pictures,
-    load_pictures,
-    save_pictures,
-)
+from diffanim.builtin.pictures import EMOJI_LIST, FONT, Pictures, as_floats, draw_pictures, load_pictures, save_pictures
 from diffanim.errors import SettingsError
 
 LIST = """\

@@ -18,8 +18,10 @@ from diffanim.builtin.network import History, load_weights, make_network, make_s
 from diffanim.builtin.pictures import Pictures, save_pictures
 from diffanim.builtin.training import Recipe, Trainer, loss_weights, timestep_weights
 from diffanim.errors import ModelError, SettingsError
-from diffanim.models import NULL_LABEL, locate, open_model
-from diffanim.settings import BUILTIN_LABELS, RunSettings
+from diffanim.models.finding import locate
+from diffanim.models.labels import NULL_LABEL
+from diffanim.models.loading import open_model
+from diffanim.models.settings import BUILTIN_LABELS, RunSettings
 
 CHANNELS = (8, 16)
 EMOJI = locate(None).folder

@@ -20,10 +20,10 @@ from diffusers.utils import BaseOutput
 from loops import Kept, construct, drive, image_for, lay_out, record_ideal
 
 from diffanim import DiffanimWarning, Recorder
-from diffanim.catalogue import CLASSES, Calls, SchedulerClass, classify
 from diffanim.errors import SchedulerError
-from diffanim.prediction import Schedule, field_of
-from diffanim.schedulers import SCHEDULERS, SchedulerChoice
+from diffanim.schedulers.catalogue import CLASSES, Calls, SchedulerClass, classify
+from diffanim.schedulers.choosing import SCHEDULERS, SchedulerChoice
+from diffanim.schedulers.prediction import Schedule, field_of
 
 # torchsde compares float32 with float64 times and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t:UserWarning")

@@ -13,7 +13,7 @@ from forgery import forge_checkpoint
 
 import diffanim
 from diffanim.errors import DiffanimError
-from diffanim.step import Step
+from diffanim.runs.step import Step
 
 Edit = Callable[[dict[str, Any], dict[str, torch.Tensor]], Any]
 OPTIONS: dict[str, Any] = {"steps": 5, "batch": 2, "scheduler": "dpm++"}

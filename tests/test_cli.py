@@ -20,9 +20,9 @@ from PIL import Image
 from terminal import Run, files, shell
 
 import diffanim
-from diffanim.catalogue import CLASSES
 from diffanim.cli.main import COMMANDS, cli
-from diffanim.schedulers import SCHEDULERS
+from diffanim.schedulers.catalogue import CLASSES
+from diffanim.schedulers.choosing import SCHEDULERS
 
 README = Path(__file__).parent.parent / "README.md"
 HEAVY = ("torch", "diffusers", "numpy", "zarr", "matplotlib", "PIL", "imageio_ffmpeg", "rich")

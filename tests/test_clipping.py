@@ -10,7 +10,7 @@ import torch
 from loops import LOOPS, Kept, construct, image_for, lay_out
 
 from diffanim import Recorder
-from diffanim.catalogue import CLASSES
+from diffanim.schedulers.catalogue import CLASSES
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

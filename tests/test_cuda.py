@@ -12,12 +12,13 @@ import torch
 from tiny import build
 
 import diffanim
-from diffanim.clips import ClipFrames
-from diffanim.latents import decode
-from diffanim.models import locate
-from diffanim.pipelines import call_of, open_pipeline
-from diffanim.settings import RunSettings
-from diffanim.views import view_of
+from diffanim.decoding.latents import decode
+from diffanim.decoding.origin import call_of
+from diffanim.models.finding import locate
+from diffanim.models.pipelines import open_pipeline
+from diffanim.models.settings import RunSettings
+from diffanim.runs.clips import ClipFrames
+from diffanim.scenes.views import view_of
 
 pytest.importorskip("transformers")
 pytestmark = [

@@ -15,15 +15,16 @@ import pytest
 import torch
 
 import diffanim
-from diffanim import runs
-from diffanim.acceleration import accelerated, plain
+from diffanim import recording as runs
 from diffanim.errors import DiffanimWarning, SamplingError
-from diffanim.graphs import GraphedNetwork
-from diffanim.models import locate, open_model
-from diffanim.sampling import Denoiser, generators_for, initial_noise, sample
-from diffanim.schedulers import SCHEDULERS, set_timesteps
-from diffanim.step import Step
-from diffanim.trajectory import QUEUED_STEPS, Trajectory
+from diffanim.models.finding import locate
+from diffanim.models.loading import open_model
+from diffanim.runs.step import Step
+from diffanim.runs.trajectory import QUEUED_STEPS, Trajectory
+from diffanim.sampling.fast.acceleration import accelerated, plain
+from diffanim.sampling.fast.graphs import GraphedNetwork
+from diffanim.sampling.loop import Denoiser, generators_for, initial_noise, sample
+from diffanim.schedulers.choosing import SCHEDULERS, set_timesteps
 
 pytestmark = [
     pytest.mark.cuda,
@@ -137,7 +138,7 @@ def test_every_scheduler_runs_as_on_the_cpu(tiny_model: Path, scheduler: Any) ->
 def test_our_loop_does_not_wait_for_the_gpu(tiny_model: Path, name: str) -> None:
     model = open_model(locate(str(tiny_model)), device="cuda", dtype="float16")
     choice = next(choice for choice in SCHEDULERS if choice.name == name)
-    scheduler = diffanim.schedulers.make_scheduler(choice.name, model.scheduler)
+    scheduler = diffanim.schedulers.choosing.make_scheduler(choice.name, model.scheduler)
     set_timesteps(scheduler, 8, "cpu")
     denoiser = Denoiser(model, (), network=accelerated(model.unet, CARD, batch=3))
     generators = generators_for(0, 2)
@@ -206,7 +207,7 @@ def test_a_batch_shared_by_two_gpus_is_the_same_batch(
     tiny_model: Path, labelled_model: Path, monkeypatch: pytest.MonkeyPatch, guidance: float | None
 ) -> None:
     model, labels = (labelled_model, ("cat", "dog")) if guidance else (tiny_model, ())
-    monkeypatch.setattr("diffanim.acceleration.SHARE", 2 * 16 * 16)
+    monkeypatch.setattr("diffanim.sampling.fast.acceleration.SHARE", 2 * 16 * 16)
     made: list[int] = []
 
     class Counted(GraphedNetwork):
@@ -214,7 +215,7 @@ def test_a_batch_shared_by_two_gpus_is_the_same_batch(
             made.append(1)
             super().__init__(inner, dtype=dtype)
 
-    monkeypatch.setattr("diffanim.acceleration.GraphedNetwork", Counted)
+    monkeypatch.setattr("diffanim.sampling.fast.acceleration.GraphedNetwork", Counted)
     shared = diffanim.record(model, steps=6, batch=5, device="cuda", guidance=guidance, labels=labels)
     assert len(made) == 2
     alone = diffanim.record(model, steps=6, batch=5, device="cuda:0", guidance=guidance, labels=labels)

@@ -20,7 +20,7 @@ from terminal import Run
 import diffanim
 from diffanim.encode import FOLDER, FORMATS
 from diffanim.encode.stills import STILLS
-from diffanim.provenance import Provenance
+from diffanim.sharing.provenance import Provenance
 
 MOST_SECONDS, MOST_BYTES = 5, 10**9
 SUFFIXES = [suffix for suffix in FORMATS if suffix != FOLDER]

@@ -20,12 +20,12 @@ from markdown_it.token import Token
 from synthetic import synthetic_run
 
 import diffanim
-from diffanim.embedding import PLACES, Target, snippets, target_of
 from diffanim.errors import OutputError
 from diffanim.escaping import as_words
-from diffanim.provenance import Provenance
-from diffanim.step import Step
-from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.runs.step import Step
+from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.sharing.embedding import PLACES, Target, snippets, target_of
+from diffanim.sharing.provenance import Provenance
 
 MADE = Provenance("emoji", "DDIMScheduler", 40, seed=10, fps=12.5)
 AWKWARD = Provenance("a_b & c", "EulerDiscreteScheduler", 1, prompt='50% of "x" <b> [y] {z} \\ $1')

@@ -20,13 +20,13 @@ from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]
 from synthetic import synthetic_run
 
 import diffanim
+from diffanim.drawing.frame import Clip, Frame
+from diffanim.drawing.frames import Composer
 from diffanim.encode import open_encoder
 from diffanim.encode.gif import MAX_DELAY, MIN_DELAY, delays
 from diffanim.errors import OutputError
-from diffanim.frame import Clip, Frame
-from diffanim.frames import Composer
-from diffanim.timeline import Shot
-from diffanim.views import view_of
+from diffanim.scenes.views import view_of
+from diffanim.timeline.shots import Shot
 
 
 def read(path: Path) -> tuple[list[Pixels], list[int]]:

@@ -19,11 +19,11 @@ from clips import RED, RED_SQUARE, Material, Pixels, ffmpeg_of, left_over, mater
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from diffanim.drawing.frame import Clip, Frame
 from diffanim.encode import check_output, open_encoder
 from diffanim.encode.video import KNOWN_RATES, timing
 from diffanim.errors import OutputError
-from diffanim.frame import Clip, Frame
-from diffanim.timeline import Timing, timeline
+from diffanim.timeline.shots import Timing, timeline
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts and signals")
 

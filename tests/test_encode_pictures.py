@@ -17,10 +17,10 @@ from clips import BACKGROUND, RED, RED_SQUARE, Material, left_over, material, ps
 from PIL import Image, features
 from readers import describe, read_with_ffmpeg, read_with_pillow
 
+from diffanim.drawing.frame import Clip, Frame
 from diffanim.encode import check_output, format_of, open_encoder
 from diffanim.encode.comments import read_comment
 from diffanim.errors import OutputError
-from diffanim.frame import Clip, Frame
 
 CASES: dict[str, tuple[str, dict[str, Any], float, float]] = {
     # name: suffix, options, least PSNR of x̂0 and of x_t
@@ -123,7 +123,7 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path, suffix: str) -> None:
         import resource, sys
         import numpy as np
         from diffanim.encode import open_encoder
-        from diffanim.frame import Clip, Frame
+        from diffanim.drawing.frame import Clip, Frame
         count = int(sys.argv[1])
         pictures = [np.full((400, 600, 3), 30 * number, np.uint8) for number in range(2)]
         clip = Clip(600, 400, 30, (1 / 30,) * count, (), list)

@@ -10,12 +10,12 @@ import pytest
 from clips import RED, RED_SQUARE, Material, left_over, material, psnr
 from readers import describe, read_with_ffmpeg, seek_with_ffmpeg
 
+from diffanim.drawing.frame import Clip
 from diffanim.encode import FORMATS, check_output, check_use
 from diffanim.encode.ffmpeg import check_encoder
 from diffanim.encode.options import EncodeOptions
 from diffanim.encode.video import CODECS
 from diffanim.errors import OutputError
-from diffanim.frame import Clip
 
 SAYS = {
     "h264": r"h264 \(High\)",

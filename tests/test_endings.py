@@ -16,16 +16,16 @@ from tiny import build
 
 import diffanim
 from diffanim import Recorder, Trajectory
-from diffanim.catalogue import CLASSES
-from diffanim.embedding import alt_text
+from diffanim.drawing.frames import Composer
 from diffanim.errors import TrajectoryError
-from diffanim.frames import Composer
-from diffanim.noising import curves
-from diffanim.panels import PANELS
-from diffanim.provenance import read_provenance
-from diffanim.step import Mixture
-from diffanim.timeline import Shot
-from diffanim.views import view_of
+from diffanim.runs.step import Mixture
+from diffanim.scenes.curves import curves
+from diffanim.scenes.panels import PANELS
+from diffanim.scenes.views import view_of
+from diffanim.schedulers.catalogue import CLASSES
+from diffanim.sharing.embedding import alt_text
+from diffanim.sharing.provenance import read_provenance
+from diffanim.timeline.shots import Shot
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -231,7 +231,7 @@ def test_an_end_that_is_no_mixture_is_damage(end: Any, tmp_path: Path) -> None:
 
 
 def test_a_sheet_and_a_poster_say_it_too(tmp_path: Path) -> None:
-    from diffanim.sheet import _readout
+    from diffanim.drawing.sheet import _readout
 
     run = euler(7)
     assert "noise left" in str(_readout(run, 7))

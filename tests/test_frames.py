@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import synthetic_run
 
+from diffanim.drawing.frames import Composer, draw_image
+from diffanim.drawing.headings import scheduler_title
+from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH, Box
+from diffanim.drawing.themes import THEMES
+from diffanim.drawing.typeset import drawable, number, shortened, words
 from diffanim.errors import OutputError, SettingsError
-from diffanim.frames import Composer, draw_image
-from diffanim.headings import scheduler_title
-from diffanim.layout import LECTURE_SIZE, README_WIDTH, Box
-from diffanim.panels import PANELS
 from diffanim.pixels import Pixels
-from diffanim.themes import THEMES
-from diffanim.timeline import Shot, Timing, timeline
-from diffanim.trajectory import Trajectory
-from diffanim.typeset import drawable, number, shortened, words
-from diffanim.views import view_of
+from diffanim.runs.trajectory import Trajectory
+from diffanim.scenes.panels import PANELS
+from diffanim.scenes.views import view_of
+from diffanim.timeline.shots import Shot, Timing, timeline
 
 README = (README_WIDTH, None)
 SIZES = [(480, None), (640, None), (800, None), README, (1280, 720), LECTURE_SIZE]
@@ -333,5 +333,5 @@ def test_many_steps_cost_no_more_each() -> None:
 
 
 def test_composing_needs_no_torch() -> None:
-    code = "import sys, diffanim.frames; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    code = "import sys, diffanim.drawing.frames; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diffanim.errors import DiffanimWarning
-from diffanim.graphs import GraphedNetwork
+from diffanim.sampling.fast.graphs import GraphedNetwork
 
 Function = Callable[[], torch.Tensor]
 

@@ -16,10 +16,12 @@ from tiny import build
 
 import diffanim
 from diffanim import Trajectory
+from diffanim.decoding.origin import call_of
 from diffanim.errors import DiffanimError, ModelError
-from diffanim.models import locate, open_model
-from diffanim.pipelines import call_of, open_pipeline
-from diffanim.settings import RunSettings
+from diffanim.models.finding import locate
+from diffanim.models.loading import open_model
+from diffanim.models.pipelines import open_pipeline
+from diffanim.models.settings import RunSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -274,7 +276,7 @@ def test_a_recording_opens_no_other_model(recorded: tuple[Path, Path], tmp_path:
 def test_a_recording_downloads_nothing(
     named: Any, recorded: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diffanim.models._download", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("diffanim.models.finding.download", lambda _: pytest.fail("the hub was asked"))
     sent = rewritten(recorded[1], lambda info: info["sources"].update(model=named))
     with pytest.raises(DiffanimError, match="name it"):
         diffanim.render(sent, tmp_path / "a.gif")
@@ -285,7 +287,7 @@ def test_a_recording_allows_no_pickle(recorded: tuple[Path, Path]) -> None:
     seen: list[RunSettings] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "diffanim.pipelines.open_pipeline",
+            "diffanim.capture.calling.open_pipeline",
             lambda files, settings, **more: (seen.append(settings), open_pipeline(files, settings, **more))[1],
         )
         call_of(sent)

@@ -16,12 +16,12 @@ from test_embed import FIGURE, MARKDOWNS, OURS, SAID, Tags, alt_of, parts
 from test_terminal import OBEYED
 
 import diffanim
-from diffanim.embedding import PLACES, Snippet, Target, snippets, target_of
 from diffanim.encode import FOLDER, FORMATS
 from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
 from diffanim.escaping import as_words, for_terminal
-from diffanim.provenance import read_provenance
+from diffanim.sharing.embedding import PLACES, Snippet, Target, snippets, target_of
+from diffanim.sharing.provenance import read_provenance
 
 PROMPTS = {
     "a forged line": "cat\nchecked    whole\r\nmodel      yours\x85seed       7\u2028made by    rm -rf ~",
@@ -105,8 +105,8 @@ def test_made_by_is_run_by_a_shell_as_what_it_says(
 def test_a_recording_keeps_it_and_the_terminal_shows_it(folder: tuple[str, Path], run: Run, tmp_path: Path) -> None:
     import numpy as np
 
-    from diffanim.step import Step
-    from diffanim.trajectory import RunInfo, Trajectory, TrajectoryWriter
+    from diffanim.runs.step import Step
+    from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
 
     text, _ = folder
     info = RunInfo(model=text, scheduler="DDIMScheduler", labels=(text,), prompt=text, versions={text: text})

@@ -18,8 +18,8 @@ from diffusers import UNet2DModel
 from torch import nn
 from torch.nn.functional import conv2d, pixel_shuffle, silu
 
-from diffanim import fusion, kernels
-from diffanim.fusion import (
+from diffanim.sampling.fast import fusion, kernels
+from diffanim.sampling.fast.fusion import (
     FusedConvolution,
     FusedDownsample,
     FusedGroupNorm,
@@ -30,7 +30,7 @@ from diffanim.fusion import (
     FusedUpsample,
     fuse,
 )
-from diffanim.kernels import FEW, add_windows, applies, convolve, join, join_product, normalize, shuffle
+from diffanim.sampling.fast.kernels import FEW, add_windows, applies, convolve, join, join_product, normalize, shuffle
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning")
@@ -253,7 +253,7 @@ triton.runtime.driver.set_active(Driver())
 run, shared = JITFunction.run, []
 JITFunction.run = compiled
 
-from diffanim.kernels import compile_kernels
+from diffanim.sampling.fast.kernels import compile_kernels
 
 images = torch.zeros(1, 16, 32, 32, dtype=getattr(torch, sys.argv[2]))
 compile_kernels(images.to(memory_format=torch.channels_last))

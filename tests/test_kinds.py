@@ -16,8 +16,8 @@ from synthetic import synthetic_run
 
 import diffanim
 from diffanim.errors import DiffanimError, DiffanimWarning, SettingsError
-from diffanim.settings import RunSettings
-from diffanim.trajectory import TrajectoryWriter
+from diffanim.models.settings import RunSettings
+from diffanim.runs.trajectory import TrajectoryWriter
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import diffanim
-from diffanim import recorder as recording
+from diffanim.capture import recorder as recording
 
 
 class Late(recording._Copy):

@@ -17,14 +17,14 @@ from tiny import FAMILIES, build
 
 import diffanim
 from diffanim import RunInfo, Step, Trajectory
-from diffanim.clips import ClipFrames
+from diffanim.capture.recorder import PipelineCall
+from diffanim.decoding.latents import decode
 from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
-from diffanim.latents import decode
-from diffanim.noising import natural
-from diffanim.panels import PANELS
-from diffanim.recorder import PipelineCall
-from diffanim.trajectory import TrajectoryWriter
-from diffanim.views import view_of
+from diffanim.runs.clips import ClipFrames
+from diffanim.runs.noising import natural
+from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.scenes.panels import PANELS
+from diffanim.scenes.views import view_of
 
 pytest.importorskip("transformers")
 # What libraries say of each other, and of pipelines as small as these.
@@ -74,7 +74,7 @@ def test_decoded_latents_are_the_pipelines_own_pictures(family: str, monkeypatch
     if family in REPLAYED:
         return
     again, _ = record(family)
-    monkeypatch.setattr("diffanim.latents._Direct.of", lambda *_: None)
+    monkeypatch.setattr("diffanim.decoding.latents._Direct.of", lambda *_: None)
     decode(again, again.made_by, all_frames)
     for direct, replayed in zip(first_way, pictures(again, all_frames), strict=True):
         assert direct.shape == replayed.shape
@@ -85,7 +85,7 @@ def test_decoded_latents_are_the_pipelines_own_pictures(family: str, monkeypatch
 @pytest.mark.parametrize("family", [family for family in LATENT if family not in REPLAYED])
 def test_what_is_listed_is_decoded_without_calling_the_pipeline(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, _ = record(family)
-    monkeypatch.setattr("diffanim.latents._Replay.__call__", lambda *_: pytest.fail("replayed"))
+    monkeypatch.setattr("diffanim.decoding.latents._Replay.__call__", lambda *_: pytest.fail("replayed"))
     decode(run, run.made_by, ClipFrames())
     assert run.decoded is not None
     assert run.decoded.complete
@@ -163,7 +163,7 @@ def test_a_users_own_callback_is_kept() -> None:
 
     run = diffanim.record(pipe, num_inference_steps=2, callback_on_step_end=callback, **call)
     assert seen == [0, 1]
-    diffanim.latents.decode(run, run.made_by, ClipFrames())
+    diffanim.decoding.latents.decode(run, run.made_by, ClipFrames())
     assert seen == [0, 1]
 
 
@@ -171,7 +171,7 @@ def test_many_rows_at_once_are_the_rows_one_by_one(monkeypatch: pytest.MonkeyPat
     run, _ = record("dit")
     decode(run, run.made_by, ClipFrames())
     together = pictures(run)
-    monkeypatch.setattr("diffanim.latents._PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("diffanim.decoding.latents._PIXELS_AT_ONCE", 1)
     apart, _ = record("dit")
     decode(apart, apart.made_by, ClipFrames())
     for one, other in zip(together, pictures(apart), strict=True):
@@ -210,7 +210,7 @@ def test_where_the_autoencoder_alone_fails_the_pipeline_is_called_again(monkeypa
     decode(run, run.made_by, ClipFrames())
     direct = pictures(run)
     again, _ = record("flux")
-    monkeypatch.setattr("diffanim.latents._Direct._unpacked", lambda *_: 1 / 0)
+    monkeypatch.setattr("diffanim.decoding.latents._Direct._unpacked", lambda *_: 1 / 0)
     decode(again, again.made_by, ClipFrames())
     for one, other in zip(direct, pictures(again), strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
@@ -244,7 +244,7 @@ def test_rendering_decodes_and_keeps(on_disk: bool, tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.apng") as film:
         film.seek(STEPS)
         last = np.asarray(film.convert("RGB"))
-    places = diffanim.frames.Composer(view_of(run), size=(400, None)).layout.panels
+    places = diffanim.drawing.frames.Composer(view_of(run), size=(400, None)).layout.panels
     for place in places:
         cell = place.cells[0]
         assert (last[cell.slices][:: cell.height // 16, :: cell.width // 16] == own[0]).all()
@@ -271,7 +271,7 @@ def test_an_interrupted_decoding_is_gone_on_with(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diffanim.latents._PIXELS_AT_ONCE", 1)
+        patch.setattr("diffanim.decoding.latents._PIXELS_AT_ONCE", 1)
         decode(run, run.made_by, ClipFrames(), stop)
     opened = Trajectory.open(tmp_path / "run.zarr")
     assert opened.decoded is not None

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffanim.errors import SettingsError
-from diffanim.layout import (
+from diffanim.drawing.layout import (
     LECTURE_SIZE,
     README_WIDTH,
     SMALLEST_TEXT,
@@ -20,6 +19,7 @@ from diffanim.layout import (
     shown_size,
     text_size,
 )
+from diffanim.errors import SettingsError
 
 
 def lines(width: int, height: int | None = None) -> LineHeights:

@@ -28,8 +28,8 @@ from tiny import ALL, FAMILIES, LEFT_OUT, build
 import diffanim
 from diffanim import DiffanimError, Recorder
 from diffanim.errors import DiffanimWarning
-from diffanim.prediction import field_of
-from diffanim.views import view_of
+from diffanim.scenes.views import view_of
+from diffanim.schedulers.prediction import field_of
 
 pytest.importorskip("transformers")
 # What libraries say of each other, and of pipelines as small as these.

@@ -19,18 +19,13 @@ from terminal import shell
 
 import diffanim
 from diffanim.errors import DiffanimWarning, ModelError, SamplingError, SchedulerError, SettingsError
-from diffanim.models import (
-    BUILTIN,
-    _is_in_reach,
-    locate,
-    name_of,
-    open_model,
-    read_scheduler_config,
-    resolve_device,
-)
-from diffanim.provenance import read_provenance
-from diffanim.runs import record_settings
-from diffanim.settings import RunSettings
+from diffanim.models.files import read_scheduler_config
+from diffanim.models.finding import BUILTIN, locate, name_of
+from diffanim.models.hub import _is_in_reach
+from diffanim.models.loading import open_model, resolve_device
+from diffanim.models.settings import RunSettings
+from diffanim.recording import record_settings
+from diffanim.sharing.provenance import read_provenance
 
 
 @pytest.fixture
@@ -144,7 +139,7 @@ def test_what_looks_like_a_path_is_not_asked_of_the_hub(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    monkeypatch.setattr("diffanim.models._download", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("diffanim.models.finding.download", lambda _: pytest.fail("the hub was asked"))
     with pytest.raises(ModelError, match=words):
         locate(source)
 
@@ -287,10 +282,10 @@ def change_index(model: Path, **changes: Any) -> None:
 
 def test_a_model_that_needs_what_is_not_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change_index(model, _class_name="StableDiffusionPipeline", text_encoder=["transformers", "CLIPTextModel"])
-    monkeypatch.setattr("diffanim.models.find_spec", lambda _name: None)
+    monkeypatch.setattr("diffanim.models.files.find_spec", lambda _name: None)
     with pytest.raises(ModelError, match=r"diffanim\[text\]"):
         locate(str(model))
-    monkeypatch.setattr("diffanim.models.find_spec", lambda _name: object())
+    monkeypatch.setattr("diffanim.models.files.find_spec", lambda _name: object())
     with pytest.raises(ModelError, match="lacks text_encoder/, which"):
         locate(str(model))
 
@@ -417,18 +412,18 @@ def test_out_of_memory_says_what_to_lower(
 def test_a_batch_beyond_memory_is_refused_before_it_is_sampled(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diffanim.sampling._free_memory", lambda: 10**6)
+    monkeypatch.setattr("diffanim.sampling.loop._free_memory", lambda: 10**6)
     with pytest.raises(SamplingError, match=r"a batch of 3000 needs more than 0\.1 GB .* lower --batch to \d"):
         diffanim.record(tiny_model, batch=3000, path=tmp_path / "run.zarr")
     assert not (tmp_path / "run.zarr").exists()
-    monkeypatch.setattr("diffanim.sampling._free_memory", lambda: None)
+    monkeypatch.setattr("diffanim.sampling.loop._free_memory", lambda: None)
     assert diffanim.record(tiny_model, steps=1, batch=20).complete
 
 
 def test_nan_says_at_which_step_and_keeps_the_steps(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diffanim.sampling import Denoiser
+    from diffanim.sampling.loop import Denoiser
 
     predict = Denoiser.__call__
 

@@ -5,11 +5,12 @@ import pytest
 from synthetic import synthetic_run
 
 from diffanim.errors import SettingsError
-from diffanim.labels import Maths, Number, Phrase
-from diffanim.noising import curves, natural, notation_of
-from diffanim.panels import PANELS, Caption, panel_named
 from diffanim.pixels import to_rgb
-from diffanim.views import view_of
+from diffanim.runs.noising import natural, notation_of
+from diffanim.scenes.curves import curves
+from diffanim.scenes.panels import PANELS, Caption, panel_named
+from diffanim.scenes.phrases import Maths, Number, Phrase
+from diffanim.scenes.views import view_of
 
 
 def spelled(phrase: Phrase, row: int = 0) -> str:

@@ -14,7 +14,7 @@ from tiny import FAMILIES as ALL_FAMILIES
 from tiny import build
 
 from diffanim import Recorder, Step
-from diffanim.prediction import field_of
+from diffanim.schedulers.prediction import field_of
 
 pytest.importorskip("transformers")
 # What libraries say of each other, and of pipelines as small as these.

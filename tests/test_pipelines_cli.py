@@ -21,10 +21,11 @@ from tiny import FAMILIES, build, image, mask
 import diffanim
 from diffanim import Trajectory
 from diffanim.errors import ModelError
-from diffanim.models import locate
-from diffanim.pipelines import call_arguments, open_pipeline
-from diffanim.settings import RunSettings
-from diffanim.views import view_of
+from diffanim.models.calls import call_arguments
+from diffanim.models.finding import locate
+from diffanim.models.pipelines import open_pipeline
+from diffanim.models.settings import RunSettings
+from diffanim.scenes.views import view_of
 
 transformers = pytest.importorskip("transformers")
 # What libraries say of each other, and of pipelines as small as these.
@@ -117,7 +118,7 @@ def test_a_batch_beyond_memory_is_refused_before_it_is_sampled(
     beyond = run("render", "--model", saved("sd"), *BOAT, *SMALL, "--batch", 10**9, *GIF)
     assert beyond.code == 1
     assert re.fullmatch("diffanim: batch is 1000000000; a run has 1 to 4096 images, .*\n", beyond.err)
-    monkeypatch.setattr("diffanim.sampling._free_memory", lambda: 10**6)
+    monkeypatch.setattr("diffanim.sampling.loop._free_memory", lambda: 10**6)
     for size in (SMALL, ()):
         done = run("render", "--model", saved("sd"), *BOAT, *size, "--batch", 3000, *GIF)
         assert done.code == 1

@@ -11,9 +11,9 @@ from conftest import save_model
 from diffusers import DDIMScheduler
 
 import diffanim
-from diffanim import precision
 from diffanim.errors import TrajectoryError
-from diffanim.precision import has_bfloat16, resolve_dtype
+from diffanim.models import precision
+from diffanim.models.precision import has_bfloat16, resolve_dtype
 
 CPU = torch.device("cpu")
 V, EPSILON = ({"prediction_type": kind} for kind in ("v_prediction", "epsilon"))

@@ -12,12 +12,12 @@ from PIL import Image
 from synthetic import synthetic_run
 
 import diffanim
-from diffanim.budget import parse_bytes
 from diffanim.cli.render import render as command
 from diffanim.errors import SettingsError
-from diffanim.profiles import PROFILES, profile_named
-from diffanim.timeline import check_video_fps
-from diffanim.trajectory import Trajectory
+from diffanim.files.budget import parse_bytes
+from diffanim.runs.trajectory import Trajectory
+from diffanim.sharing.profiles import PROFILES, profile_named
+from diffanim.timeline.shots import check_video_fps
 
 pytestmark = pytest.mark.usefixtures("recording")
 
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("recording")
 @pytest.fixture
 def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of 6 steps on the disk, in the folder that commands run in."""
-    from diffanim.step import Step
-    from diffanim.trajectory import TrajectoryWriter
+    from diffanim.runs.step import Step
+    from diffanim.runs.trajectory import TrajectoryWriter
 
     run = synthetic_run()
     writer = TrajectoryWriter(tmp_path / "run.zarr", run.info)

@@ -15,8 +15,8 @@ import pytest
 from terminal import Run
 
 from diffanim.cli.progress import Reporter
-from diffanim.step import Step
-from diffanim.trajectory import RunInfo, TrajectoryWriter
+from diffanim.runs.step import Step
+from diffanim.runs.trajectory import RunInfo, TrajectoryWriter
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a recording on the disk promises (`diffanim.trajectory`), sentence by sentence.
+"""What a recording on the disk promises (`diffanim.runs.trajectory`), sentence by sentence.
 
 Each test quotes what it holds. More ways to break them are in test_whole.py, test_place.py and test_trajectory.py.
 """
@@ -51,12 +51,13 @@ from test_whole import (
 )
 
 import diffanim
-from diffanim import Step, Trajectory, place, trajectory
-from diffanim.clips import ClipFrames
-from diffanim.digests import FILE, Digests
+from diffanim import Step, Trajectory
 from diffanim.errors import DiffanimWarning, OutputError, TrajectoryError
-from diffanim.run_info import library_versions
-from diffanim.trajectory import TrajectoryWriter
+from diffanim.runs import place, trajectory
+from diffanim.runs.clips import ClipFrames
+from diffanim.runs.digests import FILE, Digests
+from diffanim.runs.run_info import library_versions
+from diffanim.runs.trajectory import TrajectoryWriter
 
 
 def test_every_promise_is_quoted_here() -> None:
@@ -255,7 +256,7 @@ def test_harm_is_found(run: Run, tmp_path: Path, harm: Harm, name: str, row: int
 def test_what_binds_a_row(tmp_path: Path) -> None:
     """Whole means whole. Every chunk has a CRC-32C, every row of images a digest that binds it to its run, its
     quantity, its place and the numbers of its step, and every row of decoded pictures one that binds it to its run, its
-    quantity, its place and its frames (`diffanim.digests`); …
+    quantity, its place and its frames (`diffanim.runs.digests`); …
     """
     path = tmp_path / "run.zarr"
     run = record(path)
@@ -442,7 +443,7 @@ def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
     path = tmp_path / "run.zarr"
     run, own = latents.record(family, path)
     if at_once is not None:
-        monkeypatch.setattr("diffanim.latents._PIXELS_AT_ONCE", at_once * 4 * own[0, ..., 0].size)
+        monkeypatch.setattr("diffanim.decoding.latents._PIXELS_AT_ONCE", at_once * 4 * own[0, ..., 0].size)
     diffanim.render(run, tmp_path / "a.apng", size=(400, None), metadata=False)
     before, film = latents.content(path), (tmp_path / "a.apng").read_bytes()
     for name, row in (("x0", 1), ("x", 2)):
@@ -584,7 +585,7 @@ def test_what_is_no_recording_is_not_overwritten(tmp_path: Path, make: Callable[
 def test_the_old_one_stays_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
 ) -> None:
-    """… and the old recording stays until the new one is whole (`diffanim.place`)."""
+    """… and the old recording stays until the new one is whole (`diffanim.runs.place`)."""
     if not swaps:
         monkeypatch.setattr(place, "_swap", lambda *_names: False)
     path = tmp_path / "run.zarr"

@@ -26,7 +26,7 @@ from diffanim.encode.comments import read_comment
 from diffanim.encode.options import MAX_COMMENT
 from diffanim.errors import OutputError
 from diffanim.escaping import for_shell, for_shell_comment
-from diffanim.provenance import Provenance, read_provenance
+from diffanim.sharing.provenance import Provenance, read_provenance
 
 EVERYTHING = Provenance(
     model="emoji",

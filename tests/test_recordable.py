@@ -17,10 +17,10 @@ from PIL import Image
 
 import diffanim
 from diffanim import Recorder, Trajectory
+from diffanim.capture.recordable import demand_one_meaning
 from diffanim.errors import OutputError, SchedulerError, SettingsError
-from diffanim.noising import EXPLODING, notation_of
-from diffanim.recordable import demand_one_meaning
-from diffanim.views import view_of
+from diffanim.runs.noising import EXPLODING, notation_of
+from diffanim.scenes.views import view_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -76,8 +76,8 @@ def test_x_is_what_step_was_given_though_it_works_in_place(inference: bool) -> N
 
 def test_nothing_is_copied_for_a_scheduler_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     copied = []
-    inner = diffanim.stepping._copied  # type: ignore[attr-defined]
-    monkeypatch.setattr("diffanim.stepping._copied", lambda arguments: copied.append(1) or inner(arguments))
+    inner = diffanim.capture.stepping._copied  # type: ignore[attr-defined]
+    monkeypatch.setattr("diffanim.capture.stepping._copied", lambda arguments: copied.append(1) or inner(arguments))
     scheduler = laid_out(diffusers.DDIMScheduler())
     with Recorder(scheduler, writer=Kept()):  # type: ignore[arg-type]
         for t in scheduler.timesteps:
@@ -286,7 +286,7 @@ def test_a_model_of_so_many_channels_is_shown_with_a_word(channels: int, said: s
     view = view_of(run)
     assert view.colours == said
     assert view.samples(0).shape == (2, 16, 16, 3)
-    from diffanim.panels import PANELS
+    from diffanim.scenes.panels import PANELS
 
     for panel in PANELS.values():
         for captions in (panel.captions(view), panel.closing(view)):

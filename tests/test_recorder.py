@@ -14,7 +14,7 @@ import torch
 
 import diffanim
 from diffanim.errors import SchedulerError, SettingsError, TrajectoryError
-from diffanim.prediction import Schedule
+from diffanim.schedulers.prediction import Schedule
 
 
 @pytest.fixture

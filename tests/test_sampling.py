@@ -13,9 +13,9 @@ import torch
 from conftest import save_model
 
 import diffanim
-from diffanim.sampling import generators_for
-from diffanim.schedulers import SCHEDULERS
-from diffanim.step import Step
+from diffanim.runs.step import Step
+from diffanim.sampling.loop import generators_for
+from diffanim.schedulers.choosing import SCHEDULERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t:UserWarning")  # torchsde, see test_prediction.py
 
@@ -170,7 +170,7 @@ def test_bfloat16_network_with_float32_steps(tiny_model: Path) -> None:
     ],
 )
 def test_a_swapped_scheduler_mixes_as_the_model_was_trained(own: Any) -> None:
-    from diffanim.schedulers import fitting, make_scheduler
+    from diffanim.schedulers.choosing import fitting, make_scheduler
 
     for choice in fitting(own):
         scheduler = make_scheduler(choice.name, own)

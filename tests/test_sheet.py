@@ -12,17 +12,17 @@ from PIL import Image
 from synthetic import synthetic_run
 
 import diffanim
+from diffanim.drawing.frames import Composer
+from diffanim.drawing.layout import SHEET_DPI, SHEET_SIZE
+from diffanim.drawing.sheet import ContactSheet, lay_out, paint
+from diffanim.drawing.themes import THEMES, theme_named
 from diffanim.encode import check_output, format_of
 from diffanim.encode.comments import read_comment
 from diffanim.encode.stills import STILLS, still_of
 from diffanim.errors import DiffanimError, OutputError, SettingsError
-from diffanim.frames import Composer
-from diffanim.layout import SHEET_DPI, SHEET_SIZE
-from diffanim.panels import PANELS
-from diffanim.sheet import ContactSheet, lay_out, paint
-from diffanim.themes import THEMES, theme_named
-from diffanim.timeline import Shot
-from diffanim.views import view_of
+from diffanim.scenes.panels import PANELS
+from diffanim.scenes.views import view_of
+from diffanim.timeline.shots import Shot
 
 ROWS = (0, 2, 4, 6)
 

@@ -24,9 +24,9 @@ from terminal import Run, shell
 from diffanim.cli.progress import Reporter
 from diffanim.cli.terminal import log_as_text
 from diffanim.escaping import as_words, for_terminal
-from diffanim.provenance import Provenance
-from diffanim.step import Step
-from diffanim.trajectory import RunInfo, TrajectoryWriter
+from diffanim.runs.step import Step
+from diffanim.runs.trajectory import RunInfo, TrajectoryWriter
+from diffanim.sharing.provenance import Provenance
 
 HOSTILE = "cat\nchecked    whole\x1b[2J\x1b]0;owned\x07\r\x9b31m\x7f\u202egnp\u2066\u2028\x85\ud800\udcff"
 OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

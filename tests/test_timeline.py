@@ -10,9 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from synthetic import synthetic_run
 
-from diffanim.easing import x0_changes
 from diffanim.errors import SettingsError
-from diffanim.timeline import (
+from diffanim.scenes.changes import x0_changes
+from diffanim.scenes.views import view_of
+from diffanim.timeline.shots import (
     DEFAULT_FPS,
     DEFAULT_HOLD,
     EASE_RANGE,
@@ -27,7 +28,6 @@ from diffanim.timeline import (
     timeline,
     turning_point,
 )
-from diffanim.views import view_of
 
 steps = st.integers(1, 1000)
 rates = st.floats(0.5, 240)  # At less, a thousand steps take more than the hour that there is.

@@ -20,12 +20,12 @@ from zarr.codecs import ZstdCodec
 
 import diffanim
 from diffanim import Trajectory
-from diffanim.clips import ClipFrames
-from diffanim.digests import FILE, seal
 from diffanim.errors import DiffanimWarning, TrajectoryError
-from diffanim.step import Mixture
-from diffanim.trajectory import TrajectoryWriter
-from diffanim.views import waits_for_decoding
+from diffanim.runs.clips import ClipFrames
+from diffanim.runs.digests import FILE, seal
+from diffanim.runs.step import Mixture
+from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.scenes.views import waits_for_decoding
 
 ROWS = 4
 PICTURE = np.full((2, 8, 8, 3), 77, np.uint8)

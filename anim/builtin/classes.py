@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import SettingsError
-from ..models import NULL_LABEL
+from ..models.labels import NULL_LABEL
 
 CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -19,10 +19,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DiffanimError, ModelError
-from ..models import Model, locate, open_model
+from ..models.finding import locate
+from ..models.loading import Model, open_model
+from ..models.settings import DEFAULT_STEPS, RunSettings
 from ..pixels import to_rgb
-from ..runs import record_settings
-from ..settings import DEFAULT_STEPS, RunSettings
+from ..recording import record_settings
 from . import measures
 from .card import CARD, CONDITIONAL, FIGURES, GUESSES, GUIDED, MEASURED, UNCONDITIONAL, report, write_card
 from .files import write_whole

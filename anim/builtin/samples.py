@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..models import Model
-from ..sampling import Denoiser, generators_for, initial_noise, sample
-from ..schedulers import make_scheduler, set_timesteps
+from ..models.loading import Model
+from ..sampling.loop import Denoiser, generators_for, initial_noise, sample
+from ..schedulers.choosing import make_scheduler, set_timesteps
 
 OnBatch = Callable[[int, int], None]
 """Called with the number of samples that are done and of all."""

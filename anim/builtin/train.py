@@ -22,7 +22,8 @@ import torch
 import torch.distributed as dist
 
 from ..errors import DiffanimError
-from ..models import NULL_LABEL, resolve_device
+from ..models.labels import NULL_LABEL
+from ..models.loading import resolve_device
 from ..pixels import to_rgb
 from .network import CHANNELS, History, load_weights, make_network, make_scheduler, network_of, save_model
 from .pictures import EMOJI_LIST, FONT, Pictures, draw_pictures, load_pictures, save_pictures

@@ -22,14 +22,14 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from ..drawing.layout import LECTURE_SIZE, README_WIDTH, Size
 from ..errors import OutputError
-from ..layout import LECTURE_SIZE, README_WIDTH, Size
 from .options import Chroma, EncodeOptions
 from .places import place_of
 from .stills import STILLS, meant_by, still_of
 
 if TYPE_CHECKING:
-    from ..frame import Clip, Frame
+    from ..drawing.frame import Clip, Frame
 
 StrPath = str | os.PathLike[str]
 DEFAULT_OPTIONS = EncodeOptions()

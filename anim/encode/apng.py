@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..drawing.frame import Clip, Frame
 from ..errors import OutputError
-from ..frame import Clip, Frame
 from .options import EncodeOptions
 from .png import COMPRESSION, text
 from .ticks import ticks

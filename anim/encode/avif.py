@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..frame import Clip
+from ..drawing.frame import Clip
 from . import FORMATS
 from .options import EncodeOptions
 from .pillow import MILLISECONDS, PillowWriter, check_feature, check_side, exif

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
+from ..drawing.frame import Clip, Frame, Region
 from ..errors import OutputError
-from ..frame import Clip, Frame, Region
 from .options import EncodeOptions, Quality
 from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, quantized
 from .ticks import ticks

@@ -14,8 +14,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from ..drawing.frame import Clip, Frame
 from ..errors import OutputError
-from ..frame import Clip, Frame
 from .places import kept_beside, name_beside, place_of, sweep
 
 

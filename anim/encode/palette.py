@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..frame import Region
+from ..drawing.frame import Region
 
 COLOURS = 255
 TRANSPARENT = 255

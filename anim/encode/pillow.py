@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import ExifTags, Image, features
 
+from ..drawing.frame import Clip, Frame
 from ..errors import OutputError
-from ..frame import Clip, Frame
 
 QUEUED_FRAMES = 2
 """How many frames may wait for the encoder."""

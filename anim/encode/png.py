@@ -1,6 +1,7 @@
 """A folder of PNG pictures, ``frame-0000.png`` and on: for LaTeX's animate, manim, or any other program.
 
-One picture is one frame: how long each is shown is not kept, but for the rate in the comment (`diffanim.provenance`).
+One picture is one frame: how long each is shown is not kept, but for the rate in the comment
+(`diffanim.sharing.provenance`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from ..drawing.frame import Clip, Frame
 from ..errors import OutputError
-from ..frame import Clip, Frame
 from .options import EncodeOptions
 
 COMPRESSION = 6

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from ..layout import LECTURE_SIZE, SHEET_SIZE, Size
-from ..themes import DEFAULT_THEME
+from ..drawing.layout import LECTURE_SIZE, SHEET_SIZE, Size
+from ..drawing.themes import DEFAULT_THEME
 
 
 @dataclass(frozen=True)

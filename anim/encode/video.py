@@ -16,8 +16,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from ..drawing.frame import Clip, Frame
 from ..errors import OutputError
-from ..frame import Clip, Frame
 from . import Format
 from .ffmpeg import Ffmpeg, check_encoder
 from .options import Chroma, EncodeOptions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..frame import Clip
+from ..drawing.frame import Clip
 from . import FORMATS
 from .options import EncodeOptions
 from .video import Container, VideoWriter

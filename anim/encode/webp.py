@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..drawing.frame import Clip
 from ..errors import OutputError
-from ..frame import Clip
 from .options import EncodeOptions
 from .pillow import MILLISECONDS, PillowWriter, check_feature, check_side, exif
 from .ticks import ticks

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from diffanim.digests import seal
+from diffanim.runs.digests import seal
 
 Damage = Callable[[Random, Path, Path], object]
 """Called with where to draw from, what is damaged, and another one of its sort."""

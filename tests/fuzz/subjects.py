@@ -17,8 +17,8 @@ from tiny import build
 import diffanim
 from diffanim.encode import FOLDER, FORMATS
 from diffanim.encode.stills import STILLS
-from diffanim.step import Mixture, Step
-from diffanim.trajectory import RunInfo, TrajectoryWriter
+from diffanim.runs.step import Mixture, Step
+from diffanim.runs.trajectory import RunInfo, TrajectoryWriter
 
 from .damage import OF_FILES, OF_INTERRUPTED, OF_MODELS, OF_RECORDINGS, Damage, forge_attributes
 

@@ -1,0 +1,516 @@
+"""Capturing: a wrapper around ``scheduler.step`` that sees every call and changes none."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from ..arguments import checked
+from ..errors import SchedulerError, SettingsError
+from ..models.finding import name_of
+from ..pixels import Pixels, over_white, to_rgb
+from ..runs.step import Array, Mixture, Step, StepSink
+from ..runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+from ..schedulers.catalogue import classify
+from ..schedulers.prediction import Call, Schedule, demand_images
+from .recordable import demand_one_meaning, demand_one_pass, demand_pictures, scheduler_of
+from .stepping import StepWrapper
+
+_OUTPUT = ("model_output", "score")
+_SAMPLE = ("sample", "sample_hat", "x")
+_TIME = ("timestep", "sigma_hat", "t")
+"""What they call its arguments."""
+_ANNOUNCED = "_num_timesteps"
+"""Where most pipelines say, before the first call, how many there will be."""
+AFTER_STEP = "callback_on_step_end"
+"""The argument by which most pipelines call back after each step."""
+_FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
+_CHANNELS_LAST = ("image", "frame", "height", "width", "channel")
+_AXES = {
+    **dict.fromkeys(("AnyFlow", "CogVideoX", "StableVideoDiffusion"), _FRAMES_FIRST),
+    **dict.fromkeys(("Kandinsky5", "Kandinsky6"), _CHANNELS_LAST),
+}
+"""The axes of samples of pipelines, by how their names begin; all other clips have their channels first."""
+_REPLACES = "pred_original_sample"
+"""The argument of ``step`` for an x̂0 that the pipeline knows better: Cosmos 1.0 calls ``step`` to learn x̂0 of both
+halves of a doubled batch, guides it, sets the step index back, and calls ``step`` again."""
+_CLIPS = ("frames", "video")
+"""What pipelines call clips in what they return."""
+_COLOURS = (1, 3, 4)
+"""How many channels pictures have."""
+_DOUBLING = frozenset({"DiTPipeline"})
+"""Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineCall:
+    """A pipeline and what it was called with."""
+
+    pipeline: Any
+    arguments: Mapping[str, Any] | None
+    """None where nobody knows."""
+
+
+class Recorder:
+    """Records the run that happens inside its ``with`` block, step by step::
+
+        with diffanim.Recorder(pipe, "run.zarr") as recorder:
+            pipe("a lighthouse", num_inference_steps=40)
+        recorder.trajectory.x0[12]
+
+    It wraps ``step`` of the pipeline's scheduler for the length of the block; the pipeline computes the same bits with
+    it and without it, and nothing of it is changed afterwards. One block records one run. Of a pipeline with several
+    schedulers (a prior's, an inverse one …) it records the one called ``scheduler``, which makes the images; name
+    another to record that: ``Recorder(pipe.prior_scheduler)``.
+    """
+
+    @checked
+    def __init__(
+        self,
+        pipeline: Any,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        info: RunInfo | None = None,
+        overwrite: bool = False,
+        on_step: Callable[[Step], None] | None = None,
+        writer: StepSink | None = None,
+        first: int = 0,
+    ) -> None:
+        """Prepare; nothing is wrapped before the block is entered.
+
+        Args:
+            pipeline: a diffusers pipeline, or a bare scheduler for those who hold the loop themselves.
+            path: the folder to write, such as ``run.zarr``; None keeps the run in memory.
+            info: what the run is made of; read off the pipeline if it is not given.
+            overwrite: whether a recording that is at ``path`` already may go.
+            on_step: called with every `Step` as it is captured, for progress or for a picture of one's own.
+            writer: an open writer to go on with, instead of ``path``.
+            first: how many calls came before, when a run goes on.
+
+        Raises:
+            SchedulerError: there is no scheduler with a ``step`` in the pipeline, or it samples no continuous images,
+                or not one x_t a timestep.
+            OutputError: the pipeline makes sound.
+            TrajectoryError: ``path`` is taken or cannot be written to.
+        """
+        self._pipeline = pipeline
+        demand_one_meaning(type(pipeline))
+        self._scheduler = scheduler_of(pipeline)
+        demand_images(self._scheduler)
+        self._info = info or describe(pipeline, self._scheduler)
+        self._writer = writer or TrajectoryWriter(
+            path,
+            self._info,
+            overwrite=overwrite,
+            axes=next((axes for name, axes in _AXES.items() if type(pipeline).__name__.startswith(name)), None),
+        )
+        self._on_step = on_step
+        self._calls = first
+        self._total = 0
+        self._shape: tuple[int, ...] | None = None
+        self._schedule: Schedule | None = None
+        self._sample: torch.Tensor | None = None
+        self._last: Call | None = None
+        self._pending: _Pending | None = None
+        self._times: tuple[torch.Tensor, list[float]] | None = None
+        self._repeated: set[float] = set()
+        self._wrapper: StepWrapper | None = None
+        self._announced: Any = None
+        self._halved = self._may_be_taken_back = False
+        self._trajectory: Trajectory | None = None
+        self.finished: torch.Tensor | None = None
+        """The finished sample, for one who knows better than what the last step returned; to be set in the block."""
+        self._made: PipelineCall | None = None
+        self._image: Pixels | None = None
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The finished recording.
+
+        Raises:
+            SettingsError: the block has not ended, or nothing was sampled in it.
+        """
+        if self._trajectory is None:
+            never = "its scheduler's step was never called" if self._wrapper is not None else "nothing ran yet"
+            raise SettingsError(
+                f"there is no recording yet, as {never}: run the pipeline inside the Recorder's with block first"
+            )
+        return self._trajectory
+
+    @property
+    def steps(self) -> int:
+        """How many calls of the scheduler were captured."""
+        return self._calls
+
+    def call(self, **arguments: Any) -> Any:
+        """Call the pipeline as ``pipe(**arguments)``, in the block, and keep more of it than its steps.
+
+        Of latents the recording then holds the image that the pipeline made of them (of pixels, too, if after the last
+        step it changed more of them than their format), its last sample is the one that
+        this image is made of (inpainting changes it after the last step), and as long as the trajectory stays in memory
+        it can be decoded without being told how.
+
+        Returns:
+            What the pipeline returns.
+        """
+        extra: dict[str, Any] = {}
+        takes = inspect.signature(type(self._pipeline).__call__).parameters
+        if AFTER_STEP in takes and arguments.get(AFTER_STEP) is None:
+            extra = {AFTER_STEP: self._after_step}
+        again = {**arguments, **fresh_generators(arguments)}
+        output = self._pipeline(**{**arguments, **extra})
+        self._made = PipelineCall(self._pipeline, again)
+        if self._info.space == "latent" and arguments.get("output_type") != "latent":
+            self._image = pictures_of(output)
+        elif self._info.space == "pixel" and self._sample is not None:
+            self._image = _changed_after(self._sample, output, self._info.value_range)
+        return output
+
+    def _after_step(self, pipeline: Any, index: int, t: Any, kept: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """What pipelines go on with, which is not always what ``step`` returned; nothing of it is changed."""
+        latents = kept.get("latents")
+        if latents is not None and self._sample is not None and latents.shape == self._sample.shape:
+            self._sample = latents
+        return {}
+
+    def __enter__(self) -> Self:
+        """Start to listen."""
+        self._announced = getattr(self._pipeline, _ANNOUNCED, None)
+        if self._announced is not None:
+            setattr(self._pipeline, _ANNOUNCED, None)  # Of a run before; not every pipeline announces every run.
+        self._wrapper = StepWrapper(self._scheduler, self._capture)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop listening; finish the recording, or leave it as far as it came where the block raised."""
+        assert self._wrapper is not None
+        self._wrapper.remove()
+        if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
+            setattr(self._pipeline, _ANNOUNCED, self._announced)
+        finished = self._sample if self.finished is None else self.finished
+        try:
+            try:  # Its copy is on its way while the last step is waited for, which is kept whatever becomes of that.
+                copied = None if error is not None or finished is None else _Copy(finished)
+            finally:
+                self.deliver()
+            if copied is not None:
+                (sample,) = copied.arrays()
+                end = None if self._schedule is None or self._last is None else self._schedule.after(self._last)
+                self._trajectory = self._writer.finish(sample, self._image, end, finite=copied.finite, owned=True)
+                self._trajectory.made_by = self._made or PipelineCall(self._pipeline, None)
+        finally:
+            self._last = None
+            self._writer.close()
+
+    def _capture(self, scheduler: Any, index: int | None, arguments: dict[str, Any], result: Any) -> None:
+        """One call has been made; ``index`` is the scheduler's step index before it, None at a first call."""
+        x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
+        if self._schedule is None:
+            self._begin(scheduler, output, x, _argument(arguments, _TIME))
+        assert self._schedule is not None
+        t = self._time(_argument(arguments, _TIME))
+        if self._is_at_the_same_level(index, t):
+            self._take_back(arguments)
+        if self._calls >= self._total:
+            raise SettingsError(
+                "a Recorder records one pass over the timesteps, and a second has begun: open a new Recorder for the "
+                "next call; a pipeline that makes several passes in one call cannot be recorded"
+            )
+        if index is None:
+            index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
+        self._last = call = Call(index, t, x, output, arguments, result)
+        mixture, x0 = self._schedule.read(call)
+        stepped = _stepped_to(result, last=self._calls + 1 == self._total)
+        for what, shape in (("predicts", x0.shape), ("returns", stepped.shape)):
+            _demand_shape(f"{type(scheduler).__name__}'s step {what}", shape, x.shape)
+        copied = _Copy(self._kept(x), self._kept(x0))
+        before = self._pending
+        self._pending = _Pending(self._calls, self._total, t, mixture, copied)
+        self._calls += 1
+        self._sample = self._kept(stepped)
+        if before is not None:
+            self._deliver(before)
+        if copied.is_done and not self._may_be_taken_back:
+            self.deliver()
+
+    def _is_at_the_same_level(self, index: int | None, t: float) -> bool:
+        """Whether this call is for the noise level of the one before it, which no schedule asks for."""
+        if self._last is None:
+            return False
+        if index is not None:
+            return index == self._last.index
+        return t == self._last.t and t not in self._repeated and hasattr(self._scheduler, "alphas_cumprod")
+
+    def _take_back(self, arguments: dict[str, Any]) -> None:
+        """The call before only served to learn x̂0; this one goes on with a better one."""
+        if arguments.get(_REPLACES) is None or self._pending is None:
+            raise SchedulerError(
+                f"{type(self._pipeline).__name__} calls its scheduler's step several times at one timestep; so there "
+                "is no one x_t and x̂0 a timestep to record"
+            )
+        self._pending = None
+        self._calls -= 1
+
+    def deliver(self) -> None:
+        """Hand on the last step now, if it is still on its way from a GPU; for one who keeps something after it."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._deliver(pending)
+
+    def _deliver(self, pending: _Pending) -> None:
+        """Hand a step on. From a GPU that is one call late: by then its copy is there, and nobody has waited for it."""
+        try:
+            step = pending.step()
+        except Exception:
+            self._pending = None  # A recording has no holes: where a copy failed, it ends.
+            raise
+        self._shape = self._shape or step.x.shape
+        _demand_shape(f"step {step.index + 1} of {step.total} begins with", step.x.shape, self._shape)
+        # For the last step somebody waits, so it is not copied once more, unless others get it. To do so with all would
+        # keep a whole run in pinned memory.
+        owned = self._on_step is None and step.index + 1 == step.total
+        self._writer.add(step, finite=pending.copied.finite, owned=owned)
+        if self._on_step is not None:
+            self._on_step(step)
+
+    def _time(self, timestep: Any) -> float:
+        """One number: some pipelines hand on a timestep for each image or frame, lower for those that they keep.
+
+        On a GPU, asking a tensor for its value waits for all that was launched before. Most timesteps are views of the
+        scheduler's own list, and that is known here.
+        """
+        if not isinstance(timestep, torch.Tensor):
+            return float(timestep)
+        if timestep.device.type == "cuda" and self._times is not None and not any(timestep.stride()):
+            listed, times = self._times
+            if timestep.untyped_storage().data_ptr() == listed.untyped_storage().data_ptr():
+                return times[timestep.storage_offset() - listed.storage_offset()]
+        return float(timestep.max())
+
+    def _begin(self, scheduler: Any, output: torch.Tensor, x: torch.Tensor, timestep: Any) -> None:
+        """What is known at the first call, and not before."""
+        demand_one_pass(self._pipeline)
+        self._schedule = Schedule(scheduler)
+        listed = getattr(scheduler, "timesteps", None)
+        if isinstance(listed, torch.Tensor) and listed.is_contiguous():
+            self._times = listed, listed.tolist()
+            self._repeated = {t for t, count in Counter(self._times[1]).items() if count > 1}
+        self._total = self._calls + self._calls_to_come(scheduler, self._time(timestep))
+        self._halved = _is_doubled(self._pipeline, output, x)
+        self._may_be_taken_back = self._wrapper is not None and _REPLACES in self._wrapper.signature.parameters
+        if self._info.space == "pixel" and self._pipeline is not scheduler:
+            demand_pictures(tuple(x.shape))
+        if self._schedule.clipped:
+            self._writer.note_clipping(self._schedule.clipped)
+
+    def _calls_to_come(self, scheduler: Any, t: float) -> int:
+        """How many calls the run still has, this one included: as announced, else as laid out from where it begins."""
+        if announced := getattr(self._pipeline, _ANNOUNCED, None):
+            return max(int(announced) - self._calls, 1)
+        begins = getattr(scheduler, "begin_index", None) or 0
+        listed = self._times[1] if self._times is not None else []
+        if not self._calls and not begins and t in listed:
+            begins = listed.index(t)  # Of an image that is noised by half, say.
+        return max(_calls_laid_out(scheduler) - begins - self._calls, 1)
+
+    def _kept(self, images: torch.Tensor) -> torch.Tensor:
+        return images[: len(images) // 2] if self._halved else images
+
+
+def _calls_laid_out(scheduler: Any) -> int:
+    """How many calls a scheduler's list of timesteps stands for."""
+    timesteps, known = scheduler.timesteps, classify(scheduler)
+    if known is not None and known.calls.jumps:  # Where the list rises, noise is added and nothing predicted.
+        return 1 + int((timesteps[1:] < timesteps[:-1]).sum())
+    last = 1 if known is not None and known.ends_on_a_timestep else 0
+    return len(timesteps) - last
+
+
+def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
+    """Whether the second half of a batch is the first once more."""
+    if len(x) % 2 or not any(base.__name__ in _DOUBLING for base in type(pipeline).__mro__):
+        return False
+    return all(torch.equal(*images.chunk(2)) for images in (x, output[:, : x.shape[1]]))
+
+
+def describe(pipeline: Any, scheduler: Any) -> RunInfo:
+    """What can be read off a pipeline that somebody else drives."""
+    parts = getattr(pipeline, "components", {})
+    latent = any(name in parts for name in ("vae", "vqvae", "movq", "vqgan"))
+    path = getattr(getattr(pipeline, "config", None), "_name_or_path", None)
+    return RunInfo(
+        model=name_of(str(path)) if path else type(pipeline).__name__,
+        scheduler=type(scheduler).__name__,
+        scheduler_config=plain_config(scheduler),
+        space="latent" if latent else "pixel",
+        value_range=value_range_of(scheduler),
+        versions=library_versions(),
+    )
+
+
+def value_range_of(scheduler: Any) -> tuple[float, float]:
+    """What black and white are in a scheduler's samples."""
+    return (0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0)
+
+
+def plain_config(scheduler: Any) -> dict[str, Any]:
+    """A scheduler's configuration as JSON can hold it: arrays as lists, what cannot be held as its text."""
+    return {key: _plain(value) for key, value in dict(scheduler.config).items() if not key.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def fresh_generators(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of a call's random generators as they are now: each call draws from them and leaves them elsewhere."""
+    generator = arguments.get("generator")
+    if generator is None:
+        return {}
+    return {"generator": [_copied(g) for g in generator] if isinstance(generator, list) else _copied(generator)}
+
+
+def _copied(generator: torch.Generator) -> torch.Generator:
+    copy = torch.Generator(generator.device)
+    copy.set_state(generator.get_state())
+    return copy
+
+
+def pictures_of(output: Any) -> Pixels | None:
+    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures."""
+    made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
+    if isinstance(made, torch.Tensor):
+        made = made.detach().float().cpu().numpy()
+        if made.ndim in (4, 5) and (made.shape[-1] not in _COLOURS or made.shape[-3] in _COLOURS):
+            made = np.moveaxis(made, -3, -1)
+    elif isinstance(made, list) and made:
+        clips = made if isinstance(made[0], list) else [made]
+        stacked = np.stack([np.stack([np.asarray(frame) for frame in clip]) for clip in clips])
+        made = stacked if isinstance(made[0], list) else stacked[0]
+    if not isinstance(made, np.ndarray) or made.ndim not in (4, 5) or made.shape[-1] not in _COLOURS:
+        return None
+    if made.shape[-1] == 4:
+        levels = made.astype(np.float32) / (255 if made.dtype == np.uint8 else 1)
+        made = over_white(np.clip(levels[..., :3], 0, 1), np.clip(levels[..., 3:], 0, 1))
+    if made.dtype != np.uint8:
+        made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
+    if made.ndim == 4 and any(name in _CLIPS for name in getattr(output, "keys", tuple)()):
+        made = made[None]  # Of a single clip some return the frames alone.
+    return np.ascontiguousarray(made if made.shape[-1] == 3 else made.repeat(3, axis=-1))
+
+
+def _changed_after(sample: torch.Tensor, output: Any, value_range: tuple[float, float]) -> Pixels | None:
+    """What a pipeline made of its last sample of pixels, where that is more than colours: what a mask keeps, say."""
+    made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
+    pictures = None if isinstance(made, torch.Tensor) else pictures_of(output)  # Tensors come in ranges of any kind.
+    shown = to_rgb(sample.detach().float().cpu().numpy(), value_range)
+    if pictures is None or pictures.shape != shown.shape or np.array_equal(pictures, shown):
+        return None
+    return pictures
+
+
+def _demand_shape(what: str, shape: Sequence[int], wanted: Sequence[int]) -> None:
+    if tuple(shape) != tuple(wanted):
+        raise SchedulerError(
+            f"{what} {list(shape)} for samples of {list(wanted)}: only a run whose samples keep their shape can be "
+            "recorded"
+        )
+
+
+def _stepped_to(result: Any, *, last: bool) -> torch.Tensor:
+    """The sample that a call leads to: of score-based schedulers' last one that without the noise which it adds."""
+    sample = result[0] if isinstance(result, tuple) else result.prev_sample
+    return torch.as_tensor(getattr(result, "prev_sample_mean", sample) if last else sample)
+
+
+def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next(arguments[name] for name in names if name in arguments)
+
+
+class _Copy:
+    """Images on their way to memory of their own on the host: a sample, which the sampler goes on with, and others.
+
+    From a CUDA device they go through pinned memory on a stream of their own, so that neither the loop nor the device
+    waits; torch hands that memory out again when nobody holds the arrays any more. From anywhere else they are there
+    at once.
+    """
+
+    def __init__(self, sample: torch.Tensor, *others: torch.Tensor) -> None:
+        self._ready: torch.cuda.Event | None = None
+        self._sums: Array | None = None
+        if sample.device.type != "cuda":
+            self._arrays = (_to_host(sample), *(_to_host(images, copy=False) for images in others))
+            return
+        # A copy on the device first: the pipeline may write into its sample before the slower one is through.
+        batches = [sample.detach().to(torch.float32, copy=True), *(images.detach() for images in others)]
+        stream = _copy_stream(sample.device)
+        stream.wait_stream(torch.cuda.current_stream(sample.device))
+        with torch.cuda.stream(stream):
+            self._arrays = tuple(_pinned(images, stream) for images in batches)
+            self._sums = _pinned(torch.stack([images.sum(dtype=torch.float32) for images in batches]), stream)
+            self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._ready.record(stream)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the arrays can be had without waiting."""
+        return self._ready is None
+
+    def arrays(self) -> tuple[Array, ...]:
+        """All of them, waited for."""
+        if self._ready is not None:
+            self._ready.synchronize()
+        return self._arrays
+
+    @property
+    def finite(self) -> bool:
+        """Whether the arrays, once they can be had, are known to hold neither NaN nor inf: both show in a sum."""
+        return self._sums is not None and bool(np.isfinite(self._sums).all())
+
+
+@dataclass(frozen=True, eq=False)
+class _Pending:
+    """A captured step whose images are still on their way."""
+
+    index: int
+    total: int
+    t: float
+    mixture: Mixture
+    copied: _Copy
+
+    def step(self) -> Step:
+        x, x0 = self.copied.arrays()
+        return Step(self.index, self.total, self.t, x, x0, self.mixture.signal, self.mixture.noise)
+
+
+@functools.cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _pinned(images: torch.Tensor, stream: torch.cuda.Stream) -> Array:
+    target = torch.empty(images.shape, dtype=torch.float32, pin_memory=True)
+    target.copy_(images, non_blocking=True)
+    images.record_stream(stream)
+    return np.asarray(target.numpy())
+
+
+def _to_host(images: torch.Tensor, *, copy: bool = True) -> Array:
+    """On the CPU, too, a copy: ``.cpu()`` would be the tensor that the sampler goes on with; x̂0 is ours already."""
+    copied = images.detach().to("cpu", torch.float32, copy=copy)
+    return np.asarray(copied.contiguous().numpy())

@@ -1,0 +1,90 @@
+"""Latents as colours by a linear map: instant, and only an approximation.
+
+The channels of a latent pixel are mapped to red, green and blue by the least squares fit between the run's own finished
+latents and the image that its pipeline made of them, averaged over what one latent pixel stands for. No table of
+anybody's model is needed, and no network.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import OutputError
+from ..pixels import Pixels
+from ..runs.clips import ClipFrames
+from ..runs.step import Array
+from ..runs.trajectory import Trajectory
+
+_GRID = ("image", "frame", "height", "width", "channel")
+
+
+class LinearPreview:
+    """The map of one run."""
+
+    def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
+        """Fit it.
+
+        Args:
+            run: of latents, complete, with its pipeline's own image.
+            wanted: which frames are shown, if it makes clips; each with the latent frame that it comes from.
+
+        Raises:
+            OutputError: there is nothing to fit to, or latents whose places in the image are not known.
+        """
+        image = run.image
+        if image is None or not run.complete:
+            raise OutputError("a preview is fitted to the finished image, which this run does not have")
+        self._axes = run.axes
+        self._shape = (image.shape[-3], image.shape[-2])
+        clip = image.shape[1] if image.ndim == 5 else None
+        self._frames = wanted.of(clip) if clip is not None else ()
+        self._clip = clip
+        grid = self._grid(run.x[-1])
+        clips = image if image.ndim == 5 else image[:, None]
+        latent_frames = grid.shape[1]
+        shown = clips[:, np.linspace(0, clips.shape[1] - 1, latent_frames).round().astype(int)]
+        colours = _averaged(shown.reshape(-1, *shown.shape[2:]), grid.shape[2:4])
+        self._weights = np.linalg.lstsq(_with_one(grid.reshape(-1, grid.shape[-1])), colours, rcond=None)[0]
+
+    def __call__(self, latents: Array) -> Pixels:
+        """uint8 [cells, h, w, 3] of a row, float32 [B, …], in latent pixels."""
+        grid = self._grid(latents)
+        if self._clip is not None:
+            last = max(self._clip - 1, 1)
+            grid = grid[:, [round(frame * (grid.shape[1] - 1) / last) for frame in self._frames]]
+        colours = _with_one(grid.reshape(-1, grid.shape[-1])) @ self._weights
+        pixels = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+        return np.asarray(pixels.reshape(-1, *grid.shape[2:4], 3))
+
+    def _grid(self, latents: Array) -> Array:
+        """[B, F, h, w, C]; F is 1 for images."""
+        match self._axes:
+            case ("image", "channel", "height", "width"):
+                return np.moveaxis(latents, 1, -1)[:, None]
+            case axes if set(axes) == set(_GRID):
+                return latents.transpose([axes.index(axis) for axis in _GRID])
+            case ("image", "token", "channel"):
+                return self._unrolled(latents)
+            case axes:
+                raise OutputError(f"a preview of latents with the axes {', '.join(map(str, axes))} is not known")
+
+    def _unrolled(self, tokens: Array) -> Array:
+        """A transformer's tokens, row by row of the image."""
+        count, (height, width) = tokens.shape[1], self._shape
+        rows = round((count * height / width) ** 0.5)
+        if self._clip is not None or rows * (count // max(rows, 1)) != count:
+            raise OutputError("a preview of these packed latents is not known: leave --preview out")
+        return tokens.reshape(len(tokens), 1, rows, count // rows, tokens.shape[2])
+
+
+def _averaged(images: Pixels, size: tuple[int, int]) -> NDArray[np.float64]:
+    """The colours [n·h·w, 3] of images [n, H, W, 3], reduced to h×w by averaging."""
+    from PIL import Image
+
+    reduced = [np.asarray(Image.fromarray(i).resize(size[::-1], Image.Resampling.BOX), np.float64) for i in images]
+    return np.stack(reduced).reshape(-1, 3)
+
+
+def _with_one(latents: Array) -> NDArray[np.float64]:
+    return np.column_stack([latents.astype(np.float64), np.ones(len(latents))])

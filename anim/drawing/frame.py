@@ -1,0 +1,86 @@
+"""What passes from composing to encoding: one picture at a time, and what is known about all of them beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..timeline.shots import progress
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One composed picture and how long it is shown."""
+
+    pixels: NDArray[np.uint8]
+    """uint8 [H, W, 3], sRGB."""
+    seconds: float
+    """How long it is shown."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a panel lies on every frame, in pixels from the top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    kind: Literal["noisy", "clean"]
+    """``noisy`` shows x_t, where no eye follows a single pixel; ``clean`` shows x̂0, where every band is seen."""
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The rows and columns of the region, to index [H, W, …]."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What an encoder must know before the first frame comes.
+
+    Raises:
+        ValueError: a size, a rate, a duration or a region that cannot be.
+    """
+
+    width: int
+    height: int
+    fps: float
+    """The nominal rate: most frames are shown for 1/fps seconds."""
+    seconds: tuple[float, ...]
+    """How long each frame is shown, in order: its length is the number of frames."""
+    regions: tuple[Region, ...]
+    """Where the panels lie; all else is text, graphics and background."""
+    samples: Callable[[], Iterable[Frame]]
+    """Composes a handful of frames on request, evenly spread from the first to the last, or to where the clip turns
+    back, and in order: so that colours can be chosen before the first frame comes."""
+    video_fps: float | None = None
+    """Frames a second that a video's stream has, where it is not less than ``fps``; None for what suits the times."""
+    comment: str = ""
+    """Where the animation comes from, in ASCII and at most `MAX_COMMENT` long; kept in the file."""
+    turn: int | None = None
+    """The number of the frame after which the clip goes back by the way that it came; None if it does not."""
+
+    def __post_init__(self) -> None:
+        """Check the fields against each other."""
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"a clip of {self.width}×{self.height} pixels shows nothing")
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"a clip cannot have {self.fps} frames a second")
+        if not self.seconds or not all(math.isfinite(s) and s > 0 for s in self.seconds):
+            raise ValueError("a clip needs at least one frame, and each must be shown for a positive time")
+        if self.turn is not None and not 0 <= self.turn < len(self.seconds):
+            raise ValueError(f"a clip of {len(self.seconds)} frames cannot turn back after frame {self.turn}")
+        for region in self.regions:
+            right, bottom = region.x + region.width, region.y + region.height
+            if min(region.x, region.y) < 0 or right > self.width or bottom > self.height:
+                raise ValueError(f"{region} does not lie within {self.width}×{self.height} pixels")
+
+    def progress(self, number: int) -> float:
+        """How far a frame is on the way from noise, 0, to the finished image, 1."""
+        return progress(number, len(self.seconds), self.turn)

@@ -1,0 +1,148 @@
+"""What the lines of text say, and which of it fits.
+
+Short of room, a line lets go in a fixed order. The title shortens the model, then loses the guidance, the scheduler,
+the word that the run was interrupted, and the model, but never the step. A caption takes the first of its panel's
+wordings that fits. The legend loses the prompt or the classes, then the words beside its symbols.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..runs.trajectory import RunInfo, Trajectory
+from ..scenes.curves import Curve
+from ..scenes.panels import Caption
+from ..scenes.phrases import Maths, Number, Phrase, Words
+from .labels import Placed, Sizes, height, place, width
+from .layout import Line, LineHeights
+from .typeset import legible, shortened
+
+_SHORTEST_NOTE = 8
+"""In em: a prompt shortened below this says nothing."""
+_SHORTEST_MODEL = 6
+"""In em, likewise."""
+
+
+@dataclass(frozen=True)
+class Type:
+    """The sizes of type that go together, in pixels. Mathematics is set larger: its letters fill less of an em."""
+
+    em: int
+
+    @property
+    def text(self) -> Sizes:
+        """Of the title, the readouts and the legend."""
+        return Sizes(self.em, 1.2 * self.em)
+
+    @property
+    def symbol(self) -> Sizes:
+        """Of a panel's symbol."""
+        return Sizes(self.em, 1.4 * self.em)
+
+    def heights(self, captions: Iterable[Caption], curves: Iterable[Curve]) -> LineHeights:
+        """How much room the lines need above and below."""
+        capitals: Phrase = (Words("Bg"),)
+        over = [(capitals, self.text)]
+        for caption in captions:
+            over += [(caption.title, self.symbol), *((readout, self.text) for readout in caption.readouts)]
+        under = [(capitals, self.text), *(((Maths(curve.symbol),), self.text) for curve in curves)]
+        return LineHeights(height([(capitals, self.text)]), height(over), height(under))
+
+
+def title(run: Trajectory, line: Line, type_: Type, *, closing: bool) -> list[Placed]:
+    """The model, the scheduler and what else made the run at the left, the step at the right."""
+    sizes = type_.text
+    step = list(_at_right(_step(run, closing=closing), sizes, line))
+    room = line.width - width(_step(run, closing=closing), sizes) - type_.em
+    return [*place(_made_by(run, sizes, room), sizes, line.x, line.baseline), *step]
+
+
+def caption(wordings: Sequence[Caption], line: Line, type_: Type) -> list[Placed]:
+    """The first of a panel's wordings that fits over it; none if none does."""
+    for wording in wordings:
+        words: Phrase = (Words(wording.words),) if wording.words else ()
+        title, readouts = width(wording.title, type_.symbol), [width(r, type_.text) for r in wording.readouts]
+        parts = [part for part in (title, width(words, type_.text), *readouts) if part]
+        if sum(parts) + type_.em * (len(parts) - 1) > line.width:
+            continue
+        start = line.x + title + round(0.6 * type_.em)
+        placed = [*place(wording.title, type_.symbol, line.x, line.baseline)]
+        placed += place(words, type_.text, start, line.baseline)
+        right = line.right
+        for readout, needed in zip(reversed(wording.readouts), reversed(readouts), strict=True):
+            placed += place(readout, type_.text, right - needed, line.baseline)
+            right -= needed + type_.em
+        return placed
+    return []
+
+
+def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> list[Placed]:
+    """The curves' symbols in their colours at the left, the prompt or the images' classes at the right."""
+    sizes = type_.text
+    for worded in (True, False):
+        phrases = [_key(curve, worded=worded) for curve in curves]
+        widths = [width(phrase, sizes) for phrase in phrases]
+        used = sum(widths) + round(1.4 * type_.em) * (len(widths) - 1)
+        if used <= line.width:
+            break
+    else:
+        return []
+    placed: list[Placed] = []
+    x = line.x
+    for phrase, needed in zip(phrases, widths, strict=True):
+        placed += place(phrase, sizes, x, line.baseline)
+        x += needed + round(1.4 * type_.em)
+    room = line.width - used - 2 * type_.em
+    note = shortened(_note(info), sizes.words, room) if room >= _SHORTEST_NOTE * type_.em else ""
+    return [*placed, *_at_right((Words(note),), sizes, line)] if note else placed
+
+
+def scheduler_title(class_name: str) -> str:
+    """A scheduler's class as words: ``EulerAncestralDiscreteScheduler`` is "Euler Ancestral"."""
+    name = class_name.removesuffix("Scheduler").removesuffix("Discrete") or class_name
+    return re.sub(r"(?<=[A-Za-z0-9])(?=[A-Z][a-z]{2})", " ", name)
+
+
+def _step(run: Trajectory, *, closing: bool) -> Phrase:
+    if closing:
+        return (Words(f"after {run.steps} step{'s' * (run.steps != 1)}", "strong"),)
+    number = Number.of(range(1, run.steps + 1), 0, upright=True)
+    return Words("step", "strong"), number, Words(f"of {max(run.total, run.steps)}", "strong")
+
+
+def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
+    """As much as fits of what made the run: model, scheduler, guidance, and whether it was interrupted."""
+    info = run.info
+    model, scheduler = Words(info.model, "strong"), Words(scheduler_title(info.scheduler))
+    guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
+    state = () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
+    shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))
+    for rest in ((scheduler, *guidance, *state), (scheduler, *state), state, ()):
+        left = room - width(_dotted(model, *rest), sizes) + width((model,), sizes)
+        if left >= shortest:
+            return _dotted(Words(shortened(model.text, sizes.words, left), model.ink), *rest)
+    return ()
+
+
+def _dotted(first: Words, *others: Words) -> Phrase:
+    """The parts with dots between."""
+    return first, *(piece for other in others for piece in (Words("·"), other))
+
+
+def _key(curve: Curve, *, worded: bool) -> Phrase:
+    symbol = Maths(curve.symbol, curve.ink)
+    return (symbol, Words(curve.word, curve.ink)) if worded else (symbol,)
+
+
+def _note(info: RunInfo) -> str:
+    if info.prompt and legible(info.prompt):
+        return f"“{info.prompt}”"
+    labels = dict.fromkeys(info.labels)  # One for all images is said once.
+    note = ", ".join(labels if len(labels) == 1 else info.labels)
+    return note if legible(note) else ""
+
+
+def _at_right(phrase: Phrase, sizes: Sizes, line: Line) -> Iterator[Placed]:
+    return place(phrase, sizes, line.right - width(phrase, sizes), line.baseline)

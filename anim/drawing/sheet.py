@@ -1,0 +1,195 @@
+"""The contact sheet: chosen timesteps side by side for print, x_t above x̂0, t under each.
+
+This is the static figure of diffusion courses. It is laid out once, in pixels of which `SHEET_DPI` make an inch, and
+painted twice: here as pixels, in `diffanim.files.pdf` with text and lines as vectors. Text of a sheet of the usual
+width is 8 points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from textwrap import wrap
+
+import numpy as np
+
+from ..errors import SettingsError
+from ..pixels import Pixels
+from ..runs.noising import rescaled
+from ..runs.trajectory import Trajectory
+from ..scenes.panels import DEFAULT_PANELS, Panel, noise_left_readout, noise_readout, panel_named, time_readout
+from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
+from ..scenes.views import View
+from .frames import draw_image
+from .labels import Placed, Sizes, blend, place, width
+from .layout import Box, Grid, best_grid, check_largest, check_size, check_text, even, text_size
+from .themes import Theme
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedImage:
+    """An image at its place."""
+
+    image: Pixels
+    """uint8 [h, w, 3], in its own pixels."""
+    box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class ContactSheet:
+    """Where everything goes."""
+
+    width: int
+    height: int
+    images: tuple[PlacedImage, ...]
+    texts: tuple[Placed, ...]
+    line: int
+    """How wide the hairline around each image is, in pixels."""
+    theme: Theme
+
+
+def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: float, whole: bool) -> ContactSheet:
+    """Lay the sheet out.
+
+    Args:
+        view: of a run.
+        rows: the columns, from left to right, counted from 0; the number of steps stands for the last sample.
+        theme: its colours.
+        width: in pixels, the most; the height follows.
+        text: how much larger than usual text is.
+        whole: whether images are enlarged by whole factors, as pixels must be, and the sheet may so become narrower.
+
+    Raises:
+        SettingsError: the columns leave no room for images.
+    """
+    check_size(width, None)
+    panels = [panel_named(name) for name in DEFAULT_PANELS]
+    check_text(text)
+    type_ = _Type(round(text * text_size(width, None)))
+    run = view.run
+    names = [_named(view, panel) for panel in panels]
+    left = type_.margin + max(type_.block_width(name) for name in names) + type_.em // 2
+    across = (width - left - type_.margin - (len(rows) - 1) * type_.column_gap) // len(rows)
+    if across < 2 * type_.em:
+        raise SettingsError(f"{len(rows)} columns do not fit into {width} pixels; choose fewer, or a wider sheet")
+    grid = _grid(view, across, gap=type_.image_gap, whole=whole)
+    tops = [type_.margin + number * (grid.height + type_.row_gap) for number in range(len(panels))]
+    lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(rows))]
+    under = tops[-1] + grid.height + round(0.25 * type_.em)
+    images = [
+        PlacedImage(pixels, cell)
+        for panel, top in zip(panels, tops, strict=True)
+        for row, x in zip(rows, lefts, strict=True)
+        for pixels, cell in zip(panel.images(view, row), grid.cells(x, top, view.count), strict=True)
+    ]
+    texts = [
+        text
+        for name, top in zip(names, tops, strict=True)
+        for text in type_.centred(name, type_.margin, None, top + (grid.height - type_.block_height(name)) // 2)
+    ]
+    readouts = [_readout(run, row) for row in rows]
+    for phrases, x in zip(readouts, lefts, strict=True):
+        texts += type_.centred(phrases, x, grid.width, under)
+    height = under + max(type_.block_height(phrases) for phrases in readouts) + type_.margin
+    line = max(type_.em // 24, 1)
+    across = lefts[-1] + grid.width + type_.margin
+    check_largest(across, even(height))
+    return ContactSheet(across, even(height), tuple(images), tuple(texts), line, theme)
+
+
+def paint(sheet: ContactSheet) -> Pixels:
+    """The sheet as uint8 [H, W, 3]."""
+    picture = np.empty((sheet.height, sheet.width, 3), np.uint8)
+    picture[:] = sheet.theme.background
+    for placed in sheet.images:
+        box, line = placed.box, sheet.line
+        picture[box.y - line : box.bottom + line, box.x - line : box.right + line] = sheet.theme.hairline
+        draw_image(picture, box, placed.image)
+    for text in sheet.texts:
+        blend(picture, text.mask(), text.x, text.baseline, sheet.theme.ink(text.piece.ink))
+    return picture
+
+
+@dataclass(frozen=True)
+class _Type:
+    """Sizes that go together, in pixels."""
+
+    em: int
+
+    @property
+    def margin(self) -> int:
+        """Around everything: little, as the page has its own."""
+        return max(round(0.25 * self.em), 2)
+
+    @property
+    def column_gap(self) -> int:
+        return max(round(0.4 * self.em), 4)
+
+    @property
+    def row_gap(self) -> int:
+        return max(round(0.6 * self.em), 6)
+
+    @property
+    def image_gap(self) -> int:
+        return max(round(0.12 * self.em), 2)
+
+    def sizes(self, phrase: Phrase) -> Sizes:
+        """Of a line: symbols alone are larger."""
+        alone = len(phrase) == 1 and isinstance(phrase[0], Maths)
+        return Sizes(0.85 * self.em, (1.5 if alone else 1.1) * self.em)
+
+    def line_height(self, phrase: Phrase) -> int:
+        alone = len(phrase) == 1 and isinstance(phrase[0], Maths)
+        return round((1.7 if alone else 1.25) * self.em)
+
+    def block_width(self, phrases: Sequence[Phrase]) -> int:
+        return max(width(phrase, self.sizes(phrase)) for phrase in phrases)
+
+    def block_height(self, phrases: Sequence[Phrase]) -> int:
+        return sum(self.line_height(phrase) for phrase in phrases)
+
+    def centred(self, phrases: Sequence[Phrase], x: int, room: int | None, top: int) -> Iterator[Placed]:
+        """Lines below each other, in the middle of ``room`` or of the widest of them."""
+        room = self.block_width(phrases) if room is None else room
+        for phrase in phrases:
+            sizes = self.sizes(phrase)
+            top += self.line_height(phrase)
+            yield from place(phrase, sizes, x + (room - width(phrase, sizes)) // 2, top - round(0.3 * self.em))
+
+
+def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
+    """How the images of one timestep are arranged: about as high as wide, or as one image is."""
+    image = view.size
+    room = across, round(across * max(1, image[0] / image[1]))
+    grid = best_grid(view.count, image, room, gap=gap, smooth=True)
+    if whole:
+        return grid
+    cell = (across - (grid.columns - 1) * grid.gap) // grid.columns // 2 * 2
+    return replace(grid, cell_width=cell, cell_height=max(round(cell * image[0] / image[1]), 1))
+
+
+def _named(view: View, panel: Panel) -> tuple[Phrase, ...]:
+    """What stands beside a row of the sheet, line by line."""
+    run, manner = (
+        view.run,
+        {"images": wrap(view.colours, 9), "decoded": ["decoded"], "preview": ["linear", "preview"]}[view.manner],
+    )
+    if panel.name == "x":
+        symbol = "x_t"
+        said = [*(manner or ([] if rescaled(run) else ["noisy", "sample"])), *(["at unit", "variance"] * rescaled(run))]
+    else:
+        symbol, said = r"\hat{x}_0", ["model’s", "guess", *manner, *wrap(run.info.clipped or "", 9)]
+    return (Maths(symbol),), *((Words(line),) for line in said)
+
+
+def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:
+    """What stands under a column of the sheet: t, and where samples are rescaled the noise, which t does not tell."""
+    if row == run.steps:
+        return ((Words("finished"),),) if run.finished else ((Words("noise left"),), noise_left_readout(run))
+    readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
+    return tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
+
+
+def _fixed(piece: Piece, row: int) -> Piece:
+    """What a number says at one row."""
+    return Maths(piece.strings[row].strip(), piece.ink) if isinstance(piece, Number) else piece

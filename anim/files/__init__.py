@@ -1,0 +1,1 @@
+"""Outputs by name: films, stills and sheets, as large as they may be."""

@@ -1,0 +1,170 @@
+"""Files that must not be larger than a limit: what is given up for it, in which order, and the search for as little
+of it as will do.
+
+What a file will weigh cannot be told beforehand, so each attempt is a real encode. A format has a table of rungs, each
+smaller than the one before: first goes what nobody misses, x̂0 and the finished image go last. Of them the first that
+fits is found by halving, which takes as many attempts as a number of that many rungs has binary digits.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..drawing.layout import SMALLEST_WIDTH, Size
+from ..encode import FOLDER, FORMATS, Format, StrPath, format_of
+from ..encode.stills import still_of
+from ..errors import SettingsError
+from ..timeline.shots import Shot, progress, turning_point
+
+UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+"""Bytes. A megabyte is a million of them, as it is to the sites that have limits."""
+
+_AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to make a film smaller, and all that it gives up."""
+
+    level: int = 0
+    """Of the encoder (`EncodeOptions.level`)."""
+    look: str = ""
+    """What that level gives up, in words."""
+    scale: float = 1.0
+    """Of the picture's width and height. It is composed anew: pixels stay squares, text stays legible."""
+    early: int = 1
+    """Of the first half of the way, every so many-th frame is kept; those before a gap are shown for longer."""
+    late: int = 1
+    """The same for the second half. The way back, if there is one, is that way the other way round."""
+
+    def words(self, size: Size) -> str:
+        """What it gives up of a film that was to have this size."""
+        frames = {
+            (1, 1): "",
+            (2, 1): "every second step of the first half is left out",
+            (3, 2): "two of three steps of the first half and every second one of the rest are left out",
+        }[self.early, self.late]
+        width, height = self.size(size)
+        across = f"at most {width} pixels wide" if height is None else f"{width}×{height}"
+        smaller = f"the picture is {across}" if self.scale < 1 else ""
+        return "; ".join(part for part in (self.look, smaller, frames) if part)
+
+    def size(self, size: Size) -> Size:
+        """Of the picture, even in both directions, from what was asked for; text keeps the width that it needs."""
+        width, height = size
+        if height is None:
+            return max(_scaled(width, self.scale), min(width, SMALLEST_WIDTH)), None
+        return _scaled(width, self.scale), _scaled(height, self.scale)
+
+    def shots(self, shots: Sequence[Shot]) -> tuple[Shot, ...]:
+        """Those that are shown. What is held stays, and the whole lasts as long as before."""
+        held = 2 * statistics.median(shot.seconds for shot in shots)
+        turn, end = turning_point(shots), len(shots) - 1
+        kept: list[Shot] = []
+        for place, shot in enumerate(shots):
+            step = self.early if progress(place, len(shots), turn) <= 0.5 else self.late
+            from_noise = place if place <= turn else end - place
+            if from_noise % step == 0 or place in (turn, end) or shot.seconds > held:
+                kept.append(shot)
+            else:
+                kept[-1] = replace(kept[-1], seconds=kept[-1].seconds + shot.seconds)
+        return tuple(kept)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to."""
+
+    rung: Rung | None
+    """The first that fits; None if none does."""
+    smallest: int | None
+    """In bytes: of all files that were tried. None if there was none to try."""
+
+
+_GIF_LEVELS = (
+    "x̂0 is not dithered",
+    "x̂0 is not dithered, and x_t has 32 colours until the last quarter",
+    "x̂0 is not dithered, and x_t has 16 colours until the last quarter",
+    "x̂0 is not dithered, and x_t has 8 colours until the last quarter",
+)
+_GIF_RUNGS = (
+    *(Rung(level, look) for level, look in enumerate(_GIF_LEVELS, start=1)),
+    Rung(3, _GIF_LEVELS[2], early=2),
+    Rung(3, _GIF_LEVELS[2], scale=0.75, early=2),
+    Rung(4, _GIF_LEVELS[3], scale=0.75, early=2),
+    Rung(3, _GIF_LEVELS[2], scale=0.5, early=2),
+    Rung(4, _GIF_LEVELS[3], scale=0.35, early=3, late=2),
+)
+
+
+def rungs_of(entry: Format) -> tuple[Rung, ...]:
+    """All rungs of a format, each smaller than the one before."""
+    if entry.suffix == ".gif":
+        return _GIF_RUNGS
+    top = entry.max_level
+    levels = [Rung(level, f"the quality is {level} of {top} levels lower") for level in range(1, top + 1)]
+    least = levels[-1] if levels else Rung()
+    smaller = [replace(least, scale=scale) for scale in (0.75, 0.5)]
+    fewer = [replace(least, scale=0.5, early=2), replace(least, scale=0.35, early=3, late=2)]
+    return (*levels, *smaller, *fewer)
+
+
+def parse_bytes(text: str | int) -> int:
+    """A number of bytes out of "5MB", "700 kB", "4.8 MiB" or 5000000.
+
+    Raises:
+        SettingsError: it is none, or not above 0.
+    """
+    found = _AMOUNT.fullmatch(str(text).strip())
+    if not found or found[2].lower() not in UNITS:
+        raise SettingsError(f"{str(text)!r} is no file size; give one such as 5MB, 700KB, 4.8MiB or 5000000")
+    size = float(found[1]) * UNITS[found[2].lower()]
+    if not math.isfinite(size):
+        raise SettingsError("a number of hundreds of digits is no file size; give one such as 5MB")
+    count = int(size)
+    if count < 1:
+        raise SettingsError(f"the largest size allowed is {text}; it must be above 0, such as 5MB")
+    return count
+
+
+def spelled(count: int) -> str:
+    """Bytes as people read them, to three figures."""
+    unit, size = next(((name, size) for name, size in (("MB", 10**6), ("KB", 10**3)) if count >= size), ("bytes", 1))
+    return f"{count / size:.0f} {unit}" if count >= 100 * size or size == 1 else f"{count / size:.3g} {unit}"
+
+
+def is_limited(path: StrPath) -> bool:
+    """Whether a largest size is meant for this output: it is for films, not for stills and folders of frames."""
+    return not still_of(path) and format_of(path) is not FORMATS[FOLDER]
+
+
+def first_that_fits(rungs: Sequence[Rung], limit: int, encode: Callable[[Rung], int | None]) -> Found:
+    """The first rung whose file has no more than ``limit`` bytes: of the files that fitted, the last one written.
+
+    Args:
+        rungs: each smaller than the one before.
+        limit: in bytes.
+        encode: writes the file of a rung and returns its size, or None if a picture so small cannot be drawn.
+    """
+    found = Found(None, None)
+    first, last = 0, len(rungs) - 1
+    while first <= last:
+        middle = (first + last) // 2
+        size = encode(rungs[middle])
+        if size is None:  # Nor can those after it.
+            last = middle - 1
+        elif size > limit:
+            found = Found(found.rung, min(size, found.smallest or size))
+            first = middle + 1
+        else:
+            found = Found(rungs[middle], min(size, found.smallest or size))
+            last = middle - 1
+    return found
+
+
+def _scaled(length: int, scale: float) -> int:
+    return length if scale == 1 else round(length * scale / 2) * 2

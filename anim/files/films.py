@@ -1,0 +1,205 @@
+"""The films of one rendering: each picture is composed once for all that have its size, and handed to every encoder.
+
+Each encoder works in a thread of its own while the next picture is composed, so that where there are cores enough an
+animation takes as long as its slowest part: GIF and MP4 of four noisy 256×256 images at 40 steps took 2.5 s on 32
+cores, 3.5 one after the other (2.3 and 1.6 each alone); on two cores 3.7 and 4.1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from ..drawing.frame import Frame
+from ..drawing.frames import Composer, RowImages
+from ..drawing.layout import Size
+from ..encode import Encoder, StrPath, format_of, open_encoder
+from ..encode.options import EncodeOptions
+from ..encode.output import reason_of
+from ..encode.places import name_beside, place_of
+from ..errors import OutputError, SettingsError
+from ..scenes.views import View
+from ..timeline.shots import Shot
+from .budget import Rung, first_that_fits, rungs_of, spelled
+
+OnFrame = Callable[[int, int], None]
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Film:
+    """One file."""
+
+    path: StrPath
+    size: Size
+    options: EncodeOptions
+    comment: str = ""
+    """Where it comes from; kept in the file."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What all films of one rendering show."""
+
+    view: View
+    shots: tuple[Shot, ...]
+    fps: float
+    """Nominal (`Clip.fps`)."""
+    theme: str
+    text: float = 1.0
+    """How much larger than usual text is."""
+    video_fps: float | None = None
+    """`Clip.video_fps`."""
+
+
+def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None = None) -> None:
+    """Write them in one pass. A film that fails leaves what was at its path, and so do those not finished by then.
+
+    Raises:
+        DiffanimError: of the kind that fits.
+    """
+    if not films:
+        return
+    images = RowImages(script.view)
+    sizes = dict.fromkeys(film.size for film in films)
+    composers = {
+        size: Composer(script.view, size=size, theme=script.theme, text=script.text, images=images) for size in sizes
+    }
+    with ExitStack() as open_files:
+        lanes = []
+        for film in films:
+            clip = composers[film.size].clip(script.shots, script.fps, film.comment, video_fps=script.video_fps)
+            encoder = open_files.enter_context(open_encoder(film.path, clip, film.options))
+            lanes.append((film.size, open_files.enter_context(_Lane(encoder))))
+        for done, shot in enumerate(script.shots, start=1):
+            frames = {size: composer.compose(shot) for size, composer in composers.items()}
+            for size, lane in lanes:
+                lane.write(frames[size])
+            if on_frame is not None:
+                on_frame(done, len(script.shots))
+
+
+class _Lane:
+    """A thread that writes frames to an encoder, one behind: whoever hands it the next waits for the one before."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="diffanim-encode")
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()  # The encoder is not finished, and not aborted, while it writes.
+        if kind is None:
+            self._wait()
+
+    def write(self, frame: Frame) -> None:
+        """Hand over a frame.
+
+        Raises:
+            OutputError: the one before could not be written.
+        """
+        self._wait()
+        self._written = self._thread.submit(self._encoder.write, frame)
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            self._written.result()
+
+
+def write_films_within(
+    script: Script,
+    films: Sequence[Film],
+    limit: int,
+    on_frame: OnFrame | None = None,
+    on_note: OnNote | None = None,
+) -> None:
+    """Write them, none larger than ``limit`` bytes; ``on_note`` is told what that cost.
+
+    Raises:
+        OutputError: a film cannot be made so small, which is then not written. The others are.
+        DiffanimError: of the kind that fits.
+    """
+    with ExitStack() as hidden:
+        drafts = [hidden.enter_context(_hidden_beside(film.path)) for film in films]
+        drafted = [replace(film, path=draft) for draft, film in zip(drafts, films, strict=True)]
+        with _told_as({draft: film.path for draft, film in zip(drafts, films, strict=True)}):
+            write_films(script, drafted, on_frame)
+        failed: OutputError | None = None
+        for film, draft in zip(films, drafts, strict=True):
+            try:
+                with _told_as({draft: film.path}):
+                    note = _fit(script, film, draft, limit, on_frame)
+                    draft.replace(place_of(Path(film.path)))
+            except OutputError as error:
+                failed = failed or error
+            else:
+                if note and on_note is not None:
+                    on_note(note)
+        if failed is not None:
+            raise failed
+
+
+def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame | None) -> str:
+    """Make the file at ``draft`` small enough, and say what that cost; nothing if it is already."""
+    full = draft.stat().st_size
+    if full <= limit:
+        return ""
+
+    def encode(rung: Rung) -> int | None:
+        level = max(rung.level, film.options.level)
+        with _hidden_beside(film.path) as trial:
+            smaller = replace(film, path=trial, size=rung.size(film.size), options=replace(film.options, level=level))
+            try:
+                with _told_as({trial: film.path}):
+                    write_films(replace(script, shots=rung.shots(script.shots)), [smaller], on_frame)
+            except SettingsError:  # No room is left for images.
+                return None
+            size = trial.stat().st_size
+            if size <= limit:
+                trial.replace(draft)
+        return size
+
+    found = first_that_fits(rungs_of(format_of(film.path)), limit, encode)
+    if found.rung is None:
+        raise OutputError(
+            f"{film.path} cannot be made as small as {spelled(limit)}: the smallest reached is "
+            f"{spelled(min(full, found.smallest or full))}; allow more, or show less of the run"
+        )
+    return (
+        f"{film.path} would have {spelled(full)}; for {spelled(draft.stat().st_size)} of at most {spelled(limit)}, "
+        f"{found.rung.words(film.size)}"
+    )
+
+
+@contextlib.contextmanager
+def _hidden_beside(path: StrPath) -> Iterator[Path]:
+    """A name for a file that nobody is to see, where a rename to ``path`` is one step of the file system."""
+    hidden = name_beside(place_of(Path(path)))
+    try:
+        yield hidden
+    finally:
+        with contextlib.suppress(OSError):  # The folder may be gone, and with it the file.
+            hidden.unlink()
+
+
+@contextlib.contextmanager
+def _told_as(names: dict[Path, StrPath]) -> Iterator[None]:
+    """Errors name the file that was asked for, not the hidden one; what the system says is put into words."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {next(iter(names.values()))}: {reason_of(error)}") from error
+    except OutputError as error:
+        text = str(error)
+        for hidden, path in names.items():
+            text = text.replace(str(hidden), os.fspath(path))
+        raise OutputError(text) from error

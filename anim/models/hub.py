@@ -1,0 +1,107 @@
+"""Models of the hub: downloaded where it can be reached, else as its cache on this machine has them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ModelError
+from .files import BARE_PARTS, ModelFiles
+
+if TYPE_CHECKING:
+    pass
+
+_HUB_FILES = [
+    "model_index.json",
+    "*config.json",
+    "labels.json",
+    "diffusion_pytorch_model.*",
+    *(f"{part}/*" for part in BARE_PARTS),
+]
+_CONNECT_SECONDS = 1.2
+"""For which the hub may keep us waiting for a connection before it counts as out of reach."""
+_HUB_SECONDS = 5
+"""And for its answer."""
+
+
+def download(repository: str) -> Path:
+    """The files of a hub model: from the hub where it can be reached, else from the local cache if they are there."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        # Asked once: a download asks six times, with growing pauses, and says so each time.
+        place = hf_hub_url(repository, "model_index.json")
+        try:
+            if constants.HF_HUB_OFFLINE or not _is_in_reach(place):
+                return _cached(repository)
+            get_hf_file_metadata(place, timeout=_HUB_SECONDS)
+        except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError, ModelError):
+            raise
+        except Exception:  # Whatever the library below it says of networks.
+            return _cached(repository)
+        index = Path(hf_hub_download(repository, "model_index.json"))
+        if ModelFiles(repository, index.parent, json.loads(index.read_text(encoding="utf-8"))).is_bare:
+            return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
+        from diffusers import DiffusionPipeline
+
+        # It knows which of several kinds of weights it needs.
+        return Path(DiffusionPipeline.download(repository))
+    except (LocalEntryNotFoundError, EntryNotFoundError) as error:
+        if isinstance(error, LocalEntryNotFoundError):
+            raise _unreachable(repository) from error
+        raise ModelError(f"{repository} is no pipeline: it has no model_index.json on the hub") from error
+    except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as error:
+        raise ModelError(f"there is no model {repository} on the hub, and no directory of that name") from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise _unreachable(repository) from error
+
+
+def _cached(repository: str) -> Path:
+    """Where a hub model lies on this machine. Asked for a file that it has, the library would call the hub even so."""
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(repository, "model_index.json")
+    if not isinstance(index, str):
+        raise _unreachable(repository)
+    return Path(index).parent
+
+
+def _is_in_reach(url: str) -> bool:
+    """Whether a host, or the proxy before it, takes connections; asked aside, as looking up its name knows no limit."""
+    import socket
+    import threading
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    asked = urlsplit(url)
+    proxy = None if proxy_bypass(asked.netloc) else getproxies().get(asked.scheme)
+    host = urlsplit(proxy) if proxy else asked
+    answered = threading.Event()
+
+    def connect() -> None:
+        with contextlib.suppress(OSError):
+            port = host.port or (443 if host.scheme == "https" else 80)
+            socket.create_connection((host.hostname, port), timeout=_CONNECT_SECONDS).close()
+            answered.set()
+
+    asking = threading.Thread(target=connect, daemon=True)
+    asking.start()
+    asking.join(_CONNECT_SECONDS)
+    return answered.is_set()
+
+
+def _unreachable(repository: str) -> ModelError:
+    return ModelError(
+        f"{repository} is not on this machine, and the hub cannot be reached; download it where there is a network "
+        "and name its directory"
+    )

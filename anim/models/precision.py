@@ -1,0 +1,58 @@
+"""Which precision a network runs in, if nobody says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+"""What Linux calls the instructions that multiply bfloat16, of Intel, of Intel and AMD, and of Arm."""
+_AMPERE = 8
+"""The first of NVIDIA's generations that has them, by its compute capability."""
+
+
+def resolve_dtype(dtype: str, device: torch.device, config: Mapping[str, Any]) -> torch.dtype:
+    """The dtype that a setting stands for.
+
+    "auto" is bfloat16 where the processor says that it computes in it natively, and else float32. For networks that
+    predict the noise its 8 digits are too few: their x̂0 = (x − b·ε)/a divides by a small a at first, and would show the
+    rounding. They run in float16, which has 11, on CUDA, and in float32 elsewhere.
+
+    Args:
+        dtype: one of `diffanim.models.loading.DTYPES`.
+        device: what the network runs on.
+        config: of the scheduler that the network was trained with, whose prediction type decides.
+    """
+    import torch
+
+    if dtype != "auto":
+        resolved: torch.dtype = getattr(torch, dtype)
+        return resolved
+    predicts = config.get("prediction_type")
+    if predicts in ("v_prediction", "sample") and has_bfloat16(device):
+        return torch.bfloat16
+    return torch.float16 if predicts == "epsilon" and device.type == "cuda" else torch.float32
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device says that it computes in bfloat16 natively; nothing is measured."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= _AMPERE
+    return device.type == "cpu" and not _CPU_FLAGS.isdisjoint(_cpu_flags())
+
+
+def _cpu_flags() -> frozenset[str]:
+    """What the processor can do, as Linux tells it; nothing where it is another system."""
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())

@@ -1,0 +1,362 @@
+"""Making a run: record it, go on with it, or find that it is there already."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from .arguments import check_names, checked, plain, shown
+from .errors import (
+    DiffanimError,
+    DiffanimWarning,
+    SamplingError,
+    SettingsError,
+    TrajectoryError,
+    first_line,
+    is_out_of_memory,
+)
+from .models.files import ModelFiles
+from .models.finding import locate
+from .models.labels import class_name, labels_of
+from .models.loading import Model
+from .models.settings import RunSettings
+from .runs.step import Step
+from .runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+
+Plan = Literal["record", "resume", "restart", "reuse"]
+"""Make a run, go on with a part of it, make it anew as a pipeline cannot go on in the middle, or take what is there."""
+OnStep = Callable[[Step], None]
+CHECKPOINT_SECONDS = 1.0
+"""Between checkpoints of a run on a GPU, each of which waits for it; an interrupted run makes so much anew."""
+
+
+def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> Plan:
+    """Whether a run is at ``path`` already, whole or in part; told without importing torch.
+
+    Raises:
+        TrajectoryError: what is there was recorded with other settings, or is no recording.
+    """
+    if path is None or overwrite or not path.exists():
+        return "record"
+    run = Trajectory.open(path)
+    recorded, wanted = dict(run.info.settings), settings.to_record(files)
+    other = [
+        "another state of the model" if name == "fingerprint" else f"{name} {recorded.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
+    ]
+    if other:
+        raise TrajectoryError(f"{path} was recorded with {'; '.join(other)}: name another path, or say --overwrite")
+    if run.complete:
+        return "reuse"
+    return "resume" if files.is_bare else "restart"
+
+
+def record_settings(
+    settings: RunSettings, path: Path | None, *, overwrite: bool = False, on_step: OnStep | None = None
+) -> Trajectory:
+    """Record a run at ``path``; open it if it is there, or go on with it if a bare denoiser's was interrupted.
+
+    Args:
+        settings: what to run.
+        path: the folder to write, ``run.zarr``; None keeps the run in memory.
+        overwrite: whether a recording with other settings may go.
+        on_step: called with every step as it is captured.
+
+    Raises:
+        DiffanimError: of the kind that fits; what was captured before stays at ``path``.
+    """
+    files = locate(settings.model)
+    planned = plan(settings, files, path, overwrite=overwrite)
+    if planned == "reuse":
+        assert path is not None
+        return Trajectory.open(path)
+    settings = settings.of(files)
+    listener = None if on_step is None else _Listener(on_step)
+    with _errors(settings, files, listener):
+        if files.is_bare:
+            return _sample(settings, files, path, planned, overwrite, listener)
+        return _call(settings, files, path, overwrite or planned == "restart", listener)
+
+
+@checked
+def record(
+    source: Any = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Trajectory:
+    """Record a run: every timestep's x_t and x̂0, and the finished sample.
+
+    ::
+
+        run = diffanim.record("path/to/model", steps=40, batch=4, seed=0, path="run.zarr")
+        run = diffanim.record(pipe, prompt="a lighthouse", num_inference_steps=40, path="run.zarr")
+
+    Args:
+        source: a diffusers pipeline, which is called with ``options``; or a model: a directory, a hub id, or None for
+            the built-in one, and ``options`` are the fields of `RunSettings`.
+        path: the folder to write; None keeps the run in memory.
+        overwrite: whether a recording that is at ``path`` already may go. A model's run that was interrupted is gone on
+            with, and one that is complete is opened, if the settings are the same.
+        on_step: called with every `Step` as it is captured.
+        **options: see ``source``.
+
+    Raises:
+        DiffanimError: of the kind that fits.
+    """
+    if source is None or isinstance(source, (str, os.PathLike)):
+        check_names("record", options, [name for name in RunSettings.__dataclass_fields__ if name != "model"])
+        for name in {"labels", "call"}.intersection(options):
+            if not isinstance(options[name], (list, tuple)):
+                raise SettingsError(f"{name} is {shown(options[name])}; give a list, such as {_example(options[name])}")
+            options[name] = tuple(map(str, options[name]))
+        options = {name: plain(value) for name, value in options.items()}
+        settings = RunSettings(model=None if source is None else os.fspath(source), **options)
+        return record_settings(settings, None if path is None else Path(path), overwrite=overwrite, on_step=on_step)
+    from .capture.recorder import Recorder
+
+    if not callable(source):
+        raise SettingsError(
+            f"record takes a pipeline, or the directory or hub id of a model, not {shown(source)}; around a loop of "
+            "your own, use diffanim.Recorder"
+        )
+    takes = inspect.signature(source.__call__).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
+        check_names(type(source).__name__, options, takes)
+    with Recorder(source, path, overwrite=overwrite, on_step=on_step) as recorder:
+        recorder.call(**options)
+    return recorder.trajectory
+
+
+def _example(value: Any) -> str:
+    """What somebody may have meant who gave one thing, or another kind of several."""
+    if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", True):
+        return shown([str(one) for one in islice(value, 3)])
+    return shown([str(value)])
+
+
+def _call(
+    settings: RunSettings, files: ModelFiles, path: Path | None, overwrite: bool, on_step: OnStep | None
+) -> Trajectory:
+    """Record a pipeline that runs its own loop."""
+    from .capture.calling import open_to_record
+    from .capture.recordable import scheduler_of
+    from .capture.recorder import Recorder, describe
+    from .models.calls import call_arguments, guidance_of
+    from .models.loading import quiet_libraries
+    from .sampling.brownian import drawn_on_the_host, seed_tree
+    from .sampling.loop import demand_memory_to_decode
+
+    pipeline = open_to_record(files, settings)
+    if settings.image is None and not any(pair.startswith("output_type=") for pair in settings.call):
+        demand_memory_to_decode(pipeline, settings.images, (settings.height, settings.width))
+    arguments = call_arguments(pipeline, files, settings)
+    names, scheduler = labels_of(files), scheduler_of(pipeline)
+    seed_tree(scheduler, settings.seed, settings.images)
+    info = replace(
+        describe(pipeline, scheduler),
+        model=files.name,
+        settings={**settings.to_record(files), **_ran_as(pipeline)},
+        seed=settings.seed,
+        prompt=settings.prompt,
+        labels=tuple(class_name(k, names) for k in arguments["class_labels"]) if settings.labels else (),
+        guidance=guidance_of(pipeline, arguments),
+        sources={"model": _place(settings.model), **{n: str(Path(p).resolve()) for n, p in settings.files.items()}},
+    )
+    recorder = Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step)
+    with recorder, quiet_libraries(), drawn_on_the_host(scheduler):
+        recorder.call(**arguments)
+    if not recorder.steps:
+        raise SamplingError(f"{type(pipeline).__name__} made no step; ask for more --steps, or a higher --strength")
+    return recorder.trajectory
+
+
+def _ran_as(pipeline: Any) -> dict[str, str]:
+    """The device and the dtype that "auto" stood for."""
+    return {"device": str(pipeline._execution_device), "dtype": str(pipeline.dtype).removeprefix("torch.")}
+
+
+def _place(model: str | None) -> str:
+    """Where a model is: a directory in full, a hub id as it is."""
+    folder = Path(model or "").expanduser()
+    return str(folder.resolve()) if folder.is_dir() else str(model)
+
+
+def _sample(
+    settings: RunSettings, files: ModelFiles, path: Path | None, planned: Plan, overwrite: bool, on_step: OnStep | None
+) -> Trajectory:
+    if planned != "resume" or path is None:
+        return _sample_to(None, None, settings, files, path, overwrite, on_step)
+    writer, checkpoint = TrajectoryWriter.resume(path)
+    with contextlib.closing(writer):
+        if checkpoint is not None or writer.info.versions == library_versions():
+            return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step)
+    # Written over those that are there, its rows would be of two runs until it is whole.
+    now, before = library_versions(), writer.info.versions
+    changed = [
+        f"{name} {before.get(name, 'unknown')}, now {now[name]}" for name in now if before.get(name) != now[name]
+    ]
+    warnings.warn(
+        f"{path} was begun with {'; '.join(changed)}, and cannot be gone on with: it is recorded anew",
+        DiffanimWarning,
+        stacklevel=2,
+    )
+    return _sample_to(None, None, settings, files, path, True, on_step)
+
+
+def _sample_to(
+    writer: TrajectoryWriter | None,
+    checkpoint: bytes | None,
+    settings: RunSettings,
+    files: ModelFiles,
+    path: Path | None,
+    overwrite: bool,
+    on_step: OnStep | None,
+) -> Trajectory:
+    """Sample from the beginning; or, where there is a writer, go on."""
+    from .capture.recordable import demand_pictures
+    from .capture.recorder import Recorder
+    from .models.files import read_scheduler_config
+    from .models.loading import open_model, resolve_device
+    from .models.precision import resolve_dtype
+    from .sampling.brownian import drawn_on_the_host
+    from .sampling.checkpoint import SchedulerMemory, pack, unpack
+    from .sampling.fast.acceleration import accelerated, plain, warming_up
+    from .sampling.loop import Denoiser, demand_memory, generators_for, initial_noise, sample
+
+    # The same bits come only from the same device.
+    dtype = "float32" if settings.exact else settings.dtype
+    here = writer.info.settings if writer else {"device": settings.device, "dtype": dtype}
+    device = resolve_device(here["device"])
+    resolved = resolve_dtype(here["dtype"], device, read_scheduler_config(files))
+    with warming_up(device, resolved, kernels=not (settings.exact or settings.compile)):
+        model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
+    demand_pictures((settings.images, *model.sample_shape))
+    demand_memory(model, settings.images)
+    scheduler = _scheduler(model, settings)
+    classes = _classes(model, settings)
+    guidance = 1.0 if settings.guidance is None else settings.guidance
+    batch = settings.images * (1 if guidance == 1.0 else 2)
+    if settings.exact:
+        network = plain(model.unet)
+    else:
+        network = accelerated(model.unet, model.device, batch, compiled=settings.compile)
+    denoiser = Denoiser(model, classes, guidance, _takes_variance(scheduler), network)
+    generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
+    if writer is not None and checkpoint is not None:
+        shape = (settings.images, *model.sample_shape)
+        x, done = unpack(checkpoint, generators, memory, model.device, shape, writer.steps)
+        writer.note_versions(done)
+    else:
+        x, done = initial_noise(model, scheduler, generators), 0
+    kept = writer or TrajectoryWriter(path, _info(settings, files, model, scheduler, classes), overwrite=overwrite)
+
+    last = time.monotonic()
+
+    def keep(sample: Any, steps: int) -> None:
+        nonlocal last
+        if sample.device.type != "cpu" and time.monotonic() - last < CHECKPOINT_SECONDS:
+            return
+        recorder.deliver()  # A checkpoint must not be on the disk before the steps that it goes on from.
+        kept.keep(pack(sample, steps, generators, memory))
+        last = time.monotonic()
+
+    with Recorder(scheduler, writer=kept, first=done, on_step=on_step) as recorder, drawn_on_the_host(scheduler):
+        on_sample = keep if path is not None else None
+        recorder.finished = sample(denoiser, scheduler, x, generators, done=done, on_sample=on_sample)
+    return recorder.trajectory
+
+
+def _scheduler(model: Model, settings: RunSettings) -> Any:
+    """The scheduler of a run, with its timesteps laid out."""
+    from .sampling.brownian import seed_tree
+    from .schedulers.choosing import make_scheduler, set_timesteps
+
+    scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
+    # Where the seed has its timesteps too: a scheduler that asks a GPU for one waits for it.
+    set_timesteps(scheduler, settings.steps, "cpu")
+    seed_tree(scheduler, settings.seed, settings.images)
+    return scheduler
+
+
+def _takes_variance(scheduler: Any) -> bool:
+    return str(scheduler.config.get("variance_type", "")).startswith("learned")
+
+
+def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any, classes: tuple[int, ...]) -> RunInfo:
+    from .capture.recorder import plain_config, value_range_of
+
+    dtype = str(model.unet.dtype).removeprefix("torch.")
+    return RunInfo(
+        model=files.name,
+        scheduler=type(scheduler).__name__,
+        scheduler_config=plain_config(scheduler),
+        settings={**settings.to_record(files), "device": str(model.device), "dtype": dtype},
+        seed=settings.seed,
+        labels=tuple(model.class_name(number) for number in classes) if settings.labels else (),
+        guidance=settings.guidance if settings.guidance not in (None, 1.0) else None,
+        value_range=value_range_of(scheduler),
+        versions=library_versions(),
+    )
+
+
+def _classes(model: Model, settings: RunSettings) -> tuple[int, ...]:
+    """The class of each image: the labels in turn; the null class where none is asked for."""
+    numbers = model.class_numbers(settings.labels)
+    if model.classes is None:
+        return ()
+    if not numbers and model.null_class is None:
+        raise SettingsError(
+            f"the model {model.name} needs a class: add --label with a number from 0 to {model.classes - 1}"
+        )
+    if settings.guidance not in (None, 1.0) and model.null_class is None:
+        raise SettingsError(f"--guidance: the model {model.name} was trained without a class for none; leave it out")
+    if not numbers and model.null_class is not None:
+        numbers = (model.null_class,)
+    return tuple(numbers[k % len(numbers)] for k in range(settings.images))
+
+
+class _Listener:
+    """Calls ``on_step``; an error of it is its caller's own, and none of the model's."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+        self.error: Exception | None = None
+
+    def __call__(self, step: Step) -> None:
+        try:
+            self._on_step(step)
+        except Exception as error:
+            self.error = error
+            raise
+
+
+@contextlib.contextmanager
+def _errors(settings: RunSettings, files: ModelFiles, listener: _Listener | None) -> Iterator[None]:
+    """Whatever a model leads its libraries into is one line: each of 200 pipelines has its own way to refuse what it is
+    given, and any field of a configuration may be of any type.
+    """
+    try:
+        yield
+    except (DiffanimError, OSError):
+        raise
+    except Exception as error:
+        if listener is not None and error is listener.error:
+            raise
+        if is_out_of_memory(error):
+            raise SamplingError(
+                f"out of memory with a batch of {settings.images}; lower --batch, or try --dtype bfloat16, --offload "
+                "model or another --device"
+            ) from error
+        raise SamplingError(f"{files.pipeline} cannot do this: {first_line(error)}") from error

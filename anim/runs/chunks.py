@@ -1,0 +1,242 @@
+"""How a recording lies on the disk: its attributes, its arrays and the files of their chunks, one a row."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+import zarr.errors
+from numpy.typing import NDArray
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import MemoryStore
+
+from ..errors import TrajectoryError
+from ..version import __version__
+from .digests import is_plain_file, seal
+from .run_info import RunInfo
+from .step import Mixture
+
+FORMAT_VERSION = 2
+"""1, which is read too, had no digests."""
+CRC_BYTES = 4
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, RuntimeError)
+"""What Zarr raises for damaged arrays."""
+CHECKPOINT = "checkpoint.safetensors"
+ROWS = ("t", "signal", "noise")
+IMAGE = "image"
+_CODECS = {"plain": [BytesCodec, Crc32cCodec], "compressed": [BytesCodec, ZstdCodec, Crc32cCodec]}
+"""Of chunks on the disk."""
+
+
+def padded(rows: NDArray[np.float64], array: zarr.Array[Any]) -> NDArray[np.float64]:
+    """Numbers of steps, with NaN to the end of the array's last chunk at least."""
+    length = array.chunks[0]
+    room = -(-array.shape[0] // length) * length
+    return np.concatenate([rows, np.full(max(0, room - len(rows)), np.nan)])
+
+
+def attributes_of(
+    info: RunInfo,
+    run: str | None,
+    *,
+    complete: bool,
+    axes: list[str | None],
+    steps: int | None = None,
+    end: Mixture | None = None,
+    image: tuple[int, ...] | None = None,
+) -> dict[str, Any]:
+    """What a recording says of itself; with all that decides its pictures, and sealed, if the run has an id."""
+    told: dict[str, Any] = {"complete": complete, "run": asdict(info)}
+    if end is not None:
+        told["end"] = [end.signal, end.noise]
+    if run is None:
+        return {**told, "format": 1}
+    shape = None if image is None else list(image)
+    told |= {"format": FORMAT_VERSION, "id": run, "axes": axes, "steps": steps, "image": shape}
+    return {**told, "seal": seal(told)}
+
+
+def names_of(array: zarr.Array[Any]) -> list[str | None]:
+    """Of an array's dimensions."""
+    return list(array.metadata.dimension_names or ())  # type: ignore[union-attr]
+
+
+def chunk_name(array: zarr.Array[Any], row: int) -> str:
+    """Of a row's one chunk, as the array's metadata has it."""
+    encoding = array.metadata.chunk_key_encoding  # type: ignore[union-attr]
+    name: str = encoding.encode_chunk_key((row, *[0] * (array.ndim - 1)))
+    return name
+
+
+def chunk_file(array: zarr.Array[Any], row: int) -> Path | None:
+    """Where a row's one chunk lies; None in memory."""
+    root = getattr(array.store, "root", None)
+    return None if root is None else Path(root) / array.path / chunk_name(array, row)
+
+
+def is_there(array: zarr.Array[Any], row: int) -> bool:
+    """Whether a row's chunk is on the disk; of an array in memory, all are taken to be."""
+    file = chunk_file(array, row)
+    return file is None or os.path.lexists(file)
+
+
+def demand_layout(
+    array: zarr.Array[Any], dtype: str, chunks: tuple[int, ...], codecs: Literal["plain", "compressed"] = "plain"
+) -> None:
+    """Refuse an array on the disk that is laid out otherwise than diffanim does: what Zarr would make of its bytes, and
+    of how many, is not known.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    if chunk_file(array, 0) is None:
+        return
+    metadata: Any = array.metadata
+    if array.dtype != dtype or array.chunks != chunks or [type(codec) for codec in metadata.codecs] != _CODECS[codecs]:
+        raise ValueError(f"{array.path} is not laid out as diffanim does")
+
+
+def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
+    """See that a plain chunk on the disk has its bytes, before memory is laid out for what the array says of it.
+
+    Raises:
+        TrajectoryError: it has not, or is not there.
+    """
+    file = chunk_file(array, row)
+    if file is None:
+        return
+    if not is_there(array, row):
+        raise TrajectoryError(f"{where} is missing; record the run again")
+    size = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
+    if not is_plain_file(file) or file.stat().st_size != size:
+        raise TrajectoryError(f"{where} is damaged: it is no file of {size} bytes; record the run again")
+
+
+def read_numbers(array: zarr.Array[Any]) -> NDArray[np.float64]:
+    """The numbers of all steps, float64 [steps], NaN where there are none yet.
+
+    Raises:
+        TrajectoryError: a chunk is damaged, or there is none.
+        ValueError: the array says of more steps than its chunks can be of.
+    """
+    if array.ndim != 1:
+        raise ValueError(f"{array.path} has the shape {list(array.shape)}, not [steps]")
+    length, chunks = array.chunks[0], 1
+    demand_layout(array, "float64", (length,))
+    demand_chunk(array, 0, f"{array.path} of {place_of(array)}")
+    on_disk = chunk_file(array, 0) is not None
+    while on_disk and is_there(array, chunks):
+        chunks += 1
+    if on_disk and array.shape[0] > length * (chunks + 1):  # The last one may just be about to be written.
+        raise ValueError(f"{array.path} has no numbers for its {array.shape[0]} steps")
+    return np.asarray(array[:], dtype=np.float64)
+
+
+def create_array(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: str,
+    dimension_names: tuple[str | None, ...],
+) -> zarr.Array[Any]:
+    """An array of a recording, in place of one that has its name: on the disk with a CRC-32C on every chunk."""
+    return group.create_array(
+        name,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        compressors=None if isinstance(group.store, MemoryStore) else [Crc32cCodec()],  # Memory needs no check.
+        filters=None,
+        fill_value=float("nan") if dtype.startswith("float") else 0,
+        dimension_names=dimension_names,
+        # One folder an array: the usual encoding makes four more for each chunk.
+        chunk_key_encoding={"name": "default", "separator": "."},
+        overwrite=True,
+    )
+
+
+def member_of(group: zarr.Group, name: str, path: Path | None) -> zarr.Array[Any]:
+    """An array of a recording.
+
+    Raises:
+        TrajectoryError: there is none of that name.
+    """
+    try:
+        member = group[name]
+    except KeyError as error:
+        raise TrajectoryError(f"{path} is damaged: it has no array {name!r}; record the run again") from error
+    if not isinstance(member, zarr.Array):
+        raise TrajectoryError(f"{path} is damaged: {name!r} is no array; record the run again")
+    return member
+
+
+def place_of(array: zarr.Array[Any]) -> str:
+    """The recording that an array belongs to, for a message."""
+    root = getattr(array.store, "root", None)
+    return "the run in memory" if root is None else str(root)
+
+
+def _demand_files_of_its_own(folder: Path) -> None:
+    """A recording may come from anyone, and is read only where it lies: no link leads out of it, and nothing in it is a
+    device or a pipe, which would be read without end.
+    """
+    folders = [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    inside = Path(entry.path).relative_to(folder)
+                    raise TrajectoryError(f"{folder} is damaged ({inside} is no file of its own); record the run again")
+
+
+def open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
+    """The group of a recording, whose attributes are as they were written.
+
+    Raises:
+        TrajectoryError: there is none, it is not one of ours, of another format version, or damaged.
+    """
+    if not folder.exists():
+        raise TrajectoryError(f"there is no recording at {folder}")
+    if not folder.is_dir():
+        raise TrajectoryError(f"{folder} is a file; a recording is a folder written by diffanim (run.zarr)")
+    if not any(folder.iterdir()):
+        raise TrajectoryError(f"{folder} is empty: there is no recording in it")
+    try:
+        _demand_files_of_its_own(folder)
+        group = zarr.open_group(folder, mode=mode)
+        attributes = group.attrs.asdict().get("diffanim")
+    except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
+        raise TrajectoryError(f"{folder} is no Zarr group, so no recording of diffanim") from error
+    except DAMAGE as error:
+        raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
+    if not isinstance(attributes, dict):
+        raise TrajectoryError(f"{folder} is a Zarr group, but not one that diffanim wrote")
+    if attributes.get("format") not in (1, FORMAT_VERSION):
+        raise TrajectoryError(
+            f"{folder} has format {attributes.get('format')}; diffanim {__version__} reads up to {FORMAT_VERSION}. "
+            "Record the run again, or use the diffanim that wrote it"
+        )
+    if attributes["format"] != 1 and attributes.get("seal") != seal(attributes):
+        raise TrajectoryError(
+            f"{folder} is damaged: what it says of its run is not what was recorded; record the run again"
+        )
+    return group
+
+
+def replace_file(path: Path, content: bytes | memoryview) -> None:
+    """Old or new, never half of either."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

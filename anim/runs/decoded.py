@@ -1,0 +1,327 @@
+"""A latent run's pictures, kept beside its latents, so that they are decoded once and drawn without torch ever after.
+
+They are a Zarr group called ``decoded`` within the recording: ``x`` [N+1, cells, H, W, 3] and ``x0``
+[N, cells, H, W, 3], uint8 sRGB with one chunk a row and a CRC-32C on each. The cells are the images of the batch; of a
+clip, the chosen frames of each, clip after clip.
+
+A row's digest is that of its chunk as it lies on the disk, so that all rows can be checked without making a picture of
+any: what is damaged is known before a render begins, and made again from the latents.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import google_crc32c
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from ..errors import DiffanimWarning, TrajectoryError
+from ..pixels import Pixels
+from ..untrusted import NotNegative, typed
+from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout
+from .clips import ClipFrames
+from .digests import Digests, is_plain_file
+
+GROUP = "decoded"
+MOST_BYTES_A_LATENT = 1 << 14
+"""Of pixels: the coarsest autoencoders make some hundred bytes of a number. Nothing larger is read."""
+_DIMENSIONS = ("step", "image", "height", "width", "colour")
+_COMPRESSORS = (ZstdCodec(level=1), Crc32cCodec())
+_NEW, _OLD = f".{GROUP}-new", f".{GROUP}-old"
+"""Folders in the recording: of a group that is not whole yet, and of one that goes."""
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True)
+class _Attributes:
+    """What the group says of itself."""
+
+    rows: NotNegative
+    clip: NotNegative | None
+    frames: tuple[NotNegative, ...]
+
+
+class DecodedRows:
+    """Pictures by row, read when they are asked for."""
+
+    def __init__(self, group: zarr.Group, where: str, digests: Digests | None, most: int) -> None:
+        """Use `DecodedRows.of`."""
+        self._where, self._digests = where, digests
+        self._arrays = {name: _pictures_of(group, name, most) for name in ("x", "x0")}
+        told = typed(group.attrs.asdict(), _Attributes)
+        self.rows = min(told.rows, self._arrays["x"].shape[0])
+        """How many rows of ``x`` are there."""
+        self.clip = told.clip
+        """How many frames each clip has; None for images."""
+        self.frames = told.frames
+        """Those that are kept, counted from 0; empty for images."""
+        self.complete = self.rows == self._arrays["x"].shape[0]
+        """Whether all rows are kept; `damaged` tells whether they are whole."""
+
+    @classmethod
+    def of(cls, group: zarr.Group, where: str, digests: Digests | None, most: int) -> Self | None:
+        """What a recording holds of them; None if nothing that can be read.
+
+        Args:
+            group: of the recording.
+            where: that is, for messages.
+            digests: of the recording; None where it has none.
+            most: bytes that the pictures of a row may have.
+        """
+        try:
+            member = group[GROUP]
+            return cls(member, where, digests, most) if isinstance(member, zarr.Group) else None
+        except DAMAGE:
+            return None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[rows, cells, H, W, 3], as many rows as there are to be."""
+        return self._arrays["x"].shape
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(cells, height, width)."""
+        cells, height, width = self.shape[1:4]
+        return cells, height, width
+
+    def read(self, name: str, row: int) -> Pixels:
+        """uint8 [cells, H, W, 3] of ``x`` or ``x0``.
+
+        Raises:
+            TrajectoryError: the row is damaged or missing.
+        """
+        array = self._arrays[name]
+        where = f"{GROUP}/{name}[{row}] of {self._where}"
+        if not 0 <= row < min(self.rows, array.shape[0]):
+            raise IndexError(f"{where}: there are {min(self.rows, array.shape[0])} rows")
+        wrong = self._wrong(name, row)
+        try:
+            if wrong is None:
+                return np.asarray(array[row])
+        except DAMAGE as error:
+            wrong = f"damaged ({error})"
+        raise TrajectoryError(f"{where} is {wrong}; render again, which decodes it again")
+
+    def shows(self, wanted: ClipFrames) -> bool:
+        """Whether the frames that are asked for are those that are kept."""
+        return self.clip is None or wanted.of(self.clip) == self.frames
+
+    def damaged(self) -> Iterator[tuple[int, str]]:
+        """The rows that are damaged or missing, and what is wrong with each: every byte is looked at."""
+        for row in range(self.rows):
+            for name, array in self._arrays.items():
+                if row < array.shape[0] and (wrong := self._wrong(name, row)) is not None:
+                    yield row, f"{GROUP}/{name}[{row}] of {self._where} is {wrong}"
+                    break
+
+    def _wrong(self, name: str, row: int) -> str | None:
+        """What is wrong with a row's chunk on the disk, which is not decompressed for that; None if nothing is."""
+        array = self._arrays[name]
+        file = chunk_file(array, row)
+        if file is None:
+            return None
+        size = math.prod(array.shape[1:])
+        try:
+            if not is_plain_file(file):
+                return "missing"
+            if file.stat().st_size > size + size // 128 + 1024:  # More than zstd makes of what cannot be compressed.
+                return "damaged: its file is too large"
+            frame, crc = _taken_apart(file)
+        except OSError as error:
+            return f"damaged ({error.strerror or error})"
+        if google_crc32c.value(frame) != crc:
+            return "damaged: its checksum is not that of its bytes"
+        if _size_told(frame) != size:  # What it says is what is laid out for it.
+            return f"damaged: it does not hold {size} bytes"
+        if self._digests is not None and not self._digests.agree(
+            f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), _bound(self.clip, self.frames, array), crc
+        ):
+            return "damaged: it is not what was decoded there"
+        return None
+
+
+class DecodedWriter:
+    """Keeps rows as they are decoded; what is whole stays when the work is interrupted, and is gone on with.
+
+    It is a context, at whose end others may write to the recording.
+    """
+
+    def __init__(
+        self,
+        group: zarr.Group,
+        where: str,
+        steps: int,
+        rows: int,
+        clip: int | None,
+        frames: tuple[int, ...],
+        digests: Digests | None,
+        most: int,
+        release: Callable[[], object],
+    ) -> None:
+        """Begin; or, where frames of the same choice are, do what is not there or not whole.
+
+        A `DiffanimWarning` tells of pictures that were there and are made again.
+
+        Args:
+            group: of the recording, open for writing.
+            where: the recording is, for messages.
+            steps: N, how many rows of x0 there will be.
+            rows: of x; one more where the finished sample is there.
+            clip: how many frames each clip has; None for images.
+            frames: the chosen ones, counted from 0.
+            digests: of the recording; None where it has none.
+            most: bytes that the pictures of a row may have.
+            release: called when it is done: lets others write.
+        """
+        self._digests, self._release = digests, release
+        self._parent, self._where, self._steps, self._rows = group, where, steps, rows
+        self._clip, self._frames = clip, frames
+        root = getattr(group.store, "root", None)
+        self._folder = None if root is None else Path(root)
+        self._sweep()
+        old = DecodedRows.of(group, where, digests, most)
+        goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old.shape[0] == rows
+        self._group: zarr.Group | None = group[GROUP] if goes_on else None  # type: ignore[assignment]
+        kept = old if goes_on else None
+        damaged = {} if kept is None else dict(kept.damaged())
+        self.missing = {*damaged, *range(0 if kept is None else kept.rows, rows)}
+        """Rows that are to be decoded, counted from 0."""
+        if damaged:
+            _tell(next(iter(damaged.values())), len(damaged))
+        elif old is None and self._folder is not None and (self._folder / GROUP).exists():
+            _tell(f"{GROUP}/ of {where} is damaged", rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+
+    @property
+    def done(self) -> int:
+        """How many rows are kept."""
+        return self._rows - len(self.missing)
+
+    def add(self, row: int, x: Pixels, x0: Pixels | None) -> None:
+        """A missing row, the first of those that never were there or any other: uint8 [cells, H, W, 3] each.
+
+        The finished sample has no x0.
+
+        Raises:
+            TrajectoryError: it cannot be written, or is of another shape than the rows that are there.
+        """
+        try:
+            self._write(row, x, x0)
+        except OSError as error:
+            raise TrajectoryError(
+                f"cannot keep the decoded pictures in {self._where}: {error.strerror or error}; "
+                f"steps decoded and kept: {self.done}"
+            ) from error
+        self.missing.discard(row)
+
+    def _write(self, row: int, x: Pixels, x0: Pixels | None) -> None:
+        if self._group is None:
+            self._group = self._create(x.shape)
+        for name, pixels in (("x", x), ("x0", x0)):
+            if pixels is None:
+                continue
+            array = self._group[name]
+            assert isinstance(array, zarr.Array)
+            if pixels.shape != array.shape[1:]:
+                raise TrajectoryError(
+                    f"the decoded pictures in {self._where} are {list(array.shape[1:])}, and these are "
+                    f"{list(pixels.shape)}; delete {GROUP}/ in it to decode it with another model"
+                )
+            # Zarr leaves chunks out that hold zeros only, and a black picture would pass for one that is lost.
+            array.with_config({"write_empty_chunks": True})[row] = pixels
+            file = chunk_file(array, row)
+            if self._digests is not None and file is not None:
+                frame, crc = _taken_apart(file)
+                belongs = _bound(self._clip, self._frames, array)
+                self._digests.put(f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
+        attributes: Any = self._group.attrs
+        if row >= attributes["rows"]:
+            attributes["rows"] = row + 1
+
+    def _create(self, shape: tuple[int, ...]) -> zarr.Group:
+        """The group without rows: it gets its name when it can be read."""
+        attributes = {"rows": 0, "clip": self._clip, "frames": list(self._frames)}
+        name = GROUP if self._folder is None else _NEW
+        group = self._parent.create_group(name, overwrite=True, attributes=attributes)
+        for array, rows in (("x", self._rows), ("x0", self._steps)):
+            group.create_array(
+                array,
+                shape=(rows, *shape),
+                chunks=(1, *shape),
+                dtype="uint8",
+                compressors=list(_COMPRESSORS),
+                filters=None,
+                dimension_names=_DIMENSIONS,
+            )
+        if self._folder is None:
+            return group
+        if (self._folder / GROUP).exists():
+            (self._folder / GROUP).rename(self._folder / _OLD)
+        (self._folder / _NEW).rename(self._folder / GROUP)
+        self._sweep()
+        made = self._parent[GROUP]
+        assert isinstance(made, zarr.Group)
+        return made
+
+    def _sweep(self) -> None:
+        if self._folder is not None:
+            for name in (_NEW, _OLD):
+                shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _pictures_of(group: zarr.Group, name: str, most: int) -> zarr.Array[Any]:
+    array = group[name]
+    if not isinstance(array, zarr.Array) or array.ndim != len(_DIMENSIONS) or array.shape[-1] != 3:
+        raise ValueError(f"{GROUP}/{name} are no pictures")
+    demand_layout(array, "uint8", (1, *array.shape[1:]), "compressed")
+    if not 0 < math.prod(array.shape[1:]) <= most:
+        raise ValueError(f"{GROUP}/{name} says of pictures that are {list(array.shape[1:])}")
+    return array
+
+
+def _taken_apart(chunk: Path) -> tuple[bytes, int]:
+    """What zstd made, and the CRC-32C that follows it.
+
+    That is left out of what the digest is of: a CRC-32C over bytes and their CRC-32C is the same for all bytes.
+    """
+    content = chunk.read_bytes()
+    return content[:-CRC_BYTES], int.from_bytes(content[-CRC_BYTES:], "little")
+
+
+def _size_told(frame: bytes) -> int | None:
+    """How many bytes a zstd frame says that it holds (RFC 8878, 3.1.1.1); None if it does not."""
+    if len(frame) < 14 or not frame.startswith(_ZSTD):
+        return None
+    descriptor = frame[4]
+    in_one_segment = bool(descriptor & 32)
+    length = (int(in_one_segment), 2, 4, 8)[descriptor >> 6]
+    start = 5 + (not in_one_segment) + (0, 1, 2, 4)[descriptor & 3]
+    told = int.from_bytes(frame[start : start + length], "little") + (256 if length == 2 else 0)
+    return told if length else None
+
+
+def _bound(clip: int | None, frames: tuple[int, ...], array: zarr.Array[Any]) -> tuple[Any, ...]:
+    """What is bound to every row."""
+    return clip, frames, array.shape[1:]
+
+
+def _tell(damage: str, rows: int) -> None:
+    warnings.warn(f"{damage}; rows that are decoded again: {rows}", DiffanimWarning, stacklevel=4)
+
+
+OnRow = Callable[[int, int], None]
+"""Called with how many rows are decoded, and of how many."""

@@ -1,0 +1,1 @@
+"""What is seen: panels of a run's numbers as pixels."""

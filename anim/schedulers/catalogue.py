@@ -1,0 +1,135 @@
+"""Every scheduler class of diffusers, and what is known about it.
+
+One table, from which x̂0 is computed (`diffanim.schedulers.prediction`), ``--scheduler`` is filled
+(`diffanim.schedulers.choosing`) and ``diffanim schedulers`` is printed. The tests hold it to the installed diffusers:
+no class is missing, and the calls, the noise and the mixing of each one are as it says. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mixing = Literal["VP", "VE", "flow", "TrigFlow", "–"]
+"""How a sample mixes image and noise: a² + b² = 1, a = 1, a + b = 1; TrigFlow: a = cos t, b = σ_data·sin t."""
+Source = Literal["rule", "field", "tokens", "no image"]
+"""Where x̂0 comes from: the rule of `diffanim.schedulers.prediction`; the scheduler's own field, since its network does
+not speak of the sample that it is called with; nowhere, since the samples are tokens; nowhere, since they are no
+images."""
+
+_ALL = ("epsilon", "v_prediction", "sample")
+_NOISE = ("epsilon", "v_prediction")
+_FLOW = ("flow_prediction",)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """How often the network is called for N inference steps: ``each·N + more``."""
+
+    each: int = 1
+    more: int = 0
+    jumps: bool = False
+    """Whether it also goes back and forth, as often as its settings say."""
+
+    def __call__(self, steps: int) -> int:
+        """The number of calls for ``steps`` inference steps, without any jumps."""
+        return self.each * steps + self.more
+
+    def __str__(self) -> str:
+        n = {0: "", 1: "N"}.get(self.each, f"{self.each}N")
+        more = f" {'+' if self.more > 0 else '−'} {abs(self.more)}" if self.more and n else f"{self.more or ''}"
+        return f"{n}{more}{' + jumps' if self.jumps else ''}"
+
+
+@dataclass(frozen=True)
+class SchedulerClass:
+    """One class."""
+
+    name: str
+    mixing: Mixing
+    predicts: tuple[str, ...] = ()
+    """The values of ``prediction_type`` that it implements (some take any other for ε without a word); none where it
+    has no such setting."""
+    calls: Calls = Calls()
+    stochastic: bool = False
+    """Whether it adds fresh noise at the steps, as it is set by default."""
+    source: Source = "rule"
+    needs: str | None = None
+    """A package that it needs and that diffanim does not bring."""
+    clips: bool = False
+    """Whether its step really clamps x̂0 where ``clip_sample`` is set; others carry the setting without a use for it."""
+    thresholds: bool = False
+    """Whether its step really thresholds x̂0 where ``thresholding`` is set; others carry that setting, too."""
+    ends_on_a_timestep: bool = False
+    """Whether the last of its ``timesteps`` is where the run ends, and no call."""
+    remark: str = ""
+    """What a user should know, or why there is no x̂0."""
+
+
+_IDS = "its samples are the numbers of tokens, not a continuous image"
+_IF_FLOW = "flow with use_flow_sigmas"
+_BACKWARDS = "from image to noise"
+_STAGES = "one stage; with more, x̂0 is the stage's end"
+_TWICE = Calls(2, -1)
+
+_CLASSES = (
+    SchedulerClass("DDIMScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
+    SchedulerClass("DDIMParallelScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
+    # Of "sample" it makes NaN: at its first call, without noise, ε would be 0/0.
+    SchedulerClass("DDIMInverseScheduler", "VP", _NOISE, source="field", clips=True, remark=_BACKWARDS),
+    SchedulerClass("CogVideoXDDIMScheduler", "VP", _ALL),
+    SchedulerClass("CogVideoXDPMScheduler", "VP", _ALL, stochastic=True),
+    SchedulerClass("DDPMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
+    SchedulerClass("DDPMParallelScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
+    SchedulerClass("DDPMWuerstchenScheduler", "VP", stochastic=True, ends_on_a_timestep=True),
+    SchedulerClass("UnCLIPScheduler", "VP", ("epsilon", "sample"), stochastic=True, clips=True),
+    SchedulerClass("RePaintScheduler", "VP", stochastic=True, clips=True, calls=Calls(jumps=True), remark="inpainting"),
+    SchedulerClass("PNDMScheduler", "VP", _NOISE, Calls(1, 9)),
+    SchedulerClass("IPNDMScheduler", "VP", remark="v-prediction"),
+    SchedulerClass("LCMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
+    SchedulerClass("TCDScheduler", "VP", _ALL, stochastic=True, remark="no noise if eta = 0"),
+    SchedulerClass("ConsistencyDecoderScheduler", "VP", calls=Calls(0, 2), stochastic=True, remark="decodes latents"),
+    SchedulerClass("ScoreSdeVpScheduler", "VP", stochastic=True),
+    SchedulerClass("DPMSolverMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("DPMSolverMultistepInverseScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_BACKWARDS),
+    SchedulerClass("DPMSolverSinglestepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("UniPCMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("DEISMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("SASolverScheduler", "VP", (*_ALL, *_FLOW), stochastic=True, thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("EulerDiscreteScheduler", "VE", _ALL, remark="noise if s_churn > 0"),
+    SchedulerClass("EulerAncestralDiscreteScheduler", "VE", _NOISE, stochastic=True),
+    SchedulerClass("LMSDiscreteScheduler", "VE", _ALL, needs="scipy"),
+    SchedulerClass("HeunDiscreteScheduler", "VE", _ALL, _TWICE, clips=True),
+    SchedulerClass("KDPM2DiscreteScheduler", "VE", _NOISE, _TWICE),
+    SchedulerClass("KDPM2AncestralDiscreteScheduler", "VE", _NOISE, _TWICE, stochastic=True),
+    SchedulerClass("DPMSolverSDEScheduler", "VE", _NOISE, _TWICE, stochastic=True, needs="torchsde"),
+    SchedulerClass("EDMEulerScheduler", "VE", _NOISE, remark="noise if s_churn > 0"),
+    SchedulerClass("EDMDPMSolverMultistepScheduler", "VE", _NOISE, thresholds=True),
+    SchedulerClass("CosineDPMSolverMultistepScheduler", "VE", _NOISE, stochastic=True, needs="torchsde"),
+    SchedulerClass("CMStochasticIterativeScheduler", "VE", stochastic=True, remark="no noise in a single step"),
+    SchedulerClass("ScoreSdeVeScheduler", "VE", stochastic=True, remark="N calls of its corrector more"),
+    SchedulerClass("KarrasVeScheduler", "VE", stochastic=True, remark="N − 1 calls of its corrector more"),
+    SchedulerClass("FlowMatchEulerDiscreteScheduler", "flow", remark="noise with stochastic_sampling"),
+    SchedulerClass("FlowMatchHeunDiscreteScheduler", "flow", calls=_TWICE),
+    SchedulerClass("FlowMatchLCMScheduler", "flow", stochastic=True),
+    SchedulerClass("FlowMapEulerDiscreteScheduler", "flow"),
+    SchedulerClass("LTXEulerAncestralRFScheduler", "flow", stochastic=True),
+    SchedulerClass("MiniMaxH3Scheduler", "flow", calls=Calls(1, -1)),
+    SchedulerClass("PiflowScheduler", "flow", remark="x̂0 at this step's end of the network's grid"),
+    SchedulerClass("HeliosScheduler", "flow", _FLOW, remark=_STAGES),
+    SchedulerClass("HeliosDMDScheduler", "flow", _FLOW, remark=_STAGES),
+    SchedulerClass("SCMScheduler", "TrigFlow", ("trigflow",), stochastic=True, ends_on_a_timestep=True),
+    SchedulerClass("AmusedScheduler", "–", source="tokens", remark=_IDS),
+    SchedulerClass("BlockRefinementScheduler", "–", source="tokens", remark=_IDS),
+    SchedulerClass("DiscreteDDIMScheduler", "–", source="tokens", remark=_IDS),
+    SchedulerClass("EntropyBoundScheduler", "–", source="tokens", remark=_IDS),
+    SchedulerClass("VQDiffusionScheduler", "–", source="tokens", remark=_IDS),
+    SchedulerClass("RFD4ProteinaScheduler", "–", source="no image", remark="its samples are the atoms of a protein"),
+)
+CLASSES = {entry.name: entry for entry in _CLASSES}
+
+
+def classify(scheduler: object) -> SchedulerClass | None:
+    """What is known about a scheduler: its class, else the nearest one that it was derived from; None if nothing."""
+    names = (base.__name__ for base in type(scheduler).__mro__)
+    return next((CLASSES[name] for name in names if name in CLASSES), None)

@@ -1,0 +1,238 @@
+"""Schedulers by name: the table behind ``--scheduler``, and how a model's own configuration is carried over."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from ..errors import SchedulerError, SettingsError, first_line
+from .catalogue import CLASSES, Calls, SchedulerClass
+
+Family = Literal["discrete", "flow", "edm", "consistency"]
+"""What a model was trained for: a table of betas, a straight flow, EDM's preconditioning, or consistency."""
+
+
+@dataclass(frozen=True)
+class SchedulerChoice:
+    """One name that ``--scheduler`` takes."""
+
+    name: str
+    class_name: str
+    """The class in diffusers."""
+    about: str
+    family: Family = "discrete"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """What is set on top of the model's own configuration."""
+    calls_with_overrides: Calls | None = None
+    stochastic_with_overrides: bool | None = None
+    """Where the overrides change what the catalogue says of the class."""
+
+    @property
+    def entry(self) -> SchedulerClass:
+        """The class, in the catalogue."""
+        return CLASSES[self.class_name]
+
+    @property
+    def predicts(self) -> tuple[str, ...]:
+        """The prediction types that it implements for a model with a table of betas: flow has none."""
+        return tuple(kind for kind in self.entry.predicts if kind != "flow_prediction")
+
+    @property
+    def needs(self) -> str | None:
+        """A package that it needs and that diffanim does not bring."""
+        return self.entry.needs
+
+    @property
+    def calls(self) -> Calls:
+        """How often it calls the network."""
+        return self.calls_with_overrides or self.entry.calls
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it adds fresh noise at the steps."""
+        return self.entry.stochastic if self.stochastic_with_overrides is None else self.stochastic_with_overrides
+
+
+SCHEDULERS: tuple[SchedulerChoice, ...] = (
+    SchedulerChoice("ddim", "DDIMScheduler", "DDIM (Song et al. 2021), deterministic"),
+    SchedulerChoice("ddpm", "DDPMScheduler", "DDPM (Ho et al. 2020), fresh noise at every step"),
+    SchedulerChoice("pndm", "PNDMScheduler", "PNDM (Liu et al. 2022), Runge–Kutta start: +9 calls"),
+    SchedulerChoice("plms", "PNDMScheduler", "PNDM without that start: +1 call",
+                    overrides={"skip_prk_steps": True}, calls_with_overrides=Calls(1, 1)),
+    SchedulerChoice("euler", "EulerDiscreteScheduler", "Euler's method on the ODE (Karras et al. 2022)"),
+    SchedulerChoice("euler-a", "EulerAncestralDiscreteScheduler", "Euler with ancestral noise"),
+    SchedulerChoice("heun", "HeunDiscreteScheduler", "Heun's method, 2nd order: 2N − 1 calls"),
+    SchedulerChoice("dpm++", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M (Lu et al. 2022)"),
+    SchedulerChoice("dpm++-karras", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M on Karras noise levels",
+                    overrides={"use_karras_sigmas": True}),
+    SchedulerChoice("dpm++-sde", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M for the SDE",
+                    overrides={"algorithm_type": "sde-dpmsolver++"}, stochastic_with_overrides=True),
+    SchedulerChoice("dpm++-single", "DPMSolverSinglestepScheduler", "DPM-Solver++, single-step",
+                    overrides={"lower_order_final": True}),
+    SchedulerChoice("unipc", "UniPCMultistepScheduler", "UniPC (Zhao et al. 2023), predictor and corrector"),
+    SchedulerChoice("deis", "DEISMultistepScheduler", "DEIS (Zhang & Chen 2023), exponential integrator"),
+    SchedulerChoice("sa", "SASolverScheduler", "SA-Solver (Xue et al. 2023), stochastic Adams"),
+    SchedulerChoice("lms", "LMSDiscreteScheduler", "linear multistep on the ODE"),
+    SchedulerChoice("kdpm2", "KDPM2DiscreteScheduler", "DPM-Solver-2 in Karras form: 2N − 1 calls"),
+    SchedulerChoice("kdpm2-a", "KDPM2AncestralDiscreteScheduler", "the same with ancestral noise"),
+    SchedulerChoice("dpm-sde", "DPMSolverSDEScheduler", "DPM-Solver for the SDE, Brownian tree"),
+    SchedulerChoice("lcm", "LCMScheduler", "for distilled latent consistency models: few steps"),
+    SchedulerChoice("tcd", "TCDScheduler", "for trajectory-consistency models: few steps"),
+    SchedulerChoice("flow-euler", "FlowMatchEulerDiscreteScheduler", "flow matching, Euler", family="flow"),
+    SchedulerChoice("flow-heun", "FlowMatchHeunDiscreteScheduler", "flow matching, Heun: 2N − 1 calls", family="flow"),
+    SchedulerChoice("edm-euler", "EDMEulerScheduler", "Euler for EDM-preconditioned networks", family="edm"),
+    SchedulerChoice("edm-dpm++", "EDMDPMSolverMultistepScheduler", "DPM-Solver++ for them", family="edm"),
+    SchedulerChoice("consistency", "CMStochasticIterativeScheduler", "consistency models (Song et al. 2023)",
+                    family="consistency"),
+)  # fmt: skip
+# What belongs to the training, or to the images, and so goes along to any other scheduler.
+_TRAINED = (
+    *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr"),
+    *("prediction_type", "clip_sample", "clip_sample_range"),
+    *("thresholding", "dynamic_thresholding_ratio", "sample_max_value"),
+)
+BY_NAME = {choice.name: choice for choice in SCHEDULERS}
+
+
+def fitting(scheduler: Any) -> list[SchedulerChoice]:
+    """The choices that a model can run with, told from the scheduler that it came with."""
+    family = _family(scheduler)
+    predicts = getattr(scheduler.config, "prediction_type", "epsilon")
+    return [
+        choice
+        for choice in SCHEDULERS
+        if choice.family == family
+        and (family != "discrete" or predicts in choice.predicts)
+        and (choice.needs is None or find_spec(choice.needs) is not None)
+        and _reaches_the_noise(choice, scheduler)
+    ]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of ``diffanim schedulers``."""
+
+    choice: SchedulerChoice | None
+    """None for a class without a name."""
+    entry: SchedulerClass
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it adds fresh noise at the steps."""
+        return self.entry.stochastic if self.choice is None else self.choice.stochastic
+
+    @property
+    def calls(self) -> Calls:
+        """How often it calls the network."""
+        return self.entry.calls if self.choice is None else self.choice.calls
+
+
+def listing(own: Any = None) -> list[Listed]:
+    """Every scheduler: those with a name first, then the classes that only a model or a pipeline can bring.
+
+    Args:
+        own: the scheduler that a model came with, to list only what that model can run with.
+    """
+    choices = SCHEDULERS if own is None else fitting(own)
+    named = {choice.class_name for choice in choices}
+    others = CLASSES.values() if own is None else [CLASSES[n] for n in [type(own).__name__] if n in CLASSES]
+    lines = [Listed(choice, choice.entry) for choice in choices]
+    return lines + [Listed(None, entry) for entry in others if entry.name not in named]
+
+
+def make_scheduler(name: str, own: Any) -> Any:
+    """The scheduler called ``name``, with the betas, prediction type and clipping of the model's ``own``.
+
+    Raises:
+        SchedulerError: there is no such name, it does not fit the model, or needs a package that is not installed.
+    """
+    choice = BY_NAME.get(name)
+    if choice is None:
+        raise SchedulerError(f"there is no scheduler {name!r}; there are {_names(SCHEDULERS)}")
+    if choice.needs is not None and find_spec(choice.needs) is None:
+        raise SchedulerError(f"the scheduler {name} needs the package {choice.needs}: pip install {choice.needs}")
+    fits = fitting(own)
+    if choice not in fits:
+        also = f"; those that do: {_names(fits)}" if fits else ""
+        raise SchedulerError(
+            f"the scheduler {name} does not fit this model, which was trained for {type(own).__name__} "
+            f"({getattr(own.config, 'prediction_type', 'its own')} prediction){also}. "
+            "Without --scheduler the model's own is used"
+        )
+    return _with_the_models_own_noise(choice, own)
+
+
+def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
+    """Lay out ``steps`` inference steps.
+
+    Raises:
+        SettingsError: the scheduler cannot do that many, or that few.
+    """
+    trained = int(scheduler.config.get("num_train_timesteps", steps))
+    if not 1 <= steps <= trained:
+        raise SettingsError(f"steps is {steps}; this model was trained with {trained} timesteps, so 1 to {trained}")
+    try:
+        if type(scheduler).__name__ in ("LCMScheduler", "TCDScheduler"):
+            # They pick from the steps of a distillation, 50 unless told; asked for more, let there have been more.
+            original = max(steps, int(scheduler.config.original_inference_steps))
+            scheduler.set_timesteps(steps, device=device, original_inference_steps=original)
+        else:
+            scheduler.set_timesteps(steps, device=device)
+        if type(scheduler).__name__ == "ScoreSdeVeScheduler":
+            scheduler.set_sigmas(steps)
+    except Exception as error:  # Of any kind, as what the model's configuration says may be of any.
+        raise SettingsError(
+            f"{type(scheduler).__name__} cannot lay out {steps} steps ({first_line(error)}); try another --steps"
+        ) from error
+
+
+def _reaches_the_noise(choice: SchedulerChoice, own: Any) -> bool:
+    """Whether it can begin where the model's schedule ends.
+
+    At zero terminal SNR (Lin et al. 2024) nothing of the image is left at the last timestep, σ = b/a is infinite, and
+    only classes that know of it can begin there.
+    """
+    if choice.family != "discrete" or float(own.alphas_cumprod[-1]) > 1e-6:
+        return True
+    import diffusers
+
+    return "rescale_betas_zero_snr" in inspect.signature(getattr(diffusers, choice.class_name).__init__).parameters
+
+
+def _with_the_models_own_noise(choice: SchedulerChoice, own: Any) -> Any:
+    """Construct it so that it mixes image and noise as the model was trained to undo.
+
+    ``from_config`` leaves out what was a default of the other class, though the defaults differ; and some classes do
+    not know every beta schedule, or its rescaling to zero terminal SNR, but all of them take the betas themselves.
+    """
+    import diffusers
+    import torch
+
+    cls = getattr(diffusers, choice.class_name)
+    known = inspect.signature(cls.__init__).parameters
+    trained = {key: own.config[key] for key in _TRAINED if key in known and key in own.config}
+    try:
+        scheduler = cls.from_config(own.config, **trained, **choice.overrides)
+        if choice.family != "discrete" or torch.allclose(scheduler.alphas_cumprod, own.alphas_cumprod, atol=1e-6):
+            return scheduler
+    except NotImplementedError:  # A beta schedule that the class does not know by name.
+        pass
+    trained = {**trained, "beta_schedule": "linear", "trained_betas": own.betas.tolist()}
+    return cls.from_config(own.config, **trained, **choice.overrides)
+
+
+def _family(scheduler: Any) -> Family | None:
+    if hasattr(scheduler, "precondition_outputs"):
+        return "edm"
+    if hasattr(scheduler, "get_scalings_for_boundary_condition"):
+        return "consistency"
+    if hasattr(scheduler, "alphas_cumprod"):
+        return "discrete"
+    return "flow" if type(scheduler).__name__.startswith("FlowMatch") else None
+
+
+def _names(choices: Any) -> str:
+    return ", ".join(choice.name for choice in choices)

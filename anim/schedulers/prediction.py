@@ -1,0 +1,485 @@
+"""x̂0 from what the network said: one rule for every scheduler.
+
+A sampler's state is ``x = a·x0 + b·ε``. Once ``(a, b)`` of a call and the meaning of the network's output are known,
+the finished image that it stands for follows (r² = a² + b²):
+
+====================  ==============================  =====================================================
+the network predicts  x̂0                              source
+====================  ==============================  =====================================================
+the noise ε           (x − b·out) / a                 Ho et al. 2020, DDPM, eq. 15
+the velocity v        a·x / r² − b·out / r            Salimans & Ho 2022, Progressive Distillation, app. D
+the image             out
+the flow ε − x0       x − b·out                       Lipman et al. 2023, Flow Matching; Liu et al. 2023
+the score             x + b²·out                      Song et al. 2021, Score SDE (Tweedie's formula)
+a direction −ε        x + b·out                       Karras et al. 2022, EDM, alg. 2; a flow x0 − ε
+EDM's F               c_skip·x + c_out·out            Karras et al. 2022, EDM, eq. 7
+consistency           c_skip·x + c_out·out            Song et al. 2023, Consistency Models, eq. 5
+TrigFlow's F          cos(t)·x − sin(t)·out           Lu & Song 2024, sCM, eq. 5
+====================  ==============================  =====================================================
+
+Where ``(a, b)`` come from is decided by what a scheduler *has*, and by its name only where that misleads.
+"""
+
+from __future__ import annotations
+
+import math
+import typing
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from ..errors import DiffanimWarning, SchedulerError
+from ..runs.step import Mixture
+from .catalogue import classify
+
+Kind = Literal["epsilon", "v", "image", "flow", "score", "direction", "edm", "consistency", "trigflow"]
+
+_KIND_OF_PREDICTION_TYPE: dict[str, Kind] = {
+    "epsilon": "epsilon",
+    "v_prediction": "v",
+    "sample": "image",
+    "original_sample": "image",
+    "flow_prediction": "flow",
+    "trigflow": "trigflow",
+}
+# The kinds that no attribute tells.
+_KIND_OF_CLASS: dict[str, Kind] = {
+    "ScoreSdeVeScheduler": "score",
+    "ScoreSdeVpScheduler": "epsilon",
+    "KarrasVeScheduler": "direction",
+    "MiniMaxH3Scheduler": "direction",
+    "IPNDMScheduler": "v",
+    "DDPMWuerstchenScheduler": "epsilon",
+    "ConsistencyDecoderScheduler": "consistency",
+    "DDIMInverseScheduler": "epsilon",
+}
+_OWN_FIELDS = ("pred_original_sample", "denoised")
+"""What schedulers call x̂0 in what they return."""
+_HALFWAY = frozenset({"KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverSDEScheduler"})
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a scheduler's ``step``, after it was made."""
+
+    index: int
+    """The scheduler's own step index at the call, or the count of calls where it keeps none."""
+    t: float
+    """The timestep, in the scheduler's own units."""
+    x: torch.Tensor
+    """[B, C, …], the sample before the step."""
+    output: torch.Tensor
+    """[B, C, …] from the network; [B, 2C, …] where it also predicts the variance."""
+    arguments: Mapping[str, Any]
+    """All that ``step`` was given, by name."""
+    result: Any
+    """What ``step`` returned: an output object, or the tuple of its fields."""
+
+
+def demand_images(scheduler: Any) -> None:
+    """Raise a SchedulerError if a scheduler's samples are known to be no continuous images."""
+    known = classify(scheduler)
+    if known is not None and known.source in ("tokens", "no image"):
+        predicts = "predicts tokens" if known.source == "tokens" else "samples no images"
+        raise SchedulerError(f"{known.name} {predicts}: {known.remark}, so there is no x̂0 to show")
+
+
+class Schedule:
+    """A scheduler's noise schedule, copied to the host once a run: reading it there never waits for the device."""
+
+    def __init__(self, scheduler: Any) -> None:
+        """Read it after ``set_timesteps``.
+
+        Raises:
+            SchedulerError: the scheduler's samples are no continuous images, or nothing is known about its schedule.
+        """
+        demand_images(scheduler)
+        self._scheduler = scheduler
+        self._class = classify(scheduler)
+        self._name = self._class.name if self._class else type(scheduler).__name__
+        self._alphas_cumprod = _on_host(scheduler, "alphas_cumprod")
+        self._sigmas = _on_host(scheduler, "sigmas")
+        self._sigmas_between = _on_host(scheduler, "sigmas_interpol")
+        self.kind = self._kind()
+        self._takes_own_field = self._class is None or self._class.source == "field"
+        self._warn()
+
+    @property
+    def _explodes(self) -> bool:
+        """Whether a flow's table is of ``x = x0 + σ·ε``: a share of noise cannot be above 1 (Cosmos-Predict2)."""
+        return self.kind == "flow" and self._sigmas is not None and float(self._sigmas.max()) > 1
+
+    @property
+    def clipped(self) -> str | None:
+        """How the scheduler changes x̂0 after predicting it, in words; None if it does not."""
+        config = getattr(self._scheduler, "config", None)
+        if getattr(config, "thresholding", False) and self._thresholds:
+            return "dynamically thresholded"
+        if getattr(config, "clip_sample", False) and self._class is not None and self._class.clips:
+            return f"clipped to ±{getattr(config, 'clip_sample_range', 1.0):g}"
+        return "clipped to ±1" if self.kind == "consistency" and getattr(config, "clip_denoised", False) else None
+
+    @property
+    def _thresholds(self) -> bool:
+        """Whether its ``step`` looks at the setting ``thresholding``; solvers that go on with the noise do not."""
+        known = self._class is not None and self._class.thresholds
+        return known and bool(getattr(self._scheduler, "predict_x0", True))
+
+    def read(self, call: Call) -> tuple[Mixture, torch.Tensor]:
+        """``(a, b)`` of one call, and the predicted image as the scheduler goes on with it, clipped where it clips.
+
+        Returns:
+            The mixture, and x̂0, float32 [B, C, …] on the device of the call's ``x``, in memory of its own.
+
+        Raises:
+            SchedulerError: the scheduler is unknown and returns no x̂0 of its own.
+        """
+        if self._class is None:
+            x0 = self._own_field(call)
+            return self._mixture_of_unknown(call, x0), x0
+        mixture = self._mixture(call)
+        if (known := call.arguments.get("pred_original_sample")) is not None:
+            return mixture, torch.as_tensor(known).to(torch.float32, copy=True)  # What step goes on with instead.
+        if self._takes_own_field:
+            return mixture, self._own_field(call)
+        output, x = _without_variance(call.output, call.x).float(), call.x.float()
+        return mixture, self._clip(self._unclipped(output, x, mixture, call))
+
+    def after(self, call: Call) -> Mixture | None:
+        """``(a, b)`` of the sample that a call's ``step`` returned.
+
+        Returns:
+            None where the scheduler does not tell, and it can only be measured.
+        """
+        if self._class is None:
+            return None
+        if self._name in _AFTER_CALL_OF_CLASS:
+            return _AFTER_CALL_OF_CLASS[self._name](self._scheduler, call)
+        if self._sigmas is not None:
+            following = replace(call, index=call.index + 1)
+            return self._mixture(following) if following.index < len(self._sigmas) else None
+        return _preserving(self._alpha_bar_before(int(call.t)))
+
+    def _alpha_bar_before(self, t: int) -> torch.Tensor:
+        """ᾱ of the timestep that a step from ``t`` goes to; after the last one, what the scheduler ends at."""
+        assert self._alphas_cumprod is not None
+        scheduler = self._scheduler
+        if hasattr(scheduler, "previous_timestep"):
+            before = int(scheduler.previous_timestep(t))
+        else:
+            before = t - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+        if before >= 0:
+            return self._alphas_cumprod[before]
+        return torch.as_tensor(getattr(scheduler, "final_alpha_cumprod", 1.0)).cpu()
+
+    def _mixture(self, call: Call) -> Mixture:
+        named = _MIXTURE_OF_CLASS.get(self._name)
+        if named is not None:
+            return named(self._scheduler, call)
+        if self._sigmas is None:
+            if self._alphas_cumprod is None:
+                raise self._unknown()
+            return _preserving(self._alphas_cumprod[int(call.t)])
+        sigma = self._sigmas[call.index]
+        if self._explodes:
+            return Mixture(1.0, float(sigma))
+        if hasattr(self._scheduler, "_sigma_to_alpha_sigma_t"):
+            a, b = self._scheduler._sigma_to_alpha_sigma_t(sigma)
+            return Mixture(float(a), float(b))
+        if self.kind in ("flow", "direction"):
+            inverted = bool(self._sigmas[-1] > self._sigmas[0])  # σ is then the image's part (Mochi).
+            return Mixture(float(sigma), float(1 - sigma)) if inverted else Mixture(float(1 - sigma), float(sigma))
+        if call.index % 2 == 1 and self._name in _HALFWAY:
+            sigma = self._halfway(call.index)
+        return Mixture(1.0, float(sigma))
+
+    def _halfway(self, index: int) -> torch.Tensor:
+        """σ of a second-order call, which sees the sample halfway (in log σ) to the next noise level."""
+        assert self._sigmas is not None
+        if self._sigmas_between is not None and "Ancestral" in self._name:
+            return self._sigmas_between[index - 1]  # Halfway to where the step goes before it adds noise again.
+        return (self._sigmas[index - 1] * self._sigmas[index]) ** 0.5
+
+    def _unclipped(self, out: torch.Tensor, x: torch.Tensor, mixture: Mixture, call: Call) -> torch.Tensor:
+        a, b = mixture.signal, mixture.noise
+        if call.arguments.get("per_token_timesteps") is not None:
+            return x + _sigma_of_tokens(self._scheduler, call, x) * out
+        match self.kind:
+            case "epsilon":
+                return _less(x, b * out).div_(a)
+            case "v":
+                r2 = a * a + b * b
+                # a² + b² is 1 but for rounding on a variance-preserving schedule; left out there, as diffusers does.
+                return (a * x).sub_(b * out) if abs(r2 - 1) < 1e-6 else a * x / r2 - b * out / r2**0.5
+            case "image":
+                return out.clone()
+            case "flow":
+                return _less(x, b * (_last_of_grid(out, x) if self._name == "PiflowScheduler" else out))
+            case "score":
+                return x + b * b * out
+            case "direction":
+                return x + b * out
+            case "trigflow":
+                return a * x - b / float(self._scheduler.config.sigma_data) * out
+            case "edm":
+                assert self._sigmas is not None
+                sigma = self._sigmas[call.index].to(x.device)
+                return torch.as_tensor(self._scheduler.precondition_outputs(x, out, sigma))
+            case "consistency":
+                c_skip, c_out = self._boundary(call, x)
+                return c_out * out + c_skip * x
+            case None:
+                raise self._unknown()
+
+    def _boundary(self, call: Call, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """c_skip and c_out, with which a consistency model is the identity where there is no noise."""
+        if self._sigmas is None:
+            return self._scheduler.c_skip[int(call.t)], self._scheduler.c_out[int(call.t)]
+        c_skip, c_out = self._scheduler.get_scalings_for_boundary_condition(self._sigmas[call.index].to(x.device))
+        return c_skip, c_out
+
+    def _clip(self, x0: torch.Tensor) -> torch.Tensor:
+        match self.clipped:
+            case None:
+                return x0
+            case "dynamically thresholded":
+                return torch.as_tensor(self._scheduler._threshold_sample(x0))
+            case _:
+                limit = 1.0 if self.kind == "consistency" else getattr(self._scheduler.config, "clip_sample_range", 1.0)
+                return x0.clamp_(-limit, limit)
+
+    def _own_field(self, call: Call) -> torch.Tensor:
+        for name in _OWN_FIELDS:
+            value = field_of(self._scheduler, call.result, name)
+            if value is not None:
+                return torch.as_tensor(value).to(torch.float32, copy=True)
+        raise self._unknown()
+
+    def _mixture_of_unknown(self, call: Call, x0: torch.Tensor) -> Mixture:
+        """From the tables that it has, as of any scheduler; without one, measured from the sample and its x̂0."""
+        try:
+            return self._mixture(call)
+        except (SchedulerError, IndexError):
+            x = call.x.float()
+            a = float((x * x0).sum() / (x0 * x0).sum().clamp(min=1e-12))
+            return Mixture(a, float((x - a * x0).std(correction=0)))
+
+    def _kind(self) -> Kind | None:
+        """What the network predicts; None if the scheduler is unknown and does not say."""
+        scheduler = self._scheduler
+        prediction_type = getattr(getattr(scheduler, "config", None), "prediction_type", None)
+        if self._name in _KIND_OF_CLASS:
+            return _KIND_OF_PREDICTION_TYPE.get(str(prediction_type), _KIND_OF_CLASS[self._name])
+        if hasattr(scheduler, "precondition_outputs"):
+            return "edm"
+        if hasattr(scheduler, "get_scalings_for_boundary_condition"):
+            return "consistency"
+        if prediction_type in _KIND_OF_PREDICTION_TYPE:
+            return _KIND_OF_PREDICTION_TYPE[prediction_type]
+        if self._alphas_cumprod is not None:
+            return "epsilon"  # The first schedulers knew nothing else, and had no setting for it.
+        if self._sigmas is not None and prediction_type is None:
+            inverted = bool(self._sigmas[-1] > self._sigmas[0])
+            return "direction" if inverted else "flow"
+        if self._class is None:
+            return None
+        raise self._unknown()
+
+    def _warn(self) -> None:
+        if self._class is None:
+            warnings.warn(
+                f"diffanim does not know {self._name}: x̂0 is what the scheduler itself returns as "
+                f"{' or '.join(_OWN_FIELDS)}, unchecked",
+                DiffanimWarning,
+                stacklevel=2,
+            )
+        elif self._name.startswith("Helios") and int(self._scheduler.config.stages) > 1:
+            warnings.warn(
+                f"{self._name} runs in {self._scheduler.config.stages} stages: what is shown as x̂0 is where the stage "
+                "goes, which is the finished image only in the last one",
+                DiffanimWarning,
+                stacklevel=2,
+            )
+
+    def _unknown(self) -> SchedulerError:
+        return SchedulerError(
+            f"diffanim does not know how {self._name} mixes image and noise, and it returns no pred_original_sample "
+            "or denoised, so there is no x̂0 to record; name another scheduler"
+        )
+
+
+def field_of(scheduler: Any, result: Any, name: str) -> Any:
+    """A field of what ``step`` returned, also where that is a tuple: its places are told by the class it declares.
+
+    Returns:
+        The field; None where there is none of that name.
+    """
+    if not isinstance(result, tuple):
+        return getattr(result, name, None)
+    names = _declared_fields(scheduler)
+    place = names.index(name) if name in names else len(result)
+    return result[place] if place < len(result) else None
+
+
+def _declared_fields(scheduler: Any) -> tuple[str, ...]:
+    """The fields of the output class that a scheduler's ``step`` is annotated with."""
+    step = getattr(type(scheduler), "step", None)
+    try:
+        declared = typing.get_type_hints(step).get("return") if step is not None else None
+    except NameError:  # An annotation that only a type checker could follow.
+        return ()
+    options = typing.get_args(declared) or (declared,)
+    return next((tuple(f.name for f in fields(option)) for option in options if is_dataclass(option)), ())
+
+
+def _preserving(alpha_bar: torch.Tensor) -> Mixture:
+    return Mixture(float(alpha_bar**0.5), float((1 - alpha_bar) ** 0.5))
+
+
+def _of_karras_ve(_scheduler: Any, call: Call) -> Mixture:
+    return Mixture(1.0, call.t)  # Its argument after the output is σ itself.
+
+
+def _of_score_sde_vp(scheduler: Any, call: Call) -> Mixture:
+    """Song et al. 2021, eq. 33, with β linear in t."""
+    low, high = scheduler.config.beta_min, scheduler.config.beta_max
+    log_a = -0.25 * call.t**2 * (high - low) - 0.5 * call.t * low
+    return Mixture(math.exp(log_a), math.sqrt(-math.expm1(2 * log_a)))
+
+
+def _of_ipndm(scheduler: Any, call: Call) -> Mixture:
+    return Mixture(float(scheduler.alphas[call.index]), float(scheduler.betas[call.index]))
+
+
+def _of_wuerstchen(scheduler: Any, call: Call) -> Mixture:
+    t = torch.as_tensor(call.t, dtype=torch.float32)
+    return _preserving(scheduler._alpha_cumprod(t, t.device).squeeze())
+
+
+def _of_consistency_decoder(scheduler: Any, call: Call) -> Mixture:
+    t = int(call.t)
+    return Mixture(float(scheduler.sqrt_alphas_cumprod[t]), float(scheduler.sqrt_one_minus_alphas_cumprod[t]))
+
+
+def _of_scm(scheduler: Any, call: Call) -> Mixture:
+    t = float(scheduler.timesteps[call.index])  # Pipelines hand on one of another unit.
+    return Mixture(math.cos(t), math.sin(t) * float(scheduler.config.sigma_data))
+
+
+def _of_flow_map(scheduler: Any, call: Call) -> Mixture:
+    sigma = call.t / scheduler.config.num_train_timesteps  # It may be called at any time, off its list of timesteps.
+    return Mixture(1 - sigma, sigma)
+
+
+def _of_helios_dmd(_scheduler: Any, call: Call) -> Mixture:
+    sigmas, timesteps = call.arguments["dmd_sigmas"], call.arguments["dmd_timesteps"]
+    # It looks for the nearest timestep to the whole part of the one that it is given.
+    sigma = float(sigmas[int((timesteps - int(call.t)).abs().argmin())])
+    return Mixture(1 - sigma, sigma)
+
+
+def _of_ddim_inverse(scheduler: Any, call: Call) -> Mixture:
+    """On the way from image to noise the sample is one step behind the timestep that the network is told."""
+    config = scheduler.config
+    t = min(int(call.t) - config.num_train_timesteps // scheduler.num_inference_steps, config.num_train_timesteps - 1)
+    return _preserving(scheduler.alphas_cumprod[t] if t >= 0 else scheduler.initial_alpha_cumprod)
+
+
+def _after_unclip(scheduler: Any, call: Call) -> Mixture:
+    before = call.arguments.get("prev_timestep")
+    before = int(call.t) - 1 if before is None else int(before)
+    return _preserving(scheduler.alphas_cumprod[before] if before >= 0 else torch.ones(()))
+
+
+def _after_listed(scheduler: Any, call: Call, end: torch.Tensor) -> Mixture:
+    """At the timestep that stands next in its list; ᾱ is ``end`` behind the last."""
+    following = call.index + 1
+    more = following < len(scheduler.timesteps)
+    return _preserving(scheduler.alphas_cumprod[int(scheduler.timesteps[following])] if more else end)
+
+
+def _after_helios_dmd(scheduler: Any, call: Call) -> Mixture:
+    listed, following = call.arguments["all_timesteps"], call.arguments["cur_sampling_step"] + 1
+    if following >= len(listed):
+        return Mixture(1.0, 0.0)
+    return _of_helios_dmd(scheduler, replace(call, t=float(listed[following])))
+
+
+def _after_flow_map(scheduler: Any, call: Call) -> Mixture:
+    target = call.arguments.get("r_timestep")
+    sigma = scheduler.sigmas[call.index + 1] if target is None else target / scheduler.config.num_train_timesteps
+    return Mixture(1 - float(torch.as_tensor(sigma).max()), float(torch.as_tensor(sigma).max()))
+
+
+def _after_wuerstchen(scheduler: Any, call: Call) -> Mixture | None:
+    """Its last step adds no noise, though ᾱ never is 1."""
+    following = call.index + 1
+    last = following + 1 >= len(scheduler.timesteps)
+    return None if last else _of_wuerstchen(scheduler, replace(call, t=float(scheduler.timesteps[following])))
+
+
+def _after_consistency_decoder(scheduler: Any, call: Call) -> Mixture:
+    following = call.index + 1
+    if following >= len(scheduler.timesteps):
+        return Mixture(1.0, 0.0)
+    return _of_consistency_decoder(scheduler, replace(call, t=float(scheduler.timesteps[following])))
+
+
+# What a step leads to, where no table of σ and no previous timestep tells; None where nothing but a measurement does.
+_AFTER_CALL_OF_CLASS: dict[str, Callable[[Any, Call], Mixture | None]] = {
+    "ConsistencyDecoderScheduler": _after_consistency_decoder,
+    "DDIMInverseScheduler": lambda s, call: _preserving(s.alphas_cumprod[int(call.t)]),
+    "DDPMWuerstchenScheduler": _after_wuerstchen,
+    "FlowMapEulerDiscreteScheduler": _after_flow_map,
+    "HeliosDMDScheduler": _after_helios_dmd,
+    "IPNDMScheduler": lambda s, call: _of_ipndm(s, replace(call, index=call.index + 1)),
+    "KarrasVeScheduler": lambda _, call: Mixture(1.0, float(call.arguments["sigma_prev"])),
+    "LCMScheduler": lambda s, call: _after_listed(s, call, torch.ones(())),
+    "PNDMScheduler": lambda s, call: _after_listed(s, call, s.final_alpha_cumprod),
+    "SCMScheduler": lambda s, call: _of_scm(s, replace(call, index=call.index + 1)),
+    "ScoreSdeVpScheduler": lambda _s, _call: None,
+    "TCDScheduler": lambda s, call: _after_listed(s, call, s.alphas_cumprod[0]),
+    "UnCLIPScheduler": _after_unclip,
+}
+# Classes whose tables would mislead, or that have none.
+_MIXTURE_OF_CLASS: dict[str, Callable[[Any, Call], Mixture]] = {
+    "KarrasVeScheduler": _of_karras_ve,
+    "ScoreSdeVpScheduler": _of_score_sde_vp,
+    "IPNDMScheduler": _of_ipndm,
+    "DDPMWuerstchenScheduler": _of_wuerstchen,
+    "ConsistencyDecoderScheduler": _of_consistency_decoder,
+    "SCMScheduler": _of_scm,
+    "FlowMapEulerDiscreteScheduler": _of_flow_map,
+    "HeliosDMDScheduler": _of_helios_dmd,
+    "DDIMInverseScheduler": _of_ddim_inverse,
+}
+
+
+def _without_variance(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The first half of the channels, where a network's other half is a learned variance."""
+    return output[:, : x.shape[1]] if output.shape[1] == 2 * x.shape[1] else output
+
+
+def _less(x: torch.Tensor, scaled: torch.Tensor) -> torch.Tensor:
+    """X − scaled, in the memory of ``scaled``: fresh memory costs ten times what the arithmetic does."""
+    return torch.sub(x, scaled, out=scaled)
+
+
+def _last_of_grid(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Piflow's network predicts one velocity for each time of a grid over the step; the last is at the step's start."""
+    return output[..., -x.shape[-1] :]
+
+
+def _sigma_of_tokens(scheduler: Any, call: Call, x: torch.Tensor) -> torch.Tensor:
+    """σ of each token, [B, L, 1]: video pipelines keep some frames without noise. The output is then x0 − ε."""
+    timesteps = torch.as_tensor(call.arguments["per_token_timesteps"], device=x.device)
+    return timesteps.unsqueeze(-1) / float(scheduler.config.num_train_timesteps)
+
+
+def _on_host(scheduler: Any, name: str) -> torch.Tensor | None:
+    """One of a scheduler's tables, on the CPU in the precision that its step uses; None if it has none."""
+    values = getattr(scheduler, name, None)
+    return None if values is None else torch.as_tensor(values).detach().to("cpu", copy=True)

@@ -1,0 +1,1 @@
+"""About finished files: where they come from, how they are shown elsewhere, and profiles for places."""

@@ -1,0 +1,294 @@
+"""What to paste where a file is to be shown: README, web page, slides, paper. Pure text; nothing is read or written but
+to see which files lie beside each other.
+
+A file in two themes is named ``out-dark.gif`` and ``out-light.gif``; then either of them stands for both. The poster of
+``out.mp4`` is ``out-poster.png``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+from ..drawing.layout import STACKED
+from ..encode.stills import still_of
+from ..errors import OutputError
+from ..escaping import as_words, for_markup, for_terminal, for_tex, tex_name
+
+if TYPE_CHECKING:
+    from .provenance import Provenance
+
+Kind = Literal["picture", "video", "sheet", "poster", "frames"]
+_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {".gif": "picture", ".webp": "picture", ".avif": "picture", ".apng": "picture", ".mp4": "video", ".webm": "video"}
+)
+_FRAME = re.compile(r"frame-([0-9]+)\.png")
+_THEMED = re.compile(r"-(dark|light)$")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file that is to be shown."""
+
+    path: str
+    """As the user gave it, with forward slashes: relative to where the page lies."""
+    kind: Kind
+    alt: str
+    """What it shows, for those who do not see it: a line of plain text."""
+    caption: str
+    """The same for a page that shows it, in LaTeX."""
+    dark: str | None = None
+    """The same film for dark pages."""
+    light: str | None = None
+    """And for light ones."""
+    poster: str | None = None
+    """A still of it."""
+    frames: tuple[str, str] | None = None
+    """The first and the last number of a folder of frames, as their names have them."""
+    fps: float | None = None
+    """How many of them are shown a second; None where they do not say."""
+
+    @property
+    def url(self) -> str:
+        """The path as a web page needs it."""
+        return _url(self.path)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """What to paste in one place."""
+
+    place: str
+    about: str
+    text: str
+
+
+def target_of(path: Path, provenance: Provenance | None) -> Target:
+    """Find out what a file is, and what lies beside it.
+
+    Raises:
+        OutputError: it is not there, or nothing that diffanim writes.
+    """
+    if not path.exists():
+        raise OutputError(f"there is no file {path}; render it first")
+    kind = _kind(path)
+    stem = _THEMED.sub("", path.stem)
+    alt = as_words(alt_text(kind, provenance) or re.sub("[-_]+", " ", stem)) or as_words(path.name)
+    dark, light, poster = (
+        beside.as_posix() if (beside := path.with_name(name)).is_file() else None
+        for name in (f"{stem}-dark{path.suffix}", f"{stem}-light{path.suffix}", f"{path.stem}-poster.png")
+    )
+    if not {dark, light} - {path.as_posix(), None}:
+        dark = light = None  # Without a twin there is nothing to choose from.
+    frames = _frames(path) if kind == "frames" else None
+    caption, fps = _caption(kind, provenance) or for_tex(alt), provenance.fps if provenance else None
+    return Target(path.as_posix(), kind, alt, caption, dark, light, poster, frames, fps)
+
+
+def snippets(target: Target) -> Iterator[Snippet]:
+    """What to paste, place by place; nothing for places that cannot show it."""
+    for place, (about, write) in PLACES.items():
+        if text := write(target):
+            yield Snippet(place, about, text)
+
+
+def alt_text(kind: Kind, provenance: Provenance | None) -> str:
+    """What a file shows, in a sentence; empty where it does not say where it comes from."""
+    if provenance is None:
+        return ""
+    made = _made_by(provenance)
+    if kind == "poster":
+        return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
+    if kind == "sheet":
+        return f"Chosen timesteps of {made}: the noisy sample above, the model’s guess of the finished image below"
+    places = ("above", "below") if provenance.arrangement == STACKED else ("on the left", "on the right")
+    return (
+        f"Images come out of noise in {made}: {places[0]} the noisy sample of each step, {places[1]} the model’s guess "
+        "of the finished image"
+    )
+
+
+def _made_by(provenance: Provenance) -> str:
+    from ..drawing.headings import scheduler_title  # Here, as help must not wait for what draws.
+
+    steps = f"{provenance.steps} {scheduler_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
+    asked = f", prompt “{provenance.prompt}”" if provenance.prompt else ""
+    labels = ", ".join(dict.fromkeys(provenance.labels))
+    return f"{steps} of {provenance.model}{f' ({labels})' if labels else ''}{asked}"
+
+
+def _caption(kind: Kind, provenance: Provenance | None) -> str:
+    """For LaTeX: the same with symbols."""
+    if provenance is None:
+        return ""
+    seed = "" if provenance.seed is None else f", seed {provenance.seed}"
+    made = for_tex(_made_by(provenance) + seed)
+    if kind != "sheet":
+        return f"{made}."
+    return rf"{made}. Above, the noisy sample $x_t$; below, the model's guess $\hat{{x}}_0$ of the finished image."
+
+
+def _kind(path: Path) -> Kind:
+    if path.is_dir():
+        return "frames"
+    if still := still_of(path):
+        return "poster" if still.name == "poster" else "sheet"
+    if path.suffix.lower() in _KINDS:
+        return _KINDS[path.suffix.lower()]
+    raise OutputError(f"{path} is nothing that diffanim writes; name one of {', '.join(_KINDS)}, a still or a folder")
+
+
+def _frames(folder: Path) -> tuple[str, str]:
+    """The first and the last number in a folder of frames."""
+    numbers = sorted(match[1] for entry in folder.iterdir() if (match := _FRAME.fullmatch(entry.name)))
+    if not numbers:
+        raise OutputError(f"the folder {folder} holds no frames; render them first")
+    return numbers[0], numbers[-1]
+
+
+def _is_pdf(target: Target) -> bool:
+    return target.path.lower().endswith(".pdf")
+
+
+def _moves(target: Target) -> bool:
+    return target.kind in ("picture", "video")
+
+
+def _github(target: Target) -> str:
+    alt = for_markup(target.alt)
+    if target.kind == "video":
+        shown = f"[![{alt}]({_url(target.poster)})]({target.url})" if target.poster else f"[{alt}]({target.url})"
+        return (
+            f"{shown}\n\n"
+            "<!-- GitHub plays no video that is committed. For one that plays, drag the file into an issue or a\n"
+            "     release and paste the address that appears on a line of its own; or commit a GIF: --for readme. -->"
+        )
+    if target.kind == "frames":
+        return ""
+    if _is_pdf(target):
+        return f"[{alt}]({target.url})"
+    return _picture(target) if target.dark or target.light else f"![{alt}]({target.url})"
+
+
+def _picture(target: Target) -> str:
+    sources = [
+        f'  <source media="(prefers-color-scheme: {scheme})" srcset="{for_markup(_url(path))}">'
+        for scheme, path in (("dark", target.dark), ("light", target.light))
+        if path
+    ]
+    return "\n".join(["<picture>", *sources, f"  {_image(target)}", "</picture>"])
+
+
+def _image(target: Target, source: str = "src") -> str:
+    return f'<img {source}="{for_markup(target.url)}" alt="{for_markup(target.alt)}">'
+
+
+def _html(target: Target) -> str:
+    if target.kind == "video":
+        return _video(target, "src", "autoplay loop muted playsinline controls")
+    if target.kind == "frames":
+        return ""
+    if _is_pdf(target):
+        return f'<a href="{for_markup(target.url)}">{for_markup(target.alt)}</a>'
+    return _picture(target) if target.dark or target.light else _image(target)
+
+
+def _video(target: Target, source: str, playing: str) -> str:
+    poster = f' poster="{for_markup(_url(target.poster))}"' if target.poster else ""
+    shape = f'style="max-width: 100%" aria-label="{for_markup(target.alt)}"'
+    return f'<video {source}="{for_markup(target.url)}"{poster} {playing} {shape}></video>'
+
+
+def _reveal(target: Target) -> str:
+    if target.kind == "frames" or _is_pdf(target):
+        return ""
+    shown = _video(target, "data-src", "data-autoplay loop muted playsinline") if target.kind == "video" else ""
+    return f"<section>\n  {shown or _image(target, 'data-src')}\n</section>"
+
+
+def _quarto(target: Target) -> str:
+    if target.kind == "video":  # Its video shortcode cannot loop.
+        return f"```{{=html}}\n{_video(target, 'src', 'autoplay loop muted playsinline controls')}\n```"
+    if target.kind == "frames":
+        return ""
+    return f'![]({target.url}){{fig-alt="{for_markup(target.alt)}"}}'
+
+
+def _latex_figure(target: Target) -> str:
+    if target.kind == "frames" and target.frames:
+        first, last = target.frames
+        renamed, path = _tex_path(target.path.rstrip("/"))
+        unknown = "" if target.fps else "% the pictures do not say how many are shown a second: put a number for FPS\n"
+        return (
+            "% in the preamble: \\usepackage{animate}; plays in Acrobat, Okular and PDF-XChange\n"
+            f"{unknown}{renamed}\\animategraphics[autoplay,loop,controls,width=\\linewidth]{{{_rate(target.fps)}}}"
+            f"{{{path}/frame-}}{{{first}}}{{{last}}}"
+        )
+    if _moves(target):
+        return (
+            "% LaTeX shows no film. Render pictures with -o frames/ in place of this file, and then:\n"
+            "%   diffanim embed frames/\n"
+            "% On paper, a contact sheet does: --for paper."
+        )
+    renamed, path = _tex_path(target.path)
+    caption = f"\n  \\caption{{{target.caption}}}"
+    return (
+        f"{renamed}\\begin{{figure}}\n  \\centering\n"
+        f"  \\includegraphics[width=\\linewidth]{{{path}}}{caption}\n\\end{{figure}}"
+    )
+
+
+def _tex_path(path: str) -> tuple[str, str]:
+    """A path in LaTeX, after a line that says so if its file must be called otherwise for it."""
+    name = tex_name(path)
+    return "" if name == path else f"% LaTeX cannot read the file's own name; make it {name}\n", name
+
+
+def _url(path: str) -> str:
+    """A path as a link has it, by the bytes of its name, which need not be text."""
+    return quote(os.fsencode(path))
+
+
+def _rate(fps: float | None) -> str:
+    return f"{fps:.6g}" if fps else "FPS"
+
+
+def _powerpoint(target: Target) -> str:
+    if target.path.lower().endswith(".mp4"):
+        lines = [
+            f"Insert > Video > This Device: {for_terminal(target.path)}",
+            "Playback: Start Automatically, Loop until Stopped.",
+            *(
+                [f"Video Format > Poster Frame > Image from File: {for_terminal(target.poster)}"]
+                if target.poster
+                else []
+            ),
+            "Keynote: drag it onto the slide; Format > Movie: Repeat Loop, untick Start movie on click.",
+        ]
+        return "\n".join(lines)
+    if target.path.lower().endswith((".gif", ".png")) and target.kind != "frames":
+        return f"Insert > Pictures > This Device: {for_terminal(target.path)}" + (
+            "\nIt plays by itself in the slide show, from its beginning whenever the slide comes up."
+            if target.kind == "picture"
+            else ""
+        )
+    return "" if target.kind == "frames" or _is_pdf(target) else "It takes GIF and MP4: render with -o out.mp4."
+
+
+PLACES: Mapping[str, tuple[str, Callable[[Target], str]]] = MappingProxyType(
+    {
+        "github": ("GitHub: README.md, an issue, a release", _github),
+        "html": ("a web page", _html),
+        "reveal": ("reveal.js", _reveal),
+        "quarto": ("Quarto", _quarto),
+        "latex": ("LaTeX", _latex_figure),
+        "powerpoint": ("PowerPoint, Keynote", _powerpoint),
+    }
+)
+"""What is written for each place, by its name."""

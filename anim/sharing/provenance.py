@@ -1,0 +1,154 @@
+"""Where an animation comes from: kept in the file as JSON, and read back from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from ..encode.options import MAX_COMMENT
+from ..errors import OutputError
+from ..models.finding import BUILTIN
+from ..models.settings import RunSettings, usual_settings
+from ..runs.trajectory import Trajectory
+from ..untrusted import Finite, typed
+from ..version import __version__
+
+MARK = "diffanim"
+"""The key of the version, by which our comments are known."""
+
+_SPELLINGS: Mapping[str, str] = MappingProxyType(
+    {"first": "from", "last": "to", "quality": "gif-quality", "labels": "label"}
+)
+"""Options that the command line calls otherwise than the library does."""
+_NOT_RECORDED = ("device", "dtype", "allow_pickle")
+"""What decides where a run is computed, and not what it shows."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a file; a field that is not known is None or empty."""
+
+    model: str
+    scheduler: str
+    steps: int
+    seed: int | None = None
+    labels: tuple[str, ...] = ()
+    guidance: Finite | None = None
+    prompt: str | None = None
+    version: str = __version__
+    """diffanim's."""
+    command: str = ""
+    """What makes it again, for a shell."""
+    fps: Finite | None = None
+    """Steps shown a second, of what moves."""
+    arrangement: str = ""
+    """`layout.STACKED` where x_t lies above x̂0; else it stands at its left."""
+    noise_left: Finite | None = None
+    """b of the run's last sample, if that is not the finished image."""
+
+    @classmethod
+    def of(
+        cls,
+        run: Trajectory,
+        asked: Mapping[str, Any],
+        output: str | os.PathLike[str],
+        *,
+        fps: float | None = None,
+        arrangement: str = "",
+    ) -> Self:
+        """What makes ``output`` out of a run.
+
+        Args:
+            run: a recording.
+            asked: the options of `diffanim.render` that are not at their defaults, by name.
+            output: the file; the folder that it lies in is nobody's business.
+            fps: steps shown a second, if it moves.
+            arrangement: of its panels (`layout.arrangement`).
+        """
+        info = run.info
+        command = _command(run, asked, Path(output).name + ("/" if os.fspath(output).endswith("/") else ""))
+        made = (info.model, info.scheduler, run.total, info.seed, info.labels, info.guidance, info.prompt)
+        left = run.end.noise if run.end is not None and not run.finished else None
+        return cls(*made, command=command, fps=fps, arrangement=arrangement, noise_left=left)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self | None:
+        """Read a file's comment, which anybody may have written; None if a field is not of its type.
+
+        Fields that this version does not know are passed over.
+        """
+        try:
+            found = json.loads(text)
+            return typed({"version": found.pop(MARK), **found}, cls)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+
+    def to_json(self) -> str:
+        """One line of ASCII, since some formats' comments hold no more; what is not known is left out.
+
+        Raises:
+            OutputError: it is longer than any format's comment can be (`MAX_COMMENT`).
+        """
+        facts = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
+        text = json.dumps({MARK: facts.pop("version"), **facts})
+        if len(text) > MAX_COMMENT:
+            raise OutputError(
+                f"where the file comes from takes {len(text)} bytes to say, more than the {MAX_COMMENT} that it can "
+                "hold; leave that out with --no-metadata"
+            )
+        return text
+
+
+def read_provenance(path: Path) -> tuple[Provenance | None, str]:
+    """What a finished file says: as we wrote it, or None, and its bare comment.
+
+    Raises:
+        OutputError: there is no such file, or nobody can read it.
+    """
+    from ..encode.comments import read_comment  # Here, as the command line's help must not wait for Pillow.
+
+    comment = read_comment(path)
+    return Provenance.from_json(comment), comment
+
+
+def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
+    """What makes it from nothing; of a pipeline's run, which nobody can repeat from here, out of its recording."""
+    settings = run.info.settings
+    if "steps" in settings:
+        words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
+    elif run.path is not None:
+        words = ["diffanim", "render", run.path.name]
+    else:
+        return ""
+    for name, value in asked.items():
+        words += _words(name, value)
+    return shlex.join([*words, "-o", output])
+
+
+def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
+    """The options of a run that are not at their defaults."""
+    decided = usual_settings(len(settings.get("labels", ())), bare=bare)
+    for field in fields(RunSettings):
+        value = settings.get(field.name)
+        value = tuple(value) if isinstance(value, list) else value
+        usual = decided.get(field.name, None if field.default is MISSING else field.default)
+        if field.name in _NOT_RECORDED or value in (None, usual) or (field.name, value) == ("model", BUILTIN):
+            continue
+        yield from _words(field.name, value)
+
+
+def _words(name: str, value: Any) -> list[str]:
+    """An option as the command line spells it."""
+    option = "--" + _SPELLINGS.get(name, name).replace("_", "-")
+    if value is True:
+        return [option]
+    if name == "size":
+        return [option, "x".join(str(length) for length in value if length is not None)]
+    values = value if isinstance(value, tuple) else (value,)
+    return [word for one in values for word in (option, f"{one:.12g}" if isinstance(one, float) else str(one))]

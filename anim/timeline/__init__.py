@@ -1,0 +1,1 @@
+"""When: which row of a run is shown, for how long."""
