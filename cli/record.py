@@ -11,11 +11,18 @@ from diffanim.cli import options
 from diffanim.cli.terminal import say
 
 
-@click.command()
-@options.run_options
+@click.command(cls=options.GroupedCommand)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="RUN.zarr", help="The folder to write."
+    "-o",
+    "--output",
+    cls=options.Grouped,
+    group="What is written",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="RUN.zarr",
+    help="The folder to write.",
 )
+@options.run_options
 @options.overwrite
 @options.quiet
 def record(output: Path, overwrite: bool, quiet: bool, **run: Any) -> None:

@@ -11,15 +11,13 @@ from click.core import ParameterSource
 
 from diffanim.cli import options
 from diffanim.cli.terminal import say
-from diffanim.drawing.layout import check_size
-from diffanim.encode import FORMATS, check_apart, check_output, check_use, timing_note
-from diffanim.encode.stills import STILLS
+from diffanim.encode import timing_note
 from diffanim.errors import OutputError
 from diffanim.models.finding import locate
-from diffanim.models.settings import RunSettings
+from diffanim.models.settings import RUN_OPTIONS, RunSettings
+from diffanim.render_options import ENDINGS, check_outputs, frames_of, timing_of
 from diffanim.runs.clips import ClipFrames
 from diffanim.sharing.profiles import PROFILES
-from diffanim.timeline.shots import DEFAULT_FPS
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -29,29 +27,31 @@ DEFAULT_FOLDER = Path("outputs")
 DEFAULT_SUFFIXES = (".gif", ".mp4")
 
 
-@click.command()
+@click.command(cls=options.GroupedCommand)
 @click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN.zarr]")
 @click.option(
     "-o",
     "--output",
     "outputs",
+    cls=options.Grouped,
+    group="What is written",
     type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
     multiple=True,
     metavar="FILE",
-    help=f"A file to write, by its ending: {', '.join([*FORMATS, *STILLS])}; several are written in one pass. By "
+    help=f"A file to write, by its ending: {', '.join(ENDINGS.values())}; several are written in one pass. By "
     f"default a GIF and an MP4 in {DEFAULT_FOLDER}/, or what the profile is for.",
 )
 @click.option(
     "--for",
     "profile",
+    cls=options.Grouped,
+    group="What is written",
     type=click.Choice(list(PROFILES)),
     help="Settings that go together: "
     + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
     + ". Every option that is given goes before them.",
 )
-@options.timing_options
-@options.look_options
-@options.encode_options
+@options.render_options
 @options.run_options
 @options.overwrite
 @options.quiet
@@ -76,15 +76,10 @@ def render(
     settings = options.take_run_settings(given)
     _refuse_two_speeds(ctx)
     _apply(profile, ctx, given)
-    timing = options.timing_of(given)
+    timing_of(given)  # What is out of range is found before a folder is made.
     outputs, recording = _places(run, outputs, settings, profile)
-    check_apart(outputs)
-    check_use(outputs, options.encoding_of(given))
-    if given["size"] is not None:
-        check_size(*given["size"])
-    frames = ClipFrames(given["clip_frame"], given["clip_row"])
-    for output in outputs:
-        check_output(output, timing.fps if timing.duration is None else DEFAULT_FPS, options.encoding_of(given))
+    frames = frames_of(given)
+    check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
         recorded = _the_run(run, recording, settings, reporter, overwrite)
         if run is not None:
@@ -172,8 +167,8 @@ def _places(
 
 def _apply(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:
     """Take a profile's settings for every option that the user left alone, in place."""
-    settings = PROFILES[profile].settings if profile else {}
-    given |= {name: settings[name] for name in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
+    settings = PROFILES[profile].settings.items() if profile else ()
+    given |= {name: value for name, value in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
 
 
 _OF_DECODING = ("model", "device", "dtype", "offload", "allow_pickle")
@@ -187,12 +182,10 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 def _refuse_run_options(ctx: click.Context, run: Trajectory) -> None:
     """A recording is what it is: asking for another seed of it is a mistake."""
     of_decoding = _OF_DECODING if run.info.space == "latent" else ()
-    for name in (*options.RUN_OPTION_NAMES, "overwrite"):
+    flags = {name: row.flag for name, row in RUN_OPTIONS.items()} | {"overwrite": "--overwrite"}
+    for name, flag in flags.items():
         if _is_given(ctx, name) and name not in of_decoding:
-            option = "label" if name == "labels" else name.replace("_", "-")
-            raise click.UsageError(
-                f"--{option} belongs to recording, and RUN.zarr is recorded already; leave one out", ctx
-            )
+            raise click.UsageError(f"{flag} belongs to recording, and RUN.zarr is recorded already; leave one out", ctx)
 
 
 def _refuse_two_speeds(ctx: click.Context) -> None:

@@ -12,11 +12,22 @@ from pathlib import Path
 import pytest
 
 ANIM = Path(__file__).parents[1] / "anim"
-TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "threads", "pixels")
+TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "threads", "pixels")
 """What every room may use, and what uses none."""
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),
-    *("scenes", "timeline", "drawing", "encode", "files", "sharing", "recording", "rendering", "builtin"),
+    *(
+        "scenes",
+        "timeline",
+        "drawing",
+        "encode",
+        "files",
+        "render_options",
+        "sharing",
+        "recording",
+        "rendering",
+        "builtin",
+    ),
 )
 """Each may import those before it."""
 LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "builtin"}

@@ -1,20 +1,20 @@
 """What decides a run. Nothing heavy is imported here: the command line's help reads its defaults."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from ..arguments import check_kinds
 from ..errors import SettingsError
+from ..options import FILE, Option, options_of
 from ..schedulers.choosing import BY_NAME
 from .files import ModelFiles
 from .finding import BUILTIN
-from .loading import DTYPES
+from .labels import NULL_LABEL
+from .loading import DEVICES, DTYPES
 
 DEFAULT_STEPS = 40
 DEFAULT_BATCH = 4
@@ -26,6 +26,11 @@ MOST_IMAGES = 4096
 MAX_SEED = 2**63 - 1
 OFFLOADS = ("model", "sequential")
 
+MODEL = "Recording: the model"
+SAMPLING = "Recording: sampling"
+CONTENT = "Recording: what is made"
+COMPUTING = "Recording: how it is computed"
+
 _OF_PIPELINES = ("prompt", "negative_prompt", "width", "height", "image", "strength", "mask", "call", "offload")
 """Settings that a bare denoiser has no use for."""
 _FILES = ("image", "mask")
@@ -35,48 +40,136 @@ _NAMED_SHORT = 40
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What decides a run, to the bit.
+    """What decides a run, to the bit: the table of its options.
 
     Raises:
         SettingsError: a value is out of range.
     """
 
-    model: str | None = None
-    """A directory, a hub id, or None for the built-in model."""
-    scheduler: str | None = None
-    """A name of `diffanim.schedulers.choosing.SCHEDULERS`; None for the one that the model was trained with."""
-    steps: int = DEFAULT_STEPS
-    batch: int | None = None
-    """None for `DEFAULT_BATCH` of a bare denoiser, and one image of any other pipeline."""
-    seed: int = 0
-    """Image k of seed s is image 0 of seed s + k."""
-    labels: tuple[str, ...] = ()
-    """Classes by name or number, given to the images in turn; none of the built-in model are `BUILTIN_LABELS`."""
-    guidance: float | None = None
-    """None for none (1) of a bare denoiser, and the pipeline's own of any other."""
-    prompt: str | None = None
-    negative_prompt: str | None = None
-    width: int | None = None
-    """Of the image, in pixels; None for the pipeline's own."""
-    height: int | None = None
-    image: str | None = None
-    """A picture to begin with, or whatever else the pipeline does with one: a file."""
-    strength: float | None = None
-    """How much of it is noised away, 0 to 1."""
-    mask: str | None = None
-    """A picture that is white where the image is to be made anew."""
-    call: tuple[str, ...] = ()
-    """Anything else that the pipeline takes, as ``name=value``."""
-    offload: str | None = None
-    """One of `OFFLOADS`: keep on the device only the part of the pipeline that computes ("model"), or only single
-    layers ("sequential")."""
-    device: str = "auto"
-    dtype: str = "auto"
-    exact: bool = False
-    """Run a bare denoiser as the seed's loop does, in float32 and as diffusers calls it, with the same bits; slower."""
-    compile: bool = False
-    """Have torch.compile make one program of the network: half a minute at first, less once that is kept."""
-    allow_pickle: bool = False
+    model: Annotated[
+        str | None,
+        Option(
+            MODEL,
+            "A directory in diffusers' format, or a hub id, which is not looked for where its owner is a folder here; "
+            f"a folder called {BUILTIN} is ./{BUILTIN}.",
+            usually=f"the built-in model, {BUILTIN!r}",
+            takes="MODEL",
+        ),
+    ] = None
+    """None for the built-in model."""
+    scheduler: Annotated[
+        str | None,
+        Option(
+            SAMPLING,
+            f"One of {', '.join(BY_NAME)}; with the model's own betas, prediction type and clipping.",
+            usually="the model's own",
+            takes="NAME",
+            choices=tuple(BY_NAME),
+        ),
+    ] = None
+    steps: Annotated[int, Option(SAMPLING, "Inference steps, up to those of training.")] = DEFAULT_STEPS
+    batch: Annotated[
+        int | None,
+        Option(
+            SAMPLING,
+            f"Images, sampled at once, up to {MOST_IMAGES}.",
+            usually=f"{DEFAULT_BATCH}, and 1 of models that take a prompt",
+        ),
+    ] = None
+    seed: Annotated[
+        int, Option(SAMPLING, "Image k of seed s is the first image of seed s + k, whatever the batch.")
+    ] = 0
+    labels: Annotated[
+        tuple[str, ...],
+        Option(
+            CONTENT,
+            "A class by name or number, for a class-conditional model; several are given to the images in turn.",
+            usually=f'no class, which is "{NULL_LABEL}", and {", ".join(BUILTIN_LABELS)} of the built-in model',
+            takes="CLASS",
+            spelling="label",
+        ),
+    ] = ()
+    guidance: Annotated[
+        float | None,
+        Option(
+            CONTENT,
+            "Scale of classifier-free guidance towards the labels or the prompt; 1 is none.",
+            usually="none for labels, and the pipeline's own for a prompt",
+        ),
+    ] = None
+    prompt: Annotated[
+        str | None, Option(CONTENT, "What to make an image of, for a model that takes text.", takes="TEXT")
+    ] = None
+    negative_prompt: Annotated[str | None, Option(CONTENT, "What to keep out of it.", takes="TEXT")] = None
+    width: Annotated[
+        int | None, Option(CONTENT, "Of the image that is made, in pixels.", usually="the model's own")
+    ] = None
+    height: Annotated[int | None, Option(CONTENT, "Likewise.", usually="the model's own")] = None
+    image: Annotated[
+        str | None,
+        Option(
+            CONTENT,
+            "A picture to begin with: the model's pipeline that takes one is used (image-to-image, image-to-video).",
+            takes=FILE,
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        Option(CONTENT, "How much of that picture is noised away, 0 to 1.", usually="the pipeline's own"),
+    ] = None
+    mask: Annotated[
+        str | None,
+        Option(CONTENT, "A picture, white where that picture is to be made anew (inpainting).", takes=FILE),
+    ] = None
+    call: Annotated[
+        tuple[str, ...],
+        Option(
+            CONTENT,
+            "Anything else that the pipeline's call takes, such as num_frames=16; may be given several times.",
+            takes="NAME=VALUE",
+        ),
+    ] = ()
+    offload: Annotated[
+        str | None,
+        Option(
+            COMPUTING,
+            "Keep on the GPU only the part of the pipeline that computes (model), or single layers (sequential): "
+            "slower, for models larger than its memory.",
+            choices=OFFLOADS,
+        ),
+    ] = None
+    device: Annotated[
+        str,
+        Option(
+            COMPUTING,
+            f"{', '.join(DEVICES)} or such as cuda:1. auto takes CUDA where there is one, else MPS, else the CPU.",
+        ),
+    ] = "auto"
+    dtype: Annotated[
+        str,
+        Option(
+            COMPUTING,
+            "Of the network; our own sampler computes in float32 whatever it is. auto is half precision on a GPU, and "
+            "on a CPU bfloat16 where the processor has it natively and the network does not predict the noise; else, "
+            "and for score-based models, float32.",
+            choices=DTYPES,
+        ),
+    ] = "auto"
+    exact: Annotated[
+        bool,
+        Option(COMPUTING, "Run a bare denoiser in float32 as diffusers itself does, with the same bits. Slower."),
+    ] = False
+    compile: Annotated[
+        bool,
+        Option(
+            COMPUTING,
+            "Have torch.compile make one program of the network. That takes half a minute or more at the first run, "
+            "less at the next, and pays for large pipelines that run often.",
+        ),
+    ] = False
+    allow_pickle: Annotated[bool, Option(MODEL, "Load pickled weights. A pickle can run code: trust its maker.")] = (
+        False
+    )
 
     def __post_init__(self) -> None:
         check_kinds(RunSettings, vars(self))
@@ -210,6 +303,10 @@ class RunSettings:
             return ""
         contents = [_content(path) for path in self.files.values()]
         return hashlib.sha256(repr((self.prompt, rest, contents)).encode()).hexdigest()[:6]
+
+
+RUN_OPTIONS = options_of(RunSettings)
+"""The rows of that table by their names."""
 
 
 def usual_settings(labels: int, *, bare: bool) -> dict[str, Any]:

@@ -6,12 +6,12 @@ From Python: ``diffanim.render(run, "out.gif", **PROFILES["readme"].settings)``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from ..drawing.layout import DEFAULT_COLUMNS, LECTURE_SIZE, README_WIDTH, SHEET_SIZE
 from ..errors import SettingsError
+from ..render_options import RenderOptions
 
 SLIDES_SIZE = (1120, 840)
 """4 : 3, what a slide has room for beside its words."""
@@ -27,8 +27,7 @@ class Profile:
     about: str
     endings: tuple[str, ...]
     """What it writes unless files are named: what is added to the name of the run."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of `diffanim.render`."""
+    settings: RenderOptions
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(

@@ -6,15 +6,15 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self
 
 from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
 from ..models.finding import BUILTIN
-from ..models.settings import RunSettings, usual_settings
+from ..models.settings import RUN_OPTIONS, usual_settings
+from ..render_options import RENDER_OPTIONS
 from ..runs.trajectory import Trajectory
 from ..untrusted import Finite, typed
 from ..version import __version__
@@ -22,10 +22,6 @@ from ..version import __version__
 MARK = "diffanim"
 """The key of the version, by which our comments are known."""
 
-_SPELLINGS: Mapping[str, str] = MappingProxyType(
-    {"first": "from", "last": "to", "quality": "gif-quality", "labels": "label"}
-)
-"""Options that the command line calls otherwise than the library does."""
 _NOT_RECORDED = ("device", "dtype", "allow_pickle")
 """What decides where a run is computed, and not what it shows."""
 
@@ -127,28 +123,17 @@ def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
     else:
         return ""
     for name, value in asked.items():
-        words += _words(name, value)
+        words += RENDER_OPTIONS[name].words(value)
     return shlex.join([*words, "-o", output])
 
 
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
     """The options of a run that are not at their defaults."""
     decided = usual_settings(len(settings.get("labels", ())), bare=bare)
-    for field in fields(RunSettings):
-        value = settings.get(field.name)
+    for name, option in RUN_OPTIONS.items():
+        value = settings.get(name)
         value = tuple(value) if isinstance(value, list) else value
-        usual = decided.get(field.name, None if field.default is MISSING else field.default)
-        if field.name in _NOT_RECORDED or value in (None, usual) or (field.name, value) == ("model", BUILTIN):
+        usual = decided.get(name, option.default)
+        if name in _NOT_RECORDED or value in (None, usual) or (name, value) == ("model", BUILTIN):
             continue
-        yield from _words(field.name, value)
-
-
-def _words(name: str, value: Any) -> list[str]:
-    """An option as the command line spells it."""
-    option = "--" + _SPELLINGS.get(name, name).replace("_", "-")
-    if value is True:
-        return [option]
-    if name == "size":
-        return [option, "x".join(str(length) for length in value if length is not None)]
-    values = value if isinstance(value, tuple) else (value,)
-    return [word for one in values for word in (option, f"{one:.12g}" if isinstance(one, float) else str(one))]
+        yield from option.words(value)
