@@ -129,7 +129,7 @@ def record(
     if not callable(source):
         raise SettingsError(
             f"record takes a pipeline, or the directory or hub id of a model, not {shown(source)}; around a loop of "
-            "your own, use diffanim.Recorder"
+            "your own, use diffanim.Recorder or diffanim.record_steps"
         )
     takes = inspect.signature(source.__call__).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):

@@ -16,7 +16,7 @@ TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "threads", "
 """What every room may use, and what uses none."""
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),
-    *("scenes", "timeline", "drawing", "encode", "files", "sharing", "recording", "rendering", "builtin"),
+    *("scenes", "timeline", "drawing", "encode", "files", "sharing", "recording", "own_loops", "rendering", "builtin"),
 )
 """Each may import those before it."""
 LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "builtin"}
