@@ -361,7 +361,8 @@ def describe(pipeline: Any, scheduler: Any) -> RunInfo:
 
 def value_range_of(scheduler: Any) -> tuple[float, float]:
     """What black and white are in a scheduler's samples."""
-    return (0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0)
+    known = classify(scheduler)
+    return known.value_range if known is not None else (-1.0, 1.0)
 
 
 def plain_config(scheduler: Any) -> dict[str, Any]:

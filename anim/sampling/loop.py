@@ -14,6 +14,7 @@ import torch
 
 from ..errors import SamplingError
 from ..models.loading import Model
+from ..schedulers.catalogue import Loop, classify
 from ..threads import threads
 from .fast.acceleration import plain
 from .fast.graphs import Network
@@ -168,7 +169,8 @@ def sample(
     Returns:
         float32 [B, C, H, W].
     """
-    loop = _OTHER_LOOPS.get(type(scheduler).__name__, _steps)
+    known = classify(scheduler)
+    loop = _OTHER_LOOPS[known.loop] if known is not None and known.loop is not None else _steps
     sample = x
     for sample in loop(denoiser, scheduler, x, list(generators), done):
         done += 1
@@ -226,5 +228,4 @@ def _karras_ve_steps(
 
 
 _Loop = Callable[[Denoiser, Any, torch.Tensor, list[torch.Generator], int], Iterator[torch.Tensor]]
-# The two schedulers whose interface is not scale_model_input and step.
-_OTHER_LOOPS: dict[str, _Loop] = {"ScoreSdeVeScheduler": _score_sde_steps, "KarrasVeScheduler": _karras_ve_steps}
+_OTHER_LOOPS: dict[Loop, _Loop] = {"score sde": _score_sde_steps, "karras ve": _karras_ve_steps}
