@@ -122,15 +122,16 @@ def _value(text: str) -> Any:
 
 def _pictures(settings: RunSettings, takes: Mapping[str, Any]) -> dict[str, Any]:
     """The pictures of a run; where the pipeline takes no size, in the size that is asked for."""
-    from PIL import Image, UnidentifiedImageError
+    import imageio.v3 as imageio
+    from PIL import Image
 
     pictures = {}
     for name, path in settings.files.items():
         try:
-            with Image.open(path) as opened:
-                picture = opened.convert("L" if name == "mask" else "RGB")
-        except (UnidentifiedImageError, OSError) as error:
+            pixels = imageio.imread(path, plugin="pillow", index=0, mode="L" if name == "mask" else "RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise SettingsError(f"{path} is no picture that can be read; PNG, JPEG and WebP can") from error
+        picture = Image.fromarray(pixels)
         if (settings.width or settings.height) and "width" not in takes:
             size = settings.width or picture.width, settings.height or picture.height
             picture = picture.resize(size, Image.Resampling.LANCZOS)
