@@ -230,10 +230,11 @@ def _sample_to(
     from .models.files import read_scheduler_config
     from .models.loading import open_model, resolve_device
     from .models.precision import resolve_dtype
+    from .models.seeds import generators_for
     from .sampling.brownian import drawn_on_the_host
     from .sampling.checkpoint import SchedulerMemory, pack, unpack
     from .sampling.fast.acceleration import accelerated, plain, warming_up
-    from .sampling.loop import Denoiser, demand_memory, generators_for, initial_noise, sample
+    from .sampling.loop import Denoiser, demand_memory, initial_noise, sample
 
     # The same bits come only from the same device.
     dtype = "float32" if settings.exact else settings.dtype

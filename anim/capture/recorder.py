@@ -17,6 +17,7 @@ import torch
 from ..arguments import checked
 from ..errors import SchedulerError, SettingsError
 from ..models.finding import name_of
+from ..models.pipelines import AUTOENCODERS
 from ..pixels import Pixels, over_white, to_rgb
 from ..runs.step import Array, Mixture, Step, StepSink
 from ..runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
@@ -347,7 +348,7 @@ def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
 def describe(pipeline: Any, scheduler: Any) -> RunInfo:
     """What can be read off a pipeline that somebody else drives."""
     parts = getattr(pipeline, "components", {})
-    latent = any(name in parts for name in ("vae", "vqvae", "movq", "vqgan"))
+    latent = any(name in parts for name in AUTOENCODERS)
     path = getattr(getattr(pipeline, "config", None), "_name_or_path", None)
     return RunInfo(
         model=name_of(str(path)) if path else type(pipeline).__name__,

@@ -37,7 +37,7 @@ from ..errors import (
     first_line,
     is_out_of_memory,
 )
-from ..models.pipelines import NETWORKS
+from ..models.pipelines import AUTOENCODERS, NETWORKS
 from ..pixels import Pixels, to_rgb
 from ..runs.clips import ClipFrames
 from ..runs.decoded import OnRow
@@ -53,8 +53,6 @@ TOLERANCE = 0.5
 stays below it, a scale or a shift that is left out does not."""
 _PIXELS_AT_ONCE = 1 << 22
 """Of images that are decoded together, a quarter of it where there is no GPU: one of 1024×1024 takes some GB."""
-_AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
-"""What pipelines call the part that makes pixels."""
 _AXES = ("image", "channel", "frame", "height", "width")
 """Of clips, as autoencoders take them."""
 _PER_RUN = ("callback_on_step_end", "callback", "callback_steps")
@@ -218,7 +216,7 @@ class _Direct:
     def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> _Direct | None:
         """None where the autoencoder needs more than latents, or there is none."""
         pipeline = call.pipeline
-        parts: list[Any] = [getattr(pipeline, name, None) for name in _AUTOENCODERS]
+        parts: list[Any] = [getattr(pipeline, name, None) for name in AUTOENCODERS]
         autoencoder: Any = next((part for part in parts if part is not None), None)
         if not hasattr(autoencoder, "decode") or _needs_more_than_latents(autoencoder):
             return None

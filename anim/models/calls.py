@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import SettingsError
 from .files import ModelFiles
 from .labels import class_numbers, labels_of
+from .seeds import generators_for
 from .settings import RunSettings
 
 ARGUMENTS = {
@@ -66,8 +67,6 @@ def call_arguments(pipeline: Any, files: ModelFiles, settings: RunSettings) -> d
     Raises:
         SettingsError: a picture cannot be read, or a label is unknown.
     """
-    import torch
-
     takes, batch = parameters_of(type(pipeline)), settings.of(files).images
     given = {key: getattr(settings, name) for name, key in ARGUMENTS.items() if name not in ("labels", "image", "mask")}
     arguments = {key: value for key, value in given.items() if value is not None and key in takes}
@@ -81,7 +80,7 @@ def call_arguments(pipeline: Any, files: ModelFiles, settings: RunSettings) -> d
     elif batch > 1 and "prompt" in arguments:
         arguments["prompt"] = [arguments["prompt"]] * batch
     arguments["num_inference_steps"] = settings.steps
-    generators = [torch.Generator().manual_seed(settings.seed + k) for k in range(batch)]
+    generators = generators_for(settings.seed, batch)
     if "generator" in takes:
         arguments["generator"] = generators if batch > 1 else generators[0]
     return {**arguments, **_called(settings)}

@@ -68,14 +68,6 @@ class Denoiser:
         return torch.cat([classes, torch.full_like(classes, self.model.null_class)])
 
 
-def generators_for(seed: int, batch: int) -> list[torch.Generator]:
-    """A random generator for each image: image k of seed s draws what image 0 of seed s + k draws.
-
-    So an image depends neither on the batch that it is in nor, being drawn on the CPU, on the device.
-    """
-    return [torch.Generator().manual_seed(seed + k) for k in range(batch)]
-
-
 def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
     noise = torch.empty(len(generators), *model.sample_shape)  # Each image's draws are its own, whoever makes them.
