@@ -13,7 +13,8 @@ import numpy as np
 from .arguments import checked, shown
 from .errors import SettingsError, first_line
 from .runs.step import Array, Step
-from .runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+from .runs.trajectory import RunInfo, Trajectory, library_versions
+from .runs.writer import TrajectoryWriter
 
 
 @checked

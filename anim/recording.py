@@ -29,7 +29,8 @@ from .models.labels import class_name, labels_of
 from .models.loading import Model
 from .models.settings import RunSettings
 from .runs.step import Step
-from .runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+from .runs.trajectory import RunInfo, Trajectory, library_versions
+from .runs.writer import TrajectoryWriter
 
 Plan = Literal["record", "resume", "restart", "reuse"]
 """Make a run, go on with a part of it, make it anew as a pipeline cannot go on in the middle, or take what is there."""

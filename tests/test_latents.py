@@ -22,7 +22,7 @@ from diffanim.decoding.latents import decode
 from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.noising import natural
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.views import view_of
 

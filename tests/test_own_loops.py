@@ -15,7 +15,7 @@ import torch
 import diffanim
 from diffanim import RunInfo, Step, StepSink, Trajectory, record_steps
 from diffanim.errors import SamplingError, SettingsError, TrajectoryError
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 
 INFO = RunInfo("a formula", "Euler")
 IMAGE = np.linspace(-1, 1, 2 * 3 * 16 * 16, dtype=np.float32).reshape(2, 3, 16, 16)

@@ -20,7 +20,8 @@ from ..models.finding import name_of
 from ..models.pipelines import AUTOENCODERS
 from ..pixels import Pixels, over_white, to_rgb
 from ..runs.step import Array, Mixture, Step, StepSink
-from ..runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+from ..runs.trajectory import RunInfo, Trajectory, library_versions
+from ..runs.writer import TrajectoryWriter
 from ..schedulers.catalogue import classify
 from ..schedulers.prediction import Call, Schedule, demand_images
 from .recordable import demand_one_meaning, demand_one_pass, demand_pictures, scheduler_of
