@@ -443,7 +443,7 @@ def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
     path = tmp_path / "run.zarr"
     run, own = latents.record(family, path)
     if at_once is not None:
-        monkeypatch.setattr("diffanim.decoding.latents._PIXELS_AT_ONCE", at_once * 4 * own[0, ..., 0].size)
+        monkeypatch.setattr("diffanim.decoding.autoencoders._PIXELS_AT_ONCE", at_once * 4 * own[0, ..., 0].size)
     diffanim.render(run, tmp_path / "a.apng", size=(400, None), metadata=False)
     before, film = latents.content(path), (tmp_path / "a.apng").read_bytes()
     for name, row in (("x0", 1), ("x", 2)):
