@@ -152,8 +152,9 @@ def _call(
 ) -> Trajectory:
     """Record a pipeline that runs its own loop."""
     from .capture.calling import open_to_record
+    from .capture.describing import describe
     from .capture.recordable import scheduler_of
-    from .capture.recorder import Recorder, describe
+    from .capture.recorder import Recorder
     from .models.calls import call_arguments, guidance_of
     from .models.loading import quiet_libraries
     from .sampling.brownian import drawn_on_the_host, seed_tree
@@ -297,7 +298,7 @@ def _takes_variance(scheduler: Any) -> bool:
 
 
 def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any, classes: tuple[int, ...]) -> RunInfo:
-    from .capture.recorder import plain_config, value_range_of
+    from .capture.describing import plain_config, value_range_of
 
     dtype = str(model.unet.dtype).removeprefix("torch.")
     return RunInfo(

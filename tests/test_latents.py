@@ -17,7 +17,7 @@ from tiny import FAMILIES, build
 
 import diffanim
 from diffanim import RunInfo, Step, Trajectory
-from diffanim.capture.recorder import PipelineCall
+from diffanim.capture.pipeline_call import PipelineCall
 from diffanim.decoding.latents import decode
 from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
 from diffanim.runs.clips import ClipFrames

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..capture.recorder import PipelineCall
+from ..capture.pipeline_call import PipelineCall
 from ..models.pipelines import AUTOENCODERS
 from ..pixels import Pixels, to_rgb
 from ..runs.trajectory import Trajectory

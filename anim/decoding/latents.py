@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 import torch
 
-from ..capture.recorder import PipelineCall
+from ..capture.pipeline_call import PipelineCall
 from ..errors import (
     DiffanimError,
     DiffanimWarning,

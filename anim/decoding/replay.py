@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..capture.pictures import pictures_of
+from ..capture.pipeline_call import AFTER_STEP, PipelineCall, fresh_generators
 from ..capture.recordable import scheduler_of
-from ..capture.recorder import AFTER_STEP, PipelineCall, fresh_generators, pictures_of
 from ..errors import (
     OutputError,
 )

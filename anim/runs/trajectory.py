@@ -145,7 +145,7 @@ class Trajectory:
         noise: float64 [steps], b of it.
         end: a and b of the last sample, if complete; None before.
         made_by: while it is in memory, the pipeline that made the run and what it was called with
-            (`diffanim.capture.recorder.PipelineCall`): with it, latents are decoded.
+            (`diffanim.capture.pipeline_call.PipelineCall`): with it, latents are decoded.
     """
 
     def __init__(
