@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from .capture.recorder import Recorder as Recorder
     from .errors import DiffanimError as DiffanimError
     from .errors import DiffanimWarning as DiffanimWarning
+    from .own_loops import record_steps as record_steps
     from .recording import record as record
     from .rendering import render as render
     from .runs.run_info import RunInfo as RunInfo
     from .runs.step import Step as Step
+    from .runs.step import StepSink as StepSink
     from .runs.trajectory import Trajectory as Trajectory
 
 # Loaded at first use: `import diffanim` and the command line's help must not wait for torch.
@@ -39,8 +41,10 @@ _PUBLIC = {
     "Recorder": "capture.recorder",
     "RunInfo": "runs.run_info",
     "Step": "runs.step",
+    "StepSink": "runs.step",
     "Trajectory": "runs.trajectory",
     "record": "recording",
+    "record_steps": "own_loops",
     "render": "rendering",
 }
 
@@ -50,9 +54,11 @@ __all__ = [
     "Recorder",
     "RunInfo",
     "Step",
+    "StepSink",
     "Trajectory",
     "__version__",
     "record",
+    "record_steps",
     "render",
 ]
 

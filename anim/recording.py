@@ -29,7 +29,8 @@ from .models.labels import class_name, labels_of
 from .models.loading import Model
 from .models.settings import RunSettings
 from .runs.step import Step
-from .runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+from .runs.trajectory import RunInfo, Trajectory, library_versions
+from .runs.writer import TrajectoryWriter
 
 Plan = Literal["record", "resume", "restart", "reuse"]
 """Make a run, go on with a part of it, make it anew as a pipeline cannot go on in the middle, or take what is there."""
@@ -129,7 +130,7 @@ def record(
     if not callable(source):
         raise SettingsError(
             f"record takes a pipeline, or the directory or hub id of a model, not {shown(source)}; around a loop of "
-            "your own, use diffanim.Recorder"
+            "your own, use diffanim.Recorder or diffanim.record_steps"
         )
     takes = inspect.signature(source.__call__).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
@@ -151,8 +152,9 @@ def _call(
 ) -> Trajectory:
     """Record a pipeline that runs its own loop."""
     from .capture.calling import open_to_record
+    from .capture.describing import describe
     from .capture.recordable import scheduler_of
-    from .capture.recorder import Recorder, describe
+    from .capture.recorder import Recorder
     from .models.calls import call_arguments, guidance_of
     from .models.loading import quiet_libraries
     from .sampling.brownian import drawn_on_the_host, seed_tree
@@ -230,10 +232,11 @@ def _sample_to(
     from .models.files import read_scheduler_config
     from .models.loading import open_model, resolve_device
     from .models.precision import resolve_dtype
+    from .models.seeds import generators_for
     from .sampling.brownian import drawn_on_the_host
     from .sampling.checkpoint import SchedulerMemory, pack, unpack
     from .sampling.fast.acceleration import accelerated, plain, warming_up
-    from .sampling.loop import Denoiser, demand_memory, generators_for, initial_noise, sample
+    from .sampling.loop import Denoiser, demand_memory, initial_noise, sample
 
     # The same bits come only from the same device.
     dtype = "float32" if settings.exact else settings.dtype
@@ -295,7 +298,7 @@ def _takes_variance(scheduler: Any) -> bool:
 
 
 def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any, classes: tuple[int, ...]) -> RunInfo:
-    from .capture.recorder import plain_config, value_range_of
+    from .capture.describing import plain_config, value_range_of
 
     dtype = str(model.unet.dtype).removeprefix("torch.")
     return RunInfo(

@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 from diffanim.drawing.frames import Composer
 from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH
 from diffanim.runs.step import Step
-from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.runs.trajectory import RunInfo, Trajectory
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot

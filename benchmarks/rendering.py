@@ -23,7 +23,7 @@ import diffanim
 from diffanim.drawing.frames import Composer
 from diffanim.drawing.layout import README_WIDTH
 from diffanim.pixels import to_rgb
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Timing, timeline
 

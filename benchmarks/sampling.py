@@ -24,8 +24,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from diffanim import Recorder
 from diffanim.models.finding import locate
 from diffanim.models.loading import Model, open_model
+from diffanim.models.seeds import generators_for
 from diffanim.sampling.fast.acceleration import accelerated
-from diffanim.sampling.loop import Denoiser, generators_for, initial_noise, sample
+from diffanim.sampling.loop import Denoiser, initial_noise, sample
 from diffanim.schedulers.choosing import set_timesteps
 
 Loop = Callable[[], Any]

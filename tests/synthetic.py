@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from diffanim.runs.step import Step
-from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.runs.trajectory import RunInfo, Trajectory
+from diffanim.runs.writer import TrajectoryWriter
 
 SCHEDULERS = {
     "preserving": "DDIMScheduler",
@@ -50,7 +51,8 @@ def synthetic_run(
     if interrupted_after is None:
         return writer.finish(image)
     writer.close()
-    assert writer._group is not None
-    attributes: Any = writer._group.attrs["diffanim"]
-    writer._group.attrs["diffanim"] = {**attributes, "complete": False}  # In memory only those that are can be had.
-    return writer._open()
+    store = writer._store
+    assert store._group is not None
+    attributes: Any = store._group.attrs["diffanim"]
+    store._group.attrs["diffanim"] = {**attributes, "complete": False}  # In memory only those that are can be had.
+    return store.open()

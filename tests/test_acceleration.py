@@ -19,10 +19,10 @@ import diffanim
 from diffanim.errors import DiffanimWarning, SettingsError
 from diffanim.models.finding import locate
 from diffanim.models.loading import open_model
+from diffanim.models.seeds import generators_for
 from diffanim.models.settings import RunSettings
 from diffanim.sampling.fast import acceleration
 from diffanim.sampling.fast.acceleration import accelerated, plain
-from diffanim.sampling.loop import generators_for
 
 CPU = torch.device("cpu")
 

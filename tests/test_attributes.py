@@ -18,7 +18,8 @@ from terminal import Run
 from diffanim.errors import TrajectoryError
 from diffanim.runs.attributes import attributes_in
 from diffanim.runs.step import Step
-from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.runs.trajectory import RunInfo, Trajectory
+from diffanim.runs.writer import TrajectoryWriter
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

@@ -19,11 +19,13 @@ from diffanim import recording as runs
 from diffanim.errors import DiffanimWarning, SamplingError
 from diffanim.models.finding import locate
 from diffanim.models.loading import open_model
+from diffanim.models.seeds import generators_for
 from diffanim.runs.step import Step
-from diffanim.runs.trajectory import QUEUED_STEPS, Trajectory
+from diffanim.runs.trajectory import Trajectory
+from diffanim.runs.writer import QUEUED_STEPS
 from diffanim.sampling.fast.acceleration import accelerated, plain
 from diffanim.sampling.fast.graphs import GraphedNetwork
-from diffanim.sampling.loop import Denoiser, generators_for, initial_noise, sample
+from diffanim.sampling.loop import Denoiser, initial_noise, sample
 from diffanim.schedulers.choosing import SCHEDULERS, set_timesteps
 
 pytestmark = [

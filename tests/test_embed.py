@@ -23,7 +23,8 @@ import diffanim
 from diffanim.errors import OutputError
 from diffanim.escaping import as_words
 from diffanim.runs.step import Step
-from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
+from diffanim.runs.trajectory import RunInfo, Trajectory
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.sharing.embedding import PLACES, Target, snippets, target_of
 from diffanim.sharing.provenance import Provenance
 

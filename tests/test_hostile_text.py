@@ -106,7 +106,8 @@ def test_a_recording_keeps_it_and_the_terminal_shows_it(folder: tuple[str, Path]
     import numpy as np
 
     from diffanim.runs.step import Step
-    from diffanim.runs.trajectory import RunInfo, Trajectory, TrajectoryWriter
+    from diffanim.runs.trajectory import RunInfo, Trajectory
+    from diffanim.runs.writer import TrajectoryWriter
 
     text, _ = folder
     info = RunInfo(model=text, scheduler="DDIMScheduler", labels=(text,), prompt=text, versions={text: text})

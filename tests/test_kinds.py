@@ -17,7 +17,7 @@ from synthetic import synthetic_run
 import diffanim
 from diffanim.errors import DiffanimError, DiffanimWarning, SettingsError
 from diffanim.models.settings import RunSettings
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 
 
 @pytest.mark.parametrize(

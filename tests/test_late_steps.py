@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import diffanim
+from diffanim.capture import copies
 from diffanim.capture import recorder as recording
 
 
-class Late(recording._Copy):
+class Late(copies.Copy):
     """Copied at once, and said to be on its way; the copy number ``fails`` breaks when it is waited for."""
 
     made: ClassVar[list[Late]] = []
@@ -29,7 +30,7 @@ class Late(recording._Copy):
     def is_done(self) -> bool:
         return False
 
-    def arrays(self) -> tuple[recording.Array, ...]:
+    def arrays(self) -> tuple[copies.Array, ...]:
         if self.number == self.fails:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return super().arrays()
@@ -37,7 +38,7 @@ class Late(recording._Copy):
 
 @pytest.fixture(autouse=True)
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "_Copy", Late)
+    monkeypatch.setattr(recording, "Copy", Late)
     monkeypatch.setattr(Late, "made", [])
     monkeypatch.setattr(Late, "fails", None)
 

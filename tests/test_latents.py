@@ -17,12 +17,12 @@ from tiny import FAMILIES, build
 
 import diffanim
 from diffanim import RunInfo, Step, Trajectory
-from diffanim.capture.recorder import PipelineCall
+from diffanim.capture.pipeline_call import PipelineCall
 from diffanim.decoding.latents import decode
 from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.noising import natural
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.views import view_of
 
@@ -74,7 +74,7 @@ def test_decoded_latents_are_the_pipelines_own_pictures(family: str, monkeypatch
     if family in REPLAYED:
         return
     again, _ = record(family)
-    monkeypatch.setattr("diffanim.decoding.latents._Direct.of", lambda *_: None)
+    monkeypatch.setattr("diffanim.decoding.autoencoders.Autoencoder.of", lambda *_: None)
     decode(again, again.made_by, all_frames)
     for direct, replayed in zip(first_way, pictures(again, all_frames), strict=True):
         assert direct.shape == replayed.shape
@@ -85,7 +85,7 @@ def test_decoded_latents_are_the_pipelines_own_pictures(family: str, monkeypatch
 @pytest.mark.parametrize("family", [family for family in LATENT if family not in REPLAYED])
 def test_what_is_listed_is_decoded_without_calling_the_pipeline(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, _ = record(family)
-    monkeypatch.setattr("diffanim.decoding.latents._Replay.__call__", lambda *_: pytest.fail("replayed"))
+    monkeypatch.setattr("diffanim.decoding.replay.Replay.__call__", lambda *_: pytest.fail("replayed"))
     decode(run, run.made_by, ClipFrames())
     assert run.decoded is not None
     assert run.decoded.complete
@@ -171,7 +171,7 @@ def test_many_rows_at_once_are_the_rows_one_by_one(monkeypatch: pytest.MonkeyPat
     run, _ = record("dit")
     decode(run, run.made_by, ClipFrames())
     together = pictures(run)
-    monkeypatch.setattr("diffanim.decoding.latents._PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("diffanim.decoding.autoencoders._PIXELS_AT_ONCE", 1)
     apart, _ = record("dit")
     decode(apart, apart.made_by, ClipFrames())
     for one, other in zip(together, pictures(apart), strict=True):
@@ -210,7 +210,7 @@ def test_where_the_autoencoder_alone_fails_the_pipeline_is_called_again(monkeypa
     decode(run, run.made_by, ClipFrames())
     direct = pictures(run)
     again, _ = record("flux")
-    monkeypatch.setattr("diffanim.decoding.latents._Direct._unpacked", lambda *_: 1 / 0)
+    monkeypatch.setattr("diffanim.decoding.autoencoders.Autoencoder._unpacked", lambda *_: 1 / 0)
     decode(again, again.made_by, ClipFrames())
     for one, other in zip(direct, pictures(again), strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
@@ -271,7 +271,7 @@ def test_an_interrupted_decoding_is_gone_on_with(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diffanim.decoding.latents._PIXELS_AT_ONCE", 1)
+        patch.setattr("diffanim.decoding.autoencoders._PIXELS_AT_ONCE", 1)
         decode(run, run.made_by, ClipFrames(), stop)
     opened = Trajectory.open(tmp_path / "run.zarr")
     assert opened.decoded is not None

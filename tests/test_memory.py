@@ -40,7 +40,7 @@ def test_steps_that_come_faster_than_the_disk_wait_in_bounded_memory(tmp_path: P
         import resource, time
         import numpy as np
         from diffanim import RunInfo, Step
-        from diffanim.runs.trajectory import QUEUED_STEPS, TrajectoryWriter
+        from diffanim.runs.writer import QUEUED_STEPS, TrajectoryWriter
 
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

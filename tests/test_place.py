@@ -20,7 +20,7 @@ from test_whole import ROWS, decode, record
 
 from diffanim import Trajectory
 from diffanim.errors import DiffanimWarning, TrajectoryError
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 
 FINISHED = np.zeros((2, 3, 4, 4), np.float32)
 
@@ -35,7 +35,7 @@ def command(script: str, *arguments: object) -> list[str]:
         from test_whole import PICTURE, ROWS, chunk, decode, flip, record
         from diffanim import Trajectory
         from diffanim.runs import place
-        from diffanim.runs.trajectory import TrajectoryWriter
+        from diffanim.runs.writer import TrajectoryWriter
     """
     return [sys.executable, "-c", start + textwrap.dedent(imports) + textwrap.dedent(script), *map(str, arguments)]
 

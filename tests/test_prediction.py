@@ -11,7 +11,8 @@ import torch
 from closed_form import ideal_model, the_image
 
 from diffanim import Recorder, Trajectory
-from diffanim.sampling.loop import Denoiser, generators_for, initial_noise, sample
+from diffanim.models.seeds import generators_for
+from diffanim.sampling.loop import Denoiser, initial_noise, sample
 from diffanim.schedulers.choosing import BY_NAME, SCHEDULERS, make_scheduler, set_timesteps
 
 EXACT = 1e-4  # float32, where ε-prediction divides by a ≈ 0.008 at the first step; v and image are below 5e-6

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("recording")
 def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of 6 steps on the disk, in the folder that commands run in."""
     from diffanim.runs.step import Step
-    from diffanim.runs.trajectory import TrajectoryWriter
+    from diffanim.runs.writer import TrajectoryWriter
 
     run = synthetic_run()
     writer = TrajectoryWriter(tmp_path / "run.zarr", run.info)

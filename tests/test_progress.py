@@ -16,7 +16,8 @@ from terminal import Run
 
 from diffanim.cli.progress import Reporter
 from diffanim.runs.step import Step
-from diffanim.runs.trajectory import RunInfo, TrajectoryWriter
+from diffanim.runs.trajectory import RunInfo
+from diffanim.runs.writer import TrajectoryWriter
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import torch
 from conftest import save_model
 
 import diffanim
+from diffanim.models.seeds import generators_for
 from diffanim.runs.step import Step
-from diffanim.sampling.loop import generators_for
 from diffanim.schedulers.choosing import SCHEDULERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t:UserWarning")  # torchsde, see test_prediction.py

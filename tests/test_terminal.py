@@ -25,7 +25,8 @@ from diffanim.cli.progress import Reporter
 from diffanim.cli.terminal import log_as_text
 from diffanim.escaping import as_words, for_terminal
 from diffanim.runs.step import Step
-from diffanim.runs.trajectory import RunInfo, TrajectoryWriter
+from diffanim.runs.trajectory import RunInfo
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.sharing.provenance import Provenance
 
 HOSTILE = "cat\nchecked    whole\x1b[2J\x1b]0;owned\x07\r\x9b31m\x7f\u202egnp\u2066\u2028\x85\ud800\udcff"

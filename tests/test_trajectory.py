@@ -15,7 +15,7 @@ import zarr
 
 from diffanim import RunInfo, Step, Trajectory
 from diffanim.errors import SamplingError, TrajectoryError
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 
 INFO = RunInfo(model="m", scheduler="DDIMScheduler", settings={"steps": 5}, seed=3, labels=("cat",))
 
@@ -112,7 +112,7 @@ def test_a_killed_process_leaves_whole_steps(tmp_path: Path, signal_name: str) -
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
         from test_trajectory import INFO, steps
-        from diffanim.runs.trajectory import TrajectoryWriter
+        from diffanim.runs.writer import TrajectoryWriter
         writer = TrajectoryWriter(Path({str(tmp_path)!r}) / "run.zarr", INFO)
         for step in steps(200, shape=(4, 3, 32, 32)):
             writer.add(step)
@@ -286,7 +286,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_steps(tmp_path: Path) -> None:
         from pathlib import Path
         from test_trajectory import INFO, steps
         from diffanim.errors import TrajectoryError
-        from diffanim.runs.trajectory import TrajectoryWriter
+        from diffanim.runs.writer import TrajectoryWriter
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         writer = TrajectoryWriter(Path({str(tmp_path)!r}) / "run.zarr", INFO)
         made = steps(9, shape=(4, 3, 32, 32))

@@ -24,7 +24,7 @@ from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.digests import FILE, seal
 from diffanim.runs.step import Mixture
-from diffanim.runs.trajectory import TrajectoryWriter
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.views import waits_for_decoding
 
 ROWS = 4
@@ -35,7 +35,7 @@ def record(path: Path, seed: float = 0, *, old: bool = False, decoded: bool = Tr
     """A run of latents with an image, decoded."""
     writer = TrajectoryWriter(path, replace(INFO, space="latent"))
     if old:
-        writer._run = None
+        writer._store._run = None
     for step in steps(ROWS):
         writer.add(replace(step, x=step.x + np.float32(seed), x0=step.x0 - np.float32(seed)))
     run = writer.finish(np.full((2, 3, 4, 4), 1 + seed, np.float32), PICTURE + np.uint8(seed), Mixture(1.0, 0.0))
@@ -285,7 +285,7 @@ def test_a_black_image_is_no_lost_one(tmp_path: Path, old: bool) -> None:
     """A safety checker makes some. Those of format 1 have no chunk."""
     writer = TrajectoryWriter(tmp_path / "run.zarr", replace(INFO, space="latent"))
     if old:
-        writer._run = None
+        writer._store._run = None
     for step in steps(ROWS):
         writer.add(step)
     writer.finish(np.ones((2, 3, 4, 4), np.float32), np.zeros_like(PICTURE), Mixture(1.0, 0.0))

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.loading import Model
-from ..sampling.loop import Denoiser, generators_for, initial_noise, sample
+from ..models.seeds import generators_for
+from ..sampling.loop import Denoiser, initial_noise, sample
 from ..schedulers.choosing import make_scheduler, set_timesteps
 
 OnBatch = Callable[[int, int], None]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import torch
 
 from ..arguments import checked
 from ..errors import SchedulerError, SettingsError
-from ..models.finding import name_of
-from ..pixels import Pixels, over_white, to_rgb
-from ..runs.step import Array, Mixture, Step, StepSink
-from ..runs.trajectory import RunInfo, Trajectory, TrajectoryWriter, library_versions
+from ..pixels import Pixels
+from ..runs.step import Mixture, Step, StepSink
+from ..runs.trajectory import RunInfo, Trajectory
+from ..runs.writer import TrajectoryWriter
 from ..schedulers.catalogue import classify
 from ..schedulers.prediction import Call, Schedule, demand_images
+from .copies import Copy
+from .describing import describe
+from .pictures import changed_after, pictures_of
+from .pipeline_call import AFTER_STEP, PipelineCall, fresh_generators
 from .recordable import demand_one_meaning, demand_one_pass, demand_pictures, scheduler_of
 from .stepping import StepWrapper
 
@@ -31,8 +33,6 @@ _TIME = ("timestep", "sigma_hat", "t")
 """What they call its arguments."""
 _ANNOUNCED = "_num_timesteps"
 """Where most pipelines say, before the first call, how many there will be."""
-AFTER_STEP = "callback_on_step_end"
-"""The argument by which most pipelines call back after each step."""
 _FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
 _CHANNELS_LAST = ("image", "frame", "height", "width", "channel")
 _AXES = {
@@ -43,21 +43,8 @@ _AXES = {
 _REPLACES = "pred_original_sample"
 """The argument of ``step`` for an x̂0 that the pipeline knows better: Cosmos 1.0 calls ``step`` to learn x̂0 of both
 halves of a doubled batch, guides it, sets the step index back, and calls ``step`` again."""
-_CLIPS = ("frames", "video")
-"""What pipelines call clips in what they return."""
-_COLOURS = (1, 3, 4)
-"""How many channels pictures have."""
 _DOUBLING = frozenset({"DiTPipeline"})
 """Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
-
-
-@dataclass(frozen=True, eq=False)
-class PipelineCall:
-    """A pipeline and what it was called with."""
-
-    pipeline: Any
-    arguments: Mapping[str, Any] | None
-    """None where nobody knows."""
 
 
 class Recorder:
@@ -172,7 +159,7 @@ class Recorder:
         if self._info.space == "latent" and arguments.get("output_type") != "latent":
             self._image = pictures_of(output)
         elif self._info.space == "pixel" and self._sample is not None:
-            self._image = _changed_after(self._sample, output, self._info.value_range)
+            self._image = changed_after(self._sample, output, self._info.value_range)
         return output
 
     def _after_step(self, pipeline: Any, index: int, t: Any, kept: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
@@ -201,7 +188,7 @@ class Recorder:
         finished = self._sample if self.finished is None else self.finished
         try:
             try:  # Its copy is on its way while the last step is waited for, which is kept whatever becomes of that.
-                copied = None if error is not None or finished is None else _Copy(finished)
+                copied = None if error is not None or finished is None else Copy(finished)
             finally:
                 self.deliver()
             if copied is not None:
@@ -234,7 +221,7 @@ class Recorder:
         stepped = _stepped_to(result, last=self._calls + 1 == self._total)
         for what, shape in (("predicts", x0.shape), ("returns", stepped.shape)):
             _demand_shape(f"{type(scheduler).__name__}'s step {what}", shape, x.shape)
-        copied = _Copy(self._kept(x), self._kept(x0))
+        copied = Copy(self._kept(x), self._kept(x0))
         before = self._pending
         self._pending = _Pending(self._calls, self._total, t, mixture, copied)
         self._calls += 1
@@ -344,86 +331,6 @@ def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
     return all(torch.equal(*images.chunk(2)) for images in (x, output[:, : x.shape[1]]))
 
 
-def describe(pipeline: Any, scheduler: Any) -> RunInfo:
-    """What can be read off a pipeline that somebody else drives."""
-    parts = getattr(pipeline, "components", {})
-    latent = any(name in parts for name in ("vae", "vqvae", "movq", "vqgan"))
-    path = getattr(getattr(pipeline, "config", None), "_name_or_path", None)
-    return RunInfo(
-        model=name_of(str(path)) if path else type(pipeline).__name__,
-        scheduler=type(scheduler).__name__,
-        scheduler_config=plain_config(scheduler),
-        space="latent" if latent else "pixel",
-        value_range=value_range_of(scheduler),
-        versions=library_versions(),
-    )
-
-
-def value_range_of(scheduler: Any) -> tuple[float, float]:
-    """What black and white are in a scheduler's samples."""
-    return (0.0, 1.0) if type(scheduler).__name__ == "ScoreSdeVeScheduler" else (-1.0, 1.0)
-
-
-def plain_config(scheduler: Any) -> dict[str, Any]:
-    """A scheduler's configuration as JSON can hold it: arrays as lists, what cannot be held as its text."""
-    return {key: _plain(value) for key, value in dict(scheduler.config).items() if not key.startswith("_")}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.ndarray, torch.Tensor)):
-        return value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def fresh_generators(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies of a call's random generators as they are now: each call draws from them and leaves them elsewhere."""
-    generator = arguments.get("generator")
-    if generator is None:
-        return {}
-    return {"generator": [_copied(g) for g in generator] if isinstance(generator, list) else _copied(generator)}
-
-
-def _copied(generator: torch.Generator) -> torch.Generator:
-    copy = torch.Generator(generator.device)
-    copy.set_state(generator.get_state())
-    return copy
-
-
-def pictures_of(output: Any) -> Pixels | None:
-    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures."""
-    made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
-    if isinstance(made, torch.Tensor):
-        made = made.detach().float().cpu().numpy()
-        if made.ndim in (4, 5) and (made.shape[-1] not in _COLOURS or made.shape[-3] in _COLOURS):
-            made = np.moveaxis(made, -3, -1)
-    elif isinstance(made, list) and made:
-        clips = made if isinstance(made[0], list) else [made]
-        stacked = np.stack([np.stack([np.asarray(frame) for frame in clip]) for clip in clips])
-        made = stacked if isinstance(made[0], list) else stacked[0]
-    if not isinstance(made, np.ndarray) or made.ndim not in (4, 5) or made.shape[-1] not in _COLOURS:
-        return None
-    if made.shape[-1] == 4:
-        levels = made.astype(np.float32) / (255 if made.dtype == np.uint8 else 1)
-        made = over_white(np.clip(levels[..., :3], 0, 1), np.clip(levels[..., 3:], 0, 1))
-    if made.dtype != np.uint8:
-        made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
-    if made.ndim == 4 and any(name in _CLIPS for name in getattr(output, "keys", tuple)()):
-        made = made[None]  # Of a single clip some return the frames alone.
-    return np.ascontiguousarray(made if made.shape[-1] == 3 else made.repeat(3, axis=-1))
-
-
-def _changed_after(sample: torch.Tensor, output: Any, value_range: tuple[float, float]) -> Pixels | None:
-    """What a pipeline made of its last sample of pixels, where that is more than colours: what a mask keeps, say."""
-    made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
-    pictures = None if isinstance(made, torch.Tensor) else pictures_of(output)  # Tensors come in ranges of any kind.
-    shown = to_rgb(sample.detach().float().cpu().numpy(), value_range)
-    if pictures is None or pictures.shape != shown.shape or np.array_equal(pictures, shown):
-        return None
-    return pictures
-
-
 def _demand_shape(what: str, shape: Sequence[int], wanted: Sequence[int]) -> None:
     if tuple(shape) != tuple(wanted):
         raise SchedulerError(
@@ -442,47 +349,6 @@ def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next(arguments[name] for name in names if name in arguments)
 
 
-class _Copy:
-    """Images on their way to memory of their own on the host: a sample, which the sampler goes on with, and others.
-
-    From a CUDA device they go through pinned memory on a stream of their own, so that neither the loop nor the device
-    waits; torch hands that memory out again when nobody holds the arrays any more. From anywhere else they are there
-    at once.
-    """
-
-    def __init__(self, sample: torch.Tensor, *others: torch.Tensor) -> None:
-        self._ready: torch.cuda.Event | None = None
-        self._sums: Array | None = None
-        if sample.device.type != "cuda":
-            self._arrays = (_to_host(sample), *(_to_host(images, copy=False) for images in others))
-            return
-        # A copy on the device first: the pipeline may write into its sample before the slower one is through.
-        batches = [sample.detach().to(torch.float32, copy=True), *(images.detach() for images in others)]
-        stream = _copy_stream(sample.device)
-        stream.wait_stream(torch.cuda.current_stream(sample.device))
-        with torch.cuda.stream(stream):
-            self._arrays = tuple(_pinned(images, stream) for images in batches)
-            self._sums = _pinned(torch.stack([images.sum(dtype=torch.float32) for images in batches]), stream)
-            self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._ready.record(stream)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the arrays can be had without waiting."""
-        return self._ready is None
-
-    def arrays(self) -> tuple[Array, ...]:
-        """All of them, waited for."""
-        if self._ready is not None:
-            self._ready.synchronize()
-        return self._arrays
-
-    @property
-    def finite(self) -> bool:
-        """Whether the arrays, once they can be had, are known to hold neither NaN nor inf: both show in a sum."""
-        return self._sums is not None and bool(np.isfinite(self._sums).all())
-
-
 @dataclass(frozen=True, eq=False)
 class _Pending:
     """A captured step whose images are still on their way."""
@@ -491,26 +357,8 @@ class _Pending:
     total: int
     t: float
     mixture: Mixture
-    copied: _Copy
+    copied: Copy
 
     def step(self) -> Step:
         x, x0 = self.copied.arrays()
         return Step(self.index, self.total, self.t, x, x0, self.mixture.signal, self.mixture.noise)
-
-
-@functools.cache
-def _copy_stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-
-def _pinned(images: torch.Tensor, stream: torch.cuda.Stream) -> Array:
-    target = torch.empty(images.shape, dtype=torch.float32, pin_memory=True)
-    target.copy_(images, non_blocking=True)
-    images.record_stream(stream)
-    return np.asarray(target.numpy())
-
-
-def _to_host(images: torch.Tensor, *, copy: bool = True) -> Array:
-    """On the CPU, too, a copy: ``.cpu()`` would be the tensor that the sampler goes on with; x̂0 is ours already."""
-    copied = images.detach().to("cpu", torch.float32, copy=copy)
-    return np.asarray(copied.contiguous().numpy())

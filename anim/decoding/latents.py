@@ -2,11 +2,11 @@
 
 Two ways, both after the run:
 
-*direct*
+*direct* (`diffanim.decoding.autoencoders`)
     The pipeline's autoencoder, on many latents at once. What has to be done to latents before (unpack them, undo their
     normalisation) is told by what the pipeline and the autoencoder have: Stable Diffusion 1 to 3 and XL, Flux, PixArt,
     Sana, LDM, DiT, LCM, Kandinsky 2, AnimateDiff, Wan, LTX, Mochi and CogVideoX among others.
-*replay*
+*replay* (`diffanim.decoding.replay`)
     For all others. The pipeline is called once more for each row, with a network that answers without computing and a
     ``step`` that returns the latents in question: then it unpacks, rescales and decodes by itself. Where it puts back
     parts of a given image outside of its latents (the first frame of a clip), the picture has them.
@@ -16,18 +16,13 @@ Which one is right is not believed but tried, in every run: the finished latents
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
 
 import numpy as np
 import torch
 
-from ..capture.recordable import scheduler_of
-from ..capture.recorder import AFTER_STEP, PipelineCall, fresh_generators, pictures_of
+from ..capture.pipeline_call import PipelineCall
 from ..errors import (
     DiffanimError,
     DiffanimWarning,
@@ -37,13 +32,14 @@ from ..errors import (
     first_line,
     is_out_of_memory,
 )
-from ..models.pipelines import NETWORKS
-from ..pixels import Pixels, to_rgb
+from ..pixels import Pixels
 from ..runs.clips import ClipFrames
 from ..runs.decoded import OnRow
 from ..runs.noising import natural, rescaled
 from ..runs.step import Array
 from ..runs.trajectory import Trajectory
+from .autoencoders import Autoencoder
+from .replay import Replay
 
 Decoder = Callable[[torch.Tensor], Pixels]
 """From latents [n, …] to uint8 [n, H, W, 3] or, of clips, [n, F, H, W, 3]."""
@@ -51,14 +47,6 @@ Decoder = Callable[[torch.Tensor], Pixels]
 TOLERANCE = 0.5
 """How far the decoded image may be from the pipeline's own, on average, in levels of 255: rounding in half precision
 stays below it, a scale or a shift that is left out does not."""
-_PIXELS_AT_ONCE = 1 << 22
-"""Of images that are decoded together, a quarter of it where there is no GPU: one of 1024×1024 takes some GB."""
-_AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
-"""What pipelines call the part that makes pixels."""
-_AXES = ("image", "channel", "frame", "height", "width")
-"""Of clips, as autoencoders take them."""
-_PER_RUN = ("callback_on_step_end", "callback", "callback_steps")
-"""Arguments that belong to the run, and not to what it made."""
 
 
 def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRow | None = None) -> None:
@@ -185,266 +173,20 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
 
 
 def _direct(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:
-    direct = _Direct.of(run, call, own)
+    direct = Autoencoder.of(run, call, own)
     return None if direct is None else (_told_in_a_line(direct, type(call.pipeline).__name__), direct.at_once)
 
 
 def _replay(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:  # noqa: ARG001
     if call.arguments is None:
         return None
-    return _told_in_a_line(_Replay(call, len(run.x0[0])), type(call.pipeline).__name__), 1
+    return _told_in_a_line(Replay(call, len(run.x0[0])), type(call.pipeline).__name__), 1
 
 
 def _distance(pictures: Pixels, own: Pixels) -> float:
     if pictures.shape != own.shape:
         return float("inf")
     return float(np.abs(pictures.astype(np.int16) - own).mean())
-
-
-class _Direct:
-    """The pipeline's autoencoder, called by us."""
-
-    def __init__(
-        self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None, axes: tuple[str | None, ...]
-    ) -> None:
-        self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
-        self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
-        """Of the axes of clips, as the autoencoder has them."""
-        most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
-        pixels = size[0] * size[1] * (clip or 1) or most  # Unknown: one by one.
-        self.at_once = max(1, most // pixels)
-
-    @classmethod
-    def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> _Direct | None:
-        """None where the autoencoder needs more than latents, or there is none."""
-        pipeline = call.pipeline
-        parts: list[Any] = [getattr(pipeline, name, None) for name in _AUTOENCODERS]
-        autoencoder: Any = next((part for part in parts if part is not None), None)
-        if not hasattr(autoencoder, "decode") or _needs_more_than_latents(autoencoder):
-            return None
-        if own is not None:
-            size, clip = (own.shape[-3], own.shape[-2]), own.shape[1] if own.ndim == 5 else None
-        else:
-            size, clip = _size_asked_for(call), (call.arguments or {}).get("num_frames")
-        packed = len(run.x.shape) == 4
-        if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
-            return None
-        return cls(pipeline, autoencoder, size, clip, run.axes)
-
-    @torch.inference_mode()
-    def __call__(self, latents: torch.Tensor) -> Pixels:
-        with _precise(self._autoencoder):
-            while True:
-                try:
-                    return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
-                except Exception:
-                    # Memory may be short, and some autoencoders take one latent only. Where one can be decoded, which
-                    # the pipeline itself did, nothing has to fail.
-                    self.at_once = min(self.at_once, len(latents)) // 2
-                    if self.at_once < 1:
-                        self.at_once = 1
-                        raise
-
-    def _decode(self, latents: torch.Tensor) -> Pixels:
-        autoencoder, pipeline = self._autoencoder, self._pipeline
-        device = getattr(pipeline, "_execution_device", pipeline.device)
-        z = self._unpacked(latents.to(device, autoencoder.dtype))
-        if self._order is not None:
-            z = z.permute(self._order)
-        frames = z.shape[2] if z.ndim == 5 and type(autoencoder).__name__ == "AutoencoderKL" else None
-        quantised = autoencoder is getattr(pipeline, "movq", None)  # Kandinsky's, which takes latents as they are.
-        z = z if quantised else _denormalised(autoencoder, z)
-        if frames is not None:  # An autoencoder of images makes a clip frame by frame.
-            z = z.transpose(1, 2).flatten(0, 1)
-        options = {"force_not_quantize": True} if quantised else {}
-        pixels = autoencoder.decode(z, return_dict=False, **options)[0].float().cpu()
-        if frames is not None:
-            return to_rgb(pixels.unflatten(0, (-1, frames)).numpy())
-        if pixels.ndim == 5:
-            pixels = pixels[:, :, 0] if self._clip is None else pixels.transpose(1, 2)
-        return to_rgb(pixels.numpy())
-
-    def _unpacked(self, latents: torch.Tensor) -> torch.Tensor:
-        """[n, tokens, channels] of transformers as [n, C, h, w] or [n, C, F, h, w]; others as they are."""
-        if latents.ndim != 3:
-            return latents
-        pipeline, (height, width) = self._pipeline, self._size
-        takes = inspect.signature(pipeline._unpack_latents).parameters
-        if "num_frames" in takes:
-            spatial = pipeline.vae_spatial_compression_ratio
-            frames = ((self._clip or 1) - 1) // pipeline.vae_temporal_compression_ratio + 1
-            patches = (pipeline.transformer_spatial_patch_size, pipeline.transformer_temporal_patch_size)
-            unpacked = pipeline._unpack_latents(latents, frames, height // spatial, width // spatial, *patches)
-        else:
-            unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
-        return torch.as_tensor(unpacked)
-
-
-def _needs_more_than_latents(autoencoder: Any) -> bool:
-    """Some also take a timestep (LTX), or how many of the images belong together (Stable Video Diffusion)."""
-    more = list(inspect.signature(autoencoder.decode).parameters.values())[1:]
-    needed = any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in more)
-    return needed or bool(getattr(autoencoder.config, "timestep_conditioning", False))
-
-
-def _denormalised(autoencoder: Any, z: torch.Tensor) -> torch.Tensor:
-    """Latents in the autoencoder's own scale; samplers work on ones of about unit variance."""
-    config = autoencoder.config
-    scale = getattr(config, "scaling_factor", None) or 1.0
-    mean, std = (_per_channel(autoencoder, name, z) for name in ("latents_mean", "latents_std"))
-    if mean is not None and std is not None:
-        return z * std / scale + mean
-    return z / scale + (getattr(config, "shift_factor", None) or 0.0)
-
-
-def _per_channel(autoencoder: Any, name: str, z: torch.Tensor) -> torch.Tensor | None:
-    values = getattr(autoencoder.config, name, None)
-    values = dict(autoencoder.named_buffers(recurse=False)).get(name) if values is None else values  # LTX has buffers.
-    if values is None:
-        return None
-    return torch.as_tensor(values).to(z.device, z.dtype).view(1, -1, *[1] * (z.ndim - 2))
-
-
-@contextlib.contextmanager
-def _precise(autoencoder: Any) -> Iterator[None]:
-    """In float32 for an autoencoder that overflows in float16, and says so."""
-    if autoencoder.dtype != torch.float16 or not getattr(autoencoder.config, "force_upcast", False):
-        yield
-        return
-    autoencoder.to(torch.float32)
-    try:
-        yield
-    finally:
-        autoencoder.to(torch.float16)
-
-
-def _size_asked_for(call: PipelineCall) -> tuple[int, int]:
-    """(height, width) of the images, as far as is known before there is one; 0 if not."""
-    arguments, pipeline = call.arguments or {}, call.pipeline
-    usual = (getattr(pipeline, "default_sample_size", None) or 0) * (getattr(pipeline, "vae_scale_factor", None) or 0)
-    usual = usual if isinstance(usual, int) else 0
-    return arguments.get("height") or usual, arguments.get("width") or usual
-
-
-class _Replay:
-    """The pipeline itself, made to finish with the latents in question."""
-
-    def __init__(self, call: PipelineCall, batch: int) -> None:
-        assert call.arguments is not None
-        self._pipeline, self._batch = call.pipeline, batch
-        self._arguments = {name: value for name, value in call.arguments.items() if name not in _PER_RUN}
-        if self._arguments.get("output_type") == "latent":
-            del self._arguments["output_type"]
-        self._answers: dict[Any, Any] = {}
-        """What the networks said to inputs of each shape: any answer does, as ``step`` makes nothing of it."""
-
-    def __call__(self, latents: torch.Tensor) -> Pixels:
-        return np.concatenate([self._replay(part) for part in torch.split(latents, self._batch)])
-
-    def _replay(self, latents: torch.Tensor) -> Pixels:
-        pipeline = self._pipeline
-        stepper = scheduler_of(pipeline)  # A prior's is another, and takes its own way.
-        networks = [part for name in NETWORKS if isinstance(part := getattr(pipeline, name, None), torch.nn.Module)]
-        with contextlib.ExitStack() as changed:
-            changed.enter_context(_replaced(stepper, "step", _FixedStep(stepper, latents)))
-            for network in networks:
-                changed.enter_context(_replaced(network, "forward", self._answering(network)))
-            changed.enter_context(_replaced(pipeline, "_progress_bar_config", {"disable": True}))
-            arguments = {**self._arguments, **fresh_generators(self._arguments), **_handed_back(pipeline, latents)}
-            output = pipeline(**arguments)
-        pictures = pictures_of(output)
-        if pictures is None:
-            raise OutputError(f"what {type(pipeline).__name__} makes is no pictures, and cannot be shown")
-        return pictures
-
-    def _answering(self, network: torch.nn.Module) -> Callable[..., Any]:
-        """A forward that computes for the first input of each shape alone."""
-        forward = network.forward
-
-        @functools.wraps(forward)
-        def answer(*args: Any, **kwargs: Any) -> Any:
-            shapes = [tuple(value.shape) for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
-            key = (id(network), *shapes)
-            if key not in self._answers:
-                self._answers[key] = forward(*args, **kwargs)
-            return self._answers[key]
-
-        return answer
-
-
-def _handed_back(pipeline: Any, latents: torch.Tensor) -> dict[str, Any]:
-    """The callback by which a pipeline goes on with the latents in question, even if it put others in their place after
-    the step (what a mask keeps); nothing where it calls nobody back.
-    """
-
-    def callback(_pipeline: Any, _index: int, _t: Any, kept: dict[str, Any]) -> dict[str, Any]:
-        before = kept.get("latents")
-        if not isinstance(before, torch.Tensor) or before.shape != latents.shape:
-            return {}
-        return {"latents": latents.to(before.device, before.dtype)}
-
-    takes = inspect.signature(type(pipeline).__call__).parameters
-    return {AFTER_STEP: callback} if AFTER_STEP in takes else {}
-
-
-class _FixedStep:
-    """A ``step`` that always gives the same sample, in every form in which pipelines read it."""
-
-    def __init__(self, scheduler: Any, latents: torch.Tensor) -> None:
-        self._latents = latents
-        functools.update_wrapper(self, scheduler.step, updated=())
-
-    def __call__(self, *args: Any, **kwargs: Any) -> _FixedResult:
-        sampled = _sample_of(args, kwargs)
-        sample = self._latents.to(sampled.device, sampled.dtype)
-        if len(sampled) == 2 * len(sample):  # DiT steps both halves of a doubled batch.
-            sample = torch.cat([sample, sample])
-        return _FixedResult((sample, sample))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _KeptStep:
-        return _KeptStep(self)  # What pipelines step by a copy of their scheduler is something else, such as sound.
-
-
-class _KeptStep:
-    """A ``step`` that gives back the sample that it is called with."""
-
-    def __init__(self, step: Any) -> None:
-        functools.update_wrapper(self, step, updated=())
-
-    def __call__(self, *args: Any, **kwargs: Any) -> _FixedResult:
-        sample = _sample_of(args, kwargs)
-        return _FixedResult((sample, sample))
-
-
-def _sample_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """The sample among the arguments of ``step``: the second that is no number, after the network's output."""
-    output = args[0] if args else next(iter(kwargs.values()))
-    more = (*args[1:], *(kwargs.values() if args else list(kwargs.values())[1:]))
-    return next((a for a in more if isinstance(a, torch.Tensor) and a.ndim > 1), output)
-
-
-class _FixedResult(tuple[torch.Tensor, torch.Tensor]):
-    """What ``step`` returns: a tuple, or an object of which one field or another is taken."""
-
-    @property
-    def prev_sample(self) -> torch.Tensor:
-        return self[0]
-
-    pred_original_sample = denoised = prev_sample
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of an object, for a while; what stood on the object itself comes back."""
-    before = vars(owner).get(name)
-    object.__setattr__(owner, name, value)
-    try:
-        yield
-    finally:
-        if before is None:
-            object.__delattr__(owner, name)
-        else:
-            object.__setattr__(owner, name, before)
 
 
 def _tensor(images: Array) -> torch.Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..capture.calling import open_to_record
-from ..capture.recorder import PipelineCall
+from ..capture.pipeline_call import PipelineCall
 from ..errors import ModelError, OutputError, TrajectoryError, first_line
 from ..models.calls import call_arguments
 from ..models.files import ModelFiles

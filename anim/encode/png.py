@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from PIL import Image, PngImagePlugin
+import imageio.v3 as imageio
+from PIL import PngImagePlugin
 
 from ..drawing.frame import Clip, Frame
 from ..errors import OutputError
@@ -71,7 +72,7 @@ class FramesWriter:
     def write(self, frame: Frame, number: int) -> None:
         """Write one file."""
         path = self._folder / f"frame-{number:0{self._digits}}.png"
-        Image.fromarray(frame.pixels).save(path, "PNG", compress_level=COMPRESSION, pnginfo=self._text)
+        imageio.imwrite(path, frame.pixels, plugin="pillow", compress_level=COMPRESSION, pnginfo=self._text)
 
     def finish(self) -> None:
         """All is written."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, PngImagePlugin
+import imageio.v3 as imageio
+from PIL import PngImagePlugin
 
 from ..drawing.frames import Composer
 from ..drawing.layout import SHEET_DPI, Size
@@ -80,6 +82,6 @@ def _write_png(path: Path, pixels: Pixels, comment: str, dpi: int | None = None)
     said = PngImagePlugin.PngInfo()
     if comment:
         said.add_itxt("Comment", comment)
-    density = {"dpi": (dpi, dpi)} if dpi else {}
+    density: dict[str, Any] = {"dpi": (dpi, dpi)} if dpi else {}
     with whole_file(path) as partial:
-        Image.fromarray(pixels).save(partial, format="PNG", optimize=True, pnginfo=said, **density)
+        imageio.imwrite(partial, pixels, plugin="pillow", extension=".png", optimize=True, pnginfo=said, **density)

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import SettingsError
 from .files import ModelFiles
 from .labels import class_numbers, labels_of
+from .seeds import generators_for
 from .settings import RunSettings
 
 ARGUMENTS = {
@@ -66,8 +67,6 @@ def call_arguments(pipeline: Any, files: ModelFiles, settings: RunSettings) -> d
     Raises:
         SettingsError: a picture cannot be read, or a label is unknown.
     """
-    import torch
-
     takes, batch = parameters_of(type(pipeline)), settings.of(files).images
     given = {key: getattr(settings, name) for name, key in ARGUMENTS.items() if name not in ("labels", "image", "mask")}
     arguments = {key: value for key, value in given.items() if value is not None and key in takes}
@@ -81,7 +80,7 @@ def call_arguments(pipeline: Any, files: ModelFiles, settings: RunSettings) -> d
     elif batch > 1 and "prompt" in arguments:
         arguments["prompt"] = [arguments["prompt"]] * batch
     arguments["num_inference_steps"] = settings.steps
-    generators = [torch.Generator().manual_seed(settings.seed + k) for k in range(batch)]
+    generators = generators_for(settings.seed, batch)
     if "generator" in takes:
         arguments["generator"] = generators if batch > 1 else generators[0]
     return {**arguments, **_called(settings)}
@@ -122,15 +121,16 @@ def _value(text: str) -> Any:
 
 def _pictures(settings: RunSettings, takes: Mapping[str, Any]) -> dict[str, Any]:
     """The pictures of a run; where the pipeline takes no size, in the size that is asked for."""
-    from PIL import Image, UnidentifiedImageError
+    import imageio.v3 as imageio
+    from PIL import Image
 
     pictures = {}
     for name, path in settings.files.items():
         try:
-            with Image.open(path) as opened:
-                picture = opened.convert("L" if name == "mask" else "RGB")
-        except (UnidentifiedImageError, OSError) as error:
+            pixels = imageio.imread(path, plugin="pillow", index=0, mode="L" if name == "mask" else "RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise SettingsError(f"{path} is no picture that can be read; PNG, JPEG and WebP can") from error
+        picture = Image.fromarray(pixels)
         if (settings.width or settings.height) and "width" not in takes:
             size = settings.width or picture.width, settings.height or picture.height
             picture = picture.resize(size, Image.Resampling.LANCZOS)

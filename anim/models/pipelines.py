@@ -19,16 +19,19 @@ from .calls import ARGUMENTS, parameters_of
 from .files import ModelFiles, demand_safe_weights
 from .loading import load_whole, loading, quiet_libraries, resolve_device
 from .parts import demand_own_classes
+from .precision import pipeline_dtype
 from .settings import RunSettings
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 _MOST_TOKENS = 1 << 20
 """Of a prompt."""
 _NO_LIMIT = 10**20
 """From here on transformers takes a tokenizer for one without a limit, and pads nothing to it."""
+AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
+"""What pipelines call the part that makes pixels of latents."""
 NETWORKS = ("unet", "transformer", "transformer_2", "prior", "decoder", "controlnet")
 """What pipelines call the parts that are evaluated at every step."""
 _FAMILIES = (("TEXT2IMAGE", "IMAGE2IMAGE", "INPAINT"), ("TEXT2VIDEO", "IMAGE2VIDEO"))
@@ -57,7 +60,7 @@ def open_pipeline(files: ModelFiles, settings: RunSettings) -> Any:
         with loading(f"{files.name}'s pipeline"), _whole_parts(files.name):
             pipeline = cls.from_pretrained(
                 files.folder,
-                torch_dtype=_dtype(files, settings.dtype, device),
+                torch_dtype=pipeline_dtype(settings.dtype, device, files.parts),
                 use_safetensors=None if settings.allow_pickle else True,
                 variant=_variant(files),
                 local_files_only=True,
@@ -147,21 +150,6 @@ def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:
                 if key in kin and all(argument in parameters_of(cls) for argument in wanted):
                     return cls
     raise SettingsError(f"there is no pipeline like {name} that takes --{' and --'.join(settings.files)}")
-
-
-def _dtype(files: ModelFiles, dtype: str, device: torch.device) -> torch.dtype:
-    """Of all parts. Large models are made for half precision on a GPU: float16 where a UNet, most of which predict
-    noise, would lose the first x̂0 in bfloat16's 8 bits; bfloat16 for transformers, whose text encoders overflow in
-    float16.
-    """
-    import torch
-
-    if dtype != "auto":
-        resolved: torch.dtype = getattr(torch, dtype)
-        return resolved
-    if device.type == "cpu":
-        return torch.float32
-    return torch.float16 if "unet" in files.parts else torch.bfloat16
 
 
 def _variant(files: ModelFiles) -> str | None:

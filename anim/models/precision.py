@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,3 +56,19 @@ def _cpu_flags() -> frozenset[str]:
         return frozenset()
     flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
     return frozenset(next(flags, "").split())
+
+
+def pipeline_dtype(dtype: str, device: torch.device, parts: Sequence[str]) -> torch.dtype:
+    """The dtype of all parts of a pipeline that a setting stands for.
+
+    Large models are made for half precision on a GPU: float16 where a UNet, most of which predict noise, would lose the
+    first x̂0 in bfloat16's 8 bits; bfloat16 for transformers, whose text encoders overflow in float16.
+    """
+    import torch
+
+    if dtype != "auto":
+        resolved: torch.dtype = getattr(torch, dtype)
+        return resolved
+    if device.type == "cpu":
+        return torch.float32
+    return torch.float16 if "unet" in parts else torch.bfloat16

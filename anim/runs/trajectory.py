@@ -36,79 +36,46 @@ from __future__ import annotations
 import functools
 import math
 import os
-import queue
-import secrets
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import google_crc32c
 import numpy as np
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
-from zarr.buffer import default_buffer_prototype
-from zarr.storage import LocalStore, MemoryStore
 
 from ..arguments import checked, shown
-from ..errors import DiffanimWarning, SamplingError, SettingsError, TrajectoryError
+from ..errors import SettingsError, TrajectoryError
 from ..pixels import Pixels
-from ..threads import threads
 from .attributes import attributes_in
 from .chunks import (
-    CHECKPOINT,
-    CRC_BYTES,
     DAMAGE,
     IMAGE,
     ROWS,
-    attributes_of,
-    chunk_name,
-    create_array,
     demand_chunk,
     demand_layout,
     is_there,
     member_of,
     names_of,
     open_group,
-    padded,
     place_of,
     read_numbers,
-    replace_file,
 )
 from .decoded import GROUP as DECODED
 from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter
-from .digests import Digests, is_plain_file
-from .place import Place, hold_to_decode
+from .digests import Digests
+from .place import hold_to_decode
 from .run_info import RunInfo as RunInfo
 from .run_info import library_versions as library_versions
-from .run_info import versions_from
-from .step import Array, Mixture, Step
+from .step import Array, Mixture
 
-QUEUED_STEPS = 4
-"""How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
-
-_Item = bytes | tuple[Step | Array, bool, bool]
-"""A checkpoint; or a step or the last sample, whether it is known to be finite, and whether its memory is ours."""
 _INVISIBLE = 1 / 255
 """Noise of this standard deviation, in halves of the range of values, is half a level of 255."""
-_TOUCHED_AHEAD = 2
-"""Rows for which memory is found before they come."""
-_WORTH_THREADS = 1 << 20
-"""Bytes from which on it is worth to wake threads."""
 _Numbers = Callable[[int], tuple[float, ...]]
 """What is bound to a row of images: the timestep and the mixture of its step; nothing to the last sample."""
-_AXES = {
-    3: ("image", "token", "channel"),
-    4: ("image", "channel", "height", "width"),
-    5: ("image", "channel", "frame", "height", "width"),
-}
-"""What the axes of samples usually are, by their number."""
 
 
 class StepArray:
@@ -178,7 +145,7 @@ class Trajectory:
         noise: float64 [steps], b of it.
         end: a and b of the last sample, if complete; None before.
         made_by: while it is in memory, the pipeline that made the run and what it was called with
-            (`diffanim.capture.recorder.PipelineCall`): with it, latents are decoded.
+            (`diffanim.capture.pipeline_call.PipelineCall`): with it, latents are decoded.
     """
 
     def __init__(
@@ -391,393 +358,3 @@ class Trajectory:
         _ = self.image
         if (damage := self.decoded_damage()) is not None:
             raise TrajectoryError(f"{damage}; render again, which decodes it again")
-
-
-class TrajectoryWriter:
-    """Writes a run as its steps arrive, on a thread of its own, so that the sampling loop does not wait for the disk.
-
-    Nothing is under its name before the first step is, and an older recording stays until the new one is finished
-    (`diffanim.runs.place`). An error of the thread is raised by the next call.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None,
-        info: RunInfo,
-        *,
-        overwrite: bool = False,
-        axes: tuple[str, ...] | None = None,
-    ) -> None:
-        """Write to the folder ``path``, or into memory where it is None.
-
-        Args:
-            path: the folder.
-            info: what makes the run.
-            overwrite: whether a recording that is there may go.
-            axes: what the axes of samples of so many are, from "image" on, if they are not the usual ones.
-
-        Raises:
-            TrajectoryError: something is at ``path`` already and ``overwrite`` is False or it is no recording, somebody
-                else is writing it, or its folder is missing or cannot be written to.
-        """
-        self.path = None if path is None else Path(path)
-        self.info = info
-        self._axes = axes
-        self._place = None if self.path is None else Place(self.path, overwrite=overwrite)
-        self._group: zarr.Group | None = None
-        self._store: MemoryStore | LocalStore | None = None
-        self._memory: dict[str, Any] = {}
-        self._blocks: dict[str, NDArray[np.float32]] = {}
-        self._touched: dict[int, Future[None]] = {}
-        self._arrays: dict[str, zarr.Array[Any]] = {}
-        self._rows: dict[str, NDArray[np.float64]] = {}
-        self._run = None if path is None else secrets.token_hex(16)
-        self._written = 0
-        self._image: Pixels | None = None
-        self._end: Mixture | None = None
-        self._queue: queue.Queue[_Item | None] = queue.Queue(2 * QUEUED_STEPS)
-        self._thread: threading.Thread | None = None
-        self._failure: Exception | None = None
-
-    @classmethod
-    def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
-        """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
-
-        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes its
-        rows over those that are there: what makes them must be what made those.
-
-        Raises:
-            TrajectoryError: the recording is complete or damaged, or somebody else writes it.
-        """
-        folder = Path(path)
-        if folder.is_symlink():
-            folder = folder.resolve()  # Whoever names the recording itself must meet the same lock.
-        writer = cls(folder, Trajectory.open(folder).info, overwrite=True)
-        try:
-            run = Trajectory.open(folder)  # Once more, as it is now that nobody else writes to it.
-            if run.complete:
-                raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
-            run.verify()
-            checkpoint = _read_checkpoint(run)
-            writer.info = run.info
-            writer._group = open_group(folder, mode="r+")
-            writer._arrays = {name: member_of(writer._group, name, folder) for name in ("x", "x0", *ROWS)}
-            writer._rows = {
-                name: padded(np.asarray(array[:]), array) for name, array in writer._arrays.items() if name in ROWS
-            }
-            writer._run = None if run._digests is None else run._digests.run
-            writer._written = run.steps
-        except BaseException:
-            writer.close()
-            raise
-        return writer, checkpoint
-
-    def note_clipping(self, clipped: str) -> None:
-        """Say how x̂0 is clipped; to be called before the first step."""
-        self.info = replace(self.info, clipped=clipped)
-
-    def note_versions(self, done: int) -> None:
-        """Say that the steps after the first ``done`` are made with what is installed now; to be called before `add`.
-
-        Raises:
-            TrajectoryError: that cannot be written.
-        """
-        versions = versions_from(done + 1, self.info.versions)
-        if self._group is None or versions == self.info.versions:
-            return
-        self.info = replace(self.info, versions=versions)
-        try:
-            self._group.attrs["diffanim"] = attributes_of(
-                self.info, self._run, complete=False, axes=names_of(self._arrays["x"])
-            )
-        except OSError as error:
-            raise TrajectoryError(f"cannot write {self.path}: {error.strerror or error}") from error
-
-    def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
-        """Hand over a step. Returns at once unless the disk is far behind.
-
-        Args:
-            step: the next one.
-            finite: whether its images are known to hold neither NaN nor inf; else that is looked at.
-            owned: whether nobody else has their memory, so that a run in memory can stay in it; else it is copied.
-
-        Raises:
-            SamplingError: an earlier step held NaN or inf.
-            TrajectoryError: an earlier step could not be written.
-        """
-        self._put((step, finite, owned))
-
-    def keep(self, checkpoint: bytes) -> None:
-        """Hand over what is needed to go on after the last step; it takes the place of the one before.
-
-        Raises:
-            SamplingError, TrajectoryError: as `add`.
-        """
-        self._put(checkpoint)
-
-    def finish(
-        self,
-        sample: Array,
-        image: Pixels | None = None,
-        end: Mixture | None = None,
-        *,
-        finite: bool = False,
-        owned: bool = False,
-    ) -> Trajectory:
-        """Write the last sample, wait for the disk, and open what was written.
-
-        Args:
-            sample: float32 [B, C, …].
-            image: what the pipeline made of latents, uint8 [B, H, W, 3] or [B, F, H, W, 3].
-            end: what the sample is made of; None if that can only be measured.
-            finite: as in `add`, of the sample.
-            owned: as in `add`, of the sample.
-
-        Raises:
-            SamplingError, TrajectoryError: as `add`.
-        """
-        self._image, self._end = image, end
-        self._put((sample, finite, owned))
-        self.close()
-        self._raise_failure()
-        return self._open()
-
-    def close(self) -> None:
-        """Write what is still waiting, stop, and let others write. Never raises: what is whole on the disk stays."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
-        if self._place is not None:
-            self._place.close(self._written)
-
-    @property
-    def steps(self) -> int:
-        """How many steps are whole on the disk."""
-        return self._written
-
-    def _open(self) -> Trajectory:
-        assert self._group is not None
-        rows = {name: numbers[: self._total] for name, numbers in self._rows.items()}
-        return Trajectory(self._group, self.path, self._arrays, rows, self._end)
-
-    @property
-    def _total(self) -> int:
-        """How many steps the recording has room for."""
-        return self._arrays["t"].shape[0]
-
-    @property
-    def _digests(self) -> Digests | None:
-        return None if self._place is None or self._run is None else Digests(self._place.folder, self._run)
-
-    def _put(self, item: _Item) -> None:
-        self._raise_failure()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="diffanim-writer", daemon=True)
-            self._thread.start()
-        self._queue.put(item)
-
-    def _raise_failure(self) -> None:
-        if isinstance(self._failure, OSError):
-            reason = self._failure.strerror or str(self._failure)
-            raise TrajectoryError(f"cannot write {self.path}: {reason}; steps kept: {self._written}") from self._failure
-        if self._failure is not None:
-            raise self._failure
-
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self._failure is not None:
-                continue  # Drain, so that the loop is never stuck on a full queue.
-            try:
-                match item:
-                    case bytes():
-                        self._write_checkpoint(item)
-                    case Step() as step, finite, owned:
-                        self._write(step, finite, owned)
-                    case sample, finite, owned:
-                        self._write_final(sample, finite, owned)
-            except Exception as error:  # Whatever it is, the sampling loop must hear of it.
-                self._failure = error
-
-    def _write(self, step: Step, finite: bool, owned: bool) -> None:
-        if not finite:
-            _demand_finite({"x_t": step.x, "x̂0": step.x0}, step.index + 1, step.total)
-        if self._group is None:
-            self._group = self._create(step)
-        if step.index >= self._total:
-            self._resize(step.index + 1)
-        self._write_images(step.index, {"x": step.x, "x0": step.x0}, owned, (step.t, step.signal, step.noise))
-        for name in ("noise", "signal", "t"):
-            self._rows[name][step.index] = getattr(step, name)
-            length = self._arrays[name].chunks[0]
-            chunk = step.index // length
-            self._write_chunk(name, chunk, self._rows[name][chunk * length : (chunk + 1) * length])
-        self._written = step.index + 1
-        if self._place is not None and self._place.is_hidden:
-            self._place.show()
-            self._move()
-
-    def _move(self) -> None:
-        """Go on where the recording is now."""
-        assert self._place is not None
-        if isinstance(self._store, LocalStore):
-            self._store.root = self._place.folder  # All arrays share it.
-
-    def _write_checkpoint(self, checkpoint: bytes) -> None:
-        if self._place is not None:
-            if (digests := self._digests) is not None:
-                checkpoint = digests.bind(checkpoint, self._written)
-            replace_file(self._place.folder / CHECKPOINT, checkpoint)
-
-    def _write_images(
-        self, row: int, images: Mapping[str, Array], owned: bool, numbers: tuple[float, ...] = ()
-    ) -> None:
-        if self.path is None and not owned:
-            images = self._copied(row, images)
-        for name, values in images.items():
-            crc = self._write_chunk(name, row, values)
-            if (digests := self._digests) is not None:
-                digests.put(name, row, np.asarray(values, np.float32), tuple(map(float, numbers)), crc)
-
-    def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> int | None:
-        """Chunk ``row`` of an array, in its encoding: little-endian, then the CRC-32C of that.
-
-        Through Zarr's own ``array[row] = values`` a chunk costs 4 ms of the interpreter, which the sampling loop
-        shares; written here it costs a tenth.
-
-        Returns:
-            The CRC-32C; None in memory, which has none.
-        """
-        array = self._arrays[name]
-        key = f"{name}/{chunk_name(array, row)}"
-        if self._place is None:  # Memory is the chunk: images have theirs to themselves, rows are only added to.
-            self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
-            return None
-        raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-        crc: int = google_crc32c.value(raw)
-        chunk = np.empty(raw.size + CRC_BYTES, np.uint8)
-        chunk[:-CRC_BYTES] = raw
-        chunk[-CRC_BYTES:] = np.frombuffer(crc.to_bytes(CRC_BYTES, "little"), np.uint8)
-        file = self._place.folder / key
-        if name in ROWS or file.exists():
-            replace_file(file, chunk.data)
-        else:  # Nobody reads a row of images before its row of t is there.
-            file.write_bytes(chunk.data)
-        return crc
-
-    def _copied(self, row: int, images: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Images in memory of the recording's own: in the blocks that were laid out for all but the end of the run."""
-        self._touch(row + _TOUCHED_AHEAD)
-        if row in self._touched:
-            self._touched.pop(row).result()
-        kept = {
-            name: self._blocks[name][row] if row < len(self._blocks[name]) else np.empty_like(values)
-            for name, values in images.items()
-        }
-        _on_each_image(np.copyto, kept.values(), images.values())
-        return kept
-
-    def _touch(self, row: int) -> None:
-        """Have the system find memory for a row, on a thread: it takes more time for that than copying does."""
-        blocks = [block[row] for block in self._blocks.values() if row < len(block)]
-        if blocks:
-            self._touched[row] = threads().submit(_touch, blocks)
-
-    def _write_final(self, sample: Array, finite: bool, owned: bool) -> None:
-        if not finite:
-            _demand_finite({"the finished sample": sample}, self._written, self._written)
-        assert self._group is not None, "a run has at least one step"
-        if self._written != self._total:
-            self._resize(self._written)
-        self._write_images(self._written, {"x": sample}, owned)
-        if self._image is not None:
-            axes = ("image", *["frame"] * (self._image.ndim - 4), "height", "width", "colour")
-            shape = self._image.shape
-            array = create_array(self._group, IMAGE, shape, shape, "uint8", axes)
-            # Zarr leaves chunks out that hold zeros only, such as the black image that a safety checker makes.
-            array.with_config({"write_empty_chunks": True})[:] = self._image
-            if (digests := self._digests) is not None:
-                digests.put(IMAGE, 0, self._image, ())
-        if self._place is not None:
-            self._group.attrs["diffanim"] = attributes_of(
-                self.info,
-                self._run,
-                complete=True,
-                axes=names_of(self._arrays["x"]),
-                steps=self._written,
-                end=self._end,
-                image=None if self._image is None else self._image.shape,
-            )
-            (self._place.folder / CHECKPOINT).unlink(missing_ok=True)
-            self._place.finish()
-            self._move()
-
-    def _create(self, step: Step) -> zarr.Group:
-        self._store = MemoryStore(self._memory) if self._place is None else LocalStore(self._place.begin())
-        complete = self.path is None  # In memory nobody sees it before it is.
-        usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
-        axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
-        attributes = attributes_of(self.info, self._run, complete=complete, axes=["step", *axes])
-        group = zarr.create_group(self._store, attributes={"diffanim": attributes})
-        for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
-            shape = (rows, *images.shape)
-            self._arrays[name] = create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
-            if self.path is None:
-                self._blocks[name] = np.empty((step.total - 1, *images.shape), np.float32)
-        for row in range(_TOUCHED_AHEAD):
-            self._touch(row)
-        for name in ROWS:
-            self._rows[name] = np.full(step.total, np.nan)
-            self._arrays[name] = create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
-        return group
-
-    def _resize(self, steps: int) -> None:
-        """The scheduler was called more or fewer times than it announced."""
-        assert self._group is not None
-        for name in ("noise", "signal", "t"):  # Chunks stay as long as they are, so nothing is written anew.
-            self._arrays[name].resize((steps,))
-            self._rows[name] = padded(self._rows[name], self._arrays[name])
-        for name, count in (("x", steps + 1), ("x0", steps)):
-            self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
-
-
-def _read_checkpoint(run: Trajectory) -> bytes | None:
-    assert run.path is not None
-    file = run.path / CHECKPOINT
-    if not os.path.lexists(file):
-        return None
-    kept = file.read_bytes() if is_plain_file(file) else b""
-    checkpoint = kept if run._digests is None else run._digests.unbind(kept, run.steps)
-    if checkpoint is None:
-        warnings.warn(f"the checkpoint of {run.path} is damaged: the run begins again", DiffanimWarning, stacklevel=3)
-    return checkpoint
-
-
-def _demand_finite(named: Mapping[str, Array], number: int, total: int) -> None:
-    finite = iter(_on_each_image(_is_finite, named.values()))
-    for what, images in named.items():
-        if not all(next(finite) for _ in images):
-            raise SamplingError(
-                f"{what} holds NaN or inf at step {number} of {total}; what was captured before stays. "
-                "Try --dtype float32, more steps or another scheduler"
-            )
-
-
-def _is_finite(images: Array) -> bool:
-    # NaN and inf show in a sum, which is one pass and makes no array; that finite numbers add up to inf is not their
-    # fault, and rare enough to look again.
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(images.sum()) or np.isfinite(images).all())
-
-
-def _touch(blocks: Iterable[Array]) -> None:
-    for block in blocks:
-        block.reshape(-1)[:: 4096 // block.itemsize] = 0  # Memory comes by pages, of so many bytes.
-
-
-def _on_each_image(function: Callable[..., Any], *batches: Iterable[Array]) -> list[Any]:
-    """Of batches that go together, in as many threads as help: one does not keep up with two GPUs."""
-    images = [[image for batch in each for image in batch] for each in batches]
-    if sum(image.nbytes for image in images[0]) < _WORTH_THREADS:
-        return list(map(function, *images))
-    return list(threads().map(function, *images))

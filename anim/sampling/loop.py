@@ -14,6 +14,7 @@ import torch
 
 from ..errors import SamplingError
 from ..models.loading import Model
+from ..schedulers.catalogue import Loop, classify
 from ..threads import threads
 from .fast.acceleration import plain
 from .fast.graphs import Network
@@ -65,14 +66,6 @@ class Denoiser:
             return classes
         assert self.model.null_class is not None
         return torch.cat([classes, torch.full_like(classes, self.model.null_class)])
-
-
-def generators_for(seed: int, batch: int) -> list[torch.Generator]:
-    """A random generator for each image: image k of seed s draws what image 0 of seed s + k draws.
-
-    So an image depends neither on the batch that it is in nor, being drawn on the CPU, on the device.
-    """
-    return [torch.Generator().manual_seed(seed + k) for k in range(batch)]
 
 
 def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
@@ -168,7 +161,8 @@ def sample(
     Returns:
         float32 [B, C, H, W].
     """
-    loop = _OTHER_LOOPS.get(type(scheduler).__name__, _steps)
+    known = classify(scheduler)
+    loop = _OTHER_LOOPS[known.loop] if known is not None and known.loop is not None else _steps
     sample = x
     for sample in loop(denoiser, scheduler, x, list(generators), done):
         done += 1
@@ -226,5 +220,4 @@ def _karras_ve_steps(
 
 
 _Loop = Callable[[Denoiser, Any, torch.Tensor, list[torch.Generator], int], Iterator[torch.Tensor]]
-# The two schedulers whose interface is not scale_model_input and step.
-_OTHER_LOOPS: dict[str, _Loop] = {"ScoreSdeVeScheduler": _score_sde_steps, "KarrasVeScheduler": _karras_ve_steps}
+_OTHER_LOOPS: dict[Loop, _Loop] = {"score sde": _score_sde_steps, "karras ve": _karras_ve_steps}

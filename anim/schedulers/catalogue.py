@@ -17,6 +17,27 @@ Source = Literal["rule", "field", "tokens", "no image"]
 not speak of the sample that it is called with; nowhere, since the samples are tokens; nowhere, since they are no
 images."""
 
+Kind = Literal["epsilon", "v", "image", "flow", "score", "direction", "edm", "consistency", "trigflow"]
+"""What a network predicts."""
+Rule = Literal[
+    "karras ve",
+    "score sde vp",
+    "ipndm",
+    "wuerstchen",
+    "consistency decoder",
+    "scm",
+    "flow map",
+    "helios dmd",
+    "inverse",
+    "listed to 1",
+    "listed to final",
+    "listed to first",
+    "unclip",
+]
+"""Of `diffanim.schedulers.prediction`, for a and b where a class has no tables of them, or some that would mislead."""
+Loop = Literal["score sde", "karras ve"]
+"""Of `diffanim.sampling.loop`, for classes whose interface is not ``scale_model_input`` and ``step``."""
+
 _ALL = ("epsilon", "v_prediction", "sample")
 _NOISE = ("epsilon", "v_prediction")
 _FLOW = ("flow_prediction",)
@@ -62,6 +83,18 @@ class SchedulerClass:
     """Whether its step really thresholds x̂0 where ``thresholding`` is set; others carry that setting, too."""
     ends_on_a_timestep: bool = False
     """Whether the last of its ``timesteps`` is where the run ends, and no call."""
+    kind: Kind | None = None
+    """What its network predicts, if no setting says otherwise; None where its settings and tables tell."""
+    rule: Rule | None = None
+    loop: Loop | None = None
+    halfway: bool = False
+    """Whether every other call sees the sample halfway to the next noise level, of which its table has none."""
+    velocities: bool = False
+    """Whether its network predicts a velocity for each time of a grid over the step."""
+    distilled: bool = False
+    """Whether it picks its timesteps from those of a distillation."""
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    """What black and white are in its samples."""
     remark: str = ""
     """What a user should know, or why there is no x̂0."""
 
@@ -76,20 +109,49 @@ _CLASSES = (
     SchedulerClass("DDIMScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
     SchedulerClass("DDIMParallelScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
     # Of "sample" it makes NaN: at its first call, without noise, ε would be 0/0.
-    SchedulerClass("DDIMInverseScheduler", "VP", _NOISE, source="field", clips=True, remark=_BACKWARDS),
+    SchedulerClass(
+        "DDIMInverseScheduler",
+        "VP",
+        _NOISE,
+        source="field",
+        clips=True,
+        remark=_BACKWARDS,
+        kind="epsilon",
+        rule="inverse",
+    ),
     SchedulerClass("CogVideoXDDIMScheduler", "VP", _ALL),
     SchedulerClass("CogVideoXDPMScheduler", "VP", _ALL, stochastic=True),
     SchedulerClass("DDPMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
     SchedulerClass("DDPMParallelScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
-    SchedulerClass("DDPMWuerstchenScheduler", "VP", stochastic=True, ends_on_a_timestep=True),
-    SchedulerClass("UnCLIPScheduler", "VP", ("epsilon", "sample"), stochastic=True, clips=True),
+    SchedulerClass(
+        "DDPMWuerstchenScheduler", "VP", stochastic=True, ends_on_a_timestep=True, kind="epsilon", rule="wuerstchen"
+    ),
+    SchedulerClass("UnCLIPScheduler", "VP", ("epsilon", "sample"), stochastic=True, clips=True, rule="unclip"),
     SchedulerClass("RePaintScheduler", "VP", stochastic=True, clips=True, calls=Calls(jumps=True), remark="inpainting"),
-    SchedulerClass("PNDMScheduler", "VP", _NOISE, Calls(1, 9)),
-    SchedulerClass("IPNDMScheduler", "VP", remark="v-prediction"),
-    SchedulerClass("LCMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
-    SchedulerClass("TCDScheduler", "VP", _ALL, stochastic=True, remark="no noise if eta = 0"),
-    SchedulerClass("ConsistencyDecoderScheduler", "VP", calls=Calls(0, 2), stochastic=True, remark="decodes latents"),
-    SchedulerClass("ScoreSdeVpScheduler", "VP", stochastic=True),
+    SchedulerClass("PNDMScheduler", "VP", _NOISE, Calls(1, 9), rule="listed to final"),
+    SchedulerClass("IPNDMScheduler", "VP", remark="v-prediction", kind="v", rule="ipndm"),
+    SchedulerClass(
+        "LCMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True, rule="listed to 1", distilled=True
+    ),
+    SchedulerClass(
+        "TCDScheduler",
+        "VP",
+        _ALL,
+        stochastic=True,
+        remark="no noise if eta = 0",
+        rule="listed to first",
+        distilled=True,
+    ),
+    SchedulerClass(
+        "ConsistencyDecoderScheduler",
+        "VP",
+        calls=Calls(0, 2),
+        stochastic=True,
+        remark="decodes latents",
+        kind="consistency",
+        rule="consistency decoder",
+    ),
+    SchedulerClass("ScoreSdeVpScheduler", "VP", stochastic=True, kind="epsilon", rule="score sde vp"),
     SchedulerClass("DPMSolverMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
     SchedulerClass("DPMSolverMultistepInverseScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_BACKWARDS),
     SchedulerClass("DPMSolverSinglestepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
@@ -100,25 +162,41 @@ _CLASSES = (
     SchedulerClass("EulerAncestralDiscreteScheduler", "VE", _NOISE, stochastic=True),
     SchedulerClass("LMSDiscreteScheduler", "VE", _ALL, needs="scipy"),
     SchedulerClass("HeunDiscreteScheduler", "VE", _ALL, _TWICE, clips=True),
-    SchedulerClass("KDPM2DiscreteScheduler", "VE", _NOISE, _TWICE),
-    SchedulerClass("KDPM2AncestralDiscreteScheduler", "VE", _NOISE, _TWICE, stochastic=True),
-    SchedulerClass("DPMSolverSDEScheduler", "VE", _NOISE, _TWICE, stochastic=True, needs="torchsde"),
+    SchedulerClass("KDPM2DiscreteScheduler", "VE", _NOISE, _TWICE, halfway=True),
+    SchedulerClass("KDPM2AncestralDiscreteScheduler", "VE", _NOISE, _TWICE, stochastic=True, halfway=True),
+    SchedulerClass("DPMSolverSDEScheduler", "VE", _NOISE, _TWICE, stochastic=True, needs="torchsde", halfway=True),
     SchedulerClass("EDMEulerScheduler", "VE", _NOISE, remark="noise if s_churn > 0"),
     SchedulerClass("EDMDPMSolverMultistepScheduler", "VE", _NOISE, thresholds=True),
     SchedulerClass("CosineDPMSolverMultistepScheduler", "VE", _NOISE, stochastic=True, needs="torchsde"),
     SchedulerClass("CMStochasticIterativeScheduler", "VE", stochastic=True, remark="no noise in a single step"),
-    SchedulerClass("ScoreSdeVeScheduler", "VE", stochastic=True, remark="N calls of its corrector more"),
-    SchedulerClass("KarrasVeScheduler", "VE", stochastic=True, remark="N − 1 calls of its corrector more"),
+    SchedulerClass(
+        "ScoreSdeVeScheduler",
+        "VE",
+        stochastic=True,
+        remark="N calls of its corrector more",
+        kind="score",
+        loop="score sde",
+        value_range=(0.0, 1.0),
+    ),
+    SchedulerClass(
+        "KarrasVeScheduler",
+        "VE",
+        stochastic=True,
+        remark="N − 1 calls of its corrector more",
+        kind="direction",
+        rule="karras ve",
+        loop="karras ve",
+    ),
     SchedulerClass("FlowMatchEulerDiscreteScheduler", "flow", remark="noise with stochastic_sampling"),
     SchedulerClass("FlowMatchHeunDiscreteScheduler", "flow", calls=_TWICE),
     SchedulerClass("FlowMatchLCMScheduler", "flow", stochastic=True),
-    SchedulerClass("FlowMapEulerDiscreteScheduler", "flow"),
+    SchedulerClass("FlowMapEulerDiscreteScheduler", "flow", rule="flow map"),
     SchedulerClass("LTXEulerAncestralRFScheduler", "flow", stochastic=True),
-    SchedulerClass("MiniMaxH3Scheduler", "flow", calls=Calls(1, -1)),
-    SchedulerClass("PiflowScheduler", "flow", remark="x̂0 at this step's end of the network's grid"),
+    SchedulerClass("MiniMaxH3Scheduler", "flow", calls=Calls(1, -1), kind="direction"),
+    SchedulerClass("PiflowScheduler", "flow", remark="x̂0 at this step's end of the network's grid", velocities=True),
     SchedulerClass("HeliosScheduler", "flow", _FLOW, remark=_STAGES),
-    SchedulerClass("HeliosDMDScheduler", "flow", _FLOW, remark=_STAGES),
-    SchedulerClass("SCMScheduler", "TrigFlow", ("trigflow",), stochastic=True, ends_on_a_timestep=True),
+    SchedulerClass("HeliosDMDScheduler", "flow", _FLOW, remark=_STAGES, rule="helios dmd"),
+    SchedulerClass("SCMScheduler", "TrigFlow", ("trigflow",), stochastic=True, ends_on_a_timestep=True, rule="scm"),
     SchedulerClass("AmusedScheduler", "–", source="tokens", remark=_IDS),
     SchedulerClass("BlockRefinementScheduler", "–", source="tokens", remark=_IDS),
     SchedulerClass("DiscreteDDIMScheduler", "–", source="tokens", remark=_IDS),

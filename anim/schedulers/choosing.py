@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from ..errors import SchedulerError, SettingsError, first_line
-from .catalogue import CLASSES, Calls, SchedulerClass
+from .catalogue import CLASSES, Calls, SchedulerClass, classify
 
 Family = Literal["discrete", "flow", "edm", "consistency"]
 """What a model was trained for: a table of betas, a straight flow, EDM's preconditioning, or consistency."""
@@ -175,13 +175,14 @@ def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
     if not 1 <= steps <= trained:
         raise SettingsError(f"steps is {steps}; this model was trained with {trained} timesteps, so 1 to {trained}")
     try:
-        if type(scheduler).__name__ in ("LCMScheduler", "TCDScheduler"):
+        known = classify(scheduler)
+        if known is not None and known.distilled:
             # They pick from the steps of a distillation, 50 unless told; asked for more, let there have been more.
             original = max(steps, int(scheduler.config.original_inference_steps))
             scheduler.set_timesteps(steps, device=device, original_inference_steps=original)
         else:
             scheduler.set_timesteps(steps, device=device)
-        if type(scheduler).__name__ == "ScoreSdeVeScheduler":
+        if known is not None and known.loop == "score sde":
             scheduler.set_sigmas(steps)
     except Exception as error:  # Of any kind, as what the model's configuration says may be of any.
         raise SettingsError(

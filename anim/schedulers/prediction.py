@@ -27,15 +27,13 @@ import typing
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from ..errors import DiffanimWarning, SchedulerError
 from ..runs.step import Mixture
-from .catalogue import classify
-
-Kind = Literal["epsilon", "v", "image", "flow", "score", "direction", "edm", "consistency", "trigflow"]
+from .catalogue import Kind, Rule, SchedulerClass, classify
 
 _KIND_OF_PREDICTION_TYPE: dict[str, Kind] = {
     "epsilon": "epsilon",
@@ -45,20 +43,8 @@ _KIND_OF_PREDICTION_TYPE: dict[str, Kind] = {
     "flow_prediction": "flow",
     "trigflow": "trigflow",
 }
-# The kinds that no attribute tells.
-_KIND_OF_CLASS: dict[str, Kind] = {
-    "ScoreSdeVeScheduler": "score",
-    "ScoreSdeVpScheduler": "epsilon",
-    "KarrasVeScheduler": "direction",
-    "MiniMaxH3Scheduler": "direction",
-    "IPNDMScheduler": "v",
-    "DDPMWuerstchenScheduler": "epsilon",
-    "ConsistencyDecoderScheduler": "consistency",
-    "DDIMInverseScheduler": "epsilon",
-}
 _OWN_FIELDS = ("pred_original_sample", "denoised")
 """What schedulers call x̂0 in what they return."""
-_HALFWAY = frozenset({"KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverSDEScheduler"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +84,15 @@ class Schedule:
         """
         demand_images(scheduler)
         self._scheduler = scheduler
-        self._class = classify(scheduler)
-        self._name = self._class.name if self._class else type(scheduler).__name__
+        known = classify(scheduler)
+        self._is_known = known is not None
+        self._class = known or SchedulerClass(type(scheduler).__name__, "–", source="field")
+        self._rule = _RULES.get(self._class.rule) if self._class.rule else None
         self._alphas_cumprod = _on_host(scheduler, "alphas_cumprod")
         self._sigmas = _on_host(scheduler, "sigmas")
         self._sigmas_between = _on_host(scheduler, "sigmas_interpol")
         self.kind = self._kind()
-        self._takes_own_field = self._class is None or self._class.source == "field"
+        self._takes_own_field = self._class.source == "field"
         self._warn()
 
     @property
@@ -118,15 +106,14 @@ class Schedule:
         config = getattr(self._scheduler, "config", None)
         if getattr(config, "thresholding", False) and self._thresholds:
             return "dynamically thresholded"
-        if getattr(config, "clip_sample", False) and self._class is not None and self._class.clips:
+        if getattr(config, "clip_sample", False) and self._class.clips:
             return f"clipped to ±{getattr(config, 'clip_sample_range', 1.0):g}"
         return "clipped to ±1" if self.kind == "consistency" and getattr(config, "clip_denoised", False) else None
 
     @property
     def _thresholds(self) -> bool:
         """Whether its ``step`` looks at the setting ``thresholding``; solvers that go on with the noise do not."""
-        known = self._class is not None and self._class.thresholds
-        return known and bool(getattr(self._scheduler, "predict_x0", True))
+        return self._class.thresholds and bool(getattr(self._scheduler, "predict_x0", True))
 
     def read(self, call: Call) -> tuple[Mixture, torch.Tensor]:
         """``(a, b)`` of one call, and the predicted image as the scheduler goes on with it, clipped where it clips.
@@ -137,7 +124,7 @@ class Schedule:
         Raises:
             SchedulerError: the scheduler is unknown and returns no x̂0 of its own.
         """
-        if self._class is None:
+        if not self._is_known:
             x0 = self._own_field(call)
             return self._mixture_of_unknown(call, x0), x0
         mixture = self._mixture(call)
@@ -154,10 +141,10 @@ class Schedule:
         Returns:
             None where the scheduler does not tell, and it can only be measured.
         """
-        if self._class is None:
+        if not self._is_known:
             return None
-        if self._name in _AFTER_CALL_OF_CLASS:
-            return _AFTER_CALL_OF_CLASS[self._name](self._scheduler, call)
+        if self._rule is not None:
+            return self._rule.after(self._scheduler, call)
         if self._sigmas is not None:
             following = replace(call, index=call.index + 1)
             return self._mixture(following) if following.index < len(self._sigmas) else None
@@ -176,9 +163,8 @@ class Schedule:
         return torch.as_tensor(getattr(scheduler, "final_alpha_cumprod", 1.0)).cpu()
 
     def _mixture(self, call: Call) -> Mixture:
-        named = _MIXTURE_OF_CLASS.get(self._name)
-        if named is not None:
-            return named(self._scheduler, call)
+        if self._rule is not None and self._rule.at is not None:
+            return self._rule.at(self._scheduler, call)
         if self._sigmas is None:
             if self._alphas_cumprod is None:
                 raise self._unknown()
@@ -192,14 +178,14 @@ class Schedule:
         if self.kind in ("flow", "direction"):
             inverted = bool(self._sigmas[-1] > self._sigmas[0])  # σ is then the image's part (Mochi).
             return Mixture(float(sigma), float(1 - sigma)) if inverted else Mixture(float(1 - sigma), float(sigma))
-        if call.index % 2 == 1 and self._name in _HALFWAY:
+        if call.index % 2 == 1 and self._class.halfway:
             sigma = self._halfway(call.index)
         return Mixture(1.0, float(sigma))
 
     def _halfway(self, index: int) -> torch.Tensor:
         """σ of a second-order call, which sees the sample halfway (in log σ) to the next noise level."""
         assert self._sigmas is not None
-        if self._sigmas_between is not None and "Ancestral" in self._name:
+        if self._sigmas_between is not None and "Ancestral" in self._class.name:
             return self._sigmas_between[index - 1]  # Halfway to where the step goes before it adds noise again.
         return (self._sigmas[index - 1] * self._sigmas[index]) ** 0.5
 
@@ -217,7 +203,7 @@ class Schedule:
             case "image":
                 return out.clone()
             case "flow":
-                return _less(x, b * (_last_of_grid(out, x) if self._name == "PiflowScheduler" else out))
+                return _less(x, b * (_last_of_grid(out, x) if self._class.velocities else out))
             case "score":
                 return x + b * b * out
             case "direction":
@@ -271,8 +257,8 @@ class Schedule:
         """What the network predicts; None if the scheduler is unknown and does not say."""
         scheduler = self._scheduler
         prediction_type = getattr(getattr(scheduler, "config", None), "prediction_type", None)
-        if self._name in _KIND_OF_CLASS:
-            return _KIND_OF_PREDICTION_TYPE.get(str(prediction_type), _KIND_OF_CLASS[self._name])
+        if self._class.kind is not None:
+            return _KIND_OF_PREDICTION_TYPE.get(str(prediction_type), self._class.kind)
         if hasattr(scheduler, "precondition_outputs"):
             return "edm"
         if hasattr(scheduler, "get_scalings_for_boundary_condition"):
@@ -284,30 +270,30 @@ class Schedule:
         if self._sigmas is not None and prediction_type is None:
             inverted = bool(self._sigmas[-1] > self._sigmas[0])
             return "direction" if inverted else "flow"
-        if self._class is None:
+        if not self._is_known:
             return None
         raise self._unknown()
 
     def _warn(self) -> None:
-        if self._class is None:
+        if not self._is_known:
             warnings.warn(
-                f"diffanim does not know {self._name}: x̂0 is what the scheduler itself returns as "
+                f"diffanim does not know {self._class.name}: x̂0 is what the scheduler itself returns as "
                 f"{' or '.join(_OWN_FIELDS)}, unchecked",
                 DiffanimWarning,
                 stacklevel=2,
             )
-        elif self._name.startswith("Helios") and int(self._scheduler.config.stages) > 1:
+        elif self._class.name.startswith("Helios") and int(self._scheduler.config.stages) > 1:
             warnings.warn(
-                f"{self._name} runs in {self._scheduler.config.stages} stages: what is shown as x̂0 is where the stage "
-                "goes, which is the finished image only in the last one",
+                f"{self._class.name} runs in {self._scheduler.config.stages} stages: what is shown as x̂0 is where the "
+                "stage goes, which is the finished image only in the last one",
                 DiffanimWarning,
                 stacklevel=2,
             )
 
     def _unknown(self) -> SchedulerError:
         return SchedulerError(
-            f"diffanim does not know how {self._name} mixes image and noise, and it returns no pred_original_sample "
-            "or denoised, so there is no x̂0 to record; name another scheduler"
+            f"diffanim does not know how {self._class.name} mixes image and noise, and it returns no "
+            "pred_original_sample or denoised, so there is no x̂0 to record; name another scheduler"
         )
 
 
@@ -428,33 +414,30 @@ def _after_consistency_decoder(scheduler: Any, call: Call) -> Mixture:
     return _of_consistency_decoder(scheduler, replace(call, t=float(scheduler.timesteps[following])))
 
 
-# What a step leads to, where no table of σ and no previous timestep tells; None where nothing but a measurement does.
-_AFTER_CALL_OF_CLASS: dict[str, Callable[[Any, Call], Mixture | None]] = {
-    "ConsistencyDecoderScheduler": _after_consistency_decoder,
-    "DDIMInverseScheduler": lambda s, call: _preserving(s.alphas_cumprod[int(call.t)]),
-    "DDPMWuerstchenScheduler": _after_wuerstchen,
-    "FlowMapEulerDiscreteScheduler": _after_flow_map,
-    "HeliosDMDScheduler": _after_helios_dmd,
-    "IPNDMScheduler": lambda s, call: _of_ipndm(s, replace(call, index=call.index + 1)),
-    "KarrasVeScheduler": lambda _, call: Mixture(1.0, float(call.arguments["sigma_prev"])),
-    "LCMScheduler": lambda s, call: _after_listed(s, call, torch.ones(())),
-    "PNDMScheduler": lambda s, call: _after_listed(s, call, s.final_alpha_cumprod),
-    "SCMScheduler": lambda s, call: _of_scm(s, replace(call, index=call.index + 1)),
-    "ScoreSdeVpScheduler": lambda _s, _call: None,
-    "TCDScheduler": lambda s, call: _after_listed(s, call, s.alphas_cumprod[0]),
-    "UnCLIPScheduler": _after_unclip,
-}
-# Classes whose tables would mislead, or that have none.
-_MIXTURE_OF_CLASS: dict[str, Callable[[Any, Call], Mixture]] = {
-    "KarrasVeScheduler": _of_karras_ve,
-    "ScoreSdeVpScheduler": _of_score_sde_vp,
-    "IPNDMScheduler": _of_ipndm,
-    "DDPMWuerstchenScheduler": _of_wuerstchen,
-    "ConsistencyDecoderScheduler": _of_consistency_decoder,
-    "SCMScheduler": _of_scm,
-    "FlowMapEulerDiscreteScheduler": _of_flow_map,
-    "HeliosDMDScheduler": _of_helios_dmd,
-    "DDIMInverseScheduler": _of_ddim_inverse,
+@dataclass(frozen=True)
+class _Mixing:
+    """How a rule of the catalogue finds a and b."""
+
+    after: Callable[[Any, Call], Mixture | None]
+    """Of what a step leads to; None where nothing but a measurement tells."""
+    at: Callable[[Any, Call], Mixture] | None = None
+    """Of the sample that a call begins with; None where the class's tables tell."""
+
+
+_RULES: Mapping[Rule, _Mixing] = {
+    "consistency decoder": _Mixing(_after_consistency_decoder, _of_consistency_decoder),
+    "flow map": _Mixing(_after_flow_map, _of_flow_map),
+    "helios dmd": _Mixing(_after_helios_dmd, _of_helios_dmd),
+    "inverse": _Mixing(lambda s, call: _preserving(s.alphas_cumprod[int(call.t)]), _of_ddim_inverse),
+    "ipndm": _Mixing(lambda s, call: _of_ipndm(s, replace(call, index=call.index + 1)), _of_ipndm),
+    "karras ve": _Mixing(lambda _, call: Mixture(1.0, float(call.arguments["sigma_prev"])), _of_karras_ve),
+    "listed to 1": _Mixing(lambda s, call: _after_listed(s, call, torch.ones(()))),
+    "listed to final": _Mixing(lambda s, call: _after_listed(s, call, s.final_alpha_cumprod)),
+    "listed to first": _Mixing(lambda s, call: _after_listed(s, call, s.alphas_cumprod[0])),
+    "scm": _Mixing(lambda s, call: _of_scm(s, replace(call, index=call.index + 1)), _of_scm),
+    "score sde vp": _Mixing(lambda _s, _call: None, _of_score_sde_vp),
+    "unclip": _Mixing(_after_unclip),
+    "wuerstchen": _Mixing(_after_wuerstchen, _of_wuerstchen),
 }
 
 

@@ -18,7 +18,8 @@ import diffanim
 from diffanim.encode import FOLDER, FORMATS
 from diffanim.encode.stills import STILLS
 from diffanim.runs.step import Mixture, Step
-from diffanim.runs.trajectory import RunInfo, TrajectoryWriter
+from diffanim.runs.trajectory import RunInfo
+from diffanim.runs.writer import TrajectoryWriter
 
 from .damage import OF_FILES, OF_INTERRUPTED, OF_MODELS, OF_RECORDINGS, Damage, forge_attributes
 

@@ -1,0 +1,147 @@
+"""Decoding by the pipeline's autoencoder, called by us: scaled, shifted and unpacked as its pipeline does."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..capture.pipeline_call import PipelineCall
+from ..models.pipelines import AUTOENCODERS
+from ..pixels import Pixels, to_rgb
+from ..runs.trajectory import Trajectory
+
+_PIXELS_AT_ONCE = 1 << 22
+"""Of images that are decoded together, a quarter of it where there is no GPU: one of 1024×1024 takes some GB."""
+_AXES = ("image", "channel", "frame", "height", "width")
+"""Of clips, as autoencoders take them."""
+
+
+class Autoencoder:
+    """The pipeline's autoencoder, called by us."""
+
+    def __init__(
+        self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None, axes: tuple[str | None, ...]
+    ) -> None:
+        self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
+        self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
+        """Of the axes of clips, as the autoencoder has them."""
+        most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
+        pixels = size[0] * size[1] * (clip or 1) or most  # Unknown: one by one.
+        self.at_once = max(1, most // pixels)
+
+    @classmethod
+    def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> Autoencoder | None:
+        """None where the autoencoder needs more than latents, or there is none."""
+        pipeline = call.pipeline
+        parts: list[Any] = [getattr(pipeline, name, None) for name in AUTOENCODERS]
+        autoencoder: Any = next((part for part in parts if part is not None), None)
+        if not hasattr(autoencoder, "decode") or _needs_more_than_latents(autoencoder):
+            return None
+        if own is not None:
+            size, clip = (own.shape[-3], own.shape[-2]), own.shape[1] if own.ndim == 5 else None
+        else:
+            size, clip = _size_asked_for(call), (call.arguments or {}).get("num_frames")
+        packed = len(run.x.shape) == 4
+        if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
+            return None
+        return cls(pipeline, autoencoder, size, clip, run.axes)
+
+    @torch.inference_mode()
+    def __call__(self, latents: torch.Tensor) -> Pixels:
+        """From [n, …] to uint8 [n, H, W, 3] or, of clips, [n, F, H, W, 3]."""
+        with _precise(self._autoencoder):
+            while True:
+                try:
+                    return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
+                except Exception:
+                    # Memory may be short, and some autoencoders take one latent only. Where one can be decoded, which
+                    # the pipeline itself did, nothing has to fail.
+                    self.at_once = min(self.at_once, len(latents)) // 2
+                    if self.at_once < 1:
+                        self.at_once = 1
+                        raise
+
+    def _decode(self, latents: torch.Tensor) -> Pixels:
+        autoencoder, pipeline = self._autoencoder, self._pipeline
+        device = getattr(pipeline, "_execution_device", pipeline.device)
+        z = self._unpacked(latents.to(device, autoencoder.dtype))
+        if self._order is not None:
+            z = z.permute(self._order)
+        frames = z.shape[2] if z.ndim == 5 and type(autoencoder).__name__ == "AutoencoderKL" else None
+        quantised = autoencoder is getattr(pipeline, "movq", None)  # Kandinsky's, which takes latents as they are.
+        z = z if quantised else _denormalised(autoencoder, z)
+        if frames is not None:  # An autoencoder of images makes a clip frame by frame.
+            z = z.transpose(1, 2).flatten(0, 1)
+        options = {"force_not_quantize": True} if quantised else {}
+        pixels = autoencoder.decode(z, return_dict=False, **options)[0].float().cpu()
+        if frames is not None:
+            return to_rgb(pixels.unflatten(0, (-1, frames)).numpy())
+        if pixels.ndim == 5:
+            pixels = pixels[:, :, 0] if self._clip is None else pixels.transpose(1, 2)
+        return to_rgb(pixels.numpy())
+
+    def _unpacked(self, latents: torch.Tensor) -> torch.Tensor:
+        """[n, tokens, channels] of transformers as [n, C, h, w] or [n, C, F, h, w]; others as they are."""
+        if latents.ndim != 3:
+            return latents
+        pipeline, (height, width) = self._pipeline, self._size
+        takes = inspect.signature(pipeline._unpack_latents).parameters
+        if "num_frames" in takes:
+            spatial = pipeline.vae_spatial_compression_ratio
+            frames = ((self._clip or 1) - 1) // pipeline.vae_temporal_compression_ratio + 1
+            patches = (pipeline.transformer_spatial_patch_size, pipeline.transformer_temporal_patch_size)
+            unpacked = pipeline._unpack_latents(latents, frames, height // spatial, width // spatial, *patches)
+        else:
+            unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
+        return torch.as_tensor(unpacked)
+
+
+def _needs_more_than_latents(autoencoder: Any) -> bool:
+    """Some also take a timestep (LTX), or how many of the images belong together (Stable Video Diffusion)."""
+    more = list(inspect.signature(autoencoder.decode).parameters.values())[1:]
+    needed = any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in more)
+    return needed or bool(getattr(autoencoder.config, "timestep_conditioning", False))
+
+
+def _denormalised(autoencoder: Any, z: torch.Tensor) -> torch.Tensor:
+    """Latents in the autoencoder's own scale; samplers work on ones of about unit variance."""
+    config = autoencoder.config
+    scale = getattr(config, "scaling_factor", None) or 1.0
+    mean, std = (_per_channel(autoencoder, name, z) for name in ("latents_mean", "latents_std"))
+    if mean is not None and std is not None:
+        return z * std / scale + mean
+    return z / scale + (getattr(config, "shift_factor", None) or 0.0)
+
+
+def _per_channel(autoencoder: Any, name: str, z: torch.Tensor) -> torch.Tensor | None:
+    values = getattr(autoencoder.config, name, None)
+    values = dict(autoencoder.named_buffers(recurse=False)).get(name) if values is None else values  # LTX has buffers.
+    if values is None:
+        return None
+    return torch.as_tensor(values).to(z.device, z.dtype).view(1, -1, *[1] * (z.ndim - 2))
+
+
+@contextlib.contextmanager
+def _precise(autoencoder: Any) -> Iterator[None]:
+    """In float32 for an autoencoder that overflows in float16, and says so."""
+    if autoencoder.dtype != torch.float16 or not getattr(autoencoder.config, "force_upcast", False):
+        yield
+        return
+    autoencoder.to(torch.float32)
+    try:
+        yield
+    finally:
+        autoencoder.to(torch.float16)
+
+
+def _size_asked_for(call: PipelineCall) -> tuple[int, int]:
+    """(height, width) of the images, as far as is known before there is one; 0 if not."""
+    arguments, pipeline = call.arguments or {}, call.pipeline
+    usual = (getattr(pipeline, "default_sample_size", None) or 0) * (getattr(pipeline, "vae_scale_factor", None) or 0)
+    usual = usual if isinstance(usual, int) else 0
+    return arguments.get("height") or usual, arguments.get("width") or usual

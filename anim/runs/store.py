@@ -1,0 +1,260 @@
+"""The bytes of a run that is being written: its place, its arrays and their chunks, in a folder or in memory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import google_crc32c
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.buffer import default_buffer_prototype
+from zarr.storage import LocalStore, MemoryStore
+
+from ..errors import DiffanimWarning, TrajectoryError
+from ..pixels import Pixels
+from .blocks import Blocks
+from .chunks import (
+    CHECKPOINT,
+    CRC_BYTES,
+    IMAGE,
+    ROWS,
+    attributes_of,
+    chunk_name,
+    create_array,
+    member_of,
+    names_of,
+    open_group,
+    padded,
+    replace_file,
+)
+from .digests import Digests, is_plain_file
+from .finite import demand_finite
+from .place import Place
+from .run_info import RunInfo, versions_from
+from .step import Array, Mixture, Step
+from .trajectory import Trajectory
+
+_AXES = {
+    3: ("image", "token", "channel"),
+    4: ("image", "channel", "height", "width"),
+    5: ("image", "channel", "frame", "height", "width"),
+}
+"""What the axes of samples usually are, by their number."""
+
+
+class RunStore:
+    """A run as it grows: what `TrajectoryWriter` writes to, from one thread at a time."""
+
+    def __init__(self, path: Path | None, info: RunInfo, *, overwrite: bool, axes: tuple[str, ...] | None) -> None:
+        """Arguments and errors as of `TrajectoryWriter`."""
+        self.path, self.info = path, info
+        self.written = 0
+        """How many steps are whole."""
+        self._axes = axes
+        self._place = None if path is None else Place(path, overwrite=overwrite)
+        self._run = None if path is None else secrets.token_hex(16)
+        self._group: zarr.Group | None = None
+        self._store: MemoryStore | LocalStore | None = None
+        self._memory: dict[str, Any] = {}
+        self._blocks = Blocks()
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._rows: dict[str, NDArray[np.float64]] = {}
+        self._end: Mixture | None = None
+
+    @classmethod
+    def resume(cls, path: Path) -> tuple[Self, bytes | None]:
+        """Go on with an interrupted recording; as `TrajectoryWriter.resume`."""
+        # Whoever names the recording itself must meet the same lock.
+        folder = path.resolve() if path.is_symlink() else path
+        store = cls(folder, Trajectory.open(folder).info, overwrite=True, axes=None)
+        try:
+            run = Trajectory.open(folder)  # Once more, as it is now that nobody else writes to it.
+            if run.complete:
+                raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
+            run.verify()
+            checkpoint = _read_checkpoint(run)
+            store.info = run.info
+            store._group = open_group(folder, mode="r+")
+            store._arrays = {name: member_of(store._group, name, folder) for name in ("x", "x0", *ROWS)}
+            store._rows = {
+                name: padded(np.asarray(array[:]), array) for name, array in store._arrays.items() if name in ROWS
+            }
+            store._run = None if run._digests is None else run._digests.run
+            store.written = run.steps
+        except BaseException:
+            store.close()
+            raise
+        return store, checkpoint
+
+    def note_versions(self, done: int) -> None:
+        """Say that the steps after the first ``done`` are made with what is installed now."""
+        versions = versions_from(done + 1, self.info.versions)
+        if self._group is None or versions == self.info.versions:
+            return
+        self.info = replace(self.info, versions=versions)
+        told = attributes_of(self.info, self._run, complete=False, axes=names_of(self._arrays["x"]))
+        self._group.attrs["diffanim"] = told
+
+    def open(self) -> Trajectory:
+        """What was written so far."""
+        assert self._group is not None
+        rows = {name: numbers[: self._total] for name, numbers in self._rows.items()}
+        return Trajectory(self._group, self.path, self._arrays, rows, self._end)
+
+    def close(self) -> None:
+        """Let others write."""
+        if self._place is not None:
+            self._place.close(self.written)
+
+    @property
+    def _total(self) -> int:
+        """How many steps the recording has room for."""
+        return self._arrays["t"].shape[0]
+
+    @property
+    def _digests(self) -> Digests | None:
+        return None if self._place is None or self._run is None else Digests(self._place.folder, self._run)
+
+    def write(self, step: Step, finite: bool, owned: bool) -> None:
+        """The next step; arguments and errors as of `TrajectoryWriter.add`."""
+        if not finite:
+            demand_finite({"x_t": step.x, "x̂0": step.x0}, step.index + 1, step.total)
+        if self._group is None:
+            self._group = self._create(step)
+        if step.index >= self._total:
+            self._resize(step.index + 1)
+        self._write_images(step.index, {"x": step.x, "x0": step.x0}, owned, (step.t, step.signal, step.noise))
+        for name in ("noise", "signal", "t"):
+            self._rows[name][step.index] = getattr(step, name)
+            length = self._arrays[name].chunks[0]
+            chunk = step.index // length
+            self._write_chunk(name, chunk, self._rows[name][chunk * length : (chunk + 1) * length])
+        self.written = step.index + 1
+        if self._place is not None and self._place.is_hidden:
+            self._place.show()
+            self._move()
+
+    def _move(self) -> None:
+        """Go on where the recording is now."""
+        assert self._place is not None
+        if isinstance(self._store, LocalStore):
+            self._store.root = self._place.folder  # All arrays share it.
+
+    def write_checkpoint(self, checkpoint: bytes) -> None:
+        """What is needed to go on after the last step, in place of what was there."""
+        if self._place is not None:
+            if (digests := self._digests) is not None:
+                checkpoint = digests.bind(checkpoint, self.written)
+            replace_file(self._place.folder / CHECKPOINT, checkpoint)
+
+    def _write_images(
+        self, row: int, images: Mapping[str, Array], owned: bool, numbers: tuple[float, ...] = ()
+    ) -> None:
+        if self.path is None and not owned:
+            images = self._blocks.copied(row, images)
+        for name, values in images.items():
+            crc = self._write_chunk(name, row, values)
+            if (digests := self._digests) is not None:
+                digests.put(name, row, np.asarray(values, np.float32), tuple(map(float, numbers)), crc)
+
+    def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> int | None:
+        """Chunk ``row`` of an array, in its encoding: little-endian, then the CRC-32C of that.
+
+        Through Zarr's own ``array[row] = values`` a chunk costs 4 ms of the interpreter, which the sampling loop
+        shares; written here it costs a tenth.
+
+        Returns:
+            The CRC-32C; None in memory, which has none.
+        """
+        array = self._arrays[name]
+        key = f"{name}/{chunk_name(array, row)}"
+        if self._place is None:  # Memory is the chunk: images have theirs to themselves, rows are only added to.
+            self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
+            return None
+        raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+        crc: int = google_crc32c.value(raw)
+        chunk = np.empty(raw.size + CRC_BYTES, np.uint8)
+        chunk[:-CRC_BYTES] = raw
+        chunk[-CRC_BYTES:] = np.frombuffer(crc.to_bytes(CRC_BYTES, "little"), np.uint8)
+        file = self._place.folder / key
+        if name in ROWS or file.exists():
+            replace_file(file, chunk.data)
+        else:  # Nobody reads a row of images before its row of t is there.
+            file.write_bytes(chunk.data)
+        return crc
+
+    def write_final(self, sample: Array, image: Pixels | None, end: Mixture | None, finite: bool, owned: bool) -> None:
+        """The last sample; arguments and errors as of `TrajectoryWriter.finish`."""
+        if not finite:
+            demand_finite({"the finished sample": sample}, self.written, self.written)
+        assert self._group is not None, "a run has at least one step"
+        self._end = end
+        if self.written != self._total:
+            self._resize(self.written)
+        self._write_images(self.written, {"x": sample}, owned)
+        if image is not None:
+            axes = ("image", *["frame"] * (image.ndim - 4), "height", "width", "colour")
+            shape = image.shape
+            array = create_array(self._group, IMAGE, shape, shape, "uint8", axes)
+            # Zarr leaves chunks out that hold zeros only, such as the black image that a safety checker makes.
+            array.with_config({"write_empty_chunks": True})[:] = image
+            if (digests := self._digests) is not None:
+                digests.put(IMAGE, 0, image, ())
+        if self._place is not None:
+            self._group.attrs["diffanim"] = attributes_of(
+                self.info,
+                self._run,
+                complete=True,
+                axes=names_of(self._arrays["x"]),
+                steps=self.written,
+                end=end,
+                image=None if image is None else image.shape,
+            )
+            (self._place.folder / CHECKPOINT).unlink(missing_ok=True)
+            self._place.finish()
+            self._move()
+
+    def _create(self, step: Step) -> zarr.Group:
+        self._store = MemoryStore(self._memory) if self._place is None else LocalStore(self._place.begin())
+        complete = self.path is None  # In memory nobody sees it before it is.
+        usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
+        axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
+        attributes = attributes_of(self.info, self._run, complete=complete, axes=["step", *axes])
+        group = zarr.create_group(self._store, attributes={"diffanim": attributes})
+        for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
+            shape = (rows, *images.shape)
+            self._arrays[name] = create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
+        if self.path is None:
+            self._blocks.lay_out(step.total - 1, {"x": step.x.shape, "x0": step.x0.shape})
+        for name in ROWS:
+            self._rows[name] = np.full(step.total, np.nan)
+            self._arrays[name] = create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
+        return group
+
+    def _resize(self, steps: int) -> None:
+        """The scheduler was called more or fewer times than it announced."""
+        assert self._group is not None
+        for name in ("noise", "signal", "t"):  # Chunks stay as long as they are, so nothing is written anew.
+            self._arrays[name].resize((steps,))
+            self._rows[name] = padded(self._rows[name], self._arrays[name])
+        for name, count in (("x", steps + 1), ("x0", steps)):
+            self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
+
+
+def _read_checkpoint(run: Trajectory) -> bytes | None:
+    assert run.path is not None
+    file = run.path / CHECKPOINT
+    if not os.path.lexists(file):
+        return None
+    kept = file.read_bytes() if is_plain_file(file) else b""
+    checkpoint = kept if run._digests is None else run._digests.unbind(kept, run.steps)
+    if checkpoint is None:
+        warnings.warn(f"the checkpoint of {run.path} is damaged: the run begins again", DiffanimWarning, stacklevel=3)
+    return checkpoint
