@@ -210,7 +210,7 @@ def _sample(
         f"{name} {before.get(name, 'unknown')}, now {now[name]}" for name in now if before.get(name) != now[name]
     ]
     warnings.warn(
-        f"{path} was begun with {'; '.join(changed)}, and cannot be gone on with: it is recorded anew",
+        f"{path} was begun with {'; '.join(changed)}, and cannot be resumed: it is recorded again",
         DiffanimWarning,
         stacklevel=2,
     )

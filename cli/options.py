@@ -121,7 +121,9 @@ render_options = _all_of(RENDER_OPTIONS)
 """The options that decide what is made of it."""
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of what was written.")
 overwrite = click.option(
-    "--overwrite", is_flag=True, help="Record anew, even where a recording is that was made with other settings."
+    "--overwrite",
+    is_flag=True,
+    help="Replace a recording made with other settings, once the new one is whole.",
 )
 
 

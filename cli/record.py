@@ -28,7 +28,7 @@ from diffanim.cli.terminal import say
 def record(output: Path, overwrite: bool, quiet: bool, **run: Any) -> None:
     """Sample a model and keep every timestep's x_t and x̂0 in RUN.zarr.
 
-    A recording that was interrupted is gone on with, to the same bits, by the same command.
+    The same command resumes an interrupted recording, to the same bits.
     """
     from diffanim.cli.progress import Reporter
     from diffanim.cli.recording import make_run

@@ -30,7 +30,7 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
             done = Trajectory.open(path)
             reporter.note(
                 f"{path} was interrupted after step {done.steps} of {done.total}; a pipeline cannot go on in the "
-                "middle, so it is recorded anew"
+                "middle, so it is recorded again"
             )
         reporter.note("loading torch and the model")
     try:

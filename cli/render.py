@@ -49,7 +49,7 @@ DEFAULT_SUFFIXES = (".gif", ".mp4")
     type=click.Choice(list(PROFILES)),
     help="Settings that go together: "
     + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
-    + ". Every option that is given goes before them.",
+    + ". An option that is given overrides them.",
 )
 @options.render_options
 @options.run_options

@@ -223,7 +223,7 @@ def test_record(run: Run, tiny_model: Path) -> None:
         (["--from", "t=x"], "'t=x' is no step"),
         (["--every", "0"], "every is 0"),
         (["--from", "9", "--steps", "2"], "the run has steps 1 to 2"),
-        (["-o", "a.xyz"], r"nobody writes .xyz files; there are .gif .*\.mp4"),
+        (["-o", "a.xyz"], r"cannot write .xyz files; choose one of .gif .*\.mp4"),
         (["-o", "a"], "no suffix"),
         (["-o", "nowhere/a.gif"], "does not exist; create it first"),
         (["-o", "folder.gif"], "is a folder"),

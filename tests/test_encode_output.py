@@ -293,7 +293,7 @@ def test_suffix_in_any_case(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "fps", "message"),
     [
-        ("out.xyz", 10, r"nobody writes \.xyz files; there are \.gif \(.*\), \.mp4 \(.*\), .*, / \(a folder"),
+        ("out.xyz", 10, r"cannot write \.xyz files; choose one of \.gif \(.*\), \.mp4 \(.*\), .*, / \(a folder"),
         ("out", 10, r"has no suffix .*\.gif \("),
         ("out.gif", 0, "0 frames a second cannot be shown; give a number above 0"),
         ("out.mp4", -1, "-1 frames a second cannot be shown"),

@@ -382,7 +382,7 @@ main(ARGUMENTS)
     assert not the_run(tmp_path).complete
     stopped = interrupt("decoding", 2)
     assert stopped.returncode == 130, stopped.stderr
-    assert "cannot go on in the middle, so it is recorded anew" in stopped.stderr
+    assert "cannot go on in the middle, so it is recorded again" in stopped.stderr
     recorded = the_run(tmp_path)
     assert recorded.complete
     done = subprocess.run(

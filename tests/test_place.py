@@ -242,7 +242,7 @@ def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
     shutil.rmtree(path)
     record(path, 3, decoded=False)
     before = content(path)
-    with pytest.raises(TrajectoryError, match=r"run.zarr was recorded anew meanwhile; render it again"):
+    with pytest.raises(TrajectoryError, match=r"run.zarr was recorded again meanwhile; render it again"):
         decode(run)
     assert content(path) == before
 
@@ -250,7 +250,7 @@ def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills what it forked")
 @pytest.mark.parametrize("damaged", [False, True])
 def test_killed_while_it_is_decoded(tmp_path: Path, damaged: bool) -> None:
-    """Before every seventh access to a file: what is there opens and is whole, or told of; and it is gone on with."""
+    """Before every seventh access to a file: what is there opens and is whole, or told of; and it can be resumed."""
     script = """
         KILLS = 30
         left = None

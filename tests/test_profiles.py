@@ -1,4 +1,4 @@
-"""``--for``: one word in place of many options, each of which still goes before it."""
+"""``--for``: one word in place of many options, each of which still overrides it."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_the_same_command_after_a_pipeline_was_interrupted(tmp_path: Path, run: 
     assert not Trajectory.open(tmp_path / "run.zarr").complete
     done = run(*words, *size)
     assert done.code == 0, done.err
-    assert "a pipeline cannot go on in the middle, so it is recorded anew" in done.err
+    assert "a pipeline cannot go on in the middle, so it is recorded again" in done.err
     Trajectory.open(tmp_path / "run.zarr").verify()
     assert Trajectory.open(tmp_path / "run.zarr").complete
 
@@ -410,7 +410,7 @@ def test_a_recording_says_with_which_versions_its_steps_were_made(
         assert seen == [versions["torch"]], "from the first such step on"
     else:
         (path / "checkpoint.safetensors").unlink()
-        with pytest.warns(DiffanimWarning, match=r"run.zarr was begun with torch 2.0.1, now .*: it is recorded anew"):
+        with pytest.warns(DiffanimWarning, match=r"run.zarr was begun with torch 2.0.1, now .*: it is recorded again"):
             versions = diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=look).info.versions
         assert versions == now
         assert seen == ["2.0.1"], "the old one stays until the new one is whole"
@@ -634,7 +634,7 @@ def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path)
 def test_recordings_of_format_1(tmp_path: Path) -> None:
     """Recordings of format 1, which had no digests, are read and checked as far as they can be.
 
-    They are gone on with as what they are.
+    They are resumed as what they are.
     """
     path = tmp_path / "run.zarr"
     record(path, old=True)

@@ -82,7 +82,7 @@ def demand_one_meaning(pipeline: type) -> None:
         pipeline: its class.
 
     Raises:
-        SchedulerError: it has not.
+        SchedulerError: it has none.
         OutputError: it makes sound.
     """
     name = pipeline.__name__

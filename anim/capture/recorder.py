@@ -115,7 +115,7 @@ class Recorder:
         self._halved = self._may_be_taken_back = False
         self._trajectory: Trajectory | None = None
         self.finished: torch.Tensor | None = None
-        """The finished sample, for one who knows better than what the last step returned; to be set in the block."""
+        """The finished sample, where it is not what the last step returned; to be set within the block."""
         self._made: PipelineCall | None = None
         self._image: Pixels | None = None
 

@@ -185,7 +185,7 @@ def format_of(path: StrPath) -> Format:
     A `Path` forgets the slash: a folder that is not there yet must be given as text.
 
     Raises:
-        OutputError: nobody writes that suffix.
+        OutputError: there is no format for that suffix.
     """
     suffix = Path(path).suffix
     if os.fspath(path).endswith((FOLDER, os.sep)) or (suffix.lower() not in FORMATS and Path(path).is_dir()):
@@ -200,7 +200,7 @@ def format_of(path: StrPath) -> Format:
     )
     if not suffix:
         raise OutputError(f"{path} has no suffix that says what to write; there are {known}")
-    raise OutputError(f"nobody writes {suffix} files; there are {known}")
+    raise OutputError(f"cannot write {suffix} files; choose one of {known}")
 
 
 def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPTIONS) -> None:

@@ -72,7 +72,7 @@ def check_columns(columns: int) -> None:
     """A sheet has a column at least.
 
     Raises:
-        SettingsError: it has not.
+        SettingsError: there are fewer.
     """
     if columns < 1:
         raise SettingsError(f"columns is {columns}; a contact sheet needs at least 1, such as 6")

@@ -150,7 +150,7 @@ class DecodedRows:
 
 
 class DecodedWriter:
-    """Keeps rows as they are decoded; what is whole stays when the work is interrupted, and is gone on with.
+    """Keeps rows as they are decoded; what is whole stays when the work is interrupted, and is resumed.
 
     It is a context, at whose end others may write to the recording.
     """

@@ -50,7 +50,7 @@ class Place:
 
         Args:
             path: the recording's name.
-            overwrite: whether a recording that is there may go, or be gone on with.
+            overwrite: whether a recording that is there may be replaced, or resumed.
 
         Raises:
             TrajectoryError: it may not, or something else is there, somebody else writes it, or its folder is missing

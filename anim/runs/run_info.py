@@ -73,7 +73,7 @@ def library_versions() -> Mapping[str, str]:
 
 
 def versions_from(step: int, before: Mapping[str, str]) -> Mapping[str, str]:
-    """The versions of a run that is gone on with, from a step on, counted from 1, by what is installed now."""
+    """The versions of a run that is resumed, from a step on, counted from 1, by what is installed now."""
     versions = dict(before)
     for name, now in library_versions().items():
         told = before.get(name, "unknown")

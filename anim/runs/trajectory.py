@@ -335,7 +335,7 @@ class Trajectory:
             now = Trajectory.open(self.path)
             same = now.info == self.info if self._digests is None else now._digests == self._digests
             if not same or now.complete != self.complete:
-                raise TrajectoryError(f"{self.path} was recorded anew meanwhile; render it again")
+                raise TrajectoryError(f"{self.path} was recorded again meanwhile; render it again")
             group = open_group(self.path, mode="r+")
             return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release)
         except BaseException:

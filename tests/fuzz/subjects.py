@@ -146,7 +146,7 @@ def _seen(name: str, run: Path, twin: Path, **more: Any) -> Subject:
 
 
 def _interrupted(folder: Path, model: Path) -> Subject:
-    """A run that stopped, and is gone on with by the same command."""
+    """A run that stopped, and is resumed by the same command."""
     folder.mkdir()
     asked = {"steps": STEPS, "batch": 2}
     whole = _images(folder / "whole" / "run.zarr", model, 0)
