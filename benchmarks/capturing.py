@@ -38,7 +38,7 @@ class Dropped:
     def add(self, step: Any, **_known: bool) -> None:
         """Nothing."""
 
-    def finish(self, sample: Any, image: Any = None, **_known: bool) -> Any:  # noqa: ARG002
+    def finish(self, *_last: Any, **_known: Any) -> Any:
         """Nothing."""
         return self
 

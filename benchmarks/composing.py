@@ -48,7 +48,7 @@ class Plot:
     """The same picture as a matplotlib figure."""
 
     def __init__(self, run: Trajectory, composer: Composer) -> None:
-        self.run = run
+        self.run, self.view = run, view_of(run)
         figure = Figure((composer.width / 100, composer.height / 100), dpi=100)
         self.canvas = FigureCanvasAgg(figure)
         rows, columns = _grid(run.x.shape[1])
@@ -70,7 +70,7 @@ class Plot:
 
     def update(self, row: int) -> None:
         """Set what changes."""
-        images = np.concatenate([PANELS[name].images(self.run, row) for name in ("x", "x0")])
+        images = np.concatenate([PANELS[name].images(self.view, row) for name in ("x", "x0")])
         for shown, image in zip(self.shown, images, strict=True):
             shown.set_data(image)
         self.cursor.set_xdata([row, row])
