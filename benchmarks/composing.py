@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -125,7 +126,7 @@ class Discard(AbstractMovieWriter):
         super().__init__()
         self.plot = plot
 
-    def setup(self, fig: Figure, outfile: str, dpi: float | None = None) -> None:
+    def setup(self, fig: Figure, outfile: str | Path, dpi: float | None = None) -> None:
         """Nothing is opened."""
 
     def grab_frame(self, **_: Any) -> None:

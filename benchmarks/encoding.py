@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from diffanim.drawing.frame import Clip, Frame, Region
-from diffanim.encode import EncodeOptions, open_encoder
+from diffanim.encode import open_encoder
+from diffanim.encode.options import EncodeOptions
 from diffanim.encode.video import timing
 
 Pixels = NDArray[np.uint8]
@@ -76,7 +77,7 @@ def compare(folder: Path, ways: list[Way], clip: Clip, frames: list[Pixels], pai
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for _ in range(pairs):
         for way in ways:
-            seconds[way.name].append(timed(lambda way=way: way.write(paths[way.name], clip, frames)))
+            seconds[way.name].append(timed(functools.partial(way.write, paths[way.name], clip, frames)))
     theirs, largest = seconds[ways[0].name], paths[ways[0].name].stat().st_size
     for way in ways:
         took, size = seconds[way.name], paths[way.name].stat().st_size

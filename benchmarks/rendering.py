@@ -28,7 +28,7 @@ from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Timing, timeline
 
 mpl.use("agg")
-FPS = 10.0
+FPS = 10
 
 
 def blobs(folder: Path, steps: int, batch: int = 4, size: int = 64) -> diffanim.Trajectory:

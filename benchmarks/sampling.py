@@ -134,7 +134,8 @@ def celebahq(folder: Path) -> Path:
         freq_shift=1,
         norm_eps=1e-6,
     )
-    diffusers.DDIMPipeline(network, diffusers.DDIMScheduler()).save_pretrained(folder)
+    pipeline: Any = diffusers.DDIMPipeline(network, diffusers.DDIMScheduler())
+    pipeline.save_pretrained(folder)
     return folder
 
 
