@@ -54,14 +54,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--others", type=int, default=1, help="processors that are busy")
+    parser.add_argument("--others", type=int, default=1, help="processors that are busy; 0 leaves that half out")
     arguments = parser.parse_args()
     spinning = {name: value for name, value in os.environ.items() if name not in WAITING}
     sleeping = dict(spinning)
     let_threads_sleep(sleeping)
+    loads = {"idle": 0, "busy": arguments.others} if arguments.others else {"idle": 0}
     times: dict[tuple[str, str], list[float]] = {}
     for number in range(arguments.pairs):
-        for load, others in (("idle", 0), ("busy", arguments.others)):
+        for load, others in loads.items():
             with busy(others):
                 for way, environment in (("spinning", spinning), ("sleeping", sleeping))[:: -1 if number % 2 else 1]:
                     times.setdefault((way, load), []).append(seconds(arguments.steps, environment))
@@ -74,8 +75,9 @@ def main() -> None:
         ("spinning, busy / idle", ("spinning", "busy"), ("spinning", "idle")),
         ("sleeping, busy / idle", ("sleeping", "busy"), ("sleeping", "idle")),
     ):
-        ratio = statistics.median(a / b for a, b in zip(times[over], times[under], strict=True))
-        print(f"{what:<26} {ratio:6.2f}")
+        if over in times:
+            ratio = statistics.median(a / b for a, b in zip(times[over], times[under], strict=True))
+            print(f"{what:<26} {ratio:6.2f}")
 
 
 if __name__ == "__main__":

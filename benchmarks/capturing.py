@@ -38,7 +38,7 @@ class Dropped:
     def add(self, step: Any, **_known: bool) -> None:
         """Nothing."""
 
-    def finish(self, sample: Any, image: Any = None, **_known: bool) -> Any:  # noqa: ARG002
+    def finish(self, *_last: Any, **_known: Any) -> Any:
         """Nothing."""
         return self
 
@@ -61,12 +61,12 @@ def main() -> None:
 
 def measure(shape: tuple[int, ...], rounds: int) -> tuple[float, float]:
     """Medians in milliseconds: of a bare step, and of a recorded one."""
-    schedulers = [diffusers.FlowMatchEulerDiscreteScheduler() for _ in range(2)]
+    schedulers: list[Any] = [diffusers.FlowMatchEulerDiscreteScheduler() for _ in range(2)]
     x, velocity = torch.randn(shape), torch.randn(shape)
     for scheduler in schedulers:
         scheduler.set_timesteps(rounds)
     times: list[list[float]] = [[], []]
-    with Recorder(schedulers[1], writer=Dropped()):  # type: ignore[arg-type]
+    with Recorder(schedulers[1], writer=Dropped()):
         for t in schedulers[0].timesteps:
             for scheduler, seconds in zip(schedulers, times, strict=True):
                 start = time.perf_counter()

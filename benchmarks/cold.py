@@ -1,6 +1,6 @@
 """One picture from the shell prompt: the seed's script with ``imageio.mimsave``, against ``diffanim render``.
 
-python benchmarks/cold.py [--model DIRECTORY] [--rounds 3]
+python benchmarks/cold.py [--model DIRECTORY] [--steps 40] [--rounds 3]
 
 On CUDA it is the seed's workload (see `sampling.py`), on a CPU the built-in model. Every run is a process of its own in
 which nothing is compiled yet; what importing torch and diffusers takes alone is printed beside.
@@ -31,10 +31,10 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
-model, path, device = sys.argv[1:]
+model, path, device, steps = sys.argv[1:]
 unet = UNet2DModel.from_pretrained(model, subfolder="unet").to(device).eval()
 scheduler = DDIMScheduler.from_pretrained(model, subfolder="scheduler")
-scheduler.set_timesteps(40)
+scheduler.set_timesteps(int(steps))
 labels = {"class_labels": torch.zeros(4, dtype=torch.long, device=device)} if unet.config.num_class_embeds else {}
 x = torch.randn(4, 3, unet.config.sample_size, unet.config.sample_size).to(device)
 frames = []
@@ -54,17 +54,19 @@ def main() -> None:
     """Time whole processes, in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="a directory")
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = arguments.model or (celebahq(folder / "model") if device == "cuda" else locate(None).folder)
-        gif, mp4 = folder / "a.gif", folder / "a.mp4"
+        gif, mp4, steps = folder / "a.gif", folder / "a.mp4", str(arguments.steps)
         render = ["-m", "diffanim", "render", "-q", "--overwrite", "--model", str(model), "--device", device]
+        render += ["--steps", steps]
         commands = {
             "importing torch and diffusers": ["-c", IMPORTS],
-            "the seed's script, to GIF": ["-c", SEED, str(model), str(gif), device],
+            "the seed's script, to GIF": ["-c", SEED, str(model), str(gif), device, steps],
             "diffanim render, to GIF and MP4": [*render, "-o", str(gif), "-o", str(mp4)],
         }
         runs = {what: partial(run, command, folder) for what, command in commands.items()}
@@ -72,6 +74,9 @@ def main() -> None:
     print(name_of(torch.device(device)), f"torch {torch.__version__}")
     for what, times in seconds.items():
         print(f"{what:<32} {statistics.median(times):6.2f} s (least {min(times):.2f}, first {times[0]:.2f})")
+    _, seed, ours = seconds.values()
+    ratio = statistics.median(theirs / mine for theirs, mine in zip(seed, ours, strict=True))
+    print(f"the seed's script / diffanim render: {ratio:.2f}")
 
 
 def run(command: list[str], folder: Path) -> None:

@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -49,7 +50,7 @@ class Plot:
     """The same picture as a matplotlib figure."""
 
     def __init__(self, run: Trajectory, composer: Composer) -> None:
-        self.run = run
+        self.run, self.view = run, view_of(run)
         figure = Figure((composer.width / 100, composer.height / 100), dpi=100)
         self.canvas = FigureCanvasAgg(figure)
         rows, columns = _grid(run.x.shape[1])
@@ -71,7 +72,7 @@ class Plot:
 
     def update(self, row: int) -> None:
         """Set what changes."""
-        images = np.concatenate([PANELS[name].images(self.run, row) for name in ("x", "x0")])
+        images = np.concatenate([PANELS[name].images(self.view, row) for name in ("x", "x0")])
         for shown, image in zip(self.shown, images, strict=True):
             shown.set_data(image)
         self.cursor.set_xdata([row, row])
@@ -126,7 +127,7 @@ class Discard(AbstractMovieWriter):
         super().__init__()
         self.plot = plot
 
-    def setup(self, fig: Figure, outfile: str, dpi: float | None = None) -> None:
+    def setup(self, fig: Figure, outfile: str | Path, dpi: float | None = None) -> None:
         """Nothing is opened."""
 
     def grab_frame(self, **_: Any) -> None:

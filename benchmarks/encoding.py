@@ -1,6 +1,6 @@
 """diffanim's encoders beside imageio's, ffmpeg's and gifski's, on the same frames and in one run.
 
-    python benchmarks/encoding.py [--pairs 5] [--steps 40] [--fresh]
+    python benchmarks/encoding.py [--pairs 5] [--steps 40] [--cells 64] [--fresh]
 
 The material is made here: four smooth images emerge from noise, x = a·x0 + b·ε; once in pixels of their own size, once
 enlarged three times. All take turns, so that whatever else the machine does hits each. Seconds are medians; the time
@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from diffanim.drawing.frame import Clip, Frame, Region
-from diffanim.encode import EncodeOptions, open_encoder
+from diffanim.encode import open_encoder
+from diffanim.encode.options import EncodeOptions
 from diffanim.encode.video import timing
 
 Pixels = NDArray[np.uint8]
@@ -54,11 +55,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Our GIF and MP4 encoders beside others.")
     parser.add_argument("--pairs", type=int, default=5, help="how many times each runs (default: 5)")
     parser.add_argument("--steps", type=int, default=40, help="steps of the run that is drawn (default: 40)")
+    parser.add_argument("--cells", type=int, default=64, help="pixels of an enlarged image's edge (default: 64)")
     parser.add_argument("--fps", type=float, default=10, help="steps a second (default: 10)")
     parser.add_argument("--fresh", action="store_true", help="new noise at every step, as DDPM has it")
     options = parser.parse_args()
-    for name, cells, cell in (("noise in pixels of its own size", 192, 1), ("pixels enlarged three times", 64, 3)):
-        clip, frames = make(options.steps, cells, cell, options.fps, options.fresh)
+    for name, times, cell in (("noise in pixels of its own size", 3, 1), ("pixels enlarged three times", 1, 3)):
+        clip, frames = make(options.steps, times * options.cells, cell, options.fps, options.fresh)
         print(f"\n{name}: {clip.width}×{clip.height}, {len(frames)} frames, {options.pairs} rounds")
         print(
             f"{'':26}{'seconds':>9}{'time ratio':>12}{'MB':>8}{'size ratio':>12}"
@@ -75,7 +77,7 @@ def compare(folder: Path, ways: list[Way], clip: Clip, frames: list[Pixels], pai
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for _ in range(pairs):
         for way in ways:
-            seconds[way.name].append(timed(lambda way=way: way.write(paths[way.name], clip, frames)))
+            seconds[way.name].append(timed(functools.partial(way.write, paths[way.name], clip, frames)))
     theirs, largest = seconds[ways[0].name], paths[ways[0].name].stat().st_size
     for way in ways:
         took, size = seconds[way.name], paths[way.name].stat().st_size

@@ -62,7 +62,7 @@ def sdxl(device: torch.device, dtype: torch.dtype) -> Any:
     torch.set_default_dtype(dtype)
     try:
         with device:
-            network = diffusers.UNet2DConditionModel(
+            network: Any = diffusers.UNet2DConditionModel(
                 sample_size=128,
                 block_out_channels=(320, 640, 1280),
                 down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -79,8 +79,8 @@ def sdxl(device: torch.device, dtype: torch.dtype) -> Any:
         torch.set_default_dtype(usual)
     # Random networks explode in half precision; a small last layer keeps the samples finite.
     torch.nn.init.normal_(network.conv_out.weight, std=1e-3)
-    autoencoder = diffusers.AutoencoderKL(block_out_channels=(8,) * 4, norm_num_groups=4, **_FOUR_LEVELS)
-    pipe = diffusers.StableDiffusionXLPipeline(
+    autoencoder: Any = diffusers.AutoencoderKL(block_out_channels=(8,) * 4, norm_num_groups=4, **_FOUR_LEVELS)
+    pipe: Any = diffusers.StableDiffusionXLPipeline(
         vae=autoencoder.to(device, dtype),
         text_encoder=None,
         text_encoder_2=None,

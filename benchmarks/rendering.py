@@ -1,6 +1,6 @@
 """A finished run to a GIF: ours, against imageio.mimsave of the same frames and matplotlib's FuncAnimation.
 
-    python benchmarks/rendering.py [RUN.zarr] [--pairs 3]
+    python benchmarks/rendering.py [RUN.zarr] [--steps 40] [--pairs 3]
 
 Without a recording it makes one of coloured blobs that come out of noise. Prints seconds, ratios and file sizes.
 """
@@ -28,10 +28,10 @@ from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Timing, timeline
 
 mpl.use("agg")
-FPS = 10.0
+FPS = 10
 
 
-def blobs(folder: Path, steps: int = 40, batch: int = 4, size: int = 64) -> diffanim.Trajectory:
+def blobs(folder: Path, steps: int, batch: int = 4, size: int = 64) -> diffanim.Trajectory:
     """A run x = a·x0 + b·ε of smooth pictures with fixed noise, x̂0 sharpening from their mean."""
     draw = np.random.default_rng(0)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
@@ -91,6 +91,7 @@ def main() -> None:
     """Run the three in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="?", type=Path)
+    parser.add_argument("--steps", type=int, default=40, help="of the run that is made")
     parser.add_argument("--pairs", type=int, default=3)
     arguments = parser.parse_args()
     ways: dict[str, Callable[[diffanim.Trajectory, Path], None]] = {
@@ -102,7 +103,7 @@ def main() -> None:
     sizes: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run = diffanim.Trajectory.open(arguments.run) if arguments.run else blobs(Path(folder))
+        run = diffanim.Trajectory.open(arguments.run) if arguments.run else blobs(Path(folder), arguments.steps)
         for number in range(arguments.pairs + 1):
             for name, way in ways.items():
                 path = Path(folder) / f"{name}.gif"

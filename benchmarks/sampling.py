@@ -67,7 +67,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     for loop in loops.values():
         loop()
     seconds = timed(loops, arguments.pairs)
-    rate = matrix_rate(model)
+    rate = matrix_rate(model, min(arguments.pairs, 5))
     print(f"{arguments.steps} steps of {arguments.batch} × {seed_model.sample_shape}, {flops / 1e12:.1f} TFLOP")
     print(f"{name_of(model.device)}; torch {torch.__version__}, diffusers {diffusers.__version__}")
     print(f"{rate / 1e12:.2f} TFLOP/s in a large matrix product in {dtype}: {1e3 * flops / rate:.0f} ms at that rate")
@@ -135,7 +135,8 @@ def celebahq(folder: Path) -> Path:
         freq_shift=1,
         norm_eps=1e-6,
     )
-    diffusers.DDIMPipeline(network, diffusers.DDIMScheduler()).save_pretrained(folder)
+    pipeline: Any = diffusers.DDIMPipeline(network, diffusers.DDIMScheduler())
+    pipeline.save_pretrained(folder)
     return folder
 
 
@@ -158,7 +159,7 @@ def count(model: Model, batch: int) -> int:
     return int(counter.get_total_flops())
 
 
-def matrix_rate(model: Model) -> float:
+def matrix_rate(model: Model, rounds: int) -> float:
     """Operations a second of a large product of random matrices in the network's precision."""
     size = 8192 if model.device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=model.device, dtype=model.unet.dtype) for _ in range(2))
@@ -169,7 +170,7 @@ def matrix_rate(model: Model) -> float:
         synchronize(model.device)
 
     multiply()
-    return 10 * 2 * size**3 / statistics.median(timed({"": multiply}, 5)[""])
+    return 10 * 2 * size**3 / statistics.median(timed({"": multiply}, rounds)[""])
 
 
 def print_kernels(loop: Loop, steps: int) -> None:

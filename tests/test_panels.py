@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from synthetic import synthetic_run
@@ -29,6 +31,11 @@ def spelled(phrase: Phrase, row: int = 0) -> str:
 
 def best(name: str, run: object) -> Caption:
     return PANELS[name].captions(view_of(run))[0]  # type: ignore[arg-type]
+
+
+def extent(caption: Caption) -> tuple[int, int]:
+    """How many symbols and numbers, then how many letters: what tells which of two captions is the longer."""
+    return sum(map(len, (caption.title, *caption.readouts))), len(caption.words)
 
 
 @pytest.mark.parametrize("kind", ["preserving", "flow"])
@@ -99,12 +106,15 @@ def test_a_clipped_guess_says_so_in_every_wording() -> None:
     assert not any("clipped" in caption.words for caption in PANELS["x0"].captions(view_of(synthetic_run())))
 
 
+@pytest.mark.parametrize("clipped", [None, "clipped to ±1"])
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])
-def test_wordings_become_no_longer(kind: str) -> None:
-    run = synthetic_run(kind)
+def test_wordings_become_no_longer(kind: str, clipped: str | None) -> None:
+    view = view_of(synthetic_run(kind, clipped=clipped))
     for panel in PANELS.values():
-        assert panel.captions(view_of(run))[-1] == Caption(())
-        assert panel.closing(view_of(run))[-1] == Caption(())
+        for captions in (panel.captions(view), panel.closing(view)):
+            for longer, shorter in pairwise(captions):
+                assert extent(shorter) < extent(longer)
+            assert captions[-1] == Caption(())
 
 
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])

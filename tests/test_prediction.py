@@ -103,14 +103,17 @@ def test_equal_to_the_schedulers_own_field(name: str, prediction_type: str) -> N
         for t in scheduler.timesteps:
             output = torch.randn(x.shape, generator=generator) + scheduler.scale_model_input(x, t).tanh()
             out = scheduler.step(output, t, x)
-            # LCM returns its boundary-conditioned blend of x and x̂0 under another name.
-            fields.append(None if name == "lcm" else out.pred_original_sample.numpy())
+            fields.append((out.denoised if name == "lcm" else out.pred_original_sample).numpy())
             x = out.prev_sample
     run = recorder.trajectory
     if name in ("ddim", "ddpm"):
         assert all((field == x0).all() for field, x0 in zip(fields, run.x0, strict=True))
-    elif name != "lcm":
-        np.testing.assert_allclose(np.stack(fields), np.stack(list(run.x0)), atol=2e-5)
+    else:
+        returned = list(run.x0)
+        if name == "lcm":  # It returns a blend of x and x̂0.
+            shares = map(scheduler.get_scalings_for_boundary_condition_discrete, run.t)
+            returned = [skip * x + out * x0 for (skip, out), x, x0 in zip(shares, run.x, run.x0, strict=False)]
+        np.testing.assert_allclose(np.stack(fields), np.stack(returned), atol=2e-5)
     clips = name != "euler"
     assert run.info.clipped == ("clipped to ±1" if clips else None)
     assert (max(np.abs(x0).max() for x0 in run.x0) <= 1) == clips

@@ -1,7 +1,4 @@
-"""GIF, one frame at a time: only the pixels that change, in colours chosen for each part of the picture.
-
-Pillow's own way of saving holds every frame until the end; its public ``getheader`` and ``getdata`` do not.
-"""
+"""GIF, one frame at a time: only the pixels that change, in colours chosen for each part of the picture."""
 
 from __future__ import annotations
 
@@ -16,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import GifImagePlugin, Image
+from PIL import Image
 
 from ..drawing.frame import Clip, Frame, Region
 from ..errors import OutputError
+from .gif_blocks import END, frame_part, header
 from .options import EncodeOptions, Quality
 from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, quantized
 from .ticks import ticks
@@ -135,7 +133,7 @@ class GifWriter:
 
     def finish(self) -> None:
         """Write the end mark."""
-        self._file.write(b";")
+        self._file.write(END)
         self._file.close()
 
     def abort(self) -> None:
@@ -196,22 +194,21 @@ class GifWriter:
         return keep
 
     def _write_header(self, palette: Palette) -> None:
-        image = Image.new("P", (self._clip.width, self._clip.height))
-        image.putpalette(palette.colours.tobytes())
-        blocks, _ = GifImagePlugin.getheader(image, None, {"loop": 0, "comment": self._clip.comment.encode()})
-        self._file.writelines(blocks)
+        size = (self._clip.width, self._clip.height)
+        self._file.writelines(header(size, palette.colours, self._clip.comment))
 
     def _write_part(self, indices: Pixels, palette: Palette, number: int) -> None:
         """Write the smallest rectangle that holds all that is drawn; one see-through pixel if nothing is."""
         rows, columns = _box(indices != TRANSPARENT)
-        image = Image.fromarray(indices[rows, columns])
-        image.putpalette(palette.colours.tobytes())
-        options: dict[str, Any] = {"duration": self._delays[number] * 10, "disposal": 1}
-        if number > 0:
-            options["transparency"] = TRANSPARENT
-        if palette is not self._palettes[0]:
-            options["include_color_table"] = True
-        self._file.writelines(GifImagePlugin.getdata(image, (columns.start, rows.start), **options))
+        blocks = frame_part(
+            indices[rows, columns],
+            palette.colours,
+            (columns.start, rows.start),
+            delay=self._delays[number],
+            transparent=TRANSPARENT if number > 0 else None,
+            own_palette=palette is not self._palettes[0],
+        )
+        self._file.writelines(blocks)
 
 
 class _Panel:

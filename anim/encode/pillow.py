@@ -1,7 +1,7 @@
 """Pillow's encoders of animations, which ask for frames, fed by a film that pushes them.
 
-Pillow's ``save`` takes one frame after another from an image with ``n_frames`` and ``seek``. Here that image waits for
-frames that come through a short queue, so that a run is never held in memory.
+Pillow's ``save`` takes one frame after another from what has ``n_frames`` and ``seek``. Here that waits for frames
+which come through a short queue, so that a run is never held in memory.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,20 @@ class PillowWriter:
 
     def _save(self) -> None:
         try:
-            film = _Film(self._frames, self._count)
-            film.save(self._file, self._kind, save_all=True, **self._options)
+            first = self._next_picture()
+            rest = [_Rest(self._next_picture, self._count - 1)] if self._count > 1 else []
+            first.save(self._file, self._kind, save_all=True, append_images=rest, **self._options)
             self._file.flush()
         except _GivenUpError:
             pass
         except Exception as error:
             self._error = error
+
+    def _next_picture(self) -> Image.Image:
+        picture = self._frames.get()
+        if picture is None:
+            raise _GivenUpError
+        return picture
 
     def _raise_error(self) -> None:
         if isinstance(self._error, OSError) and self._error.errno is not None:
@@ -115,18 +122,20 @@ class _GivenUpError(Exception):
     """No more frames will come."""
 
 
-class _Film(Image.Image):
-    """An image of many frames, of which it holds the one that was asked for last."""
+class _Rest:
+    """The frames after the first, as ``append_images`` takes an image of many: it is the one asked for last."""
 
-    def __init__(self, frames: queue.Queue[Image.Image | None], count: int) -> None:
-        super().__init__()
-        self._frames = frames
+    def __init__(self, next_picture: Callable[[], Image.Image], count: int) -> None:
         self.n_frames = count
-        self.is_animated = count > 1
+        self._next_picture = next_picture
+        self._picture: Image.Image | None = None
         self._number = -1
-        self.seek(0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._picture, name)
 
     def tell(self) -> int:
+        """Which frame it is."""
         return self._number
 
     def seek(self, frame: int) -> None:
@@ -134,8 +143,5 @@ class _Film(Image.Image):
         if frame >= self.n_frames:
             raise EOFError
         while self._number < frame:
-            picture = self._frames.get()
-            if picture is None:
-                raise _GivenUpError
-            self.im, self._mode, self._size = picture.im, picture.mode, picture.size
+            self._picture = self._next_picture()
             self._number += 1
