@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import random
-import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ import diffanim
 from diffanim.encode import FOLDER, FORMATS
 from diffanim.encode.stills import STILLS
 from diffanim.sharing.provenance import Provenance
+
+resource = pytest.importorskip("resource", reason="measures and limits memory as POSIX can")
 
 MOST_SECONDS, MOST_BYTES = 5, 10**9
 SUFFIXES = [suffix for suffix in FORMATS if suffix != FOLDER]

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -116,6 +115,7 @@ def test_too_many_frames(folder: Path, suffix: str) -> None:
 @every_format
 def test_file_may_not_grow(folder: Path, suffix: str) -> None:
     source = material(cells=48)
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.raises(OutputError) as caught:
         try:

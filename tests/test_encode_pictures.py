@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import textwrap
@@ -225,6 +224,7 @@ class TestFrames:
             with pytest.raises(kind), open_encoder(f"{tmp_path}/frames/", source.clip) as encoder:
                 encoder.write(next(source.frames()))
                 raise kind
+        resource = pytest.importorskip("resource")
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         with pytest.raises(OutputError, match="the file would grow larger"):
             try:

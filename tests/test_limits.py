@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import time
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import pytest
 from terminal import Run, files
 
 import diffanim
+
+resource = pytest.importorskip("resource", reason="measures and limits memory as POSIX can")
 
 MOST_SECONDS, MOST_BYTES = 5, 10**9
 HUGE = "1000000000"

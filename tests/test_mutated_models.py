@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from tiny import build
 
 import diffanim
 from diffanim.errors import DiffanimError
+
+resource = pytest.importorskip("resource", reason="measures and limits memory as POSIX can")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
