@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 5.0
 """How often a plain line is printed where there is no terminal."""
-SECONDS_OF_SILENCE = 2.0
-"""After which work that cannot say how far it is at least says that it goes on."""
+SECONDS_OF_SILENCE = 1.5
+"""After which work that cannot say how far it is at least says that it goes on: with what comes before, within two."""
 
 
 class Reporter:
