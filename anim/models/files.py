@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, first_line
+from ..untrusted import T, typed
 
 if TYPE_CHECKING:
     pass
@@ -133,11 +134,20 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: it does not, or cannot be read.
     """
+    return read_json(path, dict[str, Any])
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """A JSON file that holds what it should (`diffanim.untrusted`).
+
+    Raises:
+        ModelError: it does not, or cannot be read.
+    """
     try:
         if path.stat().st_size > _MOST_JSON:
             raise ValueError(f"it has more than {_MOST_JSON >> 20} MiB")
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, OSError, RecursionError) as error:
+        return typed(json.loads(path.read_text(encoding="utf-8")), kind)
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"{path} is damaged ({first_line(error)}); get the model again") from error
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from ..errors import ModelError, SettingsError, first_line
-from .files import ModelFiles
+from ..errors import ModelError, SettingsError
+from ..untrusted import typed
+from .files import ModelFiles, read_json
 
 NULL_LABEL = "(none)"
 """The name that a labels.json gives to the class that stands for "no class"."""
@@ -18,17 +16,16 @@ def labels_of(files: ModelFiles) -> tuple[str, ...] | None:
     """Class names: from labels.json beside the model, or the id2label that diffusers keeps in the index."""
     path = files.folder / "labels.json"
     if path.is_file():
-        try:
-            names = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, TypeError, OSError, RecursionError) as error:
-            raise ModelError(f"{path} is damaged ({first_line(error)}): it holds a list of names") from error
-        return _names(names, path)
+        return read_json(path, tuple[str, ...])
     id2label = files.index.get("id2label")
     if not isinstance(id2label, dict):
         return None
     if not all(key.isdecimal() for key in id2label):
         raise ModelError(f"{files.folder / 'model_index.json'} is damaged (id2label has names of no number)")
-    return _names([id2label[key] for key in sorted(id2label, key=int)], files.folder / "model_index.json")
+    try:
+        return typed([id2label[key] for key in sorted(id2label, key=int)], tuple[str, ...])
+    except ValueError as error:
+        raise ModelError(f"{files.folder / 'model_index.json'} is damaged (id2label holds {error})") from error
 
 
 def class_name(number: int, names: Sequence[str] | None) -> str:
@@ -60,9 +57,3 @@ def class_numbers(model: str, labels: Sequence[str], names: Sequence[str], class
         raise SettingsError(f"--label {label!r} is no class of {model}: 0 to {classes - 1}, or by name: {shown}")
 
     return tuple(map(number, labels))
-
-
-def _names(names: Any, path: Path) -> tuple[str, ...]:
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ModelError(f"{path} is damaged (its labels are no list of names)")
-    return tuple(names)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import diffusers
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import load, save
 
 from ..errors import DiffanimWarning, TrajectoryError, first_line
+from ..untrusted import NotNegative, typed
 
 
 class SchedulerMemory:
@@ -46,6 +48,17 @@ class SchedulerMemory:
             if hasattr(type(self._scheduler), name):
                 raise ValueError(f"{name} is nothing that {type(self._scheduler).__name__} remembers")
             setattr(self._scheduler, name, value)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a checkpoint says beside its tensors, which `_encode` names."""
+
+    calls: NotNegative
+    sample: dict[str, Any]
+    generators: dict[str, Any]
+    scheduler: dict[str, dict[str, Any]]
+    circumstances: dict[str, str | int] = field(default_factory=dict)
 
 
 def pack(sample: torch.Tensor, calls: int, generators: Sequence[torch.Generator], memory: SchedulerMemory) -> bytes:
@@ -96,16 +109,15 @@ def unpack(
     """
     try:
         length = int.from_bytes(checkpoint[:8], "little")
-        state = json.loads(json.loads(checkpoint[8 : 8 + length])["__metadata__"]["state"])
+        state = typed(json.loads(json.loads(checkpoint[8 : 8 + length])["__metadata__"]["state"]), _State)
         tensors = load(checkpoint)
-        for generator, saved in zip(generators, _decode(state["generators"], tensors, "cpu"), strict=True):
+        for generator, saved in zip(generators, _decode(state.generators, tensors, "cpu"), strict=True):
             generator.set_state(saved)
-        memory.restore({name: _decode(value, tensors, device) for name, value in state["scheduler"].items()})
-        before = dict(state.get("circumstances", {}))
-        x, calls = _decode(state["sample"], tensors, device), state["calls"]
+        memory.restore({name: _decode(value, tensors, device) for name, value in state.scheduler.items()})
+        x, before = _decode(state.sample, tensors, device), state.circumstances
         if not (isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape == tuple(shape)):
             raise ValueError("its sample is none of this run")
-        if type(calls) is not int or not 0 <= calls <= steps:
+        if state.calls > steps:
             raise ValueError("it has other steps than the recording")
     except Exception as error:  # Damage shows as any of a dozen errors of three libraries.
         raise TrajectoryError(f"the checkpoint is damaged ({first_line(error)}); record the run again") from error
@@ -117,7 +129,7 @@ def unpack(
             DiffanimWarning,
             stacklevel=2,
         )
-    return x, calls
+    return x, state.calls
 
 
 def _circumstances(device: torch.device) -> dict[str, Any]:
