@@ -434,3 +434,19 @@ def test_nan_says_at_which_step_and_keeps_the_steps(
     with pytest.raises(diffanim.DiffanimError, match="NaN or inf at step 6 of 10"):
         diffanim.record(tiny_model, steps=10, batch=1, path=tmp_path / "run.zarr")
     assert diffanim.Trajectory.open(tmp_path / "run.zarr").steps == 5
+
+
+@pytest.mark.parametrize(
+    "index", ["[]", "7", "{", '{"unet": [], "scheduler": []}', '{"unet": 7, "scheduler": ["a", "b"]}']
+)
+def test_an_index_of_the_hub_is_no_more_trusted_than_one_here(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model_index.json").write_text(index)
+    monkeypatch.setattr("diffanim.models.hub._is_in_reach", lambda _: True)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda *_, **__: None)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(tmp_path / "model_index.json"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("diffusers.DiffusionPipeline.download", lambda *_, **__: pytest.fail("it was believed"))
+    with pytest.raises(ModelError, match=r"model_index\.json is damaged|names a\.b as its scheduler"):
+        locate("someone/tiny")

@@ -13,6 +13,7 @@ from ..errors import ModelError, OutputError, TrajectoryError, first_line
 from ..models.calls import call_arguments
 from ..models.files import ModelFiles
 from ..models.finding import locate
+from ..models.hub import cached
 from ..models.pipelines import open_pipeline
 from ..models.settings import RunSettings, is_file_of
 from ..runs.trajectory import Trajectory
@@ -75,15 +76,13 @@ def _recorded_model(run: Trajectory) -> ModelFiles:
 
 
 def _in_the_hubs_cache(repository: str) -> Path | None:
-    """Where a hub model lies on this machine already; None if it does not."""
-    from huggingface_hub import try_to_load_from_cache
+    """Where a hub model lies on this machine already; None if it does not, or that is no name of one."""
     from huggingface_hub.errors import HFValidationError
 
     try:
-        index = try_to_load_from_cache(repository, "model_index.json")
+        return cached(repository)
     except (HFValidationError, ValueError):
         return None
-    return Path(index).parent if isinstance(index, str) else None
 
 
 def _settings_of(run: Trajectory, source: str, overrides: Mapping[str, Any]) -> tuple[RunSettings, bool]:

@@ -104,7 +104,7 @@ def read_files(name: str, folder: Path) -> ModelFiles:
         )
         raise ModelError(f"{folder} is no model: it has no model_index.json{hint}")
     files = ModelFiles(name, folder, read_object(index_file))
-    _demand_names(files, index_file)
+    demand_names(files, index_file)
     _demand_packages(files)
     _demand_files(files)
     for part in files.parts:
@@ -185,7 +185,7 @@ def _demand_files(files: ModelFiles) -> None:
             raise ModelError(f"{file.relative_to(files.folder)} of {files.name} is no file; get the model again")
 
 
-def _demand_names(files: ModelFiles, index_file: Path) -> None:
+def demand_names(files: ModelFiles, index_file: Path) -> None:
     """Every part has a name of its own and a class of diffusers or transformers; nothing leads out of the folder.
 
     Diffusers imports what an index names as a library, and opens what it names as a part: a module that lies in the

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
-from .files import BARE_PARTS, ModelFiles
+from .files import BARE_PARTS, ModelFiles, demand_names, read_object
 
 if TYPE_CHECKING:
     pass
@@ -43,14 +42,16 @@ def download(repository: str) -> Path:
         place = hf_hub_url(repository, "model_index.json")
         try:
             if constants.HF_HUB_OFFLINE or not _is_in_reach(place):
-                return _cached(repository)
+                return _demand_cached(repository)
             get_hf_file_metadata(place, timeout=_HUB_SECONDS)
         except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError, ModelError):
             raise
         except Exception:  # Whatever the library below it says of networks.
-            return _cached(repository)
+            return _demand_cached(repository)
         index = Path(hf_hub_download(repository, "model_index.json"))
-        if ModelFiles(repository, index.parent, json.loads(index.read_text(encoding="utf-8"))).is_bare:
+        files = ModelFiles(repository, index.parent, read_object(index))
+        demand_names(files, index)
+        if files.is_bare:
             return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
         from diffusers import DiffusionPipeline
 
@@ -66,14 +67,22 @@ def download(repository: str) -> Path:
         raise _unreachable(repository) from error
 
 
-def _cached(repository: str) -> Path:
-    """Where a hub model lies on this machine. Asked for a file that it has, the library would call the hub even so."""
+def cached(repository: str) -> Path | None:
+    """Where a hub model lies on this machine; None if it does not.
+
+    Asked for a file that it has, the library would call the hub even so.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     index = try_to_load_from_cache(repository, "model_index.json")
-    if not isinstance(index, str):
+    return Path(index).parent if isinstance(index, str) else None
+
+
+def _demand_cached(repository: str) -> Path:
+    folder = cached(repository)
+    if folder is None:
         raise _unreachable(repository)
-    return Path(index).parent
+    return folder
 
 
 def _is_in_reach(url: str) -> bool:
