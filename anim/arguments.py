@@ -37,6 +37,7 @@ _WORDS: dict[Any, str] = {
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
+_Entry = TypeVar("_Entry")
 
 
 def checked(function: _Function) -> _Function:
@@ -98,6 +99,18 @@ def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise SettingsError(f"{what} takes no {name}; {hint}")
+
+
+def entry_named(table: Mapping[str, _Entry], what: str, name: str) -> _Entry:
+    """Look something up.
+
+    Raises:
+        SettingsError: there is none of that name; says which there are.
+    """
+    try:
+        return table[name]
+    except KeyError:
+        raise SettingsError(f"there is no {what} {name!r}; there are {', '.join(table)}") from None
 
 
 def is_path(text: str) -> bool:

@@ -68,7 +68,7 @@ def record_steps(
                 sample = _images(step, shape, f"what follows step {done - 1}")
                 for more in coming:
                     raise SettingsError(f"after the finished sample came {shown(type(more).__name__)}; it is the last")
-                return writer.finish(sample, finite=False, owned=True)
+                return writer.finish(sample, owned=True)
             kept = _kept(step, done, shape)
             writer.add(kept, owned=True)
             shape, done = kept.x.shape, done + 1

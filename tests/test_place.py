@@ -31,6 +31,7 @@ def command(script: str, *arguments: object) -> list[str]:
         import os, signal, warnings
         from pathlib import Path
         import numpy as np
+        from killing import kill_after
         from test_trajectory import INFO, steps, write
         from test_whole import PICTURE, ROWS, chunk, decode, flip, record
         from diffanim import Trajectory
@@ -253,18 +254,6 @@ def test_killed_while_it_is_decoded(tmp_path: Path, damaged: bool) -> None:
     """Before every seventh access to a file: what is there opens and is whole, or told of; and it can be resumed."""
     script = """
         KILLS = 30
-        left = None
-        def kill_at(call):
-            def at(*args, **kwargs):
-                global left
-                if left is not None:
-                    left -= 1
-                    if left < 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **kwargs)
-            return at
-        for owner, name in ((Path, "mkdir"), (Path, "open"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
-            setattr(owner, name, kill_at(getattr(owner, name)))
         warnings.simplefilter("ignore")
         finished = 0
         for kill in range(KILLS):
@@ -275,7 +264,7 @@ def test_killed_while_it_is_decoded(tmp_path: Path, damaged: bool) -> None:
                 if sys.argv[2] == "True":
                     for row in range(ROWS):
                         flip(path, path, "decoded/x", row)
-                left = 7 * kill
+                kill_after(7 * kill)
                 decode(run)
                 os._exit(0)
             finished += os.waitpid(child, 0)[1] == 0

@@ -146,17 +146,7 @@ def test_more_or_fewer_steps_than_announced_are_readable_all_the_while(
 def test_killed_while_the_folder_is_made(tmp_path: Path, after: int) -> None:
     """… and after its writer was killed."""
     script = """
-        left = int(sys.argv[2])
-        def kill_at(call):
-            def at(*args, **kwargs):
-                global left
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **kwargs)
-            return at
-        for owner, name in ((Path, "mkdir"), (Path, "open"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
-            setattr(owner, name, kill_at(getattr(owner, name)))
+        kill_after(int(sys.argv[2]))
         write(Path(sys.argv[1]), 3, 5, finish=False)
     """
     path = tmp_path / "run.zarr"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import SettingsError
+from ..arguments import entry_named
 from ..scenes.phrases import Ink
 
 Colour = tuple[int, int, int]
@@ -63,7 +63,4 @@ def theme_named(name: str) -> Theme:
     Raises:
         SettingsError: there is none of that name.
     """
-    try:
-        return THEMES[name]
-    except KeyError:
-        raise SettingsError(f"there is no theme {name!r}; there are {', '.join(THEMES)}") from None
+    return entry_named(THEMES, "theme", name)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import SettingsError
+from ..arguments import entry_named
 from ..pixels import Pixels
 from ..runs.noising import mixture_at, notation_of, rescaled
 from ..runs.trajectory import Trajectory
@@ -46,10 +46,7 @@ def panel_named(name: str) -> Panel:
     Raises:
         SettingsError: there is none of that name.
     """
-    try:
-        return PANELS[name]
-    except KeyError:
-        raise SettingsError(f"there is no panel {name!r}; there are {', '.join(PANELS)}") from None
+    return entry_named(PANELS, "panel", name)
 
 
 def _sample_captions(view: View) -> tuple[Caption, ...]:

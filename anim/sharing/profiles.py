@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ..arguments import entry_named
 from ..drawing.layout import DEFAULT_COLUMNS, LECTURE_SIZE, README_WIDTH, SHEET_SIZE
-from ..errors import SettingsError
 from ..render_options import RenderOptions
 
 SLIDES_SIZE = (1120, 840)
@@ -70,7 +70,4 @@ def profile_named(name: str) -> Profile:
     Raises:
         SettingsError: there is none of that name.
     """
-    try:
-        return PROFILES[name]
-    except KeyError:
-        raise SettingsError(f"there is no profile {name!r}; there are {', '.join(PROFILES)}") from None
+    return entry_named(PROFILES, "profile", name)
