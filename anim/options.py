@@ -1,9 +1,9 @@
-"""A table of options: a class whose annotations hold an `Option` each, from which all else about options comes.
+"""Tables of options: a class whose annotations each hold an `Option`.
 
-The command line, its help, keywords in Python, the command that a file keeps and the README's tables are made of it::
+The command line, its help, Python's keywords, the command stored in a file and the README's table come from them::
 
     class Look(TypedDict, total=False):
-        text: Annotated[float, Option("Look", "How much larger than usual the text is.", 1.0)]
+        text: Annotated[float, Option("Look", "Scale of the text.", 1.0)]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from inspect import Parameter
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 SECONDS, SIZE, BYTES, FILE = "SECONDS", "W[xH]", "BYTES", "FILE"
-"""What an option can take that the command line reads by a rule of its own."""
+"""Kinds of value that the command line parses in a way of its own."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -27,42 +27,44 @@ class Option:
     """One row of a table of options."""
 
     group: str
-    """The heading that it stands under in ``-h``."""
+    """Its heading in ``-h``."""
     help: str
-    """What it does, in sentences; of what is on by default, what it does while it is on."""
+    """What it does, in sentences. For what is on by default, what it does while it is on."""
     default: Any = None
-    """Left out of a dataclass's rows, whose fields have their own."""
+    """Left out in the rows of a dataclass, whose fields have their own."""
     usually: str = ""
-    """What is taken where the default is None, in words."""
+    """In words, what happens when the default is None."""
     takes: str = ""
-    """What its value is called in ``-h``."""
+    """The name of its value in ``-h``."""
     choices: Sequence[str] = ()
-    """All its values; taken from its kind where that is a Literal."""
+    """All allowed values; taken from its type if that is a Literal."""
     spelling: str = ""
-    """Its name on the command line, where that is another."""
+    """Its name on the command line, if different."""
+    most_used: bool = False
+    """Whether it is in the README's table; all options are in ``-h``."""
     name: str = ""
-    """In Python; filled in by `options_of`, as the next one."""
+    """Its name in Python; filled in by `options_of`, like `kind`."""
     kind: Any = None
     """Its type, without None."""
 
     @property
     def meaning(self) -> str:
-        """Its help, with its default where that takes words."""
+        """Its help, with the default if that takes words."""
         return self.help + (f" By default {self.usually}." if self.usually else "")
 
     @property
     def off(self) -> str:
-        """What ``--no-…`` means, of what is on by default."""
+        """What ``--no-…`` means, for what is on by default."""
         return f"Do not {self.help[0].lower()}{self.help[1:]}"
 
     @property
     def flag(self) -> str:
-        """As the command line spells it; what is usually on, is left out by ``--no-…``."""
+        """As the command line spells it; ``--no-…`` switches off what is on by default."""
         start = "--no-" if self.default is True else "--"
         return start + (self.spelling or self.name).replace("_", "-")
 
     def words(self, value: Any) -> list[str]:
-        """What sets it to a value, on the command line."""
+        """The words that set it to a value on the command line."""
         if isinstance(value, bool):
             return [self.flag]
         if self.takes == SIZE:
@@ -73,7 +75,7 @@ class Option:
 
 @functools.cache
 def options_of(table: type) -> Mapping[str, Option]:
-    """A table's rows by their names, in order, with what their annotations say filled in."""
+    """The rows of a table by name, in order, with name, type, choices and default filled in."""
     defaults = {field.name: field.default for field in fields(table)} if is_dataclass(table) else {}
     rows = {}
     for name, annotation in get_type_hints(table, include_extras=True).items():
@@ -93,10 +95,10 @@ def options_of(table: type) -> Mapping[str, Option]:
 
 
 def takes_options(table: type) -> Callable[[_Function], _Function]:
-    """Have a function's ``**options`` be a table's: in its signature, its annotations and its docstring.
+    """Spell out a table's options in a function's signature, annotations and docstring.
 
-    Type checkers read ``**options: Unpack[table]``; this is for whoever looks at the function when it is there. The
-    table's rows take the place of the docstring's line ``**options``.
+    Type checkers read ``**options: Unpack[table]``; this serves `help` and `inspect`. The docstring's line
+    ``**options`` is replaced by the table's rows.
     """
 
     def tell(function: _Function) -> _Function:
@@ -106,7 +108,7 @@ def takes_options(table: type) -> Callable[[_Function], _Function]:
             Parameter(name, Parameter.KEYWORD_ONLY, default=row.default, annotation=kinds[name])
             for name, row in rows.items()
         ]
-        ordered = sorted([*added, *own], key=lambda one: one.kind)  # Stable: options go before other keywords.
+        ordered = sorted([*added, *own], key=lambda one: one.kind)  # Stable: options come before other keywords.
         said = inspect.signature(function).replace(parameters=ordered)
         vars(function)["__signature__"] = said
         function.__annotations__.pop("options")

@@ -1,4 +1,4 @@
-"""The table of `render`'s options; to add one is to add a row here, and the code that uses it."""
+"""The table of `render`'s options. To add one, add a row here and the code that uses it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypedDict
@@ -20,7 +20,7 @@ LATENTS = "Latents and clips"
 
 
 ENDINGS = {end: f"frames{FOLDER}" if end == FOLDER else end for end in (*FORMATS, *STILLS)}
-"""What outputs end in, and how help shows that: a bare slash would puzzle."""
+"""The endings of outputs, and how help shows them: a bare slash would be puzzling."""
 
 
 def _each(choices: Mapping[str, Sequence[str]]) -> str:
@@ -43,90 +43,101 @@ _EVERY_CODEC = tuple(dict.fromkeys(codec for codecs in _CODECS.values() for code
 
 
 class RenderOptions(TypedDict, total=False):
-    """What `render` takes beside the run and its outputs; `-h` groups it, and the file that it makes keeps it."""
+    """What `render` takes besides the run and its outputs, grouped as in `-h`."""
 
-    fps: Annotated[float, Option(TIME, "Steps shown a second, up to 50 in a GIF and 120 in an MP4.", DEFAULT_FPS)]
+    fps: Annotated[
+        float, Option(TIME, "Steps shown per second, up to 50 in a GIF and 120 in an MP4.", DEFAULT_FPS, most_used=True)
+    ]
     hold: Annotated[
         float,
         Option(
             TIME,
-            "Seconds for which the finished image stays; an animation takes an hour at most.",
+            "How long the finished image stays, in seconds. An animation lasts an hour at most.",
             DEFAULT_HOLD,
             takes=SECONDS,
         ),
     ]
-    hold_first: Annotated[float, Option(TIME, "Seconds for which the first picture stays.", 0.0, takes=SECONDS)]
-    every: Annotated[int, Option(SHOWN, "Show every n-th step only.", 1)]
+    hold_first: Annotated[float, Option(TIME, "How long the first picture stays, in seconds.", 0.0, takes=SECONDS)]
+    every: Annotated[int, Option(SHOWN, "Show only every n-th step.", 1)]
     first: Annotated[
         Bound | None,
         Option(
             SHOWN,
-            "The first step shown, counted from 1, or the timestep from which on, such as t=500.",
+            "The first step to show, counted from 1, or the timestep to start from, such as t=500.",
             spelling="from",
             takes="STEP",
         ),
     ]
-    last: Annotated[Bound | None, Option(SHOWN, "The last step shown, likewise.", spelling="to", takes="STEP")]
-    bounce: Annotated[bool, Option(TIME, "After the hold, go back to the beginning.", False)]
-    ease: Annotated[bool, Option(TIME, "Give more time to where x̂0 changes most, in the same time in all.", False)]
+    last: Annotated[
+        Bound | None, Option(SHOWN, "The last step to show, given in the same way.", spelling="to", takes="STEP")
+    ]
+    bounce: Annotated[bool, Option(TIME, "After the hold, play backwards to the beginning.", False)]
+    ease: Annotated[bool, Option(TIME, "Spend more time where x̂0 changes most; the total time stays the same.", False)]
     duration: Annotated[
         float | None,
         Option(
             TIME,
-            "Seconds from the beginning to the end, holds included, such as 8; in place of --fps.",
+            "Total length in seconds, holds included, such as 8; use it instead of --fps.",
             takes=SECONDS,
+            most_used=True,
         ),
     ]
     theme: Annotated[
         str | None,
-        Option(LOOK, "Colours.", choices=tuple(THEMES), usually=f"{DEFAULT_THEME}, and light for contact sheets"),
+        Option(
+            LOOK,
+            "Colours.",
+            choices=tuple(THEMES),
+            usually=f"{DEFAULT_THEME}; light for contact sheets",
+            most_used=True,
+        ),
     ]
     size: Annotated[
         Size | None,
         Option(
             LOOK,
-            "In pixels, up to 16000 across, 8700 down and 33 million in all; a width alone lets the height follow.",
+            "Size in pixels, up to 16000 across, 8700 down and 33 million in total. With a width alone, the height "
+            "follows.",
             usually=_sizes(),
             takes=SIZE,
+            most_used=True,
         ),
     ]
     video_fps: Annotated[
         float | None,
         Option(
             TIME,
-            "Frames a second in the stream of a video, whatever --fps: some projectors and editors want 25 or 30.",
-            usually="24, 25, 30, 48, 50, 60 or a multiple of --fps, whichever keeps the times best",
+            "Frames per second of the video stream, independent of --fps: some projectors and editors want 25 or 30.",
+            usually="24, 25, 30, 48, 50, 60 or a multiple of --fps, whichever keeps the timing best",
         ),
     ]
-    text: Annotated[
-        float, Option(LOOK, "How much larger than usual the text is, such as 1.5 for a small picture on a slide.", 1.0)
-    ]
-    columns: Annotated[int, Option(LOOK, "Timesteps on a contact sheet.", DEFAULT_COLUMNS)]
+    text: Annotated[float, Option(LOOK, "Scale of the text, such as 1.5 for a small picture on a slide.", 1.0)]
+    columns: Annotated[int, Option(LOOK, "Number of timesteps on a contact sheet.", DEFAULT_COLUMNS)]
     quality: Annotated[
         Quality,
-        Option(ENCODING, "fast makes a GIF in less time that looks a little worse.", "best", spelling="gif_quality"),
+        Option(ENCODING, "fast makes a GIF sooner, and it looks a little worse.", "best", spelling="gif_quality"),
     ]
     codec: Annotated[
         str | None,
-        Option(ENCODING, f"Of videos, the default first: {_each(_CODECS)}.", choices=_EVERY_CODEC),
+        Option(ENCODING, f"Video codec, the default first: {_each(_CODECS)}.", choices=_EVERY_CODEC),
     ]
     chroma: Annotated[
         Chroma | None,
         Option(
             ENCODING,
-            "444 keeps the colour of every pixel, which makes x_t sharper and some players refuse. The default first: "
-            f"{_each(_CHROMAS)}.",
+            "Colour resolution. 444 keeps the colour of every pixel: x_t is sharper, but some players refuse it. The "
+            f"default first: {_each(_CHROMAS)}.",
         ),
     ]
     metadata: Annotated[
-        bool, Option(ENCODING, "Say in the files where they come from, and what makes them again.", True)
+        bool, Option(ENCODING, "Store in each file where it comes from and the command that makes it again.", True)
     ]
     max_size: Annotated[
         int | str | None,
         Option(
             ENCODING,
-            "The most bytes that each film may have, such as 5MB, 700KB, 4.8MiB. What is given up for it is told: "
-            "first what nobody misses; x̂0 and the finished image go last.",
+            "Limit for the size of each film, such as 5MB, 700KB or 4.8MiB. What is least noticed is given up first, x̂0 "
+            "and the finished image last; a note says what it cost.",
             takes=BYTES,
         ),
     ]
@@ -134,46 +145,46 @@ class RenderOptions(TypedDict, total=False):
         bool,
         Option(
             LATENTS,
-            "Show latents by a linear map to colours, fitted to the finished image: instant, and an approximation.",
+            "Show latents through a linear map to colours fitted to the finished image: instant, but approximate.",
             False,
         ),
     ]
     clip_frame: Annotated[
-        int | None, Option(LATENTS, "Of a video model: the frame that is shown.", usually="the one in the middle")
+        int | None, Option(LATENTS, "For video models: the frame to show.", usually="the one in the middle")
     ]
     clip_row: Annotated[
-        int | None, Option(LATENTS, "Of a video model: show so many frames, from the first to the last.")
+        int | None, Option(LATENTS, "For video models: show this many frames, from the first to the last.")
     ]
 
 
 RENDER_OPTIONS = options_of(RenderOptions)
-"""The rows of the table by their names."""
+"""The rows of the table, by name."""
 
 
 def timing_of(options: Mapping[str, Any]) -> Timing:
-    """The options of time.
+    """The options that concern time.
 
     Raises:
-        SettingsError: one is out of its range.
+        SettingsError: one is out of range.
     """
     return Timing(**{name: options[name] for name in Timing.__dataclass_fields__})
 
 
 def encoding_of(options: Mapping[str, Any]) -> EncodeOptions:
-    """What encoders are told."""
+    """The options that encoders take."""
     return EncodeOptions(options["quality"], options["chroma"], options["codec"])
 
 
 def frames_of(options: Mapping[str, Any]) -> ClipFrames:
-    """Which frames of a clip are shown."""
+    """The frames of a clip to show."""
     return ClipFrames(options["clip_frame"], options["clip_row"])
 
 
 def check_outputs(outputs: Iterable[str], options: Mapping[str, Any]) -> None:
-    """Find what cannot be written before any work is done.
+    """Check, before any work is done, that every output can be written.
 
     Raises:
-        DiffanimError: of the kind that fits.
+        DiffanimError: one cannot.
     """
     paths, encoding = list(outputs), encoding_of(options)
     check_apart(paths)

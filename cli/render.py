@@ -1,4 +1,4 @@
-"""``diffanim render``: a recording, made first if need be, as an animation."""
+"""``diffanim render``: animate a recording, making it first if necessary."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ DEFAULT_SUFFIXES = (".gif", ".mp4")
     type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
     multiple=True,
     metavar="FILE",
-    help=f"A file to write, by its ending: {', '.join(ENDINGS.values())}; several are written in one pass. By "
-    f"default a GIF and an MP4 in {DEFAULT_FOLDER}/, or what the profile is for.",
+    help=f"A file to write; its ending sets the format: {', '.join(ENDINGS.values())}. Several are written in one "
+    f"pass. By default a GIF and an MP4 in {DEFAULT_FOLDER}/, or the profile's files.",
 )
 @click.option(
     "--for",
@@ -47,9 +47,9 @@ DEFAULT_SUFFIXES = (".gif", ".mp4")
     cls=options.Grouped,
     group="What is written",
     type=click.Choice(list(PROFILES)),
-    help="Settings that go together: "
+    help="Settings for one use: "
     + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
-    + ". An option that is given overrides them.",
+    + ". Options given explicitly override them.",
 )
 @options.render_options
 @options.run_options
@@ -68,15 +68,15 @@ def render(
 ) -> None:
     """Animate a run: x_t and the model's guess x̂0 side by side, at every timestep.
 
-    With RUN.zarr that recording is rendered, and torch is not even loaded. Without it the run that the options
-    describe is recorded first, or used again if it is there already.
+    With RUN.zarr, that recording is rendered, without loading torch. Without it, the run that the options describe
+    is recorded first, or reused if it has been recorded already.
     """
     from diffanim.cli.progress import Reporter
 
     settings = options.take_run_settings(given)
     _refuse_two_speeds(ctx)
     _apply(profile, ctx, given)
-    timing_of(given)  # What is out of range is found before a folder is made.
+    timing_of(given)  # Values out of range are found before a folder is made.
     outputs, recording = _places(run, outputs, settings, profile)
     frames = frames_of(given)
     check_outputs(outputs, given)
@@ -111,7 +111,7 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
     for output in outputs:
         if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
-    with reporter.going_on("writing what is rendered"):
+    with reporter.going_on("writing the files"):
         diffanim.render(
             run,
             *outputs,
@@ -123,7 +123,7 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
 
 
 def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
-    """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
+    """What decodes a recording's latents, if they are not decoded yet and nothing in memory can do it."""
     from diffanim.scenes.views import waits_for_decoding
 
     if run.made_by is not None or not waits_for_decoding(run, preview=ctx.params["preview"], frames=frames):
@@ -137,7 +137,7 @@ def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: 
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
-    """A line for each pass over the run: there are more than one if a film has to be made smaller."""
+    """A line for each pass over the run: there are several if a film has to be made smaller."""
     passes = 0
 
     def advance(done: int, total: int) -> None:
@@ -151,7 +151,7 @@ def _progress(reporter: Reporter) -> Callable[[int, int], None]:
 def _places(
     run: Path | None, outputs: tuple[str, ...], settings: RunSettings, profile: str | None
 ) -> tuple[tuple[str, ...], Path]:
-    """Where the files go, and where the recording is kept: beside the first of them, under a name of its own."""
+    """Where the files go, and where the recording goes: beside the first file, under a name of its own."""
     stem = run.name.removesuffix(".zarr") if run else settings.file_stem(locate(settings.model))
     if not outputs:
         try:
@@ -166,13 +166,13 @@ def _places(
 
 
 def _apply(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:
-    """Take a profile's settings for every option that the user left alone, in place."""
+    """Fill in a profile's settings, in place, for every option that the user did not give."""
     settings = PROFILES[profile].settings.items() if profile else ()
     given |= {name: value for name, value in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
 
 
 _OF_DECODING = ("model", "device", "dtype", "offload", "allow_pickle")
-"""Options of recording that also say how a recording's latents are decoded."""
+"""Options of recording that also apply to decoding a recording's latents."""
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:
@@ -180,14 +180,16 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 
 
 def _refuse_run_options(ctx: click.Context, run: Trajectory) -> None:
-    """A recording is what it is: asking for another seed of it is a mistake."""
+    """A recording cannot change: asking for another seed of it is a mistake."""
     of_decoding = _OF_DECODING if run.info.space == "latent" else ()
     flags = {name: row.flag for name, row in RUN_OPTIONS.items()} | {"overwrite": "--overwrite"}
     for name, flag in flags.items():
         if _is_given(ctx, name) and name not in of_decoding:
-            raise click.UsageError(f"{flag} belongs to recording, and RUN.zarr is recorded already; leave one out", ctx)
+            raise click.UsageError(
+                f"{flag} is for recording, and RUN.zarr is already recorded; leave out one of the two", ctx
+            )
 
 
 def _refuse_two_speeds(ctx: click.Context) -> None:
     if all(_is_given(ctx, name) for name in ("fps", "duration")):
-        raise click.UsageError("--fps and --duration both say how fast; leave one out", ctx)
+        raise click.UsageError("--fps and --duration both set the speed; leave out one of the two", ctx)

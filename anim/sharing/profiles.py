@@ -1,4 +1,4 @@
-"""What a file is for, in one word: settings that go together, as `render` takes them.
+"""Profiles: settings for `render` that suit one use, under one name.
 
 From Python: ``diffanim.render(run, "out.gif", **PROFILES["readme"].settings)``.
 """
@@ -14,19 +14,19 @@ from ..drawing.layout import DEFAULT_COLUMNS, LECTURE_SIZE, README_WIDTH, SHEET_
 from ..render_options import RenderOptions
 
 SLIDES_SIZE = (1120, 840)
-"""4 : 3, what a slide has room for beside its words."""
+"""4 : 3, as much as a slide has room for beside its text."""
 SLIDES_TEXT = 1.5
-"""It is shown about half as wide as the slide, and is to be read all the same."""
+"""The film takes about half the slide's width and must still be legible."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What suits one use."""
+    """Settings for one use."""
 
     name: str
     about: str
     endings: tuple[str, ...]
-    """What it writes unless files are named: what is added to the name of the run."""
+    """The files it writes unless some are named: added to the run's name."""
     settings: RenderOptions
 
 
@@ -36,38 +36,38 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         for profile in (
             Profile(
                 "readme",
-                f"a GIF of at most 5 MB and {README_WIDTH} pixels across, legible on light and dark pages",
+                f"a GIF of at most 5 MB, {README_WIDTH} pixels wide, legible on light and dark pages",
                 (".gif",),
                 {"size": (README_WIDTH, None), "fps": 10.0, "hold": 3.0, "max_size": "5MB"},
             ),
             Profile(
                 "lecture",
-                "a Full HD MP4 of 30 frames a second, slow enough to follow and held at both ends",
+                "a Full HD MP4 at 30 frames per second, slow enough to follow and held at both ends",
                 (".mp4",),
                 {"size": LECTURE_SIZE, "fps": 6.0, "video_fps": 30.0, "hold_first": 1.0, "hold": 5.0},
             ),
             Profile(
                 "slides",
-                "a 4:3 MP4 with large text, to stand beside words, and a poster for where nothing plays",
+                "a 4:3 MP4 with large text, to go beside words, and a poster for where video cannot play",
                 (".mp4", "-poster.png"),
                 {"size": SLIDES_SIZE, "text": SLIDES_TEXT, "fps": 10.0, "hold": 3.0},
             ),
             Profile(
                 "paper",
-                "a contact sheet as PDF, as wide as a page's text",
+                "a contact sheet as PDF, as wide as the text of a page",
                 (".pdf",),
                 {"size": SHEET_SIZE, "columns": DEFAULT_COLUMNS, "theme": "light"},
             ),
         )
     }
 )
-"""Every profile by its name."""
+"""All profiles, by name."""
 
 
 def profile_named(name: str) -> Profile:
-    """Look a profile up.
+    """Look up a profile.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: there is no profile of that name.
     """
     return entry_named(PROFILES, "profile", name)
