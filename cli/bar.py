@@ -1,4 +1,4 @@
-"""The bar of a terminal. It is imported where there is one, as `rich` takes its time."""
+"""The terminal's progress bar. Imported only when there is a terminal, as `rich` is slow to import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 def bar_on(console: Console) -> Progress:
-    """A bar for each kind of work: how much of it is done, and the time left; of work without a total, neither."""
+    """A bar for each kind of work, with the amount done and the time left; work without a total shows neither."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""``diffanim completion``: the script that makes a shell complete our options."""
+"""``diffanim completion``: print a shell completion script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``diffanim embed``: what to paste where a file is to be shown."""
+"""``diffanim embed``: what to paste to show a file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 @click.option(
     "--place",
     type=click.Choice(list(PLACES)),
-    help="Only what to paste there, and nothing else, for a pipe. By default every place, under a heading.",
+    help="Print only what to paste there, ready for a pipe. By default every place is printed, under a heading.",
 )
 def embed(file: Path, place: str | None) -> None:
     """Print what to paste to show FILE: in a README, on a web page, on slides, in a paper.
 
-    What it shows is said from what the file itself says about its run. Where out-dark.gif and out-light.gif lie
-    beside each other, either of them gives both, for dark and light pages.
+    The description comes from what the file itself stores about its run. If out-dark.gif and out-light.gif are in
+    the same folder, naming either one gives both, for dark and light pages.
     """
     from diffanim.errors import OutputError
     from diffanim.sharing.embedding import snippets, target_of
@@ -33,7 +33,7 @@ def embed(file: Path, place: str | None) -> None:
     target = target_of(file, _provenance(file))
     found = [snippet for snippet in snippets(target) if place in (None, snippet.place)]
     if not found:
-        raise OutputError(f"{file} cannot be shown there; leave --place out to see where")
+        raise OutputError(f"{file} cannot be shown there; leave out --place to see where it can")
     if place:
         _say_lines(found[0].text)
         return
@@ -51,7 +51,7 @@ def _say_lines(text: str) -> None:
 
 
 def _provenance(file: Path) -> Provenance | None:
-    """What the file says; of a folder, its first picture. None where it says nothing, or nobody can read it."""
+    """What the file says of its run; for a folder, its first picture. None if it says nothing or cannot be read."""
     from diffanim.errors import OutputError
     from diffanim.sharing.provenance import read_provenance
 

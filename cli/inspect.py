@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from diffanim.runs.trajectory import Trajectory
 
 _NEVER_WRITTEN = {"allow_pickle", "overwrite", "device", "dtype", "quiet", "help"}
-"""Options that `Provenance` does not write: what may do harm, and what changes no picture."""
+"""Options that `Provenance` never writes: they could do harm, or change no picture."""
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN.zarr|FILE")
 def inspect(path: Path) -> None:
-    """Say what RUN.zarr holds, and check every byte of it; or say where a finished FILE comes from.
+    """Show what RUN.zarr holds and check every byte of it, or show where a finished FILE comes from.
 
-    Exits with 1 where something is damaged, or where a file says nothing. A run that was interrupted is whole as far as
-    it goes, and says so.
+    The exit code is 1 if something is damaged, or if the file does not say where it comes from. An interrupted run
+    is checked up to its last step.
     """
     if path.is_file() or (path.is_dir() and any(path.glob("*.png"))):
         _inspect_file(path)
@@ -59,8 +59,8 @@ def _inspect_file(path: Path) -> None:
 
 
 def _command(text: str) -> str:
-    """What makes a file again, to be pasted: a command that diffanim may have written, and quoted here anew, for the
-    shell of this machine. Anything else is a comment.
+    """The command that makes a file again, ready to paste: one that diffanim may have written, quoted for the shell of
+    this machine. Anything else is turned into a comment.
     """
     try:
         words = shlex.split(text)
@@ -71,7 +71,7 @@ def _command(text: str) -> str:
 
 
 def _is_ours(words: list[str]) -> bool:
-    """Whether it renders, by options that diffanim writes down, and names no file but in the folder where it is run."""
+    """Whether it is a render command with options that diffanim writes, naming only files in the current folder."""
     from diffanim.cli.render import render
 
     if words[:2] != ["diffanim", "render"]:
@@ -112,7 +112,7 @@ def _inspect_run(run: Path) -> None:
 
 
 def _verify(run: Trajectory) -> None:
-    """Check every row, and say how far that is where it takes long."""
+    """Check every row, showing progress if it takes long."""
     from diffanim.cli.progress import SECONDS_OF_SILENCE, Reporter
 
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""The command ``diffanim``: a group whose commands are imported when they are called."""
+"""The command ``diffanim``: a group that imports a command only when it is called."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ COMMANDS = ("render", "record", "inspect", "embed", "schedulers", "completion")
 
 _usual_warning = warnings.showwarning
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-"""What tells OpenMP how its threads wait for each other: everywhere, in GCC's library, and in Intel's and LLVM's."""
+"""How OpenMP's threads wait for each other: the standard's variable, GCC's, and Intel's and LLVM's."""
 _SLEEPING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-"""GCC's takes the first where it knows that there are more threads than processors: with none of it, sampling on an
-idle machine is a fifth slower, with this as fast as with threads that only spin (`benchmarks/busy.py`)."""
+"""Not 0 for GCC: without any spinning, sampling on an idle machine is a fifth slower; with this much it is as fast as
+with threads that only spin (`benchmarks/busy.py`)."""
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
 
 class LazyGroup(click.Group):
-    """Imports a command's file when the command is asked for: each one stands in ``diffanim.cli.<name>``."""
+    """Imports a command's file only when the command is called: each is in ``diffanim.cli.<name>``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order in which a new user needs them."""
+        """The commands, in the order a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None where there is none of that name."""
+        """The command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"diffanim.cli.{cmd_name}"), cmd_name)
@@ -47,12 +47,12 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffanim")
 def cli() -> None:
-    """Animate a diffusion model at work: every timestep's x_t beside the model's guess of the finished image.
+    """Animate a diffusion model at work: x_t at every timestep, beside the model's guess of the finished image.
 
     \b
       diffanim render --fps 10            a GIF and an MP4 of the built-in model, in outputs/
-      diffanim record -o run.zarr         only capture
-      diffanim render run.zarr -o a.gif   render again, with no model and no torch
+      diffanim record -o run.zarr         capture only
+      diffanim render run.zarr -o a.gif   render again, without the model or torch
     """
 
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = cli.main(None if arguments is None else list(arguments), prog_name="diffanim", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
-        vars(error)["message"] = for_terminal(error.message)  # Declared final, and shown in a frame of click's.
+        vars(error)["message"] = for_terminal(error.message)  # Declared final; click shows it with a usage line.
         error.show()
         sys.exit(EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
@@ -83,17 +83,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def let_threads_sleep(environment: MutableMapping[str, str]) -> None:
-    """Have OpenMP's threads sleep while they wait, unless the user has said how they wait.
+    """Make OpenMP's threads sleep while they wait, unless the user has set how they wait.
 
-    Left alone, they spin: on a machine that does something else too, they keep those that they wait for from the
-    processor, and a run takes many times as long. OpenMP looks here once, when torch is loaded.
+    By default they spin. On a busy machine that keeps the threads they wait for off the processor, and a run takes
+    many times as long. OpenMP reads the environment once, when torch is loaded.
     """
     if not any(name in environment for name in WAITING):
         environment.update(_SLEEPING)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **where: Any) -> None:
-    """Ours as a line for the user; anybody else's as usual, but for what a terminal would obey."""
+    """Ours as one line for the user; others as usual, with control characters escaped."""
     if issubclass(category, DiffanimWarning):
         say(f"diffanim: {message}", err=True)
     else:
@@ -101,7 +101,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: Any, 
 
 
 def _terminate(signal_number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    """Unwind, so that nothing half-written stays behind."""
+    """Unwind, so that no half-written file is left behind."""
     sys.exit(EXIT_TERMINATED)
 
 

@@ -1,4 +1,4 @@
-"""The command line's options, made of the library's own tables, and the help that has them under headings."""
+"""The command line's options, made from the library's tables, and help that groups them under headings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         try:
             return float(number) / (1000 if unit == "ms" else 1)
         except ValueError:
-            self.fail(f"{value!r} is no time; give seconds, such as 8 or 2.5s", param, ctx)
+            self.fail(f"{value!r} is not a time; give seconds, such as 8 or 2.5s", param, ctx)
 
 
 class PictureSize(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -43,7 +43,7 @@ class PictureSize(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """As (W, None) or (W, H)."""
         width, _, height = value.lower().replace("×", "x").partition("x")
         if not width.isdecimal() or (height and not height.isdecimal()):
-            self.fail(f"{value!r} is no size; give a width such as 830, or 1920x1080", param, ctx)
+            self.fail(f"{value!r} is not a size; give a width such as 830, or both, such as 1920x1080", param, ctx)
         return int(width), int(height) if height else None
 
 
@@ -65,12 +65,12 @@ _READERS = {
     SIZE: PictureSize(),
     BYTES: Bytes(),
     FILE: click.Path(),
-    "MODEL": click.Path(),  # For completion: a hub id will do as well.
+    "MODEL": click.Path(),  # For completion; a hub id is allowed too.
 }
 
 
 class Grouped(click.Option):
-    """An option that stands under a heading in the help."""
+    """An option that has a heading in the help."""
 
     def __init__(self, *declarations: Any, group: str, **settings: Any) -> None:
         super().__init__(*declarations, **settings)
@@ -78,10 +78,10 @@ class Grouped(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose help has its options under headings, in the order in which they come."""
+    """A command whose help groups its options under headings, in order of appearance."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Those without a group go last."""
+        """Write the options; those without a group come last."""
         sections: dict[str, list[tuple[str, str]]] = {}
         given = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
         for one in sorted(given, key=lambda one: not isinstance(one, Grouped)):
@@ -116,17 +116,17 @@ def _all_of(rows: Any) -> Callable[[Command], Command]:
 
 
 run_options = _all_of(RUN_OPTIONS)
-"""The options that decide a run."""
+"""The options that determine a run."""
 render_options = _all_of(RENDER_OPTIONS)
-"""The options that decide what is made of it."""
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of what was written.")
+"""The options that determine how a run is shown."""
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the files written.")
 overwrite = click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace a recording made with other settings, once the new one is whole.",
+    help="Replace a recording made with other settings, once the new one is complete.",
 )
 
 
 def take_run_settings(options: dict[str, Any]) -> RunSettings:
-    """Take the options that decide a run out of a command's, as settings."""
+    """Take the options that determine a run out of a command's options, as settings."""
     return RunSettings(**{name: options.pop(name) for name in RUN_OPTIONS})

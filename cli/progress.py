@@ -1,4 +1,4 @@
-"""Long work shows where it is and how long it will take: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress of long work and the time left: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
-"""How often a plain line is printed where there is no terminal."""
+"""Time between plain lines when there is no terminal."""
 SECONDS_OF_SILENCE = 1.5
-"""After which work that cannot say how far it is at least says that it goes on: with what comes before, within two."""
+"""After this long, work that cannot report progress says at least that it is still running: within two seconds in all."""
 
 
 class Reporter:
-    """Tells what goes on, on stderr; a context manager, so that a bar never outlives its work."""
+    """Reports progress on stderr. A context manager, so that a bar never outlives its work."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._begun: dict[str, tuple[float, int]] = {}
-        """When each kind of work was first heard of, and how much of it was done by then."""
+        """When each kind of work was first reported, and how much of it was done by then."""
         self._last_line = 0.0
         self._last_advance = 0.0
         self._unfinished: str | None = None
-        """What was last heard of, if it goes on."""
+        """What was last reported, if it is still running."""
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -43,7 +43,7 @@ class Reporter:
             from diffanim.cli.bar import bar_on
 
             console = Console(stderr=True)
-            if not console.is_dumb_terminal:  # One such cannot draw a line anew.
+            if not console.is_dumb_terminal:  # A dumb terminal cannot redraw a line.
                 self._bar = bar_on(console)
                 self._bar.start()
         return self
@@ -55,14 +55,14 @@ class Reporter:
             self._bar.stop()
 
     def note(self, text: str) -> None:
-        """A line for the user."""
+        """Show the user a line."""
         if self._bar is not None:
             self._bar.console.print(for_terminal(text), highlight=False, markup=False, soft_wrap=True)
         elif not self._quiet:
             say(text, err=True)
 
     def advance(self, work: str, done: int, total: int) -> None:
-        """``done`` of ``total`` parts of some work are finished."""
+        """Report that ``done`` of ``total`` parts of some work are finished."""
         self._last_advance = time.monotonic()
         self._unfinished = f"{work}: {done} of {total}" if done < total else None
         if self._bar is not None:
@@ -74,8 +74,8 @@ class Reporter:
 
     @contextlib.contextmanager
     def going_on(self, work: str) -> Iterator[None]:
-        """While nothing in the block says how far it is, say that it goes on, and for how long: on a terminal beside a
-        bar that moves, elsewhere in a line now and then.
+        """While the block reports no progress, say that it is still running, and for how long: with a moving bar on a
+        terminal, in an occasional line elsewhere.
         """
         self._last_advance = time.monotonic()
         self._unfinished = None
@@ -106,7 +106,7 @@ class Reporter:
             self._move(moving, None)
 
     def _move(self, moving: TaskID | None, words: str | None) -> TaskID | None:
-        """Show a bar that says only that something goes on, or take it away. Work that is known has one of its own."""
+        """Show or remove a bar that only says that work is running. Work with a total has its own bar."""
         assert self._bar is not None
         if words is None or self._unfinished is not None:
             if moving is not None:

@@ -1,4 +1,4 @@
-"""``diffanim record``: only capture."""
+"""``diffanim record``: capture a run without rendering it."""
 
 from __future__ import annotations
 

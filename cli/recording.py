@@ -1,4 +1,4 @@
-"""What ``record`` and ``render`` share: making the run that is asked for, and saying what was done."""
+"""What ``record`` and ``render`` share: getting the run that was asked for, and reporting what was done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite: bool) -> Trajectory:
-    """Record at ``path``, go on there, or take what is there."""
+    """Record at ``path``, resume the recording there, or reuse it."""
     from diffanim.recording import plan, record_settings
     from diffanim.runs.trajectory import Trajectory
 
@@ -24,12 +24,12 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
         reporter.note(f"using the recording made with these settings: {path}")
     elif planned == "resume":
         done = Trajectory.open(path)
-        reporter.note(f"going on with {path} after step {done.steps} of {done.total}")
+        reporter.note(f"resuming {path} after step {done.steps} of {done.total}")
     else:
         if planned == "restart":
             done = Trajectory.open(path)
             reporter.note(
-                f"{path} was interrupted after step {done.steps} of {done.total}; a pipeline cannot go on in the "
+                f"{path} was interrupted after step {done.steps} of {done.total}; a pipeline cannot resume in the "
                 "middle, so it is recorded again"
             )
         reporter.note("loading torch and the model")
@@ -44,6 +44,6 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
     except KeyboardInterrupt:
         if path.exists():
             kept = Trajectory.open(path)
-            further = "; the same command goes on from there" if files.is_bare else ""
+            further = "; the same command resumes from there" if files.is_bare else ""
             reporter.note(f"{kept.steps} of {kept.total} steps are kept in {path}{further}")
         raise

@@ -1,4 +1,4 @@
-"""``diffanim schedulers``: every scheduler, and what is known about it."""
+"""``diffanim schedulers``: list every scheduler and its properties."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SOURCES = {"rule": "computed", "field": "its own", "tokens": "none", "no image"
     "--model",
     type=click.Path(),
     metavar="MODEL",
-    help="Only those that this model can run with: a directory, or a hub id.",
+    help="List only those that this model can run with. A directory or a hub id.",
 )
 def schedulers(model: str | None) -> None:
     """List every scheduler of diffusers, those with a name for --scheduler first.
 
     \b
-    mixes    how x_t = a·x0 + b·ε is mixed: VP a² + b² = 1, VE a = 1, flow a + b = 1
-    calls    of the network, for N --steps
-    noise    whether fresh noise is added at the steps
-    x̂0       computed from x_t and the network's output by one rule; the scheduler's own; or none, as it has no images
+    mixes    how image and noise are mixed in x_t = a·x0 + b·ε: VP a² + b² = 1, VE a = 1, flow a + b = 1
+    calls    calls of the network for N --steps
+    noise    whether steps add fresh noise
+    x̂0       computed from x_t and the network's output; or the scheduler's own; or none, if it makes no images
     needs    a package to install
     """
     rows = [_COLUMNS, *(_cells(line) for line in listing(_scheduler_of(model)))]
