@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""Everything that can go wrong, as one tree.
 
     DiffanimError
     ├── SettingsError     a setting has a value that is not allowed
@@ -9,7 +9,7 @@
     └── OutputError       a picture or film cannot be written
 
 Every message is one line for the person who gave the input: what came, what is allowed, what to do next. The command
-line prints it without a traceback and exits with 1. `DiffanimWarning` is for what works, but should be known.
+line prints it without a traceback and exits with 1. `DiffanimWarning` is for what works but the user should know.
 """
 
 
@@ -30,7 +30,7 @@ class SchedulerError(DiffanimError):
 
 
 class SamplingError(DiffanimError):
-    """The run itself failed; what was captured before stays."""
+    """The run itself failed; the steps captured before are kept."""
 
 
 class TrajectoryError(DiffanimError):
@@ -42,23 +42,23 @@ class OutputError(DiffanimError):
 
 
 class DiffanimWarning(UserWarning):
-    """Something works, but not as one might think."""
+    """Something works, but not as one might expect."""
 
 
 _OUT_OF_MEMORY = ("outofmemory", "out of memory", "not enough memory", "memoryerror", "can't allocate", "bad_alloc")
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out: CUDA has a class of its own for it, the CPU's allocator a RuntimeError, numpy another."""
+    """Whether memory ran out: CUDA has an error class for it, the CPU's allocator raises RuntimeError."""
     words = f"{type(error).__name__} {error}".lower()
     return any(sign in words for sign in _OUT_OF_MEMORY)
 
 
 _LONGEST = 300
-"""Characters of another library's message: some hold all of the value that they complain of."""
+"""Of another library's message, in characters: some quote the entire value."""
 
 
 def first_line(error: Exception) -> str:
-    """What another library says is wrong, as it fits into one line."""
+    """The first line of another library's message, shortened if it is long."""
     line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

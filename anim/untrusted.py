@@ -1,7 +1,7 @@
-"""The one typed way in: what recordings, checkpoints, finished files and models say is believed in no type.
+"""Typed parsing of untrusted JSON: from recordings, checkpoints, finished files and models.
 
-They may come from anyone. What their JSON holds is turned into a dataclass by its annotations, or refused in a line;
-fields that the dataclass does not have are passed over, since a later version may have written them.
+They may come from anyone. Their JSON is converted to a dataclass by its annotations, or refused with a message of one
+line. Fields that the dataclass does not have are ignored, since a later version may have written them.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ T = TypeVar("T")
 Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is neither infinite nor NaN."""
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
-"""A number of things, or which of them, counted from 0."""
+"""A count, or an index from 0."""
 FiniteNotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 _PLACE = re.compile(r" - at `?(.*?)`?$")
 
 
 def typed(told: Any, kind: type[T]) -> T:
-    """What JSON holds, as it should be.
+    """Convert parsed JSON to a type.
 
     Args:
-        told: of JSON's types.
-        kind: such as a dataclass; a number is not taken for a text, nor True for a number.
+        told: values of JSON's types.
+        kind: such as a dataclass; a number is not accepted as text, nor True as a number.
 
     Raises:
-        ValueError: says in a line what is of another type or beyond its range, and where.
+        ValueError: says in one line which value has the wrong type or is out of range, and where.
     """
     try:
         return msgspec.convert(told, kind)

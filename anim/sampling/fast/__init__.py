@@ -1,1 +1,1 @@
-"""The same loop with less time between its convolutions: fused kernels and graphs, which may be left out."""
+"""An optional, faster way to run the network: fused kernels and CUDA graphs."""

@@ -1,6 +1,6 @@
-"""How a network is run: as it is, or as fast as the device allows.
+"""How a network is run: unchanged, or as fast as the device allows.
 
-Schedulers step in float32 in either case, and an image depends on no other of its batch.
+Schedulers step in float32 in either case, and no image depends on the others in its batch.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ...errors import DiffanimWarning, first_line, is_out_of_memory
 from .graphs import GraphedNetwork, Network, as_prediction
 
 SHARE = 8 * 256 * 256
-"""Pixels that a GPU is given at once, enough to keep it busy. A batch that has more is taken in equal parts, by as many
-GPUs as there are; the same parts whether there is one or several, so that the images are the same too."""
+"""Pixels that a GPU gets at once, enough to keep it busy. A larger batch is split into equal parts and shared by all
+GPUs. The parts are the same for one GPU or several, so the images are too."""
 
 
 def plain(unet: Any) -> Network:
-    """A UNet2DModel of diffusers as the seed's loop calls it, with the same bits."""
+    """A UNet2DModel called as in diffusers' own loop, with the same bits."""
 
     def predict(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
         return _called(unet, x.to(unet.dtype), t, classes).float()
@@ -39,16 +39,17 @@ def plain(unet: Any) -> Network:
 
 
 def accelerated(unet: Any, device: torch.device, batch: int, *, compiled: bool = False) -> Network:
-    """The same network as fast as we know how; ``unet`` is changed for it.
+    """The same network, as fast as we can make it; changes ``unet``.
 
-    Images lie with their channels last, as convolutions read them. On CUDA the passes between convolutions are fused
-    (`diffanim.sampling.fast.fusion`), a call's launches are one graph, and a large batch is taken in parts by all GPUs.
+    Images are laid out with channels last, as convolutions read them. On CUDA the operations between convolutions are
+    fused (`diffanim.sampling.fast.fusion`), each call is launched as one graph, and large batches are shared by all
+    GPUs.
 
     Args:
         unet: a UNet2DModel on ``device``, in the precision that it is to run in.
         device: where x is; CUDA without a number stands for all GPUs.
-        batch: how many images each call will have.
-        compiled: whether torch.compile is to fuse what can be fused, in place of our own kernels.
+        batch: number of images in each call.
+        compiled: whether torch.compile fuses the operations, instead of our own kernels.
     """
     if device.type == "cuda":
         unet.to(memory_format=torch.channels_last)
@@ -60,16 +61,16 @@ def accelerated(unet: Any, device: torch.device, batch: int, *, compiled: bool =
     if device.type == "cpu" and unet.dtype != torch.float32:
         network = _channels_last(unet.to(memory_format=torch.channels_last))
         return lambda x, t, classes: as_prediction(network(x, t, classes))
-    return plain(unet)  # In float32 a CPU gains nothing by another layout, and keeps diffusers' own bits in this one.
+    return plain(unet)  # In float32 another layout gains nothing on a CPU, and this one keeps diffusers' bits.
 
 
 def compile_network(network: torch.nn.Module) -> None:
-    """Have ``torch.compile`` make one program of a network, at its first call.
+    """Compile a network with ``torch.compile`` at its first call.
 
-    What is compiled is kept in the user's cache folder, and not, as torch would have it, where a restart clears it.
+    The result is stored in the user's cache folder; torch's default folder is cleared at a restart.
     """
     chosen = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    # Torch notes its own choice there, as if it were the user's, as soon as diffusers is imported.
+    # As soon as diffusers is imported, torch writes its own choice there, as if it were the user's.
     if chosen is None or chosen.startswith(f"{tempfile.gettempdir()}{os.sep}torchinductor_"):
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "diffanim" / "compiled")
@@ -78,9 +79,9 @@ def compile_network(network: torch.nn.Module) -> None:
 
 @contextmanager
 def warming_up(device: torch.device, dtype: torch.dtype, *, kernels: bool) -> Iterator[None]:
-    """Have a GPU ready by the end of the block: its context, its libraries and, if they will be called, our kernels.
+    """Prepare a GPU during the block: its context, its libraries and, if they will be used, our kernels.
 
-    All of that takes seconds at a first run, and can be had while a model is read.
+    This takes seconds on a first run, and can be done while a model is read.
     """
     if device.type != "cuda":
         yield
@@ -94,7 +95,7 @@ def warming_up(device: torch.device, dtype: torch.dtype, *, kernels: bool) -> It
 
 
 def _warm_up(device: torch.device, dtype: torch.dtype, kernels: bool) -> None:
-    with contextlib.suppress(Exception):  # Whatever it is, it will be told by the call that needs the result.
+    with contextlib.suppress(Exception):  # The call that needs the result will report the error.
         torch.nn.functional.conv2d(_any_images(device, dtype), torch.zeros(16, 16, 3, 3, device=device, dtype=dtype))
         if kernels and find_spec("triton") is not None:
             from .kernels import compile_kernels
@@ -103,17 +104,17 @@ def _warm_up(device: torch.device, dtype: torch.dtype, kernels: bool) -> None:
 
 
 def _fuse(unet: Any, device: torch.device) -> None:
-    """Fuse what can be, if Triton can compile here: it needs a C compiler, and not every GPU is one of its own."""
+    """Fuse what can be fused, if Triton can compile here: it needs a C compiler and a supported GPU."""
     from .fusion import fuse
     from .kernels import compile_kernels
 
     try:
         compile_kernels(_any_images(device, unet.dtype))
-    except Exception as error:  # Of Triton, of the C compiler, of the driver.
+    except Exception as error:  # From Triton, the C compiler or the driver.
         if is_out_of_memory(error):
             raise
         warnings.warn(
-            f"Triton cannot compile GPU kernels here ({first_line(error)}): the network runs without them, slower",
+            f"Triton cannot compile GPU kernels here ({first_line(error)}): the network runs more slowly without them",
             DiffanimWarning,
             stacklevel=3,
         )
@@ -137,7 +138,7 @@ def _pixels(unet: Any) -> int:
 
 
 def _in_parts(unet: Any, device: torch.device, parts: int, compiled: bool) -> Network:
-    """Parts of a batch in turn on each GPU. These only take launches, so one thread keeps all of them busy."""
+    """Distribute the parts of a batch over the GPUs. A call only launches work, so one thread keeps all GPUs busy."""
     if parts == 1:
         return _graphed(unet, torch.float32, compiled)
     count = min(torch.cuda.device_count(), parts) if device.index is None else 1
@@ -147,9 +148,9 @@ def _in_parts(unet: Any, device: torch.device, parts: int, compiled: bool) -> Ne
     turns = list(itertools.islice(itertools.cycle(zip(devices, networks, strict=True)), parts))
 
     def predict(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
-        # In the network's own precision, which is half as much to send, there and back.
+        # In the network's own precision, which halves the bytes to send in both directions.
         split = zip(*(_split(values, parts) for values in (x.to(unet.dtype), t, classes)), strict=True)
-        # All are sent before any GPU has work: a copy waits for what its source was told to do before.
+        # Send all parts before any GPU has work: a copy waits for the work queued on its source.
         sent = [[_sent(values, device) for values in part] for (device, _), part in zip(turns, split, strict=True)]
         outputs = []
         for (device, network), arguments in zip(turns, sent, strict=True):
@@ -161,13 +162,13 @@ def _in_parts(unet: Any, device: torch.device, parts: int, compiled: bool) -> Ne
 
 
 def _graphed(unet: Any, dtype: torch.dtype, compiled: bool) -> Network:
-    if compiled:  # Each GPU's by itself: a copy of a compiled network is not compiled.
+    if compiled:  # Separately for each GPU: a copy of a compiled network is not compiled.
         compile_network(unet)
     return GraphedNetwork(_channels_last(unet), dtype=dtype)
 
 
 def _split(values: torch.Tensor | None, parts: int) -> Sequence[Any]:
-    """Along the batch, if it has one."""
+    """Split along the batch axis, if there is one."""
     return [values] * parts if values is None or values.ndim == 0 else values.tensor_split(parts)
 
 
@@ -176,7 +177,7 @@ def _sent(values: Any, device: torch.device) -> Any:
 
 
 def _channels_last(unet: Any) -> Network:
-    """In the network's own precision and layout."""
+    """Call it in its own precision, with channels last."""
 
     def predict(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
         return _called(unet, x.to(dtype=unet.dtype, memory_format=torch.channels_last), t, classes)

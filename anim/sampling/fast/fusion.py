@@ -1,8 +1,7 @@
-"""A diffusers network with what lies between its convolutions fused, for channels_last images on a GPU.
+"""A diffusers network with the operations between its convolutions fused, for channels_last images on a GPU.
 
-`fuse` puts modules that call `diffanim.sampling.fast.kernels` in place of the network's own; it computes the same then,
-with other rounding. Wherever they do not apply (another layout, device, dtype or kind of block) the network's own
-modules run as before.
+`fuse` replaces modules of the network by ones that call `diffanim.sampling.fast.kernels`, with the same results up to
+rounding. Where they do not apply (another layout, device, dtype or kind of block), the network's own modules run.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from .kernels import FEW, add_windows, applies, convolve, join, join_product, no
 
 
 class FusedGroupNorm(nn.GroupNorm):
-    """A `torch.nn.GroupNorm`, with the SiLU behind it if there is one."""
+    """A `torch.nn.GroupNorm`, with the SiLU after it if there is one."""
 
     act = False
-    """Whether there is one."""
+    """Whether there is a SiLU."""
 
     def __init__(self, norm: nn.GroupNorm) -> None:
         """Share the parameters of ``norm``."""
@@ -29,7 +28,7 @@ class FusedGroupNorm(nn.GroupNorm):
         self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] or [B, C, L], as it came."""
+        """[B, C, H, W] or [B, C, L] to the same shape."""
         if applies(images, self.weight):
             return normalize(images, self, act=self.act)
         normalized = super().forward(images)
@@ -37,7 +36,7 @@ class FusedGroupNorm(nn.GroupNorm):
 
 
 class FusedConvolution(nn.Module):
-    """A convolution that sums up the moments of what it makes, as it adds its bias."""
+    """A convolution that computes the moments of its result while it adds the bias."""
 
     bias: torch.Tensor
 
@@ -53,7 +52,7 @@ class FusedConvolution(nn.Module):
 
 
 class _Rewritten(nn.Module):
-    """A module that computes the same by other weights where the kernels apply, and by its own where they do not."""
+    """A module that computes the same with other weights where the kernels apply, and with its own elsewhere."""
 
     weight: torch.Tensor
 
@@ -73,7 +72,7 @@ class _Rewritten(nn.Module):
 
 
 class FusedInput(_Rewritten):
-    """A network's first convolution, 3×3 and of few channels: it sums up moments as it convolves."""
+    """A network's first convolution, 3×3 with few channels, which computes the moments of its result."""
 
     def __init__(self, convolution: Any) -> None:
         """Share the parameters of ``convolution``."""
@@ -86,15 +85,15 @@ class FusedInput(_Rewritten):
 
 
 class FusedOutput(_Rewritten):
-    """A network's last convolution, 3×3 and to so few channels that it would leave most of a GPU idle.
+    """A network's last convolution, 3×3 with so few output channels that it would leave most of a GPU idle.
 
-    One product makes of every pixel what it has for those around it, so that the images are read once.
+    One matrix product computes what every pixel contributes to its neighbours, so that the images are read once.
     """
 
     def __init__(self, convolution: Any) -> None:
         """Share the parameters of ``convolution``."""
         weight = convolution.weight.detach().permute(2, 3, 0, 1).flatten(0, 2)
-        rows = pad(weight, (0, 0, 0, -len(weight) % 8))  # As many as products are quick with.
+        rows = pad(weight, (0, 0, 0, -len(weight) % 8))  # A number of rows that makes matrix products fast.
         super().__init__(convolution, convolution.bias, rows)
 
     def _fast(self, images: torch.Tensor) -> torch.Tensor:
@@ -105,8 +104,8 @@ class FusedOutput(_Rewritten):
 class FusedUpsample(_Rewritten):
     """A `diffusers.models.upsampling.Upsample2D` that `_is_upsample` is true of.
 
-    A 3×3 convolution of an image whose pixels were doubled sees each of them through 2×2 weights: which, depends on
-    where it looks from. Four small convolutions of the image as it is compute the same with 4/9 of the products.
+    A 3×3 convolution of an image with doubled pixels sees the original pixels through 2×2 weights, which depend on the
+    position. Four small convolutions of the original image compute the same with 4/9 of the multiplications.
     """
 
     def __init__(self, upsample: Any) -> None:
@@ -123,8 +122,8 @@ class FusedUpsample(_Rewritten):
 class FusedDownsample(_Rewritten):
     """A `diffusers.models.downsampling.Downsample2D` that `_is_downsample` is true of and whose padding is 0.
 
-    It pads by one pixel at the right and below, which takes a pass over the images; a frame all around them takes none,
-    and what it has too much at the left and above meets weights of 0 here.
+    It pads by one pixel at the right and bottom, which takes a pass over the images. Padding on all sides takes none,
+    and the extra pixels at the left and top meet zero weights here.
     """
 
     def __init__(self, downsample: Any) -> None:
@@ -138,9 +137,9 @@ class FusedDownsample(_Rewritten):
 
 
 class TimestepShifts(nn.Module):
-    """What a timestep's embedding adds to the channels of each residual block, for all blocks in one product.
+    """What a timestep's embedding adds to the channels of each residual block, for all blocks in one matrix product.
 
-    The biases of the convolutions before are in it too, as they are added at the same place.
+    This includes the biases of the convolutions before, which are added at the same place.
     """
 
     weight: torch.Tensor
@@ -158,7 +157,7 @@ class TimestepShifts(nn.Module):
         self._shifts: tuple[torch.Tensor, ...] = ()
 
     def forward(self, embedding: torch.Tensor, block: int) -> torch.Tensor:
-        """[B, E] to the shift of one block, [B, C]; all are made when an embedding comes for the first time."""
+        """[B, E] to the shift of one block, [B, C]; a new embedding computes the shifts of all blocks."""
         if embedding is not self._embedding:
             self._shifts = torch.split(linear(silu(embedding), self.weight, self.bias), self._sizes, dim=1)
             self._embedding = embedding
@@ -208,7 +207,7 @@ class FusedUpBlock(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, res_hidden_states_tuple: tuple[torch.Tensor, ...], temb: torch.Tensor
     ) -> torch.Tensor:
-        """As diffusers' own; the names are those by which it is called."""
+        """As in diffusers, which calls it with these argument names."""
         for k, block in enumerate(self.resnets):
             hidden_states = block(hidden_states, temb, res_hidden_states_tuple[-1 - k])
             if self.attentions is not None:
@@ -219,9 +218,9 @@ class FusedUpBlock(nn.Module):
 
 
 def fuse(network: Any) -> None:
-    """Put the fused modules in place of a `UNet2DModel`'s own, for good; it keeps its parameters.
+    """Replace a `UNet2DModel`'s modules by fused ones, permanently; it keeps its parameters.
 
-    The network must be in evaluation mode and on its device, in its precision.
+    The network must be in evaluation mode, on its final device and in its final precision.
     """
     blocks = [module for module in network.modules() if _is_plain(module)]
     shifts = TimestepShifts(blocks) if blocks else None
@@ -308,16 +307,16 @@ def _is_up_block(block: Any) -> bool:
 
 
 def _halves(weight: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three weights of doubled pixels as two of the pixels themselves, for an even place of the result and an odd one.
+    """Three weights of doubled pixels as two of the original pixels, for even and odd positions of the result.
 
-    From an even place one sees a pixel before and twice the pixel there; from an odd one the reverse.
+    An even position sees the pixel before it once and its own pixel twice; an odd one the reverse.
     """
     first, middle, last = weight.unbind(dim)
     return torch.stack([first, middle + last], dim), torch.stack([first + middle, last], dim)
 
 
 def _channels_last(images: torch.Tensor) -> torch.Tensor:
-    """As they lie already, unless a convolution chose otherwise."""
+    """Images with channels last; they already are, unless a convolution chose otherwise."""
     return images.contiguous(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""A network whose many small launches are one: a CUDA graph, captured at the first call and replayed at the next."""
+"""A network whose many small launches become one: a CUDA graph, captured at the first call and replayed afterwards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from ...errors import DiffanimWarning, first_line, is_out_of_memory
 
 Network = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-"""What predicts, from x [B, C, H, W], a timestep (0-d, or [B]) and classes int64 [B] if there are any."""
+"""Predicts from x [B, C, H, W], a timestep (0-d or [B]) and classes int64 [B], if there are any."""
 Capture = Callable[[Callable[[], torch.Tensor]], tuple[torch.Tensor, Callable[[], None]]]
-"""Runs a function and gives what it returned, and what computes that anew in the same memory."""
+"""Runs a function; returns its result, and a function that recomputes the result in the same memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Graph:
-    """One captured call: its arguments and its result lie where they lay then."""
+    """One captured call: arguments and result stay at the same addresses."""
 
     x: torch.Tensor
     t: torch.Tensor
@@ -32,14 +32,14 @@ def cuda_graph(function: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Call
     """Capture a function as a CUDA graph.
 
     Raises:
-        RuntimeError: it does what a graph cannot hold, such as waiting for the device.
+        RuntimeError: it does something that a graph cannot contain, such as waiting for the device.
     """
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        function()  # cuDNN chooses its algorithms and Triton compiles, which would be refused in a capture.
+        function()  # Lets cuDNN choose algorithms and Triton compile, which a capture would refuse.
     torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.empty_cache()  # The graph has memory of its own: what the first call took is not needed beside it.
+    torch.cuda.empty_cache()  # The graph has memory of its own: that of the first call is no longer needed.
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         output = function()
@@ -47,25 +47,25 @@ def cuda_graph(function: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Call
 
 
 class GraphedNetwork:
-    """Calls a network through a graph for each shape that comes; by itself where none can be captured.
+    """Calls a network through one graph per shape, or directly if it cannot be captured.
 
-    What it returns is memory of its own: the next call does not change it.
+    The result has memory of its own: the next call does not change it.
     """
 
     def __init__(self, network: Network, capture: Capture = cuda_graph, dtype: torch.dtype = torch.float32) -> None:
-        """Of a network.
+        """Wrap a network.
 
         Args:
-            network: what is captured.
-            capture: what captures it.
-            dtype: of what is returned.
+            network: to be captured.
+            capture: the function that captures it.
+            dtype: of the result.
         """
         self._network, self._capture, self._dtype = network, capture, dtype
         self._graphs: dict[Any, _Graph] = {}
         self._refused = False
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
-        """What the network says, contiguous."""
+        """The network's prediction, contiguous."""
         graph = self._graph(x, t, classes)
         if graph is None:
             return as_prediction(self._network(x, t, classes), self._dtype)
@@ -91,7 +91,7 @@ class GraphedNetwork:
                     raise
                 self._refused = True
                 warnings.warn(
-                    f"the network cannot be captured as a CUDA graph ({first_line(error)}): it runs without, slower",
+                    f"the network cannot be captured as a CUDA graph ({first_line(error)}) and runs more slowly",
                     DiffanimWarning,
                     stacklevel=2,
                 )

@@ -1,10 +1,10 @@
-"""Kernels for what lies between a denoiser's convolutions, on channels_last images; `diffanim.sampling.fast.fusion`
-calls them.
+"""Kernels for the operations between a denoiser's convolutions, on channels_last images; used by
+`diffanim.sampling.fast.fusion`.
 
-PyTorch turns channels_last images into its other layout to normalize groups of channels, and makes one more pass over
+PyTorch converts channels_last images to its other layout to normalize groups of channels, and makes another pass over
 them for every bias, SiLU, shortcut and concatenation: on an H200, 16 of the 20 ms that a step of a 256×256 network
-takes in bfloat16. Here an image is read once more to be normalized, with all of that on the way, and its moments are
-summed by whoever wrote it. The arithmetic is float32 whatever the image is.
+takes in bfloat16. Here an image is read only once more to be normalized, with all of that in the same pass, and its
+moments are computed by the kernel that wrote it. The arithmetic is float32 for any dtype of images.
 
 Needs Triton, which comes with PyTorch for CUDA.
 """
@@ -335,9 +335,9 @@ _INTERPRETED = not isinstance(_sum_up, triton.JITFunction)
 
 
 def applies(images: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether the kernels can read images, [B, C, H, W] or [B, C, L], and write what weights make of them.
+    """Whether the kernels can process images, [B, C, H, W] or [B, C, L], with these weights.
 
-    They must have their channels last, be on a GPU and for inference; 32 bits must do to count what there is.
+    Images must have channels last, be on a GPU, need no gradient, and be small enough for 32-bit indices.
     """
     if images.device.type != "cuda" and not _INTERPRETED:
         return False
@@ -361,11 +361,11 @@ def normalize(
         images: [B, C, …], channels last.
         norm: with weight and bias.
         others: more channels of the same images.
-        shift: [B, C], added to all pixels before.
+        shift: [B, C], added to all pixels first.
         act: whether x·sigmoid(x) follows.
 
     Returns:
-        As ``images``, with all channels.
+        Like ``images``, with all channels.
     """
     batch, boundary, *sizes = images.shape
     channels = boundary if others is None else boundary + others.shape[1]
@@ -395,16 +395,16 @@ def normalize(
 
 
 def join(images: torch.Tensor, offset: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
-    """``images + offset + shortcut``: [B, C, H, W] channels last, [C], and as the first; it knows its moments."""
+    """``images + offset + shortcut``, with its moments: [B, C, H, W] channels last, [C], and like the first."""
     joined = torch.empty_like(images)
     joined.channel_moments = _summed_up(images, offset, shortcut, joined)  # type: ignore[attr-defined]
     return joined
 
 
 def shuffle(images: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """Four images that overlap by a pixel as one of twice their size: [B, 4C, H + 1, W + 1] to [B, C, 2H, 2W].
+    """Interleave four images, overlapping by a pixel, into one: [B, 4C, H + 1, W + 1] to [B, C, 2H, 2W].
 
-    Image 2a + b has at (i + a, j + b) what goes to (2i + a, 2j + b). An offset [C] is added, and moments are known.
+    Pixel (i + a, j + b) of image 2a + b goes to (2i + a, 2j + b). Adds an offset [C], and computes moments.
     """
     joined = _room(images, len(offset), [2 * size - 2 for size in images.shape[2:]])
     joined.channel_moments = _summed_up(images, offset, None, joined, shuffled=True)  # type: ignore[attr-defined]
@@ -418,7 +418,7 @@ def join_product(
     inputs: torch.Tensor,
     others: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`join` with the shortcut that a 1×1 convolution of ``cat([inputs, others])`` makes.
+    """`join` with a 1×1 convolution of ``cat([inputs, others])`` as the shortcut.
 
     Args:
         images: [B, C, H, W], channels last.
@@ -434,7 +434,7 @@ def join_product(
 
 
 def convolve(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """A 3×3 convolution of images with few channels, at most `FEW`; the result knows its moments.
+    """A 3×3 convolution of images with at most `FEW` channels, with the moments of the result.
 
     Args:
         images: [B, C, H, W], channels last.
@@ -450,7 +450,7 @@ def convolve(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> 
 
 
 def add_windows(parts: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """What is left of a 3×3 convolution to few channels when every pixel was multiplied with all of its weights.
+    """Finish a 3×3 convolution to few channels, after every pixel was multiplied by all of its weights.
 
     Args:
         parts: [B, H, W, ≥ 9C], by rows and columns of the window first, then by channels.
@@ -471,10 +471,10 @@ def add_windows(parts: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def compile_kernels(images: torch.Tensor) -> None:
-    """Have every variant of the kernels compiled that a network calls which has the device and dtype of ``images``.
+    """Compile every variant of the kernels that a network on the device and with the dtype of ``images`` needs.
 
     Args:
-        images: [B, C, H, W], channels last, C being a multiple of 16, of more pixels than are few.
+        images: [B, C, H, W], channels last, with C a multiple of 16 and more than `_SMALL` pixels.
     """
     channels = images.shape[1]
     shift, square = images.new_zeros(len(images), channels), images.new_zeros(channels, 2 * channels)
