@@ -1,6 +1,6 @@
-"""Whether values are of the kind that their annotations say: for callers in Python, who have no command line before us.
+"""Checks of values against their annotations, for callers in Python, whom no command line has checked.
 
-A wrong kind would come to light anywhere, as anybody's TypeError.
+Otherwise a wrong type would show up anywhere, as some library's TypeError.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _Entry = TypeVar("_Entry")
 
 
 def checked(function: _Function) -> _Function:
-    """Have a function's arguments checked when it is called: their names, that none is missing, and their kinds.
+    """Make a function check its arguments when it is called: their names, their types, and that none is missing.
 
-    What it takes as ``*args`` and ``**kwargs`` it checks itself, as their annotations say little.
+    The function itself must check its ``*args`` and ``**kwargs``, as their annotations say little.
 
     Raises:
-        SettingsError: at the call, says which argument is wrong and what it can be.
+        SettingsError: at the call; says which argument is wrong and what is allowed.
     """
     signature, what = inspect.signature(function), _called(function)
     named = {name: one for name, one in signature.parameters.items() if one.kind not in _ALL_OTHERS}
@@ -60,7 +60,7 @@ def checked(function: _Function) -> _Function:
         try:
             given = signature.bind(*arguments, **options).arguments
         except TypeError as error:
-            raise SettingsError(f"{what}: {error}; it is called as {what}({_call(named)})") from error
+            raise SettingsError(f"{what}: {error}; call it as {what}({_call(named)})") from error
         for name, kind in hints().items():
             if name in named and name in given and not _is(given[name], kind):
                 raise SettingsError(f"{name} is {shown(given[name])}; it must be {_words(kind)}")
@@ -70,17 +70,17 @@ def checked(function: _Function) -> _Function:
 
 
 def checked_class(kind: _Class) -> _Class:
-    """The same for what a class is made of."""
+    """The same for the arguments of a class."""
     made = checked(vars(kind)["__init__"])
     type.__setattr__(kind, "__init__", made)
     return kind
 
 
 def check_kinds(annotated: Any, values: Mapping[str, Any]) -> None:
-    """Check values by the annotations of a function or a class.
+    """Check values against the annotations of a function or a class.
 
     Raises:
-        SettingsError: says which value is of another kind, and what it can be.
+        SettingsError: says which value has the wrong type, and what is allowed.
     """
     for name, kind in get_type_hints(annotated).items():
         if name in values and not _is(values[name], kind):
@@ -88,21 +88,21 @@ def check_kinds(annotated: Any, values: Mapping[str, Any]) -> None:
 
 
 def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Find a keyword that is not taken.
+    """Refuse keywords that are not known.
 
     Raises:
-        SettingsError: says which, and what is.
+        SettingsError: says which keyword is wrong, and which are known.
     """
     known = list(known)
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
             raise SettingsError(f"{what} takes no {name}; {hint}")
 
 
 def entry_named(table: Mapping[str, _Entry], what: str, name: str) -> _Entry:
-    """Look something up.
+    """Look up an entry by name.
 
     Raises:
         SettingsError: there is none of that name; says which there are.
@@ -110,11 +110,11 @@ def entry_named(table: Mapping[str, _Entry], what: str, name: str) -> _Entry:
     try:
         return table[name]
     except KeyError:
-        raise SettingsError(f"there is no {what} {name!r}; there are {', '.join(table)}") from None
+        raise SettingsError(f"there is no {what} {name!r}; choose from {', '.join(table)}") from None
 
 
 def is_path(text: str) -> bool:
-    """Whether a text can be a path: a system's are bytes, some of them, and none 0."""
+    """Whether a text can be a path: not empty, encodable, and without a zero byte."""
     try:
         return text != "" and b"\x00" not in os.fsencode(text)
     except UnicodeEncodeError:
@@ -122,7 +122,7 @@ def is_path(text: str) -> bool:
 
 
 def is_too_large(number: Any) -> bool:
-    """Whether a whole number is beyond any float; of those of thousands of digits, Python has no text either."""
+    """Whether a whole number exceeds any float; Python cannot even print those with thousands of digits."""
     try:
         float(number)
     except OverflowError:
@@ -131,7 +131,7 @@ def is_too_large(number: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Numbers of other libraries, such as numpy's, as Python's own: not everybody takes them, and JSON does not."""
+    """Numbers of other libraries, such as numpy's, as Python's own, which JSON requires."""
     if isinstance(value, tuple):
         return tuple(map(plain, value))
     if isinstance(value, (bool, int, float)):
@@ -142,7 +142,7 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in a message: on one line, and not too long."""
+    """A value for a message: on one line, and not too long."""
     if isinstance(value, Integral) and is_too_large(value):
         return "a number beyond 1e308"
     text = " ".join(repr(value).split())
@@ -150,12 +150,12 @@ def shown(value: Any) -> str:
 
 
 def _called(function: Callable[..., Any]) -> str:
-    """What a user calls it: a class is called by its own name."""
+    """The name under which a user calls it: for ``__init__``, that of the class."""
     return function.__qualname__.removesuffix(".__init__")
 
 
 def _call(named: Mapping[str, Parameter]) -> str:
-    """How it is called with what it needs."""
+    """The arguments of a call, as far as they are required."""
     needed = [name for name, one in named.items() if one.default is Parameter.empty and name not in _OWN]
     return ", ".join([*needed, "…"])
 

@@ -17,7 +17,7 @@ from inspect import Parameter
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 SECONDS, SIZE, BYTES, FILE = "SECONDS", "W[xH]", "BYTES", "FILE"
-"""Kinds of value that the command line parses in a way of its own."""
+"""What an option can take that the command line reads by a rule of its own."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

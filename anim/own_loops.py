@@ -1,4 +1,4 @@
-"""Recording a loop that is nobody's but its writer's: of JAX, k-diffusion, plain PyTorch, or of a formula."""
+"""Recording any loop: in JAX, k-diffusion, plain PyTorch, or from a formula."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def record_steps(
     overwrite: bool = False,
     on_step: Callable[[Step], None] | None = None,
 ) -> Trajectory:
-    """Record the steps of any loop, as they come.
+    """Record the steps of any loop as they arrive.
 
     ::
 
@@ -41,21 +41,24 @@ def record_steps(
         run = diffanim.record_steps(loop(), diffanim.RunInfo("mine", "Heun"), "run.zarr")
 
     Args:
-        steps: a `Step` for every call of the sampler, in their order, and at the end the finished sample, [B, C, …] as
-            their ``x``. The images may be of any library whose arrays numpy reads; they are kept as float32, and copied
-            before the loop goes on, so that it may use their memory again.
-        info: what makes the run; its versions are filled in if there are none.
+        steps: yields a `Step` for every call of the sampler, in order, and at the end the finished sample, [B, C, …]
+            like their ``x``. The images may be arrays of any library that numpy can read. They are stored as float32,
+            and copied before the loop continues, so that it can reuse their memory.
+        info: what makes the run; the versions are filled in if there are none.
         path: the folder to write; None keeps the run in memory.
-        overwrite: whether a recording that is at ``path`` already may go.
-        on_step: called with every step, as it is kept.
+        overwrite: whether to replace an existing recording at ``path``.
+        on_step: called with every step, as it is stored.
+
+    Returns:
+        The recording.
 
     Raises:
-        SettingsError: something else than the next step came, images of another shape than those before, or no finished
-            sample; or that came first.
-        SamplingError: a step holds NaN or inf.
-        TrajectoryError: ``path`` is taken or cannot be written to.
+        SettingsError: the loop yields something other than the next step, images of another shape than before, or no
+            finished sample, or yields that first.
+        SamplingError: a step contains NaN or inf.
+        TrajectoryError: ``path`` is taken or not writable.
 
-    Whatever the loop itself raises comes through. What was recorded before stays.
+    Errors of the loop itself are passed on; what was recorded before them is kept.
     """
     info = info if info.versions else replace(info, versions=library_versions())
     coming, shape, done = iter(steps), None, 0
@@ -64,10 +67,14 @@ def record_steps(
         for step in coming:
             if not isinstance(step, Step):
                 if shape is None:
-                    raise SettingsError(f"the loop begins with {shown(type(step).__name__)}; it yields steps first")
+                    raise SettingsError(
+                        f"the loop yields {shown(type(step).__name__)} first; it must yield steps first"
+                    )
                 sample = _images(step, shape, f"what follows step {done - 1}")
                 for more in coming:
-                    raise SettingsError(f"after the finished sample came {shown(type(more).__name__)}; it is the last")
+                    raise SettingsError(
+                        f"the loop yields {shown(type(more).__name__)} after the finished sample, which must be last"
+                    )
                 return writer.finish(sample, owned=True)
             kept = _kept(step, done, shape)
             writer.add(kept, owned=True)
@@ -82,26 +89,26 @@ def record_steps(
 
 
 def _kept(step: Step, done: int, shape: tuple[int, ...] | None) -> Step:
-    """A step in memory of its own, checked."""
+    """Check a step and copy it to memory of its own."""
     if step.index != done:
-        raise SettingsError(f"a step has the index {shown(step.index)}, and the next one is {done}")
+        raise SettingsError(f"a step has the index {shown(step.index)}; it must be {done}")
     x = _images(step.x, shape, f"x of step {done}")
     x0 = _images(step.x0, x.shape, f"x0 of step {done}")
     t, signal, noise = (_number(getattr(step, name), f"{name} of step {done}") for name in ("t", "signal", "noise"))
     if noise < 0:
-        raise SettingsError(f"noise of step {done} is {noise:g}; it is a standard deviation")
+        raise SettingsError(f"noise of step {done} is {noise:g}; a standard deviation cannot be negative")
     return replace(step, t=t, x=x, x0=x0, signal=signal, noise=noise)
 
 
 def _images(images: Any, shape: tuple[int, ...] | None, what: str) -> Array:
     try:
         copied = np.array(images, dtype=np.float32)
-    except Exception as error:  # Every library has its own for what is on another device.
-        raise SettingsError(f"{what} is no array that numpy reads ({first_line(error)})") from error
+    except Exception as error:  # Every library has its own error for arrays on another device.
+        raise SettingsError(f"{what} is not an array that numpy can read ({first_line(error)})") from error
     if copied.ndim < 3:
         raise SettingsError(f"{what} has the shape {list(copied.shape)}, not [B, C, …]")
     if shape is not None and copied.shape != shape:
-        raise SettingsError(f"{what} has the shape {list(copied.shape)}, and the steps before {list(shape)}")
+        raise SettingsError(f"{what} has the shape {list(copied.shape)}; the steps before have {list(shape)}")
     return copied
 
 

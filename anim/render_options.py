@@ -136,8 +136,8 @@ class RenderOptions(TypedDict, total=False):
         int | str | None,
         Option(
             ENCODING,
-            "Limit for the size of each film, such as 5MB, 700KB or 4.8MiB. What is least noticed is given up first, x̂0 "
-            "and the finished image last; a note says what it cost.",
+            "Limit for the size of each film, such as 5MB, 700KB or 4.8MiB. What is least noticed is given up first, "
+            "x̂0 and the finished image last; a note says what it cost.",
             takes=BYTES,
         ),
     ]

@@ -65,7 +65,7 @@ _READERS = {
     SIZE: PictureSize(),
     BYTES: Bytes(),
     FILE: click.Path(),
-    "MODEL": click.Path(),  # For completion; a hub id is allowed too.
+    "MODEL": click.Path(),  # For completion: a hub id will do as well.
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 5.0
 """Time between plain lines when there is no terminal."""
 SECONDS_OF_SILENCE = 1.5
-"""After this long, work that cannot report progress says at least that it is still running: within two seconds in all."""
+"""After this long, work that cannot report progress says that it is still running: within two seconds in all."""
 
 
 class Reporter:

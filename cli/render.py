@@ -123,7 +123,7 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
 
 
 def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
-    """What decodes a recording's latents, if they are not decoded yet and nothing in memory can do it."""
+    """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
     from diffanim.scenes.views import waits_for_decoding
 
     if run.made_by is not None or not waits_for_decoding(run, preview=ctx.params["preview"], frames=frames):

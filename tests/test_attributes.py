@@ -127,7 +127,7 @@ def test_only_files_of_its_own_are_read(file: str, make: Callable[[Path], None],
     assert file == "extra" or (path / file).is_file()
     (path / file).unlink(missing_ok=True)
     make(path / file)
-    with pytest.raises(TrajectoryError, match=f"{file} is no file of its own"):
+    with pytest.raises(TrajectoryError, match=f"{file} is a link or not a file"):
         Trajectory.open(path)
 
 

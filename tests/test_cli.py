@@ -237,7 +237,7 @@ def test_record(run: Run, tiny_model: Path) -> None:
         (["--duration", "3601"], "a duration of 3601 seconds are too long"),
         (["--fps", "0.001", "--hold", "0", "--steps", "9"], "would take 10000 seconds"),
         (["--fps", "1e-9"], "an fps of 1e-09"),
-        (["--batch", "1000000000"], "batch is 1000000000; a run has 1 to 4096 images"),
+        (["--batch", "1000000000"], "batch is 1000000000; it must be 1 to 4096"),
         (["-o", "a.gif", "-o", "./a.gif"], "are one place"),
         (["-o", "f/", "-o", "f/a.gif"], "f/a.gif lies in f/"),
         (["nowhere.zarr"], "no recording at nowhere.zarr"),
@@ -262,11 +262,11 @@ def test_bad_input_is_one_line(run: Run, tiny_model: Path, tmp_path: Path, argum
     [
         (["render", "--scheduler", "dimm"], "is not one of 'ddim'"),
         (["render", "--steps", "ten"], "is not a valid integer"),
-        (["render", "--size", "big"], "no size"),
-        (["render", "--duration", "soon"], "is no time; give seconds, such as 8 or 2.5s"),
-        (["render", "--duration", "8s", "--fps", "10"], "--fps and --duration both say how fast"),
+        (["render", "--size", "big"], "not a size"),
+        (["render", "--duration", "soon"], "is not a time; give seconds, such as 8 or 2.5s"),
+        (["render", "--duration", "8s", "--fps", "10"], "--fps and --duration both set the speed"),
         (["render", "--for", "tv"], "is not one of 'readme', 'lecture', 'slides', 'paper'"),
-        (["render", "RUN", "--seed", "3"], "--seed belongs to recording"),
+        (["render", "RUN", "--seed", "3"], "--seed is for recording"),
         (["record"], "Missing option '-o'"),
         (["draw"], "No such command"),
     ],
@@ -305,7 +305,7 @@ def test_an_interrupted_run_is_drawn_as_far_as_it_goes(run: Run, tiny_model: Pat
     with Image.open("a.gif") as gif:
         assert gif.n_frames == 4
     done = run("record", "--model", tiny_model, "--steps", 9, "--batch", 1, "-o", "run.zarr")
-    assert "going on with run.zarr after step 4 of 9" in done.err
+    assert "resuming run.zarr after step 4 of 9" in done.err
     assert diffanim.Trajectory.open("run.zarr").complete
 
 

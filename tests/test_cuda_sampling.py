@@ -178,7 +178,7 @@ def test_host_memory_does_not_grow_with_the_steps(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_nan_and_inf_from_a_gpu_are_found(value: float) -> None:
     """Sums are looked at, which it makes itself."""
-    with pytest.raises(SamplingError, match="x̂0 holds NaN or inf at step 3 of 5"):
+    with pytest.raises(SamplingError, match="x̂0 contains NaN or inf at step 3 of 5"):
         _flow(torch.zeros(2, 3, 64, 64, device="cuda"), {2: value})
 
 

@@ -117,9 +117,9 @@ def test_a_video(tmp_path: Path) -> None:
         assert attributes["poster"] == poster
         assert attributes["data-src" if place == "reveal" else "src"] == path.as_posix()
     assert texts["github"].startswith("[![Images come out of noise in 40 DDIM steps of emoji")
-    assert "GitHub plays no video that is committed" in texts["github"]
+    assert "GitHub does not play committed videos" in texts["github"]
     assert f"Poster Frame > Image from File: {poster}" in texts["powerpoint"]
-    assert "It takes GIF and MP4" in pasted(made(tmp_path, "talk.webm"))["powerpoint"]
+    assert "PowerPoint takes GIF and MP4" in pasted(made(tmp_path, "talk.webm"))["powerpoint"]
 
 
 def test_a_contact_sheet(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_contact_sheet(tmp_path: Path) -> None:
 def test_a_folder_of_frames(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
-    with pytest.raises(OutputError, match="holds no frames"):
+    with pytest.raises(OutputError, match="has no frames"):
         target_of(folder, MADE)
     made(folder, *(f"frame-{number:04}.png" for number in range(12)), "frame-x.png")
     texts = pasted(folder)
@@ -144,7 +144,7 @@ def test_a_folder_of_frames(tmp_path: Path) -> None:
     for foreign in (None, replace(MADE, fps=None)):
         said = pasted(folder, foreign)["latex"]
         assert f"{{FPS}}{{{folder.as_posix()}/frame-}}{{0000}}{{0011}}" in said
-        assert "% the pictures do not say how many are shown a second: put a number for FPS\n" in said
+        assert "% the pictures do not store their frame rate: replace FPS by a number\n" in said
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_nothing_breaks_out(tmp_path: Path) -> None:
             assert "b" not in [tag for tag, _ in found]
             said = [attributes.get("alt") or attributes.get("aria-label") for _, attributes in found]
             assert any(text and '50% of "x" <b> [y] {z} \\ $1' in text for text in said)
-        assert (r"a\_b \& c" if name.endswith(".png") else "shows no film") in texts["latex"]
+        assert (r"a\_b \& c" if name.endswith(".png") else "cannot show a film") in texts["latex"]
     latex = pasted(made(tmp_path, "a.pdf"), AWKWARD)["latex"]
     assert r"50\% of" in latex
     assert r"\{z\} \textbackslash{} \$1" in latex
@@ -208,7 +208,7 @@ def test_a_file_that_says_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_embedded(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"no file .*; render it first"):
         target_of(tmp_path / "a.gif", None)
-    with pytest.raises(OutputError, match="nothing that diffanim writes"):
+    with pytest.raises(OutputError, match="not a file that diffanim writes"):
         target_of(made(tmp_path, "a.txt"), None)
 
 
@@ -372,7 +372,7 @@ def test_a_page_is_a_link(name: str, provenance: Provenance | None) -> None:
 
 
 FIGURE = re.compile(
-    r"(?:% LaTeX cannot read the file's own name; make it (?P<renamed>[^\n]*)\n)?"
+    r"(?:% LaTeX cannot read the file's name; rename it to (?P<renamed>[^\n]*)\n)?"
     r"\\begin\{figure\}\n  \\centering\n"
     r"  \\includegraphics\[width=\\linewidth\]\{(?P<path>[^\n\\{}%#$&~^\"]*)\}\n"
     r"  \\caption\{(?P<caption>[^\n]*)\}\n\\end\{figure\}"
@@ -412,7 +412,7 @@ def test_what_is_escaped_can_be_read(tmp_path: Path) -> None:
     latex = pasted(made(tmp_path, "a_b 1.pdf"), AWKWARD)["latex"]
     assert f"{{{tmp_path.as_posix()}/a_b 1.pdf}}" in latex
     latex = pasted(made(tmp_path, "50%.pdf"), AWKWARD)["latex"]
-    assert f"make it {tmp_path.as_posix()}/50-.pdf\n" in latex
+    assert f"rename it to {tmp_path.as_posix()}/50-.pdf\n" in latex
     assert f"{{{tmp_path.as_posix()}/50-.pdf}}" in latex
     github = pasted(made(tmp_path, "a.gif"), replace(MADE, model="my_model", prompt="a\n<b> [c]"))["github"]
     assert "40 DDIM steps of my_model, prompt “a &lt;b&gt; &#91;c&#93;”" in github

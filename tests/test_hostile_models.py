@@ -143,11 +143,11 @@ def test_an_index_of_a_pipeline_runs_nothing(name: str, tmp_path: Path, flag: Pa
 @pytest.mark.parametrize(
     ("part", "named", "words"),
     [
-        ("safety_checker", ["stable_diffusion", "StableDiffusionPipeline"], "which is no network, scheduler"),
-        ("safety_checker", ["stable_diffusion", "StableDiffusionPipelineOutput"], "which is no network, scheduler"),
-        ("safety_checker", ["stable_diffusion", "pipeline_stable_diffusion"], "which is no network, scheduler"),
+        ("safety_checker", ["stable_diffusion", "StableDiffusionPipeline"], "which is not a network, scheduler"),
+        ("safety_checker", ["stable_diffusion", "StableDiffusionPipelineOutput"], "which is not a network, scheduler"),
+        ("safety_checker", ["stable_diffusion", "pipeline_stable_diffusion"], "which is not a network, scheduler"),
         ("safety_checker", ["stable_diffusion", "Evil"], "does not have"),
-        ("scheduler", ["stable_diffusion", "StableDiffusionSafetyChecker"], "which is no scheduler"),
+        ("scheduler", ["stable_diffusion", "StableDiffusionSafetyChecker"], "which is not a scheduler"),
         ("safety_checker", ["diffusers", "FlashPackStableDiffusionPipeline"], "only classes of diffusers and"),
         ("unet", ["transformers", "FlashPackAutoModel"], "only classes of diffusers and"),
     ],
@@ -231,7 +231,7 @@ def test_files_that_are_no_json_or_not_what_they_should_be(file: str, content: s
 def test_a_scheduler_of_a_prediction_that_it_does_not_know_is_named(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model", scheduler=diffusers.EulerAncestralDiscreteScheduler())
     edited(folder / "scheduler", lambda config: config.update(prediction_type="sample"), "scheduler_config.json")
-    with pytest.raises(ModelError, match=r"is to predict 'sample', which it does not know; it knows epsilon, v_pred"):
+    with pytest.raises(ModelError, match=r"has the prediction type 'sample'; it supports epsilon, v_pred"):
         open_model(locate(str(folder)))
 
 

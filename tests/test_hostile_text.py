@@ -209,6 +209,6 @@ def test_in_latex_it_is_a_caption(folder: tuple[str, Path]) -> None:
 
 def test_more_than_a_file_can_say_is_one_line(tmp_path: Path) -> None:
     run = synthetic_run(steps=2, shape=(1, 3, 8, 8), prompt="x" * 100_000)
-    with pytest.raises(OutputError, match=r"takes \d+ bytes to say, .* leave that out with --no-metadata"):
+    with pytest.raises(OutputError, match=r"the metadata takes \d+ bytes, .* leave it out with --no-metadata"):
         diffanim.render(run, tmp_path / "a.gif", size=(240, None))
     diffanim.render(run, tmp_path / "a.gif", size=(240, None), metadata=False)

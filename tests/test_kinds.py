@@ -56,10 +56,10 @@ def test_what_is_rendered_to_where(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"stepss": 4}, "record takes no stepss; did you mean steps?"),
-        ({"what": 4}, "record takes no what; there are scheduler, steps, batch"),
+        ({"what": 4}, "record takes no what; it takes scheduler, steps, batch"),
         ({"steps": "4"}, "steps is '4'; it must be a whole number"),
         ({"seed": 1.5}, "seed is 1.5; it must be a whole number"),
-        ({"batch": 5000}, "batch is 5000; a run has 1 to 4096 images"),
+        ({"batch": 5000}, "batch is 5000; it must be 1 to 4096"),
         ({"labels": "cat"}, r"labels is 'cat'; give a list, such as \['cat'\]"),
         ({"labels": 5}, r"labels is 5; give a list, such as \['5'\]"),
         ({"call": "eta=1"}, "call is 'eta=1'; give a list"),
@@ -185,7 +185,9 @@ def test_whatever_a_run_is_said_to_be(tmp_path: Path, name: str) -> None:
 
 def test_whatever_row_is_asked_for(small_run: diffanim.Trajectory) -> None:
     assert small_run.x[np.int64(1)].shape == (1, 3, 8, 8)
-    with pytest.raises(SettingsError, match=r"x is read row by row, such as x\[0\], and slice\(0, 2, None\) is no row"):
+    with pytest.raises(
+        SettingsError, match=r"x is read row by row, such as x\[0\], and slice\(0, 2, None\) is not a row"
+    ):
         small_run.x[0:2]  # type: ignore[index]
     for value in WRONG:
         if not isinstance(value, Integral) or value in (10**30, 3):
@@ -196,10 +198,10 @@ def test_whatever_row_is_asked_for(small_run: diffanim.Trajectory) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: diffanim.render(), r"render: missing a required argument: 'run'; it is called as render\(run, …\)"),
+        (lambda: diffanim.render(), r"render: missing a required argument: 'run'; call it as render\(run, …\)"),
         (lambda: diffanim.render("run.zarr", "a.gif", fpss=3), "render takes no fpss; did you mean fps?"),
-        (lambda: diffanim.render("run.zarr", "a.gif", steps=3), "render takes no steps; there are run, fps"),
-        (lambda: diffanim.record(None, 4), r"record: too many positional arguments; it is called as record\(…\)"),
+        (lambda: diffanim.render("run.zarr", "a.gif", steps=3), "render takes no steps; it takes run, fps"),
+        (lambda: diffanim.record(None, 4), r"record: too many positional arguments; call it as record\(…\)"),
         (lambda: diffanim.Recorder(None, pth="run.zarr"), "Recorder takes no pth; did you mean path?"),
         (lambda: diffanim.RunInfo(modl="m"), "RunInfo takes no modl; did you mean model?"),
         (lambda: diffanim.Trajectory.open(), "Trajectory.open: missing a required argument: 'path'"),

@@ -345,7 +345,7 @@ def test_frames_of_clips(family: str, tmp_path: Path) -> None:
         assert PANELS["x"].captions(shown)[0].words.endswith(f"{numbers} of {total}")
     with pytest.raises(SettingsError, match=f"frames 1 to {total}, not {total + 1}"):
         diffanim.render(run, tmp_path / "a.gif", clip_frame=total + 1)
-    with pytest.raises(SettingsError, match="leave clip_frame or clip_row out"):
+    with pytest.raises(SettingsError, match="leave out clip_frame or clip_row"):
         diffanim.render(run, tmp_path / "a.gif", clip_frame=1, clip_row=2)
 
 

@@ -71,7 +71,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("text to video zero", "text to video zero xl"), "several passes"),
     **dict.fromkeys(("skyreels forcing", "skyreels forcing in turn", "skyreels forcing long"), "scheduler of its own"),
     **dict.fromkeys(("skyreels forcing img2vid", "skyreels forcing vid2vid"), "scheduler of its own"),
-    "chrono edit reasoning": "leaves out frames on its way",
+    "chrono edit reasoning": "drops frames along the way",
     **dict.fromkeys((*PASSES, *STAGES, "anyflow far 3 chunks"), "(?i)several passes"),
     # Sound has no pixels, though its autoencoder may be one of pictures.
     **dict.fromkeys(("audio ldm", "audio ldm 2", "music ldm"), r"(?i)\bsound\b"),
@@ -86,7 +86,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(
         ("ltx upsampled", "ltx 2 upsampled"), "no scheduler with a step method: there is nothing to record"
     ),
-    "ltx 2 diffusion decode": "steps no scheduler",
+    "ltx 2 diffusion decode": "without stepping a scheduler",
 }
 """Set-ups that cannot be animated: a pattern for the reason that is told."""
 ANNOUNCES_ONE_MORE = ("ltx long",)

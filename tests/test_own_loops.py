@@ -69,21 +69,27 @@ def two_ends() -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        (changed(1, index=2), "a step has the index 2, and the next one is 1"),
-        (changed(1, x=IMAGE[:1]), r"x of step 1 has the shape \[1, 3, 16, 16\], and the steps before \[2, 3, 16, 16\]"),
-        (changed(0, x0=IMAGE[0]), r"x0 of step 0 has the shape \[3, 16, 16\], and the steps before"),
+        (changed(1, index=2), "a step has the index 2; it must be 1"),
+        (
+            changed(1, x=IMAGE[:1]),
+            r"x of step 1 has the shape \[1, 3, 16, 16\]; the steps before have \[2, 3, 16, 16\]",
+        ),
+        (changed(0, x0=IMAGE[0]), r"x0 of step 0 has the shape \[3, 16, 16\]; the steps before have"),
         (changed(0, x=np.zeros(3)), r"x of step 0 has the shape \[3\], not \[B, C, …\]"),
-        (changed(2, x="x"), "x of step 2 is no array that numpy reads"),
-        (changed(2, x=torch.zeros(2, 3, 16, 16, requires_grad=True)), "x of step 2 is no array that numpy reads"),
-        (changed(0, noise=-1), "noise of step 0 is -1; it is a standard deviation"),
+        (changed(2, x="x"), "x of step 2 is not an array that numpy can read"),
+        (
+            changed(2, x=torch.zeros(2, 3, 16, 16, requires_grad=True)),
+            "x of step 2 is not an array that numpy can read",
+        ),
+        (changed(0, noise=-1), "noise of step 0 is -1; a standard deviation cannot be negative"),
         (changed(0, signal=float("nan")), "signal of step 0 is nan, not a number"),
         (changed(0, t="x"), "t of step 0 is 'x', not a number"),
         (without_end(), "ended after 4 steps without its finished sample"),
         (iter(()), "ended after 0 steps"),
-        (iter([IMAGE]), "begins with 'ndarray'; it yields steps first"),
-        (two_ends(), "after the finished sample came 'ndarray'"),
+        (iter([IMAGE]), "yields 'ndarray' first; it must yield steps first"),
+        (two_ends(), "yields 'ndarray' after the finished sample"),
         ([*without_end(), 7], r"what follows step 3 has the shape \[\]"),
-        ([*without_end(), IMAGE, IMAGE], "after the finished sample came 'ndarray'"),
+        ([*without_end(), IMAGE, IMAGE], "yields 'ndarray' after the finished sample"),
     ],
 )
 def test_what_cannot_be_recorded_is_one_line(steps: Any, words: str, tmp_path: Path) -> None:
@@ -118,7 +124,7 @@ def test_a_writer_is_a_sink() -> None:
 def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"<!-- a loop of one's own -->\n```python\n(.*?)```", readme, re.DOTALL)
+    (example,) = re.findall(r"<!-- your own loop -->\n```python\n(.*?)```", readme, re.DOTALL)
     exec(example, {})
     assert Path("own.gif").stat().st_size > 0
     assert Trajectory.open("own.zarr").finished

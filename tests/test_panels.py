@@ -140,5 +140,5 @@ def test_numbers_keep_their_places() -> None:
 
 
 def test_an_unknown_panel() -> None:
-    with pytest.raises(SettingsError, match="there are x, x0"):
+    with pytest.raises(SettingsError, match="choose from x, x0"):
         panel_named("y")

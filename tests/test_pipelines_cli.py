@@ -117,7 +117,7 @@ def test_a_batch_beyond_memory_is_refused_before_it_is_sampled(
 ) -> None:
     beyond = run("render", "--model", saved("sd"), *BOAT, *SMALL, "--batch", 10**9, *GIF)
     assert beyond.code == 1
-    assert re.fullmatch("diffanim: batch is 1000000000; a run has 1 to 4096 images, .*\n", beyond.err)
+    assert re.fullmatch("diffanim: batch is 1000000000; it must be 1 to 4096\n", beyond.err)
     monkeypatch.setattr("diffanim.sampling.loop._free_memory", lambda: 10**6)
     for size in (SMALL, ()):
         done = run("render", "--model", saved("sd"), *BOAT, *size, "--batch", 3000, *GIF)
@@ -153,13 +153,13 @@ def test_a_part_whose_weights_are_not_whole(saved: Any, family: str, part: str, 
     name = min(tensors)
     settings = RunSettings(model=str(broken), prompt="a boat", device="cpu")
     for change, words in (
-        ({name: torch.ones(5)}, f"has {name} in another shape than its config.json says: get the model again"),
-        ({}, f"lacks the tensor {name}: its weights are not whole; get the model again"),
+        ({name: torch.ones(5)}, f": the shape of {name} is not that of its config.json; get the model again"),
+        ({}, f" lacks the tensor {name}: its weights are incomplete; get the model again"),
     ):
         save_file({**{k: v for k, v in tensors.items() if k != name}, **change}, file, metadata={"format": "pt"})
         with pytest.raises(ModelError) as caught:
             open_pipeline(locate(str(broken)), settings)
-        assert str(caught.value) == f"broken's {part} {words}"
+        assert str(caught.value) == f"broken's {part}{words}"
     before = [vars(base)["from_pretrained"] for base in (diffusers.ModelMixin, transformers.PreTrainedModel)]
     assert open_pipeline(locate(str(saved(family))), settings)
     assert before == [vars(base)["from_pretrained"] for base in (diffusers.ModelMixin, transformers.PreTrainedModel)]
@@ -246,23 +246,31 @@ def test_the_command_in_the_file_makes_it_again(run: Run, saved: Any) -> None:
 @pytest.mark.parametrize(
     ("family", "options", "words"),
     [
-        ("sd", (), "sd is a StableDiffusionPipeline, which makes what a text says: give it a --prompt"),
-        ("sd", (*BOAT, "--strength", 0.5), r"takes no --strength; it takes --prompt, .* and by --call .*eta"),
+        ("sd", (), "sd is a StableDiffusionPipeline, which makes images from text: give it a --prompt"),
+        ("sd", (*BOAT, "--strength", 0.5), r"takes no --strength; it takes --prompt, .* and through --call .*eta"),
         ("sd", (*BOAT, "--label", 3), "takes no --label"),
-        ("sd", (*BOAT, "--call", "etta=1"), r"takes no etta; --call can give it .*eta"),
-        ("sd", (*BOAT, "--call", "eta"), r"'eta' is no name=value"),
+        ("sd", (*BOAT, "--call", "etta=1"), r"takes no etta; --call can set .*eta"),
+        ("sd", (*BOAT, "--call", "eta"), r"'eta' is not of the form name=value"),
         ("sd", (*BOAT, "--call", "timesteps=[5]"), "StableDiffusionPipeline cannot do this: .*custom timestep"),
-        ("sd", (*BOAT, "--image", "missing.png"), "missing.png is no file"),
-        ("sd", (*BOAT, "--image", "text.png"), "text.png is no picture that can be read; PNG, JPEG and WebP can"),
+        ("sd", (*BOAT, "--image", "missing.png"), "missing.png is not a file"),
+        ("sd", (*BOAT, "--image", "text.png"), "text.png cannot be read as a picture; use PNG, JPEG or WebP"),
         ("sd", (*BOAT, "--mask", "text.png"), "name the image too"),
         ("sd", (*BOAT, "--strength", 2), "strength is 2.0; it must be more than 0 and at most 1"),
-        ("sd", (*BOAT, "--offload", "model"), "--offload keeps parts of a pipeline off a GPU, and there is none"),
+        (
+            "sd",
+            (*BOAT, "--offload", "model"),
+            "--offload keeps parts of a pipeline off the GPU, and this machine has none",
+        ),
         ("sd", (*BOAT, "--scheduler", "flow-euler"), "the scheduler flow-euler does not fit this model"),
-        ("sd", (*BOAT, *SMALL, "--clip-frame", 3, "--clip-row", 2), "leave clip_frame or clip_row out"),
-        ("dit", (), "DiTPipeline cannot do without class_labels: say --label"),
-        ("dit", ("--label", "5000"), "'5000' is no class of dit: 0 to 999"),
-        ("dit", ("--label", "1", "--image", "text.png"), "there is no pipeline like DiTPipeline that takes --image"),
-        ("kandinsky 2.2", (), "cannot do without image_embeds, negative_image_embeds: say --call image_embeds=…"),
+        ("sd", (*BOAT, *SMALL, "--clip-frame", 3, "--clip-row", 2), "leave out clip_frame or clip_row"),
+        ("dit", (), "DiTPipeline needs class_labels: add --label"),
+        ("dit", ("--label", "5000"), "'5000' is not a class of dit: give a number from 0 to 999"),
+        (
+            "dit",
+            ("--label", "1", "--image", "text.png"),
+            "there is no pipeline in the family of DiTPipeline that takes --image",
+        ),
+        ("kandinsky 2.2", (), "needs image_embeds, negative_image_embeds: add --call image_embeds=…"),
     ],
 )
 def test_what_a_pipeline_does_not_take(run: Run, saved: Any, family: str, options: tuple[Any, ...], words: str) -> None:
@@ -296,7 +304,7 @@ def test_directories_that_are_not_whole(run: Run, saved: Any, tmp_path: Path) ->
     for name, words in (
         ("NoSuchPipeline", "names 'NoSuchPipeline' as its pipeline, which diffusers .* does not have"),
         (["pipeline", "Mine"], "code that comes with a model is never run"),
-        ("UNet2DConditionModel", "model names UNet2DConditionModel as its pipeline, which is no pipeline"),
+        ("UNet2DConditionModel", "model names UNet2DConditionModel as its pipeline, which is not a pipeline"),
     ):
         (model / "model_index.json").write_text(json.dumps({**index, "_class_name": name}))
         fails(words)
@@ -306,7 +314,7 @@ def test_directories_that_are_not_whole(run: Run, saved: Any, tmp_path: Path) ->
     weights.write_bytes(content[: len(content) // 2])
     fails("model's pipeline cannot be loaded: ")
     weights.rename(weights.with_suffix(".bin"))
-    fails("has pickled weights only in vae/, .* say --allow-pickle")
+    fails("has only pickled weights in vae/, .* add --allow-pickle")
     shutil.rmtree(model / "tokenizer")
     fails("lacks tokenizer/, which its model_index.json names")
 
@@ -382,7 +390,7 @@ main(ARGUMENTS)
     assert not the_run(tmp_path).complete
     stopped = interrupt("decoding", 2)
     assert stopped.returncode == 130, stopped.stderr
-    assert "cannot go on in the middle, so it is recorded again" in stopped.stderr
+    assert "cannot resume in the middle, so it is recorded again" in stopped.stderr
     recorded = the_run(tmp_path)
     assert recorded.complete
     done = subprocess.run(

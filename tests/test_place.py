@@ -102,8 +102,8 @@ def test_what_appears_meanwhile_stays(tmp_path: Path) -> None:
     a_folder(tmp_path / "run.zarr")
     writer.add(steps(1)[0])
     with (
-        pytest.warns(DiffanimWarning, match="is as it was"),
-        pytest.raises(TrajectoryError, match="made by somebody else meanwhile"),
+        pytest.warns(DiffanimWarning, match="is unchanged"),
+        pytest.raises(TrajectoryError, match="another process has made"),
     ):
         writer.finish(FINISHED)
     assert (tmp_path / "run.zarr" / "a.jpg").exists()
@@ -203,7 +203,7 @@ def test_a_writer_that_is_forgotten_or_fails_lets_go(tmp_path: Path) -> None:
 def test_names_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in (".", "..", "/"):
-        with pytest.raises(TrajectoryError, match="no name for a recording"):
+        with pytest.raises(TrajectoryError, match="not a name for a recording"):
             TrajectoryWriter(name, INFO, overwrite=True)
 
 
@@ -232,7 +232,7 @@ def test_pictures_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     with pytest.raises(
-        TrajectoryError, match=r"^cannot keep decoded pictures in .*run.zarr: Permission denied; copy it"
+        TrajectoryError, match=r"^cannot store decoded pictures in .*run.zarr: Permission denied; copy it"
     ):
         decode(run)
 
@@ -243,7 +243,7 @@ def test_what_became_another_recording_is_not_decoded(tmp_path: Path) -> None:
     shutil.rmtree(path)
     record(path, 3, decoded=False)
     before = content(path)
-    with pytest.raises(TrajectoryError, match=r"run.zarr was recorded again meanwhile; render it again"):
+    with pytest.raises(TrajectoryError, match=r"run.zarr has been recorded again in the meantime; render it again"):
         decode(run)
     assert content(path) == before
 

@@ -57,7 +57,7 @@ def test_every_setting_is_one_of_render() -> None:
         assert set(profile.settings) <= set(taken)
         assert set(profile.settings) <= options, "each can be overridden"
         assert profile.about in next(p for p in command.params if p.name == "profile").help  # type: ignore[attr-defined]
-    with pytest.raises(SettingsError, match="there are readme, lecture, slides, paper"):
+    with pytest.raises(SettingsError, match="choose from readme, lecture, slides, paper"):
         profile_named("poster")
 
 

@@ -116,7 +116,7 @@ def test_commands_that_take_long_say_what_they_do(run: Run, tiny_run: Path, monk
     monkeypatch.setattr("diffanim.cli.progress.SECONDS_OF_SILENCE", 0)
     assert re.search(r"^checking: \d of \d$", run("inspect", tiny_run).err, re.MULTILINE)
     done = run("render", tiny_run, "-o", "a-sheet.pdf")
-    assert "writing what is rendered, for 0 s so far" in done.err
+    assert "writing the files, for 0 s so far" in done.err
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="opens a terminal")

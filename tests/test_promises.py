@@ -1,4 +1,4 @@
-"""What a recording on the disk promises (`diffanim.runs.trajectory`), sentence by sentence.
+"""What a recording on disk guarantees (`diffanim.runs.trajectory`), sentence by sentence.
 
 Each test quotes what it holds. More ways to break them are in test_whole.py, test_place.py and test_trajectory.py.
 """
@@ -62,7 +62,7 @@ from diffanim.runs.writer import TrajectoryWriter
 
 def test_every_promise_is_quoted_here() -> None:
     """So that whoever changes one looks at its test."""
-    said = (trajectory.__doc__ or "").split("What a recording on the disk promises:")[1]
+    said = (trajectory.__doc__ or "").split("What a recording on disk guarantees:")[1]
     promises = " ".join(re.sub(r"^- ", "", said, flags=re.MULTILINE).split())
     functions = [node for node in ast.parse(Path(__file__).read_text()).body if isinstance(node, ast.FunctionDef)]
     unquoted = list(promises)
@@ -93,7 +93,7 @@ def test_every_float_comes_back_bit_for_bit(
 
 
 def test_any_zarr_reader_opens_it(tmp_path: Path) -> None:
-    """… and any reader of Zarr v3 opens it."""
+    """… and any Zarr v3 reader can open it."""
     made = write(tmp_path / "run.zarr")
     group = zarr.open_group(tmp_path / "run.zarr", mode="r")
     assert sorted(group.array_keys()) == ["noise", "signal", "t", "x", "x0"]
@@ -108,9 +108,9 @@ def test_any_zarr_reader_opens_it(tmp_path: Path) -> None:
 def test_more_or_fewer_steps_than_announced_are_readable_all_the_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int, made: int
 ) -> None:
-    """Under its name it can be read at any moment, up to its last whole step, also while it is written, …
+    """Under its name it can be read at any time, up to its last complete step, even while it is written …
 
-    More or fewer steps than were announced change nothing of that.
+    This holds even if there are more or fewer steps than announced.
 
     It is read after every file that is written.
     """
@@ -144,7 +144,7 @@ def test_more_or_fewer_steps_than_announced_are_readable_all_the_while(
 
 @pytest.mark.parametrize("after", range(0, 40, 3))
 def test_killed_while_the_folder_is_made(tmp_path: Path, after: int) -> None:
-    """… and after its writer was killed."""
+    """… or after its writer was killed."""
     script = """
         kill_after(int(sys.argv[2]))
         write(Path(sys.argv[1]), 3, 5, finish=False)
@@ -164,7 +164,7 @@ def test_killed_while_the_folder_is_made(tmp_path: Path, after: int) -> None:
 
 
 def test_the_same_command_after_a_kill(tiny_model: Path, tmp_path: Path, run: Run) -> None:
-    """The same command goes on with it; …"""
+    """The same command resumes it; …"""
     script = f"""
         from diffanim.cli import progress
         class Reporter(progress.Reporter):
@@ -180,14 +180,14 @@ def test_the_same_command_after_a_kill(tiny_model: Path, tmp_path: Path, run: Ru
     assert 1 <= Trajectory.open(tmp_path / "run.zarr").steps < 5
     done = run("record", "--model", tiny_model, "--steps", "5", "-o", tmp_path / "run.zarr")
     assert done.code == 0
-    assert "going on with" in done.err
+    assert "resuming" in done.err
     whole, resumed = diffanim.record(tiny_model, steps=5), Trajectory.open(tmp_path / "run.zarr")
     assert (resumed.complete, resumed.steps) == (True, 5)
     assert all((ours == theirs).all() for ours, theirs in zip(resumed.x, whole.x, strict=True))
 
 
 def test_the_same_command_after_a_pipeline_was_interrupted(tmp_path: Path, run: Run) -> None:
-    """… a pipeline, which cannot go on in the middle, it records anew."""
+    """… a pipeline, which cannot resume in the middle, is recorded again."""
     pytest.importorskip("transformers")
     from tiny import build
 
@@ -201,7 +201,7 @@ def test_the_same_command_after_a_pipeline_was_interrupted(tmp_path: Path, run: 
     assert not Trajectory.open(tmp_path / "run.zarr").complete
     done = run(*words, *size)
     assert done.code == 0, done.err
-    assert "a pipeline cannot go on in the middle, so it is recorded again" in done.err
+    assert "a pipeline cannot resume in the middle, so it is recorded again" in done.err
     Trajectory.open(tmp_path / "run.zarr").verify()
     assert Trajectory.open(tmp_path / "run.zarr").complete
 
@@ -226,8 +226,8 @@ CASES = [
     ("harm", "name", "row"), CASES, ids=[f"{harm.__name__}-{name}-{row}" for harm, name, row in CASES]
 )
 def test_harm_is_found(run: Run, tmp_path: Path, harm: Harm, name: str, row: int) -> None:
-    """Chunks that are lost, damaged, swapped, edited or another run's are refused when they are read, so that no
-    picture is made of them, and named by `Trajectory.verify`, which ``diffanim inspect`` calls.
+    """Chunks that are lost, damaged, swapped, edited or from another run are refused when they are read, so that no
+    picture is made from them, and are named by `Trajectory.verify`, which ``diffanim inspect`` calls.
     """
     path, other = tmp_path / "run.zarr", tmp_path / "other.zarr"
     record(path).verify()
@@ -244,9 +244,9 @@ def test_harm_is_found(run: Run, tmp_path: Path, harm: Harm, name: str, row: int
 
 
 def test_what_binds_a_row(tmp_path: Path) -> None:
-    """Whole means whole. Every chunk has a CRC-32C, every row of images a digest that binds it to its run, its
-    quantity, its place and the numbers of its step, and every row of decoded pictures one that binds it to its run, its
-    quantity, its place and its frames (`diffanim.runs.digests`); …
+    """Damage is found. Every chunk has a CRC-32C. Every row of images has a digest that binds it to its run, quantity,
+    place and the numbers of its step; every row of decoded pictures has one that binds it to its run, quantity, place
+    and frames (`diffanim.runs.digests`); …
     """
     path = tmp_path / "run.zarr"
     run = record(path)
@@ -267,9 +267,9 @@ def test_what_binds_a_row(tmp_path: Path) -> None:
 
 
 def test_what_it_says_is_sealed_and_that_is_no_signature(tmp_path: Path) -> None:
-    """… what the recording says of itself is sealed.
+    """… the attributes are sealed.
 
-    It is no signature: whoever means to forge a recording can.
+    This is not a signature: anyone who wants to forge a recording can.
     """
     path = tmp_path / "run.zarr"
     record(path)
@@ -278,7 +278,7 @@ def test_what_it_says_is_sealed_and_that_is_no_signature(tmp_path: Path) -> None
     assert Trajectory.open(path).info.prompt == "forged"
     metadata = (path / "zarr.json").read_text()
     (path / "zarr.json").write_text(metadata.replace("forged", "edited"))
-    with pytest.raises(TrajectoryError, match="what it says of its run is not what was recorded"):
+    with pytest.raises(TrajectoryError, match="its attributes are not those that were recorded"):
         Trajectory.open(path)
 
 
@@ -290,7 +290,7 @@ def test_what_it_says_is_sealed_and_that_is_no_signature(tmp_path: Path) -> None
 def test_what_is_declared_huge_lays_out_no_memory(
     run: Run, tmp_path: Path, name: str, shape: list[int], old: bool
 ) -> None:
-    """What it says of sizes is held against the bytes that are there before any memory is laid out for it."""
+    """Sizes are checked against the bytes on disk before any memory is allocated."""
     path = tmp_path / "run.zarr"
     record(path, old=old)
     declare(path, name, shape)
@@ -312,7 +312,7 @@ def test_what_is_declared_huge_lays_out_no_memory(
 
 @pytest.mark.parametrize("harm", ["flipped", "empty", "another run's", "from later"])
 def test_a_damaged_checkpoint_is_found(tmp_path: Path, harm: str) -> None:
-    """A checkpoint is bound to its run likewise: …"""
+    """A checkpoint is bound to its run in the same way; …"""
     path = tmp_path / "run.zarr"
     write(path, 3, 5, finish=False)
     write(tmp_path / "other.zarr", 3, 5, finish=False)
@@ -330,7 +330,7 @@ def test_a_damaged_checkpoint_is_found(tmp_path: Path, harm: str) -> None:
             run = Trajectory.open(path)
             assert run._digests is not None
             file.write_bytes(run._digests.bind(b"after 4", 4))
-    with pytest.warns(DiffanimWarning, match=r"the checkpoint of .*run.zarr is damaged: the run begins again"):
+    with pytest.warns(DiffanimWarning, match=r"the checkpoint of .*run.zarr is damaged: the run starts over"):
         writer, checkpoint = TrajectoryWriter.resume(path)
     assert checkpoint is None
     for step in steps(5):
@@ -341,7 +341,7 @@ def test_a_damaged_checkpoint_is_found(tmp_path: Path, harm: str) -> None:
 
 
 def test_a_flipped_bit_in_the_checkpoint_makes_the_run_begin_again(tiny_model: Path, tmp_path: Path) -> None:
-    """… with one that is damaged the run begins again, with a word."""
+    """… if it is damaged, the run starts over, with a warning."""
     path = tmp_path / "run.zarr"
     whole = diffanim.record(tiny_model, steps=4, batch=1)
     with pytest.raises(Interruption):
@@ -350,7 +350,7 @@ def test_a_flipped_bit_in_the_checkpoint_makes_the_run_begin_again(tiny_model: P
     kept = bytearray(file.read_bytes())
     kept[-100] ^= 1
     file.write_bytes(kept)
-    with pytest.warns(DiffanimWarning, match="the run begins again"):
+    with pytest.warns(DiffanimWarning, match="the run starts over"):
         resumed = diffanim.record(tiny_model, steps=4, batch=1, path=path)
     assert all((ours == theirs).all() for ours, theirs in zip(rows(resumed), rows(whole), strict=True))
 
@@ -365,9 +365,7 @@ def test_a_flipped_bit_in_the_checkpoint_makes_the_run_begin_again(tiny_model: P
 def test_a_run_that_goes_on_elsewhere_says_so(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, words: str
 ) -> None:
-    """A run that goes on with other versions, threads or processors than it was begun with says that its bits will
-    differ, …
-    """
+    """A run resumed with other versions, threads or processors warns that its bits will differ, …"""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     path = tmp_path / "run.zarr"
     with pytest.raises(Interruption):
@@ -381,7 +379,7 @@ def test_a_run_that_goes_on_elsewhere_says_so(
 def test_a_recording_says_with_which_versions_its_steps_were_made(
     tiny_model: Path, tmp_path: Path, has_checkpoint: bool
 ) -> None:
-    """… and the recording says with which versions its steps were made."""
+    """… and the recording stores which versions made which steps."""
     path = tmp_path / "run.zarr"
     with pytest.raises(Interruption):
         diffanim.record(tiny_model, steps=4, batch=1, path=path, on_step=interrupt_at(2))
@@ -425,7 +423,7 @@ def tiny_pipelines() -> Any:
 def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
     family: str, at_once: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Decoded pictures that are lost or damaged are decoded again, with a word, by the same model to the same bytes.
+    """Decoded pictures that are lost or damaged are decoded again, with a warning, by the same model to the same bytes.
 
     A picture depends, in its last bit, on those that are decoded beside it: that is always the same ones.
     """
@@ -456,7 +454,7 @@ def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
 
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_pictures_without_a_model_to_decode_them_again(tmp_path: Path) -> None:
-    """Where no model is at hand one line says what is damaged, and asks for ``--model``."""
+    """If the model is not available, one line says what is damaged and asks for ``--model``."""
     latents = tiny_pipelines()
     run, _ = latents.record("sd", tmp_path / "run.zarr")
     latents.decode(run, run.made_by, ClipFrames())
@@ -468,9 +466,9 @@ def test_damaged_pictures_without_a_model_to_decode_them_again(tmp_path: Path) -
 
 @pytest.mark.parametrize("old", [True, False])
 def test_one_writer(tmp_path: Path, old: bool) -> None:
-    """One process writes it.
+    """Only one process writes it.
 
-    A second one is told which does; the lock goes with its process, …
+    A second one is told which; the lock ends with its process, …
     """
     path = tmp_path / "run.zarr"
     if old:
@@ -514,7 +512,7 @@ def test_readers_ask_nobody_and_write_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_recorded_is_not_decoded(tmp_path: Path) -> None:
-    """Who decodes its latents writes too, …"""
+    """Decoding latents is writing too, …"""
     path = tmp_path / "run.zarr"
     record(path, decoded=False)
     writer = TrajectoryWriter(path, INFO, overwrite=True)
@@ -531,7 +529,7 @@ def test_what_is_recorded_is_not_decoded(tmp_path: Path) -> None:
 def test_who_decodes_waits_for_who_decodes_and_takes_what_that_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
 ) -> None:
-    """… and waits for another who does, with a word."""
+    """… and waits, with a warning, for another process that decodes."""
     path = tmp_path / "run.zarr"
     run = record(path, decoded=False)
     script = f"""
@@ -560,7 +558,7 @@ def test_who_decodes_waits_for_who_decodes_and_takes_what_that_made(
 
 @pytest.mark.parametrize("make", THINGS, ids=lambda make: make.__name__)
 def test_what_is_no_recording_is_not_overwritten(tmp_path: Path, make: Callable[[Path], object]) -> None:
-    """``--overwrite`` replaces what diffanim recorded and nothing else, …"""
+    """``--overwrite`` replaces only what diffanim recorded, …"""
     path = tmp_path / "run.zarr"
     make(path)
     before = content(tmp_path)
@@ -575,7 +573,7 @@ def test_what_is_no_recording_is_not_overwritten(tmp_path: Path, make: Callable[
 def test_the_old_one_stays_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
 ) -> None:
-    """… and the old recording stays until the new one is whole (`diffanim.runs.place`)."""
+    """… and the old recording stays until the new one is complete (`diffanim.runs.place`)."""
     if not swaps:
         monkeypatch.setattr(place, "_swap", lambda *_names: False)
     path = tmp_path / "run.zarr"
@@ -599,8 +597,8 @@ def test_the_old_one_stays_until_the_new_one_is_whole(
 
 
 def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path) -> None:
-    """A new one that is interrupted before can be had in a hidden folder beside the old one, until the next recording
-    is written there.
+    """A new one that is interrupted before that is in a hidden folder beside the old one, until the next recording is
+    written there.
     """
     path = tmp_path / "run.zarr"
     write(path, 5)
@@ -608,7 +606,7 @@ def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path)
     writer = TrajectoryWriter(path, INFO, overwrite=True)
     for step in steps(3):
         writer.add(step)
-    with pytest.warns(DiffanimWarning, match=r"run.zarr is as it was, .* its 3 whole steps can be had as"):
+    with pytest.warns(DiffanimWarning, match=r"run.zarr is unchanged, .* its 3 complete steps can be opened as"):
         writer.close()
     assert content(path) == old
     (hidden,) = (entry for entry in tmp_path.iterdir() if entry != path)
@@ -622,7 +620,7 @@ def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path)
 
 
 def test_recordings_of_format_1(tmp_path: Path) -> None:
-    """Recordings of format 1, which had no digests, are read and checked as far as they can be.
+    """Recordings of format 1, which had no digests, can be read, and are checked as far as possible.
 
     They are resumed as what they are.
     """

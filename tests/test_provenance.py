@@ -131,7 +131,7 @@ def test_json_that_is_none(text: str) -> None:
 
 
 def test_what_no_file_can_hold_is_one_line() -> None:
-    with pytest.raises(OutputError, match=r"takes \d+ bytes to say, more than the 100000 .* --no-metadata"):
+    with pytest.raises(OutputError, match=r"the metadata takes \d+ bytes, more than the 100000 .* --no-metadata"):
         replace(EVERYTHING, prompt="x" * MAX_COMMENT).to_json()
 
 

@@ -164,9 +164,9 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
         "nothing": "no recording at",
         "file": "is a file",
         "empty": "is empty",
-        "other": "no Zarr group",
+        "other": "not a Zarr group",
         "foreign.zarr": "not one that diffanim wrote",
-        "array.zarr": "no Zarr group",
+        "array.zarr": "not a Zarr group",
     }.items():
         with pytest.raises(TrajectoryError, match=words):
             Trajectory.open(tmp_path / name)
@@ -217,7 +217,7 @@ def test_nan_and_inf_are_found_in_any_image(value: float, row: int) -> None:
     writer = TrajectoryWriter(None, INFO)
     made = steps(2, shape=LARGE)
     made[row].x[2, 0, 17, 255] = value
-    with pytest.raises(SamplingError, match=f"x_t holds NaN or inf at step {row + 1} of 2"):
+    with pytest.raises(SamplingError, match=f"x_t contains NaN or inf at step {row + 1} of 2"):
         for step in made:
             writer.add(step)
         writer.finish(made[0].x0)

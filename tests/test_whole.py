@@ -143,7 +143,7 @@ def test_what_it_says_of_itself_is_bound(tmp_path: Path, entry: str, value: Any)
     told = metadata["attributes"]["diffanim"]
     (told["run"] if entry in told["run"] else told)[entry] = value
     (path / "zarr.json").write_text(json.dumps(metadata))
-    with pytest.raises(TrajectoryError, match="what it says of its run is not what was recorded"):
+    with pytest.raises(TrajectoryError, match="its attributes are not those that were recorded"):
         Trajectory.open(path)
 
 
@@ -337,7 +337,7 @@ def test_a_codec_that_makes_much_of_little_is_not_used(tmp_path: Path, name: str
     metadata = json.loads((path / name / "zarr.json").read_text())
     metadata["codecs"].insert(1, {"name": "zstd", "configuration": {"level": 1, "checksum": False}})
     (path / name / "zarr.json").write_text(json.dumps(metadata))
-    with pytest.raises(TrajectoryError, match=f"{name} is not laid out as diffanim does"):
+    with pytest.raises(TrajectoryError, match=f"{name} does not have diffanim's layout"):
         Trajectory.open(path).verify()
 
 

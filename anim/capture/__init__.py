@@ -1,1 +1,1 @@
-"""Listening to ``scheduler.step``, whoever calls it: what was handed over, and what it was called with."""
+"""Listening to ``scheduler.step``, whoever calls it: its steps, and the arguments of the pipeline's call."""

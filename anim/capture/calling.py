@@ -1,4 +1,4 @@
-"""Opening a pipeline that is to be called and listened to."""
+"""Opening a pipeline to call it and record it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .recordable import demand_one_meaning
 
 
 def open_to_record(files: ModelFiles, settings: RunSettings) -> Any:
-    """Load the pipeline that a run asks for, if it takes what it is to be given and its loop can be recorded.
+    """Load the pipeline that a run asks for, if it takes the run's settings and its loop can be recorded.
 
     Raises:
         ModelError: it cannot be loaded.
-        SettingsError: it does not take what it is to be given, or a device is not there.
+        SettingsError: it does not take a setting, or this machine has no such device.
         SchedulerError, OutputError: as `demand_one_meaning`.
     """
     with quiet_libraries():

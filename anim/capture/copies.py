@@ -1,4 +1,4 @@
-"""Copies of images on their way from the device, for which neither the loop nor the device waits."""
+"""Asynchronous copies of images from the device, for which neither the loop nor the device waits."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from ..runs.step import Array
 
 
 class Copy:
-    """Images on their way to memory of their own on the host: a sample, which the sampler goes on with, and others.
+    """A copy to host memory of a sample, which the sampler goes on using, and of other images.
 
-    From a CUDA device they go through pinned memory on a stream of their own, so that neither the loop nor the device
-    waits; torch hands that memory out again when nobody holds the arrays any more. From anywhere else they are there
-    at once.
+    From a CUDA device it goes through pinned memory on a stream of its own, so that neither the loop nor the device
+    waits; torch reuses that memory once nobody holds the arrays. From other devices the copy is finished at once.
     """
 
     def __init__(self, sample: torch.Tensor, *others: torch.Tensor) -> None:
@@ -24,7 +23,7 @@ class Copy:
         if sample.device.type != "cuda":
             self._arrays = (_to_host(sample), *(_to_host(images, copy=False) for images in others))
             return
-        # A copy on the device first: the pipeline may write into its sample before the slower one is through.
+        # Copy on the device first: the pipeline may write into its sample before the slow copy is done.
         batches = [sample.detach().to(torch.float32, copy=True), *(images.detach() for images in others)]
         stream = _copy_stream(sample.device)
         stream.wait_stream(torch.cuda.current_stream(sample.device))
@@ -36,18 +35,18 @@ class Copy:
 
     @property
     def is_done(self) -> bool:
-        """Whether the arrays can be had without waiting."""
+        """Whether the arrays are available without waiting."""
         return self._ready is None
 
     def arrays(self) -> tuple[Array, ...]:
-        """All of them, waited for."""
+        """All arrays; waits for the copy if necessary."""
         if self._ready is not None:
             self._ready.synchronize()
         return self._arrays
 
     @property
     def finite(self) -> bool:
-        """Whether the arrays, once they can be had, are known to hold neither NaN nor inf: both show in a sum."""
+        """Whether the arrays, once copied, are known to hold neither NaN nor inf, which show in a sum."""
         return self._sums is not None and bool(np.isfinite(self._sums).all())
 
 
@@ -64,6 +63,6 @@ def _pinned(images: torch.Tensor, stream: torch.cuda.Stream) -> Array:
 
 
 def _to_host(images: torch.Tensor, *, copy: bool = True) -> Array:
-    """On the CPU, too, a copy: ``.cpu()`` would be the tensor that the sampler goes on with; x̂0 is ours already."""
+    """A copy even on the CPU, where ``.cpu()`` would be the sampler's own tensor; x̂0 is ours already."""
     copied = images.detach().to("cpu", torch.float32, copy=copy)
     return np.asarray(copied.contiguous().numpy())

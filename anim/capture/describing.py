@@ -1,4 +1,4 @@
-"""What can be read off a pipeline and its scheduler that a recording says of its run."""
+"""Describing a run from its pipeline and scheduler, for the recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..schedulers.catalogue import classify
 
 
 def describe(pipeline: Any, scheduler: Any) -> RunInfo:
-    """What can be read off a pipeline that somebody else drives."""
+    """What can be read from a pipeline that the user calls."""
     parts = getattr(pipeline, "components", {})
     latent = any(name in parts for name in AUTOENCODERS)
     path = getattr(getattr(pipeline, "config", None), "_name_or_path", None)
@@ -29,13 +29,13 @@ def describe(pipeline: Any, scheduler: Any) -> RunInfo:
 
 
 def value_range_of(scheduler: Any) -> tuple[float, float]:
-    """What black and white are in a scheduler's samples."""
+    """The values of black and white in a scheduler's samples."""
     known = classify(scheduler)
     return known.value_range if known is not None else (-1.0, 1.0)
 
 
 def plain_config(scheduler: Any) -> dict[str, Any]:
-    """A scheduler's configuration as JSON can hold it: arrays as lists, what cannot be held as its text."""
+    """A scheduler's configuration for JSON: arrays as lists, and as text what JSON cannot hold."""
     return {key: _plain(value) for key, value in dict(scheduler.config).items() if not key.startswith("_")}
 
 

@@ -1,4 +1,4 @@
-"""What a pipeline returned, as pictures."""
+"""A pipeline's output as pictures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from ..pixels import Pixels, over_white, to_rgb
 
 _CLIPS = ("frames", "video")
-"""What pipelines call clips in what they return."""
+"""Pipelines' names for clips in their output."""
 _COLOURS = (1, 3, 4)
-"""How many channels pictures have."""
+"""Numbers of channels that pictures have."""
 
 
 def pictures_of(output: Any) -> Pixels | None:
-    """What a pipeline returned, as uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; None if it is no pictures."""
+    """A pipeline's output as uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3]; None if it is not pictures."""
     made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
     if isinstance(made, torch.Tensor):
         made = made.detach().float().cpu().numpy()
@@ -34,14 +34,14 @@ def pictures_of(output: Any) -> Pixels | None:
     if made.dtype != np.uint8:
         made = np.rint(np.clip(made.astype(np.float32), 0, 1) * 255).astype(np.uint8)
     if made.ndim == 4 and any(name in _CLIPS for name in getattr(output, "keys", tuple)()):
-        made = made[None]  # Of a single clip some return the frames alone.
+        made = made[None]  # For a single clip, some return only the frames.
     return np.ascontiguousarray(made if made.shape[-1] == 3 else made.repeat(3, axis=-1))
 
 
 def changed_after(sample: torch.Tensor, output: Any, value_range: tuple[float, float]) -> Pixels | None:
-    """What a pipeline made of its last sample of pixels, where that is more than colours: what a mask keeps, say."""
+    """A pipeline's pictures of its last sample of pixels, if it changed more than their format; else None."""
     made = output[0] if isinstance(output, tuple) else next(iter(output.values()), None)
-    pictures = None if isinstance(made, torch.Tensor) else pictures_of(output)  # Tensors come in ranges of any kind.
+    pictures = None if isinstance(made, torch.Tensor) else pictures_of(output)  # Tensors come in any range.
     shown = to_rgb(sample.detach().float().cpu().numpy(), value_range)
     if pictures is None or pictures.shape != shown.shape or np.array_equal(pictures, shown):
         return None

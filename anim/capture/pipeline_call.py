@@ -1,4 +1,4 @@
-"""What a pipeline was called with, and the random generators that it drew from."""
+"""A pipeline's call: its arguments, and the random generators it drew from."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import torch
 
 AFTER_STEP = "callback_on_step_end"
-"""The argument by which most pipelines call back after each step."""
+"""The argument of most pipelines for a callback after each step."""
 
 
 @dataclass(frozen=True, eq=False)
 class PipelineCall:
-    """A pipeline and what it was called with."""
+    """A pipeline and the arguments of its call."""
 
     pipeline: Any
     arguments: Mapping[str, Any] | None
-    """None where nobody knows."""
+    """None if they are not known."""
 
 
 def fresh_generators(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies of a call's random generators as they are now: each call draws from them and leaves them elsewhere."""
+    """Copies of a call's random generators in their present state, which every call changes."""
     generator = arguments.get("generator")
     if generator is None:
         return {}

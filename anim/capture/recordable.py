@@ -1,7 +1,7 @@
-"""Which pipelines can be recorded: those whose loop is one pass of one sample that becomes pictures.
+"""Which pipelines can be recorded: those whose loop is one pass over one sample that becomes pictures.
 
-What a recording means is one x_t and one x̂0 a timestep. Where a pipeline has several of them at once or in turn there
-is nothing true to show, and its user hears of that before it runs.
+A recording means one x_t and one x̂0 per timestep. If a pipeline has several of them, at once or in turn, nothing true
+can be shown, and the user is told before it runs.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 from ..errors import OutputError, SchedulerError
 
 STEP_METHODS = ("step", "step_pred")
-"""What schedulers call the method that goes one step on; score-based ones say ``step_pred``."""
+"""Schedulers' names for the method that makes one step; score-based ones have ``step_pred``."""
 _OF_SOUND = "AudioPipelineOutput"
-"""What a pipeline that makes sound returns, and so imports."""
+"""The output class that pipelines for sound import."""
 _NEVER_ONE = {
     "HeliosPyramid": "makes its clip in several passes, through stages of growing size",
-    "LTX2VideoDiffusionDecode": "decodes latents by a network of its own, and steps no scheduler",
+    "LTX2VideoDiffusionDecode": "decodes latents with a network of its own, without stepping a scheduler",
     "SkyReelsV2DiffusionForcing": "steps each frame with a scheduler of its own",
     "StableDiffusionParadigms": "steps many timesteps at once",
-    "StableDiffusionPix2PixZero": "makes the picture as it was and then as it is to be: several passes in one call",
+    "StableDiffusionPix2PixZero": "makes the old picture and then the new one: several passes in one call",
     "TextToVideoZero": "denoises a first frame, moves it, and denoises all frames again: several passes in one call",
 }
-"""Pipelines, by how their names begin, that have no one x_t at a timestep, whatever they are asked for; and why."""
+"""Pipelines, by the start of their names, that never have a single x_t per timestep, and why."""
 
 
 def _passes(count: Callable[[Mapping[str, Any]], int], over: str) -> Callable[[Mapping[str, Any]], str | None]:
@@ -38,8 +38,8 @@ def _passes(count: Callable[[Mapping[str, Any]], int], over: str) -> Callable[[M
 
 _BY_CALL: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "AnyFlowFAR": _passes(lambda call: len(call["chunk_partition"]) - call["num_context_chunks"], "chunks"),
-    "ChronoEdit": lambda call: "leaves out frames on its way" if call["enable_temporal_reasoning"] else None,
-    "HeliosPipeline": _passes(lambda call: call["num_latent_chunk"], "chunks; fewer num_frames make a single one"),
+    "ChronoEdit": lambda call: "drops frames along the way" if call["enable_temporal_reasoning"] else None,
+    "HeliosPipeline": _passes(lambda call: call["num_latent_chunk"], "chunks; with fewer num_frames there is only one"),
     "HunyuanVideoFramepack": _passes(lambda call: call["num_latent_sections"], "sections of the clip"),
     "Kandinsky6SR": _passes(lambda call: len(call["tile_grid"]), "tiles"),
     "LTXI2VLong": _passes(lambda call: len(call["windows"]), "overlapping windows of the clip"),
@@ -47,15 +47,15 @@ _BY_CALL: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "VisualClozePipeline": _passes(lambda call: 1 + bool(call["upsampling_strength"]), "images, the second larger"),
     "WanAnimate": _passes(lambda call: call["num_segments"], "segments of the clip"),
 }
-"""Pipelines, by how their names begin, whose arguments decide it: from the variables of a running call, the reason why
-it has no one x_t at a timestep; None where it has."""
+"""Pipelines, by the start of their names, for which the arguments decide: from the variables of a running call, the
+reason why it has no single x_t per timestep; None if it has."""
 
 
 def scheduler_of(pipeline: Any) -> Any:
-    """The part of a pipeline that steps; a bare scheduler is its own. Of several it is the one called "scheduler".
+    """The scheduler of a pipeline, or the bare scheduler itself. If there are several, the one called "scheduler".
 
     Raises:
-        SchedulerError: there is none, or several of which none is called so.
+        SchedulerError: there is none, or several and none has that name.
     """
     parts = getattr(pipeline, "components", None)
     candidates = parts if isinstance(parts, dict) else {"scheduler": pipeline}
@@ -76,40 +76,42 @@ def scheduler_of(pipeline: Any) -> Any:
 
 
 def demand_one_meaning(pipeline: type) -> None:
-    """Find out before it runs whether a pipeline has one x_t and one x̂0 a timestep, and whether these are pictures.
+    """Check, before it runs, that a pipeline has one x_t and one x̂0 per timestep, and that these are pictures.
 
     Args:
         pipeline: its class.
 
     Raises:
-        SchedulerError: it has none.
+        SchedulerError: it does not.
         OutputError: it makes sound.
     """
     name = pipeline.__name__
     if reason := _first(_NEVER_ONE, pipeline):
-        raise SchedulerError(f"{name} {reason}; so there is no one x_t and x̂0 a timestep to record")
+        raise SchedulerError(f"{name} {reason}; so there is no single x_t and x̂0 per timestep to record")
     if any(map(_imports_sound, pipeline.__mro__)):
         raise OutputError(f"{name} makes sound, not pictures: there is nothing to animate")
     if "Prior" in name:
-        raise OutputError(f"{name} makes embeddings, not images: another pipeline makes pictures of them")
+        raise OutputError(f"{name} makes embeddings, not images: another pipeline turns them into pictures")
 
 
 def demand_one_pass(pipeline: Any) -> None:
-    """Find out at the first step of a call whether the pipeline's arguments made it one without one meaning.
+    """Check, at the first step of a call, that the pipeline's arguments make it a single pass.
 
-    What decides that are the pipeline's own variables, and where they are is the pipeline's own frame.
+    That depends on the pipeline's own variables, which are read from its stack frame.
 
     Raises:
-        SchedulerError: it has none.
+        SchedulerError: it is not a single pass.
     """
     why = _first(_BY_CALL, type(pipeline))
     variables = _variables_of_call(type(pipeline)) if why else None
     try:
         reason = why(variables) if why and variables else None
-    except (KeyError, TypeError):  # Of another version of diffusers; a second pass is refused when it begins.
+    except (KeyError, TypeError):  # Another version of diffusers; a second pass is refused when it starts.
         return
     if reason:
-        raise SchedulerError(f"{type(pipeline).__name__} {reason}; so there is no one x_t and x̂0 a timestep to record")
+        raise SchedulerError(
+            f"{type(pipeline).__name__} {reason}; so there is no single x_t and x̂0 per timestep to record"
+        )
 
 
 def _first(table: Mapping[str, Any], pipeline: type) -> Any:
@@ -119,7 +121,7 @@ def _first(table: Mapping[str, Any], pipeline: type) -> Any:
 
 
 def _variables_of_call(pipeline: type) -> Mapping[str, Any] | None:
-    """Those of the call of a pipeline that this is called from; None if there is none."""
+    """The local variables of the pipeline's call that is running; None if there is none."""
     codes = [inspect.unwrap(vars(base)["__call__"]).__code__ for base in pipeline.__mro__ if "__call__" in vars(base)]
     frame = inspect.currentframe()
     while frame is not None and frame.f_code not in codes:
@@ -134,13 +136,13 @@ def _imports_sound(base: type) -> bool:
 
 
 def demand_pictures(shape: tuple[int, ...]) -> None:
-    """Samples of a model of pixels must be images of channels that can be shown.
+    """Check that samples of a pixel model are images with channels that can be shown.
 
     Args:
-        shape: [B, C, …] of them.
+        shape: of the samples, [B, C, …].
 
     Raises:
-        OutputError: they are something else.
+        OutputError: they are not.
     """
     from ..pixels import demand_colours
 

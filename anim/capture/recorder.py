@@ -1,4 +1,4 @@
-"""Capturing: a wrapper around ``scheduler.step`` that sees every call and changes none."""
+"""Capturing: a wrapper around ``scheduler.step`` that sees every call and changes nothing."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from .stepping import StepWrapper
 _OUTPUT = ("model_output", "score")
 _SAMPLE = ("sample", "sample_hat", "x")
 _TIME = ("timestep", "sigma_hat", "t")
-"""What they call its arguments."""
+"""Schedulers' names for the arguments of ``step``."""
 _ANNOUNCED = "_num_timesteps"
-"""Where most pipelines say, before the first call, how many there will be."""
+"""The attribute in which most pipelines announce the number of calls before the first one."""
 _FRAMES_FIRST = ("image", "frame", "channel", "height", "width")
 _CHANNELS_LAST = ("image", "frame", "height", "width", "channel")
 _AXES = {
     **dict.fromkeys(("AnyFlow", "CogVideoX", "StableVideoDiffusion"), _FRAMES_FIRST),
     **dict.fromkeys(("Kandinsky5", "Kandinsky6"), _CHANNELS_LAST),
 }
-"""The axes of samples of pipelines, by how their names begin; all other clips have their channels first."""
+"""The axes of pipelines' samples, by the start of their names; all other clips have their channels first."""
 _REPLACES = "pred_original_sample"
-"""The argument of ``step`` for an x̂0 that the pipeline knows better: Cosmos 1.0 calls ``step`` to learn x̂0 of both
-halves of a doubled batch, guides it, sets the step index back, and calls ``step`` again."""
+"""The argument of ``step`` for an x̂0 that the pipeline computed itself: Cosmos 1.0 calls ``step`` to get x̂0 of both
+halves of a doubled batch, applies guidance to it, resets the step index, and calls ``step`` again."""
 _DOUBLING = frozenset({"DiTPipeline"})
 """Pipelines that step both halves of a batch doubled for classifier-free guidance, though the halves are the same."""
 
@@ -54,10 +54,10 @@ class Recorder:
             pipe("a lighthouse", num_inference_steps=40)
         recorder.trajectory.x0[12]
 
-    It wraps ``step`` of the pipeline's scheduler for the length of the block; the pipeline computes the same bits with
-    it and without it, and nothing of it is changed afterwards. One block records one run. Of a pipeline with several
-    schedulers (a prior's, an inverse one …) it records the one called ``scheduler``, which makes the images; name
-    another to record that: ``Recorder(pipe.prior_scheduler)``.
+    It wraps ``step`` of the pipeline's scheduler during the block. The pipeline computes the same bits with and without
+    it, and is unchanged afterwards. One block records one run. If a pipeline has several schedulers (a prior's, an
+    inverse one …), the one called ``scheduler`` is recorded, which makes the images; to record another, pass it:
+    ``Recorder(pipe.prior_scheduler)``.
     """
 
     @checked
@@ -75,17 +75,17 @@ class Recorder:
         """Prepare; nothing is wrapped before the block is entered.
 
         Args:
-            pipeline: a diffusers pipeline, or a bare scheduler for those who hold the loop themselves.
+            pipeline: a diffusers pipeline, or a bare scheduler if you write the loop yourself.
             path: the folder to write, such as ``run.zarr``; None keeps the run in memory.
-            info: what the run is made of; read off the pipeline if it is not given.
-            overwrite: whether a recording that is at ``path`` already may go.
-            on_step: called with every `Step` as it is captured, for progress or for a picture of one's own.
-            writer: an open writer to go on with, instead of ``path``.
-            first: how many calls came before, when a run goes on.
+            info: what makes the run; read from the pipeline if not given.
+            overwrite: whether to replace an existing recording at ``path``.
+            on_step: called with every `Step` as it is captured, for progress or for pictures of your own.
+            writer: an open writer to continue with, instead of ``path``.
+            first: the number of calls before, if a run is resumed.
 
         Raises:
-            SchedulerError: there is no scheduler with a ``step`` in the pipeline, or it samples no continuous images,
-                or not one x_t a timestep.
+            SchedulerError: the pipeline has no scheduler with a ``step``, or does not sample continuous images, or has
+                no single x_t per timestep.
             OutputError: the pipeline makes sound.
             TrajectoryError: ``path`` is taken or cannot be written to.
         """
@@ -115,7 +115,7 @@ class Recorder:
         self._halved = self._may_be_taken_back = False
         self._trajectory: Trajectory | None = None
         self.finished: torch.Tensor | None = None
-        """The finished sample, where it is not what the last step returned; to be set within the block."""
+        """The finished sample, if it is not what the last step returned; set it within the block."""
         self._made: PipelineCall | None = None
         self._image: Pixels | None = None
 
@@ -127,24 +127,23 @@ class Recorder:
             SettingsError: the block has not ended, or nothing was sampled in it.
         """
         if self._trajectory is None:
-            never = "its scheduler's step was never called" if self._wrapper is not None else "nothing ran yet"
+            never = "its scheduler's step was never called" if self._wrapper is not None else "nothing has run"
             raise SettingsError(
-                f"there is no recording yet, as {never}: run the pipeline inside the Recorder's with block first"
+                f"there is no recording yet, because {never}: run the pipeline inside the Recorder's with block first"
             )
         return self._trajectory
 
     @property
     def steps(self) -> int:
-        """How many calls of the scheduler were captured."""
+        """The number of captured calls of the scheduler."""
         return self._calls
 
     def call(self, **arguments: Any) -> Any:
-        """Call the pipeline as ``pipe(**arguments)``, in the block, and keep more of it than its steps.
+        """Call ``pipe(**arguments)`` within the block, and record more than its steps.
 
-        Of latents the recording then holds the image that the pipeline made of them (of pixels, too, if after the last
-        step it changed more of them than their format), its last sample is the one that
-        this image is made of (inpainting changes it after the last step), and as long as the trajectory stays in memory
-        it can be decoded without being told how.
+        For latents, the recording then also holds the image that the pipeline made from them; for pixels, only if the
+        pipeline changed them after the last step. The last sample is the one that this image is made from (inpainting
+        changes it after the last step). While the trajectory is in memory, it can be decoded without naming a model.
 
         Returns:
             What the pipeline returns.
@@ -163,31 +162,31 @@ class Recorder:
         return output
 
     def _after_step(self, pipeline: Any, index: int, t: Any, kept: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """What pipelines go on with, which is not always what ``step`` returned; nothing of it is changed."""
+        """Note what the pipeline continues with, which is not always what ``step`` returned; changes nothing."""
         latents = kept.get("latents")
         if latents is not None and self._sample is not None and latents.shape == self._sample.shape:
             self._sample = latents
         return {}
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Start listening."""
         self._announced = getattr(self._pipeline, _ANNOUNCED, None)
         if self._announced is not None:
-            setattr(self._pipeline, _ANNOUNCED, None)  # Of a run before; not every pipeline announces every run.
+            setattr(self._pipeline, _ANNOUNCED, None)  # From an earlier run; not every pipeline announces every run.
         self._wrapper = StepWrapper(self._scheduler, self._capture)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop listening; finish the recording, or leave it as far as it came where the block raised."""
+        """Stop listening; finish the recording, or leave it incomplete if the block raised."""
         assert self._wrapper is not None
         self._wrapper.remove()
         if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
             setattr(self._pipeline, _ANNOUNCED, self._announced)
         finished = self._sample if self.finished is None else self.finished
         try:
-            try:  # Its copy is on its way while the last step is waited for, which is kept whatever becomes of that.
+            try:  # Start its copy before waiting for the last step, which is kept even if the copy fails.
                 copied = None if error is not None or finished is None else Copy(finished)
             finally:
                 self.deliver()
@@ -201,7 +200,7 @@ class Recorder:
             self._writer.close()
 
     def _capture(self, scheduler: Any, index: int | None, arguments: dict[str, Any], result: Any) -> None:
-        """One call has been made; ``index`` is the scheduler's step index before it, None at a first call."""
+        """Take one finished call; ``index`` is the scheduler's step index before it, None at the first call."""
         x, output = _argument(arguments, _SAMPLE), _argument(arguments, _OUTPUT)
         if self._schedule is None:
             self._begin(scheduler, output, x, _argument(arguments, _TIME))
@@ -211,8 +210,8 @@ class Recorder:
             self._take_back(arguments)
         if self._calls >= self._total:
             raise SettingsError(
-                "a Recorder records one pass over the timesteps, and a second has begun: open a new Recorder for the "
-                "next call; a pipeline that makes several passes in one call cannot be recorded"
+                "a Recorder records one pass over the timesteps, and a second one has started: open a new Recorder for "
+                "the next call; a pipeline that makes several passes in one call cannot be recorded"
             )
         if index is None:
             index = (getattr(scheduler, "step_index", None) or self._calls + 1) - 1
@@ -232,7 +231,7 @@ class Recorder:
             self.deliver()
 
     def _is_at_the_same_level(self, index: int | None, t: float) -> bool:
-        """Whether this call is for the noise level of the one before it, which no schedule asks for."""
+        """Whether this call is at the same noise level as the one before, which no schedule asks for."""
         if self._last is None:
             return False
         if index is not None:
@@ -240,42 +239,42 @@ class Recorder:
         return t == self._last.t and t not in self._repeated and hasattr(self._scheduler, "alphas_cumprod")
 
     def _take_back(self, arguments: dict[str, Any]) -> None:
-        """The call before only served to learn x̂0; this one goes on with a better one."""
+        """Drop the call before, which only served to get x̂0; this one continues with a better one."""
         if arguments.get(_REPLACES) is None or self._pending is None:
             raise SchedulerError(
                 f"{type(self._pipeline).__name__} calls its scheduler's step several times at one timestep; so there "
-                "is no one x_t and x̂0 a timestep to record"
+                "is no single x_t and x̂0 per timestep to record"
             )
         self._pending = None
         self._calls -= 1
 
     def deliver(self) -> None:
-        """Hand on the last step now, if it is still on its way from a GPU; for one who keeps something after it."""
+        """Pass on the last step now, waiting for its copy from a GPU; for callers who save something after it."""
         pending, self._pending = self._pending, None
         if pending is not None:
             self._deliver(pending)
 
     def _deliver(self, pending: _Pending) -> None:
-        """Hand a step on. From a GPU that is one call late: by then its copy is there, and nobody has waited for it."""
+        """Pass a step on. From a GPU this happens one call late: by then its copy is done, and nobody has waited."""
         try:
             step = pending.step()
         except Exception:
-            self._pending = None  # A recording has no holes: where a copy failed, it ends.
+            self._pending = None  # A recording has no gaps: if a copy fails, it ends there.
             raise
         self._shape = self._shape or step.x.shape
         _demand_shape(f"step {step.index + 1} of {step.total} begins with", step.x.shape, self._shape)
-        # For the last step somebody waits, so it is not copied once more, unless others get it. To do so with all would
-        # keep a whole run in pinned memory.
+        # The last step is waited for, so it is not copied again unless others get it too. Doing so for all steps would
+        # keep the whole run in pinned memory.
         owned = self._on_step is None and step.index + 1 == step.total
         self._writer.add(step, finite=pending.copied.finite, owned=owned)
         if self._on_step is not None:
             self._on_step(step)
 
     def _time(self, timestep: Any) -> float:
-        """One number: some pipelines hand on a timestep for each image or frame, lower for those that they keep.
+        """The timestep as one number: some pipelines pass one per image or frame, lower for those they keep.
 
-        On a GPU, asking a tensor for its value waits for all that was launched before. Most timesteps are views of the
-        scheduler's own list, and that is known here.
+        On a GPU, reading a tensor's value waits for everything launched before. Most timesteps are views of the
+        scheduler's own list, whose values are known here.
         """
         if not isinstance(timestep, torch.Tensor):
             return float(timestep)
@@ -286,7 +285,7 @@ class Recorder:
         return float(timestep.max())
 
     def _begin(self, scheduler: Any, output: torch.Tensor, x: torch.Tensor, timestep: Any) -> None:
-        """What is known at the first call, and not before."""
+        """Set up what is known only at the first call."""
         demand_one_pass(self._pipeline)
         self._schedule = Schedule(scheduler)
         listed = getattr(scheduler, "timesteps", None)
@@ -302,13 +301,13 @@ class Recorder:
             self._writer.note_clipping(self._schedule.clipped)
 
     def _calls_to_come(self, scheduler: Any, t: float) -> int:
-        """How many calls the run still has, this one included: as announced, else as laid out from where it begins."""
+        """The number of calls left, including this one: as announced, otherwise from the timesteps left."""
         if announced := getattr(self._pipeline, _ANNOUNCED, None):
             return max(int(announced) - self._calls, 1)
         begins = getattr(scheduler, "begin_index", None) or 0
         listed = self._times[1] if self._times is not None else []
         if not self._calls and not begins and t in listed:
-            begins = listed.index(t)  # Of an image that is noised by half, say.
+            begins = listed.index(t)  # For example, from an image with some noise added.
         return max(_calls_laid_out(scheduler) - begins - self._calls, 1)
 
     def _kept(self, images: torch.Tensor) -> torch.Tensor:
@@ -316,16 +315,16 @@ class Recorder:
 
 
 def _calls_laid_out(scheduler: Any) -> int:
-    """How many calls a scheduler's list of timesteps stands for."""
+    """The number of calls in a scheduler's list of timesteps."""
     timesteps, known = scheduler.timesteps, classify(scheduler)
-    if known is not None and known.calls.jumps:  # Where the list rises, noise is added and nothing predicted.
+    if known is not None and known.calls.jumps:  # Where the list rises, noise is added without a prediction.
         return 1 + int((timesteps[1:] < timesteps[:-1]).sum())
     last = 1 if known is not None and known.ends_on_a_timestep else 0
     return len(timesteps) - last
 
 
 def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
-    """Whether the second half of a batch is the first once more."""
+    """Whether the second half of a batch repeats the first."""
     if len(x) % 2 or not any(base.__name__ in _DOUBLING for base in type(pipeline).__mro__):
         return False
     return all(torch.equal(*images.chunk(2)) for images in (x, output[:, : x.shape[1]]))
@@ -334,13 +333,13 @@ def _is_doubled(pipeline: Any, output: torch.Tensor, x: torch.Tensor) -> bool:
 def _demand_shape(what: str, shape: Sequence[int], wanted: Sequence[int]) -> None:
     if tuple(shape) != tuple(wanted):
         raise SchedulerError(
-            f"{what} {list(shape)} for samples of {list(wanted)}: only a run whose samples keep their shape can be "
-            "recorded"
+            f"{what} {list(shape)} for samples of {list(wanted)}: a run can only be recorded if its samples keep their "
+            "shape"
         )
 
 
 def _stepped_to(result: Any, *, last: bool) -> torch.Tensor:
-    """The sample that a call leads to: of score-based schedulers' last one that without the noise which it adds."""
+    """The sample that a call leads to; for the last call of a score-based scheduler, without the noise it adds."""
     sample = result[0] if isinstance(result, tuple) else result.prev_sample
     return torch.as_tensor(getattr(result, "prev_sample_mean", sample) if last else sample)
 
@@ -351,7 +350,7 @@ def _argument(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class _Pending:
-    """A captured step whose images are still on their way."""
+    """A captured step whose images are still being copied."""
 
     index: int
     total: int

@@ -1,4 +1,4 @@
-"""Listening to a scheduler's ``step``, by whomever and on whichever copy of it it is called."""
+"""Listening to a scheduler's ``step``, whoever calls it, and on whichever copy of the scheduler."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ..errors import SchedulerError
 from .recordable import STEP_METHODS
 
 AT_ONCE = "batch_step_no_noise"
-"""What parallel samplers call the method that steps many timesteps at once."""
+"""The method with which parallel samplers step many timesteps at once."""
 
 Capture = Callable[[Any, int | None, dict[str, Any], Any], None]
-"""Called with the scheduler, its step index before the call (None at first), the arguments by name, the result."""
+"""Called with the scheduler, its step index before the call (None at first), the arguments by name, and the result."""
 
 
 class StepWrapper:
-    """Stands in for one scheduler's ``step``, passing everything on.
+    """Replaces one scheduler's ``step`` and passes everything on.
 
-    A callable object and no closure: pipelines deep-copy schedulers (LTX2, Kandinsky), and a copied closure would go on
-    stepping the original. ``functools.update_wrapper`` keeps the signature, which pipelines probe for ``eta`` and
-    ``generator``.
+    It is a callable object rather than a closure: pipelines deep-copy schedulers (LTX2, Kandinsky), and a copied
+    closure would still step the original. ``functools.update_wrapper`` keeps the signature, in which pipelines look for
+    ``eta`` and ``generator``.
     """
 
     def __init__(self, scheduler: Any, capture: Capture) -> None:
-        """Take the place of ``step``, until `remove`."""
+        """Replace ``step`` until `remove`."""
         self._scheduler, self._capture = scheduler, capture
         self._name = next(name for name in STEP_METHODS if hasattr(scheduler, name))
         self._inner = getattr(scheduler, self._name)
@@ -39,14 +39,14 @@ class StepWrapper:
         self.calls = 0
         """How often ``step`` was called."""
         self.listens = True
-        """Whether somebody still records."""
+        """Whether it is still recording."""
         functools.update_wrapper(self, self._inner, updated=())
         setattr(scheduler, self._name, self)
         if hasattr(scheduler, AT_ONCE):
             setattr(scheduler, AT_ONCE, self._refuse_many_at_once)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What ``step`` returns."""
+        """Call ``step`` and capture it; returns what it returns."""
         index = getattr(self._scheduler, "step_index", None)
         arguments = self.signature.bind(*args, **kwargs).arguments
         before = arguments if self._in_place is False else _copied(arguments)
@@ -59,7 +59,7 @@ class StepWrapper:
         return result
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """For a copy of the scheduler; of its attributes alone (Panorama puts them back), the wrapper itself."""
+        """For a copied scheduler, its own step; for a copy of the attributes alone (Panorama), the wrapper itself."""
         copied = memo.get(id(self._scheduler))
         return self if copied is None else _StepOfCopy(copied, self._name, self)
 
@@ -74,14 +74,15 @@ class StepWrapper:
 
     def _refuse_many_at_once(self, *_args: Any, **_kwargs: Any) -> Any:
         raise SchedulerError(
-            f"many timesteps are stepped at once ({type(self._scheduler).__name__}.{AT_ONCE}); so there is no one x_t "
-            "and x̂0 a timestep to record"
+            f"many timesteps are stepped at once ({type(self._scheduler).__name__}.{AT_ONCE}); so there is no single "
+            "x_t and x̂0 per timestep to record"
         )
 
 
 class _StepOfCopy:
-    """``step`` of a copy that a pipeline made of the scheduler: it may follow the original, as that of the sound of a
-    film does, but not go ahead of it, or go on where it stopped: then what is sampled is what nobody listens to.
+    """``step`` of a pipeline's copy of the scheduler. It may follow the original, as the one for a film's sound does,
+    but not run ahead of it or continue where it stopped: then the images would be sampled by a scheduler that is not
+    recorded.
     """
 
     def __init__(self, copied: Any, name: str, original: StepWrapper) -> None:
@@ -95,8 +96,8 @@ class _StepOfCopy:
             self._calls += 1
             if not self._may_follow or self._calls > self._original.calls + 1:
                 raise SchedulerError(
-                    f"the pipeline steps a copy of its {type(self._copied).__name__} on its own; so there is no one "
-                    "x_t and x̂0 a timestep to record"
+                    f"the pipeline steps a copy of its {type(self._copied).__name__} on its own; so there is no single "
+                    "x_t and x̂0 per timestep to record"
                 )
         return getattr(type(self._copied), self._name)(self._copied, *args, **kwargs)
 
@@ -110,5 +111,5 @@ def _tensors(arguments: dict[str, Any]) -> list[str]:
 
 
 def _copied(arguments: dict[str, Any]) -> dict[str, Any]:
-    """For a scheduler that works in place, or one of which that is not known yet: what it was called with."""
+    """The arguments before the call, for a scheduler that works in place or may do so."""
     return {**arguments, **{name: arguments[name].clone() for name in _tensors(arguments)}}

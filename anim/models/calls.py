@@ -1,4 +1,4 @@
-"""What pipelines are called with: our settings by the names that each of them has for them."""
+"""The arguments of a pipeline's call: our settings under the names that pipelines use."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ ARGUMENTS = {
     "mask": "mask_image",
     "labels": "class_labels",
 }
-"""What pipelines call our settings."""
+"""Our settings, with the names that pipelines use for them."""
 _OPTIONS = {"labels": "label"}
 _COUNTS = ("num_images_per_prompt", "batch_size")
-"""What they call the number of images. Video pipelines have one for clips, too, and several of them ignore it."""
+"""Their names for the number of images. Video pipelines have one for clips too, and several of them ignore it."""
 _OTHERWISE_GIVEN = ("prompt_embeds", "image_embeds")
-"""What can stand for a prompt."""
+"""Arguments that can replace a prompt."""
 
 
 def check_call(cls: Any, files: ModelFiles, settings: RunSettings) -> None:
-    """Refuse what a pipeline does not take, and say what it does.
+    """Refuse settings that a pipeline does not take, and say which it takes.
 
     Raises:
-        SettingsError: there is something.
+        SettingsError: a setting is not taken, or one that is needed is missing.
     """
     takes, called = parameters_of(cls), _called(settings)
     ours = [f"--{_OPTIONS.get(name, name).replace('_', '-')}" for name, key in ARGUMENTS.items() if key in takes]
@@ -46,23 +46,23 @@ def check_call(cls: Any, files: ModelFiles, settings: RunSettings) -> None:
         if getattr(settings, name) not in (None, ()) and argument not in takes and not resized:
             raise SettingsError(
                 f"{cls.__name__} takes no --{_OPTIONS.get(name, name).replace('_', '-')}; it takes {', '.join(ours)}, "
-                f"and by --call {', '.join(more)}"
+                f"and through --call {', '.join(more)}"
             )
     for argument in called:
         if argument not in takes:
-            raise SettingsError(f"{cls.__name__} takes no {argument}; --call can give it {', '.join(more)}")
+            raise SettingsError(f"{cls.__name__} takes no {argument}; --call can set {', '.join(more)}")
     given = {ARGUMENTS[name] for name in ARGUMENTS if getattr(settings, name) not in (None, ())} | called.keys()
     if "prompt" in takes and not given & {"prompt", *_OTHERWISE_GIVEN}:
-        raise SettingsError(f"{files.name} is a {cls.__name__}, which makes what a text says: give it a --prompt")
+        raise SettingsError(f"{files.name} is a {cls.__name__}, which makes images from text: give it a --prompt")
     needed = [p.name for p in takes.values() if p.default is p.empty and p.name not in given]
     if needed:
         options = {key: f"--{_OPTIONS.get(name, name)}" for name, key in ARGUMENTS.items()}
         asked = ", ".join(options.get(name, f"--call {name}=…") for name in needed)
-        raise SettingsError(f"{cls.__name__} cannot do without {', '.join(needed)}: say {asked}")
+        raise SettingsError(f"{cls.__name__} needs {', '.join(needed)}: add {asked}")
 
 
 def call_arguments(pipeline: Any, files: ModelFiles, settings: RunSettings) -> dict[str, Any]:
-    """What the pipeline is called with. Image k draws from a random generator of its own, seeded with seed + k.
+    """The arguments of the pipeline's call. Image k has a random generator of its own, seeded with seed + k.
 
     Raises:
         SettingsError: a picture cannot be read, or a label is unknown.
@@ -87,7 +87,7 @@ def call_arguments(pipeline: Any, files: ModelFiles, settings: RunSettings) -> d
 
 
 def guidance_of(pipeline: Any, arguments: Mapping[str, Any]) -> float | None:
-    """The guidance scale that a call has, said or not; None where the pipeline knows of none."""
+    """The guidance scale of a call, given or by default; None if the pipeline has none."""
     parameter = parameters_of(type(pipeline)).get("guidance_scale")
     usual = parameter.default if parameter is not None else None
     value = arguments.get("guidance_scale", usual)
@@ -95,20 +95,20 @@ def guidance_of(pipeline: Any, arguments: Mapping[str, Any]) -> float | None:
 
 
 def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
-    """The arguments of a pipeline's call that have names."""
+    """The named arguments of a pipeline's call."""
     parameters = list(inspect.signature(cls.__call__).parameters.values())[1:]
     return {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
 def _class_count(pipeline: Any) -> int:
-    """How many classes the pipeline's network knows; 0 where it does not say."""
+    """How many classes the pipeline's network has; 0 if it does not say."""
     configs = [part.config for part in pipeline.components.values() if hasattr(part, "config")]
     keys = ("num_embeds_ada_norm", "num_class_embeds")
     return next((int(config[key]) for config in configs for key in keys if config.get(key)), 0)
 
 
 def _called(settings: RunSettings) -> dict[str, Any]:
-    """The arguments of --call: JSON where it is JSON, True, False and None as Python has them, else text."""
+    """The arguments of --call: JSON if it parses, Python's True, False and None, otherwise text."""
     return {name: _value(text) for name, _, text in (pair.partition("=") for pair in settings.call)}
 
 
@@ -120,7 +120,7 @@ def _value(text: str) -> Any:
 
 
 def _pictures(settings: RunSettings, takes: Mapping[str, Any]) -> dict[str, Any]:
-    """The pictures of a run; where the pipeline takes no size, in the size that is asked for."""
+    """The input pictures of a run, resized to the requested size if the pipeline takes no size."""
     import imageio.v3 as imageio
     from PIL import Image
 
@@ -129,7 +129,7 @@ def _pictures(settings: RunSettings, takes: Mapping[str, Any]) -> dict[str, Any]
         try:
             pixels = imageio.imread(path, plugin="pillow", index=0, mode="L" if name == "mask" else "RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise SettingsError(f"{path} is no picture that can be read; PNG, JPEG and WebP can") from error
+            raise SettingsError(f"{path} cannot be read as a picture; use PNG, JPEG or WebP") from error
         picture = Image.fromarray(pixels)
         if (settings.width or settings.height) and "width" not in takes:
             size = settings.width or picture.width, settings.height or picture.height

@@ -1,6 +1,6 @@
-"""A model's files: what its index and its configurations say, parsed as what anybody may have written.
+"""A model's files: its index and configurations, parsed as untrusted input.
 
-Nothing here imports torch, and nothing that a model says is run, followed out of its folder, or believed to be small.
+Nothing here imports torch. Nothing that a model names is run or followed out of its folder, and sizes are checked.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     pass
 
 LIBRARIES = ("diffusers", "transformers")
-"""What a model's parts may be classes of, beside diffusers' own pipelines."""
+"""The libraries whose classes a model's parts may have, besides diffusers' own pipelines."""
 _PREFIX = "FlashPack"
-"""Diffusers takes it off a class's name, and opens the class of the name that is left."""
+"""Diffusers strips it from a class's name, and opens the class with the remaining name."""
 _LONGEST_NAME = 100
-"""Characters of a class's name."""
+"""Of a class's name, in characters."""
 _LOOKED_AT = 1 << 20
-"""Bytes at either end of a file that tell one state of a model from another: training changes every weight."""
+"""Bytes at each end of a file that are enough to tell models apart: training changes every weight."""
 _MOST_JSON = 64 << 20
-"""Bytes of a configuration or an index; the largest that are known have a few."""
+"""Bytes in a configuration or an index; the largest known have a few MB."""
 BARE_PARTS = ("unet", "scheduler")
 _SAFE, _PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 WEIGHTS = (*_SAFE, *_PICKLED)
@@ -35,17 +35,17 @@ WEIGHTS = (*_SAFE, *_PICKLED)
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model's files on this machine; found without importing torch."""
+    """A model's files on this machine, found without importing torch."""
 
     name: str
-    """As `name_of` has it: for titles, file names and provenance."""
+    """From `name_of`: for titles, file names and provenance."""
     folder: Path
     index: dict[str, Any]
     """What model_index.json says."""
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of what the pipeline is made of."""
+        """The names of the pipeline's parts."""
         return tuple(
             name
             for name, value in self.index.items()
@@ -54,22 +54,22 @@ class ModelFiles:
 
     @property
     def nulls(self) -> dict[str, None]:
-        """What the pipeline could have and this one has not."""
+        """The optional parts that this pipeline does not have."""
         return {name: None for name, value in self.index.items() if value == [None, None]}
 
     @property
     def is_bare(self) -> bool:
-        """Whether it is a denoiser and a scheduler alone, which are sampled by our own loop."""
+        """Whether it is only a denoiser and a scheduler, which our own loop samples."""
         return sorted(self.parts) == sorted(BARE_PARTS) and self.index["unet"][1] == "UNet2DModel"
 
     @property
     def pipeline(self) -> str:
-        """The pipeline's class, as far as it is the name of one."""
+        """The name of the pipeline's class; "pipeline" if the index has no valid name."""
         name = self.index.get("_class_name")
         return name if isinstance(name, str) and name.isidentifier() and len(name) < _LONGEST_NAME else "pipeline"
 
     def part(self, name: str) -> Path:
-        """The folder of a part. Early repositories hold every part in the top folder."""
+        """The folder of a part. Early repositories keep all parts in the top folder."""
         return self.folder / name if (self.folder / name).is_dir() else self.folder
 
     @property
@@ -88,21 +88,21 @@ class ModelFiles:
 
 
 def read_files(name: str, folder: Path) -> ModelFiles:
-    """A model's files, none of which is missing.
+    """Read a model's index and check that no file is missing.
 
     Args:
         name: of the model, for titles and messages.
-        folder: where it lies.
+        folder: the model's directory.
 
     Raises:
-        ModelError: there is no model there, a part of it is missing, or its index names what is not opened.
+        ModelError: there is no model there, a part is missing, or the index names a class that is not allowed.
     """
     index_file = folder / "model_index.json"
     if not index_file.is_file():
         hint = (
             " (it looks like one part of a model: name the folder above)" if (folder / "config.json").is_file() else ""
         )
-        raise ModelError(f"{folder} is no model: it has no model_index.json{hint}")
+        raise ModelError(f"{folder} is not a model: it has no model_index.json{hint}")
     files = ModelFiles(name, folder, read_object(index_file))
     demand_names(files, index_file)
     _demand_packages(files)
@@ -120,7 +120,7 @@ def read_files(name: str, folder: Path) -> ModelFiles:
 
 
 def read_scheduler_config(files: ModelFiles) -> dict[str, Any]:
-    """What a model's directory says of its scheduler, without diffusers and so without the values left open.
+    """The scheduler's configuration as stored, read without diffusers and so without its default values.
 
     Raises:
         ModelError: it is damaged.
@@ -129,19 +129,19 @@ def read_scheduler_config(files: ModelFiles) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
+    """Read a JSON file that holds an object.
 
     Raises:
-        ModelError: it does not, or cannot be read.
+        ModelError: it holds something else, or cannot be read.
     """
     return read_json(path, dict[str, Any])
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """A JSON file that holds what it should (`diffanim.untrusted`).
+    """Read a JSON file of the given type (`diffanim.untrusted`).
 
     Raises:
-        ModelError: it does not, or cannot be read.
+        ModelError: it holds something else, or cannot be read.
     """
     try:
         if path.stat().st_size > _MOST_JSON:
@@ -152,53 +152,53 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def weights_of(files: ModelFiles, part: str) -> list[Path]:
-    """The files of a part's weights; none if it has none."""
+    """The files of a part's weights; empty if it has none."""
     names = ("diffusion_pytorch_model*", "model*", "pytorch_model*")
     return sorted({file for name in names for file in files.part(part).glob(name) if file.suffix in WEIGHTS})
 
 
 def demand_safe_weights(files: ModelFiles) -> None:
-    """Refuse a model that has a part whose weights are pickled only.
+    """Refuse a model with a part that has only pickled weights.
 
     Raises:
-        ModelError: it has.
+        ModelError: it has such a part.
     """
     for part in files.parts:
         weights = weights_of(files, part)
         if weights and not any(file.suffix in _SAFE for file in weights):
             raise ModelError(
-                f"{files.name} has pickled weights only{'' if files.is_bare else f' in {part}/'}, and loading a pickle "
-                "can run any code that is in it: say --allow-pickle if you trust its maker"
+                f"{files.name} has only pickled weights{'' if files.is_bare else f' in {part}/'}, and loading a pickle "
+                "can run any code in it: add --allow-pickle if you trust its maker"
             )
 
 
 def _demand_files(files: ModelFiles) -> None:
-    """Nothing in a model is a device or a pipe, which would be read without end. Links to files are usual: the hub's
-    cache is made of them.
+    """Refuse devices and pipes, which would be read without end. Links to files are normal: the hub's cache is made of
+    them.
 
     Raises:
-        ModelError: something is.
+        ModelError: something is not a file or folder.
     """
     places = {files.folder, *(files.part(part) for part in files.parts)}
     for file in sorted(file for place in places for file in place.glob("*")):
         if file.exists() and not (file.is_file() or file.is_dir()):
-            raise ModelError(f"{file.relative_to(files.folder)} of {files.name} is no file; get the model again")
+            raise ModelError(f"{file.relative_to(files.folder)} of {files.name} is not a file; get the model again")
 
 
 def demand_names(files: ModelFiles, index_file: Path) -> None:
-    """Every part has a name of its own and a class of diffusers or transformers; nothing leads out of the folder.
+    """Check that every part has a plain name and a class of diffusers or transformers.
 
-    Diffusers imports what an index names as a library, and opens what it names as a part: a module that lies in the
-    model's folder would be run, and a path be followed.
+    Diffusers imports what an index names as a library, and opens what it names as a part: it would run a module in the
+    model's folder, and follow a path out of it.
 
     Raises:
-        ModelError: something else is there.
+        ModelError: the index names something else.
     """
     for part, value in files.index.items():
         if part.startswith("_") or not isinstance(value, list) or value == [None, None]:
             continue
         if not (part.isidentifier() and len(value) == 2 and all(isinstance(word, str) for word in value)):
-            raise ModelError(f"{index_file} is damaged ({part[:40]!r} is no part with a library and a class)")
+            raise ModelError(f"{index_file} is damaged ({part[:40]!r} is not a part with a library and a class)")
         library, name = value
         known = name.isidentifier() and not name.startswith(_PREFIX)
         if not known or not (library in LIBRARIES or _is_of_diffusers(library)):
@@ -209,7 +209,7 @@ def demand_names(files: ModelFiles, index_file: Path) -> None:
 
 
 def _is_of_diffusers(library: str) -> bool:
-    """Whether diffusers has a module of pipelines of that name, whose own classes its indexes then name."""
+    """Whether diffusers has a pipeline module of that name; indexes may name its classes."""
     found = find_spec("diffusers")
     if found is None or found.origin is None or not library.isidentifier():
         return False

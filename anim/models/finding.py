@@ -14,18 +14,18 @@ BUILTIN = "emoji"
 """The name of the model that comes with the package."""
 _BUILTIN_FOLDER = Path(__file__).parents[1] / "builtin" / BUILTIN
 _NO_OWNERS = ("path", "models", "datasets", "spaces")
-"""What paths begin with, in documents and on disks: no owner on the hub."""
+"""Names that begin a path in documentation or on disk, and are no owner on the hub."""
 
 
 def locate(source: str | None) -> ModelFiles:
     """Find a model's files without loading it.
 
     Args:
-        source: a directory in diffusers' format, a hub id such as ``google/ddpm-cat-256``, or None for the built-in,
-            which is also what `BUILTIN` means, whatever lies in the working directory.
+        source: a directory in diffusers' format, or a hub id such as ``google/ddpm-cat-256``. None and `BUILTIN` mean
+            the built-in model, whatever is in the working directory.
 
     Raises:
-        ModelError: there is no model there, or a part of it is missing.
+        ModelError: there is no model there, or a part is missing.
     """
     if source == BUILTIN and Path(BUILTIN).is_dir():
         warnings.warn(
@@ -46,16 +46,16 @@ def locate(source: str | None) -> ModelFiles:
         )
     if folder.parent.is_dir():
         raise ModelError(
-            f"there is no {folder.name} in the folder {folder.parent} here; if it is meant as a hub id, name it in "
-            "another working directory"
+            f"there is no {folder.name} in the folder {folder.parent} here; if you mean a hub id, run this in another "
+            "working directory"
         )
     return read_files(name_of(source), download(source))
 
 
 def name_of(source: str) -> str:
-    """What a model is called: a hub id in full, a directory by its own name, as where it lies is nobody's business.
+    """The name of a model: the full hub id, or a directory's name without its path, which may be private.
 
-    A directory of the hub's cache, ``models--google--ddpm-cat-256/snapshots/<hash>``, is called by its hub id.
+    A directory in the hub's cache, ``models--google--ddpm-cat-256/snapshots/<hash>``, gets its hub id.
     """
     folder = Path(source).expanduser()
     if _is_hub_id(source) and not folder.is_dir():
@@ -66,6 +66,6 @@ def name_of(source: str) -> str:
 
 
 def _is_hub_id(source: str) -> bool:
-    """Whether it reads as owner/name; an owner that is none (`_NO_OWNERS`) begins a path."""
+    """Whether it reads as owner/name, with an owner that is not in `_NO_OWNERS`."""
     owner, _, _ = source.partition("/")
     return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source, re.ASCII)) and owner not in _NO_OWNERS

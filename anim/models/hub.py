@@ -1,4 +1,4 @@
-"""Models of the hub: downloaded where it can be reached, else as its cache on this machine has them."""
+"""Models from the hub: downloaded if it can be reached, otherwise from its cache on this machine."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ _HUB_FILES = [
     *(f"{part}/*" for part in BARE_PARTS),
 ]
 _CONNECT_SECONDS = 1.2
-"""For which the hub may keep us waiting for a connection before it counts as out of reach."""
+"""Limit for connecting to the hub, after which it counts as unreachable."""
 _HUB_SECONDS = 5
-"""And for its answer."""
+"""Limit for its answer."""
 
 
 def download(repository: str) -> Path:
-    """The files of a hub model: from the hub where it can be reached, else from the local cache if they are there."""
+    """Get a hub model's folder: from the hub if it can be reached, otherwise from the local cache.
+
+    Raises:
+        ModelError: there is no such model, or the hub cannot be reached and the model is not in the cache.
+    """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -38,7 +42,7 @@ def download(repository: str) -> Path:
     )
 
     try:
-        # Asked once: a download asks six times, with growing pauses, and says so each time.
+        # Ask once: a download tries six times, with growing pauses, and reports each time.
         place = hf_hub_url(repository, "model_index.json")
         try:
             if constants.HF_HUB_OFFLINE or not _is_in_reach(place):
@@ -46,7 +50,7 @@ def download(repository: str) -> Path:
             get_hf_file_metadata(place, timeout=_HUB_SECONDS)
         except (EntryNotFoundError, RepositoryNotFoundError, GatedRepoError, HFValidationError, ModelError):
             raise
-        except Exception:  # Whatever the library below it says of networks.
+        except Exception:  # Any network error of the library below.
             return _demand_cached(repository)
         index = Path(hf_hub_download(repository, "model_index.json"))
         files = ModelFiles(repository, index.parent, read_object(index))
@@ -55,12 +59,12 @@ def download(repository: str) -> Path:
             return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
         from diffusers import DiffusionPipeline
 
-        # It knows which of several kinds of weights it needs.
+        # It knows which variant of the weights it needs.
         return Path(DiffusionPipeline.download(repository))
     except (LocalEntryNotFoundError, EntryNotFoundError) as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise _unreachable(repository) from error
-        raise ModelError(f"{repository} is no pipeline: it has no model_index.json on the hub") from error
+        raise ModelError(f"{repository} is not a pipeline: it has no model_index.json on the hub") from error
     except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as error:
         raise ModelError(f"there is no model {repository} on the hub, and no directory of that name") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
@@ -68,9 +72,9 @@ def download(repository: str) -> Path:
 
 
 def cached(repository: str) -> Path | None:
-    """Where a hub model lies on this machine; None if it does not.
+    """The folder of a hub model on this machine; None if it is not there.
 
-    Asked for a file that it has, the library would call the hub even so.
+    Never calls the hub, as the library's download does even for files it has.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -86,7 +90,7 @@ def _demand_cached(repository: str) -> Path:
 
 
 def _is_in_reach(url: str) -> bool:
-    """Whether a host, or the proxy before it, takes connections; asked aside, as looking up its name knows no limit."""
+    """Whether a host, or the proxy in front of it, accepts connections. On a thread, as a DNS lookup has no timeout."""
     import socket
     import threading
     from urllib.parse import urlsplit
@@ -111,6 +115,6 @@ def _is_in_reach(url: str) -> bool:
 
 def _unreachable(repository: str) -> ModelError:
     return ModelError(
-        f"{repository} is not on this machine, and the hub cannot be reached; download it where there is a network "
-        "and name its directory"
+        f"{repository} is not on this machine, and the hub cannot be reached; download it on a machine with a network "
+        "connection and name its directory"
     )

@@ -9,11 +9,16 @@ from ..untrusted import typed
 from .files import ModelFiles, read_json
 
 NULL_LABEL = "(none)"
-"""The name that a labels.json gives to the class that stands for "no class"."""
+"""The name in labels.json of the class that stands for "no class"."""
 
 
 def labels_of(files: ModelFiles) -> tuple[str, ...] | None:
-    """Class names: from labels.json beside the model, or the id2label that diffusers keeps in the index."""
+    """The class names: from labels.json beside the model, or from id2label in diffusers' index; None if neither is
+    there.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
     path = files.folder / "labels.json"
     if path.is_file():
         return read_json(path, tuple[str, ...])
@@ -21,7 +26,7 @@ def labels_of(files: ModelFiles) -> tuple[str, ...] | None:
     if not isinstance(id2label, dict):
         return None
     if not all(key.isdecimal() for key in id2label):
-        raise ModelError(f"{files.folder / 'model_index.json'} is damaged (id2label has names of no number)")
+        raise ModelError(f"{files.folder / 'model_index.json'} is damaged (id2label has a key that is not a number)")
     try:
         return typed([id2label[key] for key in sorted(id2label, key=int)], tuple[str, ...])
     except ValueError as error:
@@ -29,18 +34,18 @@ def labels_of(files: ModelFiles) -> tuple[str, ...] | None:
 
 
 def class_name(number: int, names: Sequence[str] | None) -> str:
-    """The name of a class; its number where it has none."""
+    """The name of a class, or its number if it has no name."""
     return names[number] if names and number < len(names) else str(number)
 
 
 def class_numbers(model: str, labels: Sequence[str], names: Sequence[str], classes: int) -> tuple[int, ...]:
-    """Labels by name or number, as numbers.
+    """Turn labels, given by name or number, into numbers.
 
     Args:
         model: its name, for the message.
-        labels: what was asked for.
-        names: of the classes, by number; there may be none. One that has several, with commas, is found by each.
-        classes: how many there are.
+        labels: the labels asked for.
+        names: of the classes, by number; may be empty. A name with commas lists several, each of which is accepted.
+        classes: the number of classes.
 
     Raises:
         SettingsError: a label is unknown.
@@ -53,7 +58,9 @@ def class_numbers(model: str, labels: Sequence[str], names: Sequence[str], class
             return known[label.casefold()]
         if label.isdecimal() and int(label) < classes:
             return int(label)
-        shown = ", ".join(names) or "none by name"
-        raise SettingsError(f"--label {label!r} is no class of {model}: 0 to {classes - 1}, or by name: {shown}")
+        known_by_name = f", or a name: {', '.join(names)}" if names else ""
+        raise SettingsError(
+            f"--label {label!r} is not a class of {model}: give a number from 0 to {classes - 1}{known_by_name}"
+        )
 
     return tuple(map(number, labels))

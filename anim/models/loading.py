@@ -1,7 +1,7 @@
-"""Loading a bare denoiser and the scheduler it was trained with, whole or not at all.
+"""Loading a bare denoiser and the scheduler it was trained with, completely or not at all.
 
-They are what the seed's loop needs, and what pipelines such as DDPM, DDIM, PNDM, Karras VE, score SDE and consistency
-models are made of. All others are opened by `diffanim.models.pipelines`.
+That is all the sampling loop needs, and all that pipelines such as DDPM, DDIM, PNDM, Karras VE, score SDE and
+consistency models consist of. `diffanim.models.pipelines` opens all others.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 _LONGEST_SIDE = 16384
-"""Of a sample, and of its channels; a picture of more is drawn by nobody."""
+"""Of a sample, and of its channels; larger pictures cannot be drawn."""
 _PARAMETERS_A_BYTE = 2
-"""Of weights, at most: no kind has fewer than four bits for each."""
+"""At most: no format of weights has fewer than four bits per parameter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +43,11 @@ class Model:
     name: str
     unet: Any
     scheduler: Any
-    """The one that it was trained with."""
+    """The one it was trained with."""
     labels: tuple[str, ...] | None
-    """The class names by number, where they are known."""
+    """The class names by number, if known."""
     classes: int | None
-    """How many classes the network knows; None for an unconditional one."""
+    """The number of classes; None for an unconditional network."""
     null_class: int | None
     """The class that means "no class", if the network was trained with one."""
     sample_shape: tuple[int, int, int]
@@ -55,7 +55,7 @@ class Model:
     device: torch.device
 
     def class_numbers(self, labels: Sequence[str]) -> tuple[int, ...]:
-        """Labels by name or number, as numbers.
+        """Turn labels, given by name or number, into numbers.
 
         Raises:
             SettingsError: a label is unknown, or the model takes none.
@@ -63,13 +63,13 @@ class Model:
         if self.classes is None:
             if labels:
                 raise SettingsError(
-                    f"--label {labels[0]!r}: the model {self.name} is not class-conditional; leave --label out"
+                    f"--label {labels[0]!r}: the model {self.name} is not class-conditional; leave out --label"
                 )
             return ()
         return class_numbers(self.name, labels, self.labels or (), self.classes)
 
     def class_name(self, number: int) -> str:
-        """The name of a class; its number where it has none."""
+        """The name of a class, or its number if it has no name."""
         return class_name(number, self.labels)
 
 
@@ -78,13 +78,13 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
 
     Args:
         files: from `locate`.
-        device: one of `DEVICES`, or torch's own name such as ``cuda:1``; "auto" takes CUDA, else MPS, else the CPU.
-        dtype: of the network; the sampler's arithmetic is float32 whatever it is. "auto" as in `resolve_dtype`.
-        allow_pickle: whether weights that are pickled may be loaded: a pickle can run code.
+        device: one of `DEVICES`, or torch's own name such as ``cuda:1``; "auto" picks CUDA, then MPS, then the CPU.
+        dtype: of the network; the sampler always computes in float32. For "auto" see `resolve_dtype`.
+        allow_pickle: whether pickled weights may be loaded: a pickle can run code.
 
     Raises:
         ModelError: a part cannot be loaded.
-        SettingsError: the device is not there.
+        SettingsError: this machine has no such device.
     """
     target = resolve_device(device)
     scheduler = open_scheduler(files)
@@ -117,19 +117,19 @@ def open_model(files: ModelFiles, *, device: str = "auto", dtype: str = "auto", 
 
 
 def load_whole(from_pretrained: Callable[..., Any], folder: str | os.PathLike[str], part: str, **options: Any) -> Any:
-    """Load a network, all of whose weights must be there: libraries only warn, and go on with what is in memory.
+    """Load a network and demand all of its weights: libraries only warn, and leave missing tensors uninitialised.
 
     A buffer may be missing, as it is computed when the network is made.
 
     Args:
         from_pretrained: of the network's class.
         folder: of the part.
-        part: what it is called in messages.
-        **options: what else ``from_pretrained`` is told.
+        part: its name in messages.
+        **options: further arguments of ``from_pretrained``.
 
     Raises:
-        ModelError: a tensor is missing, or has another shape than the part's configuration says; or the configuration
-            asks for a network that is larger than its weights.
+        ModelError: a tensor is missing or has another shape than the configuration says, or the configuration asks for
+            a network that is larger than its weights.
     """
     options["output_loading_info"] = True
     with _no_larger_than_its_weights(Path(folder), part):
@@ -138,26 +138,26 @@ def load_whole(from_pretrained: Callable[..., Any], folder: str | os.PathLike[st
         except (RuntimeError, ValueError) as error:
             if "mismatch" not in str(error):
                 raise
-            # Not every library says in its error which shape does not fit; asked to pass over it, all do.
+            # Not every library's error says which shape does not fit; told to ignore mismatches, all report them.
             again = {**options, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
             network, found = from_pretrained(folder, **again)
     for entry in found["mismatched_keys"]:
         name = entry if isinstance(entry, str) else entry[0]
-        raise ModelError(f"{part} has {name} in another shape than its config.json says: get the model again")
+        raise ModelError(f"{part}: the shape of {name} is not that of its config.json; get the model again")
     weights = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     if missing := sorted(weights.intersection(found["missing_keys"])):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelError(f"{part} lacks the tensor {missing[0]}{more}: its weights are not whole; get the model again")
+        raise ModelError(f"{part} lacks the tensor {missing[0]}{more}: its weights are incomplete; get the model again")
     return network
 
 
 @contextlib.contextmanager
 def _no_larger_than_its_weights(folder: Path, part: str) -> Iterator[None]:
-    """A configuration is believed only as far as there are weights for it: libraries make a network, of a billion
-    layers if it says so, before they look at its weights.
+    """Trust a configuration only as far as there are weights for it: libraries make a network, of a billion layers if
+    it says so, before they look at the weights.
 
     Raises:
-        ModelError: a network is being made in this block that its weights cannot fill.
+        ModelError: a network made in this block has more parameters than its weights can fill.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
@@ -167,7 +167,7 @@ def _no_larger_than_its_weights(folder: Path, part: str) -> Iterator[None]:
         nonlocal left
         left -= parameter.numel()
         if left < 0:
-            raise ModelError(f"{part} is larger than its weights: either of them is damaged; get the model again")
+            raise ModelError(f"{part} is larger than its weights: one of them is damaged; get the model again")
 
     hook = register_module_parameter_registration_hook(count)
     try:
@@ -180,7 +180,7 @@ def open_scheduler(files: ModelFiles) -> Any:
     """The scheduler that a model was trained with, without its network.
 
     Raises:
-        ModelError: it cannot be loaded, or is set to what its class does not do.
+        ModelError: it cannot be loaded, or its settings are not valid for its class.
     """
     demand_own_classes(files, ("scheduler",))
     with loading(f"{files.name}'s scheduler"):
@@ -188,12 +188,12 @@ def open_scheduler(files: ModelFiles) -> Any:
     known, predicts = classify(scheduler), scheduler.config.get("prediction_type")
     if known is not None and known.predicts and predicts is not None and predicts not in known.predicts:
         raise ModelError(
-            f"{files.name}'s {known.name} is to predict {shown(predicts)}, which it does not know; it knows "
+            f"{files.name}'s {known.name} has the prediction type {shown(predicts)}; it supports "
             f"{', '.join(known.predicts)}"
         )
     betas, timesteps = getattr(scheduler, "betas", None), scheduler.config.get("num_train_timesteps")
     if betas is not None and isinstance(timesteps, int) and (betas.ndim != 1 or len(betas) < timesteps):
-        raise ModelError(f"{files.name}'s scheduler has {betas.numel()} betas for {timesteps} timesteps of training")
+        raise ModelError(f"{files.name}'s scheduler has {betas.numel()} betas for {timesteps} training timesteps")
     return scheduler
 
 
@@ -201,7 +201,7 @@ def resolve_device(device: str) -> torch.device:
     """The device that a name stands for on this machine.
 
     Raises:
-        SettingsError: it is not there.
+        SettingsError: this machine has no such device.
     """
     import torch
 
@@ -211,7 +211,7 @@ def resolve_device(device: str) -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        raise SettingsError(f"--device {device!r} is no device; there are {', '.join(DEVICES)}") from error
+        raise SettingsError(f"--device {device!r} is not a device; choose from {', '.join(DEVICES)}") from error
     beyond = resolved.type == "cuda" and has["cuda"] and (resolved.index or 0) >= torch.cuda.device_count()
     if not has.get(resolved.type, False) or beyond:
         there = ", ".join(name for name, is_there in has.items() if is_there)
@@ -223,22 +223,22 @@ def _sample_shape(files: ModelFiles, unet: Any) -> tuple[int, int, int]:
     size = unet.config.get("sample_size")
     channels = unet.config.get("in_channels")
     if size is None or channels is None:
-        raise ModelError(f"{files.name}'s network says no sample_size or in_channels: its samples are no images")
+        raise ModelError(f"{files.name}'s network has no sample_size or in_channels: its samples are not images")
     if type(unet).__name__ != "UNet2DModel":
         raise ModelError(f"{files.name}'s network is a {type(unet).__name__}; the command line samples UNet2DModel")
     height, width = size if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
     shape = (channels, height, width)
     if not all(type(length) is int and 1 <= length <= _LONGEST_SIDE for length in shape):
         raise ModelError(
-            f"{files.name}'s network says sample_size {shown(size)} and in_channels {shown(channels)}: whole "
-            f"numbers from 1 to {_LONGEST_SIDE} make an image"
+            f"{files.name}'s network has sample_size {shown(size)} and in_channels {shown(channels)}: they must be "
+            f"whole numbers from 1 to {_LONGEST_SIDE}"
         )
     return shape
 
 
 @contextlib.contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Any of a dozen errors of four libraries becomes one line."""
+    """Turn any of a dozen errors of four libraries into a `ModelError` of one line."""
     try:
         with quiet_libraries():
             yield
@@ -250,7 +250,7 @@ def loading(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Without what libraries print while models are loaded, bars and errors too: what is wrong is told by us."""
+    """Silence what libraries print while models are loaded, bars and errors included: we report what is wrong."""
     from diffusers.utils import logging as of_diffusers
 
     talkers: list[Any] = [of_diffusers]

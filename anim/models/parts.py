@@ -1,4 +1,4 @@
-"""Which classes the parts of a model may be of: those of diffusers and transformers that read numbers and text."""
+"""The classes that a model's parts may have: those of diffusers and transformers that only read numbers and text."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .files import LIBRARIES, ModelFiles
 
 
 def demand_own_classes(files: ModelFiles, parts: Sequence[str]) -> None:
-    """Parts must be of a kind that reads numbers and text from files: networks, schedulers, tokenizers, processors.
+    """Demand that parts only read numbers and text from files: networks, schedulers, tokenizers, processors.
 
-    A pipeline within a pipeline would bring an index that nobody has looked at, and transformers' automatic classes ask
-    a model which code to run.
+    A pipeline within a pipeline would bring an unchecked index, and transformers' automatic classes let a model choose
+    the code to run.
 
     Raises:
-        ModelError: a part is something else, or a scheduler is none.
+        ModelError: a part is something else, or the scheduler is not a scheduler.
     """
     import diffusers
 
@@ -36,24 +36,24 @@ def demand_own_classes(files: ModelFiles, parts: Sequence[str]) -> None:
         library, name = files.index[part]
         module: Any = import_module(library) if library in LIBRARIES else getattr(diffusers.pipelines, library, None)
         found = getattr(module, name, None)
-        if found is None and library != "transformers":  # Of transformers, diffusers knows earlier names too.
+        if found is None and library != "transformers":  # For transformers, diffusers also knows earlier names.
             raise ModelError(
                 f"{files.name} names {library}.{name} as its {part}, which diffusers {diffusers.__version__} does not "
                 "have; code that comes with a model is never run"
             )
         if found is None or hasattr(found, "_backends"):
-            continue  # Told by whoever opens it: it lacks a package.
+            continue  # A package is missing; whoever opens it says so.
         wanted = [diffusers.SchedulerMixin] if part == "scheduler" else kinds
         if not (isinstance(found, type) and issubclass(found, tuple(wanted))):
             kind = "scheduler" if part == "scheduler" else "network, scheduler, tokenizer or processor"
-            raise ModelError(f"{files.name} names {library}.{name} as its {part}, which is no {kind}")
+            raise ModelError(f"{files.name} names {library}.{name} as its {part}, which is not a {kind}")
 
 
 def class_of(files: ModelFiles, part: str) -> Any:
-    """The class that the index names for a part, of diffusers.
+    """The class of diffusers that the index names for a part.
 
     Raises:
-        ModelError: this diffusers does not have it, or it needs more packages.
+        ModelError: this version of diffusers does not have it, or it needs more packages.
     """
     import diffusers
 
@@ -64,6 +64,6 @@ def class_of(files: ModelFiles, part: str) -> Any:
             f"{files.name} names {library}.{name} as its {part}, which diffusers {diffusers.__version__} does not "
             "have; code that comes with a model is never run"
         )
-    if hasattr(found, "_backends"):  # What diffusers shows in place of a class that lacks a package.
+    if hasattr(found, "_backends"):  # Diffusers' stand-in for a class that needs a missing package.
         raise ModelError(f"{files.name} needs {name}, which needs more packages: pip install 'diffanim[text]'")
     return found

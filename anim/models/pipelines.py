@@ -1,7 +1,7 @@
 """Opening any pipeline from its files.
 
-The class is the one that the model's index names; for an image or a mask the one of the same family that takes it, as
-diffusers' own automatic pipelines choose it.
+The class is the one that the model's index names. If it takes no image or mask, the class of the same family that does
+is used, as diffusers' automatic pipelines choose it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 
 _MOST_TOKENS = 1 << 20
-"""Of a prompt."""
+"""In a prompt."""
 _NO_LIMIT = 10**20
-"""From here on transformers takes a tokenizer for one without a limit, and pads nothing to it."""
+"""From here on, transformers treats a tokenizer as unlimited and does not pad."""
 AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
-"""What pipelines call the part that makes pixels of latents."""
+"""Pipelines' names for the part that turns latents into pixels."""
 NETWORKS = ("unet", "transformer", "transformer_2", "prior", "decoder", "controlnet")
-"""What pipelines call the parts that are evaluated at every step."""
+"""Pipelines' names for the parts that are evaluated at every step."""
 _FAMILIES = (("TEXT2IMAGE", "IMAGE2IMAGE", "INPAINT"), ("TEXT2VIDEO", "IMAGE2VIDEO"))
-"""Tasks for which diffusers has tables of the classes of each family."""
+"""Tasks for which diffusers has a table of each family's classes."""
 
 
 def open_pipeline(files: ModelFiles, settings: RunSettings) -> Any:
@@ -47,14 +47,16 @@ def open_pipeline(files: ModelFiles, settings: RunSettings) -> Any:
 
     Raises:
         ModelError: it cannot be loaded.
-        SettingsError: there is none that takes an image or a mask, or a device is not there.
+        SettingsError: no pipeline of the family takes the image or mask, or this machine has no such device.
     """
     with quiet_libraries():
         cls = pipeline_class(files, settings)
         demand_own_classes(files, files.parts)
         device = resolve_device(settings.device)
         if settings.offload and device.type == "cpu":
-            raise SettingsError("--offload keeps parts of a pipeline off a GPU, and there is none; leave it out")
+            raise SettingsError(
+                "--offload keeps parts of a pipeline off the GPU, and this machine has none; leave it out"
+            )
         if not settings.allow_pickle:
             demand_safe_weights(files)
         with loading(f"{files.name}'s pipeline"), _whole_parts(files.name):
@@ -84,7 +86,7 @@ def open_pipeline(files: ModelFiles, settings: RunSettings) -> Any:
 
 
 def _limit_padding(pipeline: Any) -> None:
-    """Pipelines pad a prompt to as many tokens as its tokenizer takes: of a billion the process would be ended."""
+    """Limit the length that pipelines pad prompts to: a tokenizer that claims a billion tokens would exhaust memory."""
     for part in pipeline.components.values():
         if _MOST_TOKENS < getattr(part, "model_max_length", 0) < _NO_LIMIT:
             part.model_max_length = _MOST_TOKENS
@@ -92,9 +94,9 @@ def _limit_padding(pipeline: Any) -> None:
 
 @contextlib.contextmanager
 def _whole_parts(model: str) -> Iterator[None]:
-    """Every network that a pipeline opens in this block must have all of its weights (`load_whole`).
+    """Demand all weights of every network that a pipeline opens in this block (`load_whole`).
 
-    Pipelines do not hand on what the classes of their parts know of it, so those are asked in their place.
+    Pipelines do not pass on what their parts' classes report, so those classes are wrapped.
     """
     import diffusers
 
@@ -119,11 +121,11 @@ def _whole_parts(model: str) -> Iterator[None]:
 
 
 def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:
-    """The class that takes what is given: the model's own, or its sister for an image or a mask.
+    """The class for a run: the model's own, or the one of its family that takes an image or a mask.
 
     Raises:
-        ModelError: diffusers does not have it.
-        SettingsError: there is none for an image, or for a mask.
+        ModelError: diffusers does not have the class.
+        SettingsError: no class of the family takes an image, or a mask.
     """
     import diffusers
     from diffusers.pipelines import auto_pipeline
@@ -136,7 +138,7 @@ def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:
             "code that comes with a model is never run"
         )
     if isinstance(own, type) and not issubclass(own, diffusers.DiffusionPipeline) and not hasattr(own, "_backends"):
-        raise ModelError(f"{files.name} names {name} as its pipeline, which is no pipeline")
+        raise ModelError(f"{files.name} names {name} as its pipeline, which is not a pipeline")
     if not hasattr(own, "from_pretrained") or hasattr(own, "_backends"):
         raise ModelError(f"{files.name} needs {name}, which needs more packages: pip install 'diffanim[text]'")
     wanted = [ARGUMENTS[kind] for kind in settings.files]
@@ -149,11 +151,11 @@ def pipeline_class(files: ModelFiles, settings: RunSettings) -> Any:
             for key, cls in table.items():
                 if key in kin and all(argument in parameters_of(cls) for argument in wanted):
                     return cls
-    raise SettingsError(f"there is no pipeline like {name} that takes --{' and --'.join(settings.files)}")
+    raise SettingsError(f"there is no pipeline in the family of {name} that takes --{' and --'.join(settings.files)}")
 
 
 def _variant(files: ModelFiles) -> str | None:
-    """The kind of weights, where there is only one and it has a name, such as "fp16"."""
+    """The variant of the weights, such as "fp16", if there is only one and it has a name."""
     names = [file.name.split(".") for part in files.parts for file in files.part(part).glob("*.safetensors")]
     variants = {".".join(name[1:-1]) for name in names if "-of-" not in name[0]}
     return variants.pop() if len(variants) == 1 and "" not in variants else None

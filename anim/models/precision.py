@@ -1,4 +1,4 @@
-"""Which precision a network runs in, if nobody says."""
+"""The precision a network runs in by default."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
-"""What Linux calls the instructions that multiply bfloat16, of Intel, of Intel and AMD, and of Arm."""
+"""Linux's names for the instructions that multiply bfloat16: Intel's, Intel's and AMD's, and Arm's."""
 _AMPERE = 8
-"""The first of NVIDIA's generations that has them, by its compute capability."""
+"""The compute capability of NVIDIA's first generation that has them."""
 
 
 def resolve_dtype(dtype: str, device: torch.device, config: Mapping[str, Any]) -> torch.dtype:
     """The dtype that a setting stands for.
 
-    "auto" is bfloat16 where the processor says that it computes in it natively, and else float32. For networks that
-    predict the noise its 8 digits are too few: their x̂0 = (x − b·ε)/a divides by a small a at first, and would show the
+    "auto" means bfloat16 if the processor reports native support, otherwise float32. For networks that predict noise
+    its 8 significant bits are too few: their x̂0 = (x − b·ε)/a divides by a small a at first, and would show the
     rounding. They run in float16, which has 11, on CUDA, and in float32 elsewhere.
 
     Args:
         dtype: one of `diffanim.models.loading.DTYPES`.
-        device: what the network runs on.
-        config: of the scheduler that the network was trained with, whose prediction type decides.
+        device: where the network runs.
+        config: of the scheduler that the network was trained with; its prediction type decides.
     """
     import torch
 
@@ -40,7 +40,7 @@ def resolve_dtype(dtype: str, device: torch.device, config: Mapping[str, Any]) -
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device says that it computes in bfloat16 natively; nothing is measured."""
+    """Whether a device reports native bfloat16 arithmetic; nothing is measured."""
     import torch
 
     if device.type == "cuda":
@@ -49,7 +49,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def _cpu_flags() -> frozenset[str]:
-    """What the processor can do, as Linux tells it; nothing where it is another system."""
+    """The processor's features as Linux reports them; empty on other systems."""
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -59,9 +59,9 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def pipeline_dtype(dtype: str, device: torch.device, parts: Sequence[str]) -> torch.dtype:
-    """The dtype of all parts of a pipeline that a setting stands for.
+    """The dtype that a setting stands for, for all parts of a pipeline.
 
-    Large models are made for half precision on a GPU: float16 where a UNet, most of which predict noise, would lose the
+    Large models are made for half precision on a GPU: float16 for UNets, most of which predict noise and would lose the
     first x̂0 in bfloat16's 8 bits; bfloat16 for transformers, whose text encoders overflow in float16.
     """
     import torch

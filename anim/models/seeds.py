@@ -1,4 +1,4 @@
-"""Random generators by seed: one for each image, so that an image depends on no other of its batch."""
+"""Random generators by seed: one per image, so that no image depends on the others in its batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def generators_for(seed: int, batch: int) -> list[torch.Generator]:
     """A random generator for each image: image k of seed s draws what image 0 of seed s + k draws.
 
-    So an image depends neither on the batch that it is in nor, being drawn on the CPU, on the device.
+    So an image's noise does not depend on its batch, nor on the device, as it is drawn on the CPU.
     """
     import torch
 

@@ -215,10 +215,8 @@ class RunSettings:
                 self.strength is None or 0 < self.strength <= 1,
                 f"strength is {self.strength}; it must be more than 0 and at most 1",
             ),
-            (
-                all(size is None or size >= 1 for size in (self.width, self.height)),
-                f"the width and height of an image must be at least 1, not {self.width}×{self.height}",
-            ),
+            (self.width is None or self.width >= 1, f"width is {self.width}; it must be at least 1 pixel"),
+            (self.height is None or self.height >= 1, f"height is {self.height}; it must be at least 1 pixel"),
             (
                 self.offload in (None, *OFFLOADS),
                 f"there is no offload {self.offload!r}; choose from {', '.join(OFFLOADS)}",

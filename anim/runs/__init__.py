@@ -1,1 +1,1 @@
-"""What a run is: its steps, what made it, and how it lies on the disk, written while it goes on and read lazily."""
+"""What a run is: its steps, what made it, and its storage on disk, written as the run goes and read lazily."""

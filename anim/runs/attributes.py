@@ -1,4 +1,4 @@
-"""What a recording says of itself, read back and believed in no type."""
+"""A recording's attributes, read back as untrusted input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .step import Mixture
 
 @dataclass(frozen=True, kw_only=True)
 class Attributes:
-    """Of a recording; of format 1 the first three."""
+    """The attributes of a recording; format 1 has only the first three."""
 
     format: int
     run: RunInfo
@@ -21,24 +21,24 @@ class Attributes:
     end: tuple[Finite, FiniteNotNegative] | None = None
     """Its a and b."""
     id: str | None = None
-    """Drawn at random when the run was begun; every digest is bound to it."""
+    """Random, made when the run was started; every digest is bound to it."""
     axes: tuple[str | None, ...] | None = None
     """Of ``x``."""
     steps: int | None = None
-    """How many there are, if it is complete."""
+    """The number of steps, if it is complete."""
     image: tuple[int, ...] | None = None
-    """The shape of the picture that the pipeline made of its last sample, if it did."""
+    """The shape of the picture that the pipeline made from its last sample, if it did."""
 
     @property
     def mixture(self) -> Mixture | None:
-        """What the last sample is made of, as far as that is told."""
+        """The mixture of the last sample, if it is stored."""
         return None if self.end is None else Mixture(*self.end)
 
 
 def attributes_in(told: Any) -> Attributes:
-    """Read them.
+    """Read the attributes.
 
     Raises:
-        ValueError: something of it is not of the type that it must be.
+        ValueError: a field has the wrong type.
     """
     return typed(told, Attributes)

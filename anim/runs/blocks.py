@@ -1,4 +1,4 @@
-"""The memory of a run that is kept in memory: laid out before it comes, as that takes longer than copying does."""
+"""Memory for runs that are kept in memory, allocated in advance, as that takes longer than copying."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..threads import on_each_image, threads
 from .step import Array
 
 _AHEAD = 2
-"""Rows for which memory is found before they come."""
+"""Rows whose memory is touched before they arrive."""
 
 
 class Blocks:
-    """Room for the rows of a run, but for its end: that often comes with memory of its own."""
+    """Room for the rows of a run except its end, which often comes with memory of its own."""
 
     def __init__(self) -> None:
         self._blocks: dict[str, NDArray[np.float32]] = {}
         self._touched: dict[int, Future[None]] = {}
 
     def lay_out(self, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Room for so many rows of each name, [B, C, …] each."""
+        """Allocate this many rows for each name, [B, C, …] each."""
         self._blocks = {name: np.empty((rows, *shape), np.float32) for name, shape in shapes.items()}
         for row in range(_AHEAD):
             self._touch(row)
 
     def copied(self, row: int, images: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Images in memory of the recording's own."""
+        """Copy images into the recording's own memory."""
         self._touch(row + _AHEAD)
         if row in self._touched:
             self._touched.pop(row).result()
@@ -41,7 +41,7 @@ class Blocks:
         return kept
 
     def _touch(self, row: int) -> None:
-        """Have the system find memory for a row, on a thread."""
+        """Make the system provide the memory of a row, on a thread."""
         blocks = [block[row] for block in self._blocks.values() if row < len(block)]
         if blocks:
             self._touched[row] = threads().submit(_touch, blocks)
@@ -49,4 +49,4 @@ class Blocks:
 
 def _touch(blocks: Iterable[Array]) -> None:
     for block in blocks:
-        block.reshape(-1)[:: 4096 // block.itemsize] = 0  # Memory comes by pages, of so many bytes.
+        block.reshape(-1)[:: 4096 // block.itemsize] = 0  # Once per page, in bytes.

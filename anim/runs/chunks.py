@@ -1,4 +1,4 @@
-"""How a recording lies on the disk: its attributes, its arrays and the files of their chunks, one a row."""
+"""A recording on disk: its attributes, its arrays and the files of their chunks, one per row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .run_info import RunInfo
 from .step import Mixture
 
 FORMAT_VERSION = 2
-"""1, which is read too, had no digests."""
+"""Format 1, which can still be read, had no digests."""
 CRC_BYTES = 4
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, RuntimeError)
 """What Zarr raises for damaged arrays."""
@@ -30,11 +30,11 @@ CHECKPOINT = "checkpoint.safetensors"
 ROWS = ("t", "signal", "noise")
 IMAGE = "image"
 _CODECS = {"plain": [BytesCodec, Crc32cCodec], "compressed": [BytesCodec, ZstdCodec, Crc32cCodec]}
-"""Of chunks on the disk."""
+"""Codecs of chunks on disk."""
 
 
 def padded(rows: NDArray[np.float64], array: zarr.Array[Any]) -> NDArray[np.float64]:
-    """Numbers of steps, with NaN to the end of the array's last chunk at least."""
+    """The numbers of the steps, padded with NaN at least to the end of the array's last chunk."""
     length = array.chunks[0]
     room = -(-array.shape[0] // length) * length
     return np.concatenate([rows, np.full(max(0, room - len(rows)), np.nan)])
@@ -50,7 +50,7 @@ def attributes_of(
     end: Mixture | None = None,
     image: tuple[int, ...] | None = None,
 ) -> dict[str, Any]:
-    """What a recording says of itself; with all that decides its pictures, and sealed, if the run has an id."""
+    """The attributes of a recording; if the run has an id, with everything that determines its pictures, and sealed."""
     told: dict[str, Any] = {"complete": complete, "run": asdict(info)}
     if end is not None:
         told["end"] = [end.signal, end.noise]
@@ -62,25 +62,25 @@ def attributes_of(
 
 
 def names_of(array: zarr.Array[Any]) -> list[str | None]:
-    """Of an array's dimensions."""
+    """The names of an array's dimensions."""
     return list(array.metadata.dimension_names or ())  # type: ignore[union-attr]
 
 
 def chunk_name(array: zarr.Array[Any], row: int) -> str:
-    """Of a row's one chunk, as the array's metadata has it."""
+    """The name of a row's only chunk, encoded as the array's metadata says."""
     encoding = array.metadata.chunk_key_encoding  # type: ignore[union-attr]
     name: str = encoding.encode_chunk_key((row, *[0] * (array.ndim - 1)))
     return name
 
 
 def chunk_file(array: zarr.Array[Any], row: int) -> Path | None:
-    """Where a row's one chunk lies; None in memory."""
+    """The file of a row's only chunk; None in memory."""
     root = getattr(array.store, "root", None)
     return None if root is None else Path(root) / array.path / chunk_name(array, row)
 
 
 def is_there(array: zarr.Array[Any], row: int) -> bool:
-    """Whether a row's chunk is on the disk; of an array in memory, all are taken to be."""
+    """Whether a row's chunk is on disk; always True for an array in memory."""
     file = chunk_file(array, row)
     return file is None or os.path.lexists(file)
 
@@ -88,24 +88,23 @@ def is_there(array: zarr.Array[Any], row: int) -> bool:
 def demand_layout(
     array: zarr.Array[Any], dtype: str, chunks: tuple[int, ...], codecs: Literal["plain", "compressed"] = "plain"
 ) -> None:
-    """Refuse an array on the disk that is laid out otherwise than diffanim does: what Zarr would make of its bytes, and
-    of how many, is not known.
+    """Refuse an array on disk with another layout than diffanim's: Zarr might read it as anything, of any size.
 
     Raises:
-        ValueError: says what is wrong.
+        ValueError: it has another layout.
     """
     if chunk_file(array, 0) is None:
         return
     metadata: Any = array.metadata
     if array.dtype != dtype or array.chunks != chunks or [type(codec) for codec in metadata.codecs] != _CODECS[codecs]:
-        raise ValueError(f"{array.path} is not laid out as diffanim does")
+        raise ValueError(f"{array.path} does not have diffanim's layout")
 
 
 def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
-    """See that a plain chunk on the disk has its bytes, before memory is laid out for what the array says of it.
+    """Check that a plain chunk on disk has the size its array says, before memory is allocated for it.
 
     Raises:
-        TrajectoryError: it has not, or is not there.
+        TrajectoryError: it has not, or it is missing.
     """
     file = chunk_file(array, row)
     if file is None:
@@ -114,15 +113,15 @@ def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
         raise TrajectoryError(f"{where} is missing; record the run again")
     size = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
     if not is_plain_file(file) or file.stat().st_size != size:
-        raise TrajectoryError(f"{where} is damaged: it is no file of {size} bytes; record the run again")
+        raise TrajectoryError(f"{where} is damaged: it is not a file of {size} bytes; record the run again")
 
 
 def read_numbers(array: zarr.Array[Any]) -> NDArray[np.float64]:
     """The numbers of all steps, float64 [steps], NaN where there are none yet.
 
     Raises:
-        TrajectoryError: a chunk is damaged, or there is none.
-        ValueError: the array says of more steps than its chunks can be of.
+        TrajectoryError: a chunk is damaged or missing.
+        ValueError: the array claims more steps than its chunks hold.
     """
     if array.ndim != 1:
         raise ValueError(f"{array.path} has the shape {list(array.shape)}, not [steps]")
@@ -132,7 +131,7 @@ def read_numbers(array: zarr.Array[Any]) -> NDArray[np.float64]:
     on_disk = chunk_file(array, 0) is not None
     while on_disk and is_there(array, chunks):
         chunks += 1
-    if on_disk and array.shape[0] > length * (chunks + 1):  # The last one may just be about to be written.
+    if on_disk and array.shape[0] > length * (chunks + 1):  # The last one may be about to be written.
         raise ValueError(f"{array.path} has no numbers for its {array.shape[0]} steps")
     return np.asarray(array[:], dtype=np.float64)
 
@@ -145,7 +144,7 @@ def create_array(
     dtype: str,
     dimension_names: tuple[str | None, ...],
 ) -> zarr.Array[Any]:
-    """An array of a recording, in place of one that has its name: on the disk with a CRC-32C on every chunk."""
+    """Create an array of a recording, replacing one of the same name; on disk with a CRC-32C for every chunk."""
     return group.create_array(
         name,
         shape=shape,
@@ -155,7 +154,7 @@ def create_array(
         filters=None,
         fill_value=float("nan") if dtype.startswith("float") else 0,
         dimension_names=dimension_names,
-        # One folder an array: the usual encoding makes four more for each chunk.
+        # One folder per array: the usual encoding makes four more for each chunk.
         chunk_key_encoding={"name": "default", "separator": "."},
         overwrite=True,
     )
@@ -172,7 +171,7 @@ def member_of(group: zarr.Group, name: str, path: Path | None) -> zarr.Array[Any
     except KeyError as error:
         raise TrajectoryError(f"{path} is damaged: it has no array {name!r}; record the run again") from error
     if not isinstance(member, zarr.Array):
-        raise TrajectoryError(f"{path} is damaged: {name!r} is no array; record the run again")
+        raise TrajectoryError(f"{path} is damaged: {name!r} is not an array; record the run again")
     return member
 
 
@@ -183,8 +182,8 @@ def place_of(array: zarr.Array[Any]) -> str:
 
 
 def _demand_files_of_its_own(folder: Path) -> None:
-    """A recording may come from anyone, and is read only where it lies: no link leads out of it, and nothing in it is a
-    device or a pipe, which would be read without end.
+    """Refuse links, which could lead out of a recording, and devices and pipes, which would be read without end: a
+    recording may come from anyone.
     """
     folders = [folder]
     while folders:
@@ -194,14 +193,16 @@ def _demand_files_of_its_own(folder: Path) -> None:
                     folders.append(Path(entry.path))
                 elif not entry.is_file(follow_symlinks=False):
                     inside = Path(entry.path).relative_to(folder)
-                    raise TrajectoryError(f"{folder} is damaged ({inside} is no file of its own); record the run again")
+                    raise TrajectoryError(
+                        f"{folder} is damaged ({inside} is a link or not a file); record the run again"
+                    )
 
 
 def open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
-    """The group of a recording, whose attributes are as they were written.
+    """Open the group of a recording and check the seal of its attributes.
 
     Raises:
-        TrajectoryError: there is none, it is not one of ours, of another format version, or damaged.
+        TrajectoryError: there is none, or it is not a recording of diffanim, has another format version, or is damaged.
     """
     if not folder.exists():
         raise TrajectoryError(f"there is no recording at {folder}")
@@ -214,7 +215,7 @@ def open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
         group = zarr.open_group(folder, mode=mode)
         attributes = group.attrs.asdict().get("diffanim")
     except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
-        raise TrajectoryError(f"{folder} is no Zarr group, so no recording of diffanim") from error
+        raise TrajectoryError(f"{folder} is not a Zarr group, so not a recording of diffanim") from error
     except DAMAGE as error:
         raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
     if not isinstance(attributes, dict):
@@ -226,13 +227,13 @@ def open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
         )
     if attributes["format"] != 1 and attributes.get("seal") != seal(attributes):
         raise TrajectoryError(
-            f"{folder} is damaged: what it says of its run is not what was recorded; record the run again"
+            f"{folder} is damaged: its attributes are not those that were recorded; record the run again"
         )
     return group
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Old or new, never half of either."""
+    """Replace a file's content atomically."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Which frames of a video model's clip are looked at."""
+"""The frames of a video model's clip that are shown."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from ..errors import SettingsError
 
 @dataclass(frozen=True)
 class ClipFrames:
-    """Which frames of a clip are shown: one, or a row of them."""
+    """The frames of a clip to show: one, or a row of them."""
 
     frame: int | None = None
-    """Counted from 1; None for the one in the middle, if no row is asked for."""
+    """Counted from 1; None for the one in the middle, unless a row is asked for."""
     row: int | None = None
-    """How many, from the first to the last and evenly spread."""
+    """Number of frames in the row, evenly spread from the first to the last."""
 
     def __post_init__(self) -> None:
         if self.frame is not None and self.row is not None:
-            raise SettingsError("one frame of a clip is shown, or a row of them: leave clip_frame or clip_row out")
+            raise SettingsError(
+                "either one frame of a clip is shown or a row of them: leave out clip_frame or clip_row"
+            )
         if self.row is not None and self.row < 2:
-            raise SettingsError(f"a row of {self.row} frames is none; give 2 or more, or clip_frame for a single one")
+            raise SettingsError(f"a row has at least 2 frames, not {self.row}; use clip_frame for a single one")
 
     def of(self, total: int) -> tuple[int, ...]:
-        """The frames of a clip of so many, counted from 0.
+        """The frames to show of a clip with ``total`` frames, counted from 0.
 
         Raises:
-            SettingsError: the clip is shorter.
+            SettingsError: the clip has too few frames.
         """
         if self.row is not None:
             if self.row > total:

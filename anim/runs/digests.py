@@ -1,10 +1,10 @@
-"""What binds a recording's arrays to their run: a digest of every row, beside the chunks that it is of.
+"""Digests that bind a recording's arrays to their run: one for every row, stored beside its chunks.
 
-A chunk's own checksum finds damage, but not that it is another row's or another run's. So each array of images, ``x``
-say, has a file ``x/digests``: for every row four bytes, little-endian, the CRC-32C of the row's bytes followed by
-JSON that says which run, array and row it is, its type and shape, and the numbers that belong to it. A row of decoded
-pictures has the digest of its compressed bytes, which are checked faster than pictures are made. What a recording
-says of its run is bound likewise (`seal`). That finds accidents, not forgers: nothing of it is secret.
+A chunk's own checksum finds damage, but not that the chunk belongs to another row or run. So each array of images, such
+as ``x``, has a file ``x/digests``: four bytes per row, little-endian, the CRC-32C of the row's bytes followed by JSON
+that names the run, array and row, its type and shape, and the numbers that belong to it. A row of decoded pictures has
+the digest of its compressed bytes, which is faster to check than decompressing them. The attributes of a recording are
+bound in the same way (`seal`). This finds accidents, not forgeries: nothing in it is secret.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Digests:
     """The digests of one recording."""
 
     folder: Path
-    """Where it lies."""
+    """The recording's folder."""
     run: str
-    """Drawn at random when it was begun."""
+    """The run's random id."""
 
     def put(self, name: str, row: int, values: NDArray[Any], more: object, crc: int | None = None) -> None:
-        """Keep the digest of a row, in place of the one before.
+        """Store the digest of a row, replacing the one before.
 
         Args:
-            name: of the array, such as ``x`` or ``decoded/x``, whose folder is there.
+            name: of the array, such as ``x`` or ``decoded/x``, whose folder exists.
             row: counted from 0.
             values: of the row.
-            more: what else belongs to it, as JSON can say it.
-            crc: the CRC-32C of its little-endian bytes, if that is known.
+            more: what else belongs to it, as JSON values.
+            crc: the CRC-32C of its little-endian bytes, if known.
 
         Raises:
             OSError: it cannot be written.
@@ -58,7 +58,7 @@ class Digests:
             digests.write(self._digest(name, row, values, more, crc))
 
     def agree(self, name: str, row: int, values: NDArray[Any], more: object, crc: int | None = None) -> bool:
-        """Whether the digest that is kept is that of these values; arguments as of `put`."""
+        """Whether the stored digest is that of these values; arguments as for `put`."""
         try:
             with (self.folder / name / FILE).open("rb", buffering=0) as digests:
                 digests.seek(row * _BYTES)
@@ -67,11 +67,11 @@ class Digests:
             return False
 
     def bind(self, checkpoint: bytes, steps: int) -> bytes:
-        """A checkpoint as it is kept: with what binds it to the run and to how many steps were whole."""
+        """A checkpoint as stored: followed by a digest that binds it to the run and the number of complete steps."""
         return checkpoint + steps.to_bytes(_NUMBER, "little") + self._digest_of_checkpoint(checkpoint, steps)
 
     def unbind(self, kept: bytes, steps: int) -> bytes | None:
-        """The checkpoint; None if it is damaged, another run's, or from after the steps that are whole."""
+        """The checkpoint; None if it is damaged, belongs to another run, or is from after the complete steps."""
         checkpoint, told = kept[: -_NUMBER - _DIGEST], kept[-_NUMBER - _DIGEST :]
         number = int.from_bytes(told[:_NUMBER], "little")
         whole = told[_NUMBER:] == self._digest_of_checkpoint(checkpoint, number) and number <= steps
@@ -92,14 +92,14 @@ class Digests:
 
 
 def seal(attributes: Mapping[str, Any]) -> str:
-    """A digest of attributes, but for their ``seal``, as they are after they were JSON."""
+    """A digest of attributes without their ``seal``, as they read back from JSON."""
     told = {name: value for name, value in attributes.items() if name != "seal"}
     text = json.dumps(json.loads(json.dumps(told)), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def is_plain_file(path: Path) -> bool:
-    """Whether it can be read to an end: no link, device or pipe."""
+    """Whether it is a regular file: not a link, device or pipe."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:

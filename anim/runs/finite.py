@@ -1,4 +1,4 @@
-"""NaN and inf: a run that holds them stops, and keeps what was before."""
+"""NaN and inf: a run that produces them stops, and keeps the steps before."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from .step import Array
 
 
 def demand_finite(named: Mapping[str, Array], number: int, total: int) -> None:
-    """Look at images before they are kept.
+    """Check images before they are stored.
 
     Args:
-        named: batches of them, float32 [B, C, …], by what they are called in the message.
+        named: batches of images, float32 [B, C, …], by their name in the message.
         number: of the step, counted from 1.
-        total: how many steps there are to be.
+        total: the number of steps in the run.
 
     Raises:
-        SamplingError: one holds NaN or inf.
+        SamplingError: an image contains NaN or inf.
     """
     finite = iter(on_each_image(_is_finite, named.values()))
     for what, images in named.items():
         if not all(next(finite) for _ in images):
             raise SamplingError(
-                f"{what} holds NaN or inf at step {number} of {total}; what was captured before stays. "
+                f"{what} contains NaN or inf at step {number} of {total}; the steps before are kept. "
                 "Try --dtype float32, more steps or another scheduler"
             )
 
 
 def _is_finite(images: Array) -> bool:
-    # NaN and inf show in a sum, which is one pass and makes no array; that finite numbers add up to inf is not their
-    # fault, and rare enough to look again.
+    # NaN and inf show in a sum, which takes one pass and no extra array. Finite numbers can add up to inf too, which is
+    # rare enough to check again.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(images.sum()) or np.isfinite(images).all())

@@ -1,6 +1,6 @@
-r"""How a run mixes image and noise, and how that is written.
+r"""How a run mixes image and noise, and the notation for it.
 
-Every sampler's state is ``x = a·x0 + b·ε``. Each community writes a and b in its own way:
+Every sampler's state is ``x = a·x0 + b·ε``. Each community has its own notation for a and b:
 
 ====================  ==================  ==========  ==============  =================================================
 a run with            is                  a           b               source
@@ -34,7 +34,7 @@ class Notation:
     signal: str
     noise: str
     scale: str
-    """√(a² + b²), what a sample is divided by to have unit variance."""
+    """√(a² + b²), the divisor that gives a sample unit variance."""
 
 
 PRESERVING = Notation("variance-preserving", r"\sqrt{\bar{\alpha}_t}", r"\sqrt{1-\bar{\alpha}_t}", "1")
@@ -44,7 +44,7 @@ GENERAL = Notation("general", r"\alpha_t", r"\sigma_t", r"\sqrt{\alpha_t^2+\sigm
 
 
 def notation_of(run: Trajectory) -> Notation:
-    """What the run's a and b are called."""
+    """The usual notation for the run's a and b."""
     a, b = run.signal, run.noise
     if np.allclose(a**2 + b**2, 1, atol=_TOLERANCE):
         return PRESERVING
@@ -56,10 +56,10 @@ def notation_of(run: Trajectory) -> Notation:
 
 
 def natural(run: Trajectory, images: Array, row: int) -> Array:
-    """Samples of a row as they are shown: divided by √(a² + b²) if the run's samples explode, else as they are.
+    """Samples of a row as they are shown: divided by √(a² + b²) if the run's samples explode, otherwise unchanged.
 
-    With images whose black and white are not −1 and 1, noise is measured in halves of that range and samples shrink
-    towards its middle. A last sample without noise is never scaled.
+    If black and white are not −1 and 1, noise is measured in halves of their range, and samples shrink towards its
+    middle. A last sample without noise is never scaled.
 
     Args:
         run: the run.
@@ -76,7 +76,7 @@ def natural(run: Trajectory, images: Array, row: int) -> Array:
 
 
 def mixture_at(run: Trajectory, row: int) -> Mixture:
-    """What the sample of a row is made of; the row behind the steps is the last sample."""
+    """The mixture of a row's sample; the row after the last step is the last sample."""
     if row < run.steps:
         return Mixture(float(run.signal[row]), float(run.noise[row]))
     assert run.end is not None, "a run has that row only if it is complete"
@@ -84,5 +84,5 @@ def mixture_at(run: Trajectory, row: int) -> Mixture:
 
 
 def rescaled(run: Trajectory) -> bool:
-    """Whether the run's samples leave the range of its images so far that they are shown at unit variance."""
+    """Whether the run's samples exceed the range of its images so far that they are shown at unit variance."""
     return bool((run.signal**2 + run.noise**2 > _RAW_LIMIT).any())

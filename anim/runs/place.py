@@ -1,12 +1,12 @@
-"""Where a recording is written: by one process at a time, and under its name only what a reader can open.
+"""The place of a recording on disk: written by one process at a time, and always readable under its name.
 
-A new recording begins in a hidden folder beside its name, ``.diffanim-run-PROCESS-NAME``. Where nothing is under the
-name it gets it as soon as its first step is whole. Where an older recording is, that one stays until the new one is
-finished; then they are exchanged. A new one that is interrupted before stays in its hidden folder, where it can be
-opened, until the next recording is written to the folder: that sweeps away what no living process writes.
+A new recording starts in a hidden folder beside its name, ``.diffanim-run-PROCESS-NAME``. If the name is free, it gets
+the name as soon as its first step is complete. If there is an older recording, that one stays until the new one is
+finished; then they are exchanged. If the new one is interrupted before that, it stays in its hidden folder, where it
+can be opened until the next recording is written beside it: that removes everything no living process is writing.
 
-Who writes holds the lock of the file ``.diffanim-lock-NAME``, which the system lets go of when the process ends, in
-whatever way. Who decodes a recording's latents writes too, and waits for another who does. Readers ask nobody.
+A writer holds a lock on the file ``.diffanim-lock-NAME``, which the system releases whenever and however the process
+ends. Decoding a recording's latents is writing too, and waits for another process that decodes. Readers need no lock.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ _HIDDEN = re.compile(r"\.diffanim-(run|old)-(\d+)-(.+)", re.DOTALL)
 
 
 class _HeldError(TrajectoryError):
-    """Somebody else writes a recording."""
+    """Another process is writing the recording."""
 
     def __init__(self, path: Path, holder: str, work: str | None) -> None:
-        super().__init__(f"{path} is being {work or 'written'} by {holder}; wait for it, or name another path")
+        super().__init__(f"{path} is being {work or 'written'} by {holder}; wait for it or name another path")
         self.holder, self.work = holder, work
 
 
 class Place:
-    """The place of one recording, held by the one who writes it until it is closed or forgotten."""
+    """The place of one recording, held by its writer until it is closed or garbage-collected."""
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
-        """Take it.
+        """Take the place.
 
         Args:
             path: the recording's name.
-            overwrite: whether a recording that is there may be replaced, or resumed.
+            overwrite: whether an existing recording may be replaced or resumed.
 
         Raises:
-            TrajectoryError: it may not, or something else is there, somebody else writes it, or its folder is missing
-                or cannot be written to.
+            TrajectoryError: a recording is there that may not be replaced, or something that is not a recording;
+                another process is writing it; or its folder is missing or not writable.
         """
         _check_folder(path)
         self.path = path
         self.folder = path
-        """Where the recording is being written now."""
+        """Where the recording is being written at present."""
         self._release = weakref.finalize(self, *_lock(path))
         try:
             _put_back(path)
@@ -75,21 +75,21 @@ class Place:
         return self.folder != self.path
 
     def begin(self) -> Path:
-        """Sweep, and make room for a new recording: the name of a folder that is not there yet."""
+        """Clean up and make room for a new recording; returns a folder that does not exist yet."""
         _sweep(self.path)
         self.folder = _hidden(self.path, "run")
         return self.folder
 
     def show(self) -> None:
-        """To be called when it can be read: it gets its name, unless an older recording has it."""
+        """Give the recording its name, now that it can be read, unless an older recording has it."""
         if self.is_hidden and not self._replaces:
             if os.path.lexists(self.path):
-                raise TrajectoryError(f"{self.path} was made by somebody else meanwhile; name another path")
+                raise TrajectoryError(f"another process has made {self.path} in the meantime; name another path")
             self.folder.rename(self.path)
             self.folder = self.path
 
     def finish(self) -> None:
-        """To be called when it is whole: it takes the older one's name, and that goes."""
+        """Replace the older recording, now that the new one is complete."""
         if not self.is_hidden:
             return
         if not os.path.lexists(self.path):
@@ -103,7 +103,7 @@ class Place:
             shutil.rmtree(old, ignore_errors=True)
 
     def close(self, steps: int) -> None:
-        """Let others write; of a new recording that did not come to its end, ``steps`` are whole."""
+        """Release the lock; ``steps`` is the number of complete steps in a new recording that is unfinished."""
         if not self._release.alive:
             return
         if self.is_hidden and steps == 0:
@@ -111,8 +111,8 @@ class Place:
         self._release()
         if self.is_hidden and steps:
             warnings.warn(
-                f"{self.path} is as it was, since the new recording was not finished; its {steps} whole "
-                f"step{'s' * (steps != 1)} can be had as {self.folder} until the next one is written beside it",
+                f"{self.path} is unchanged, since the new recording was not finished; its {steps} complete "
+                f"step{'s' * (steps != 1)} can be opened as {self.folder} until the next one is written beside it",
                 DiffanimWarning,
                 stacklevel=2,
             )
@@ -120,7 +120,7 @@ class Place:
 
 def _check_folder(path: Path) -> None:
     if path.name in ("", ".."):
-        raise TrajectoryError(f"{path} is no name for a recording; give one such as run.zarr")
+        raise TrajectoryError(f"{path} is not a name for a recording; give one such as run.zarr")
     if not path.parent.is_dir():
         raise TrajectoryError(f"the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -131,7 +131,7 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise TrajectoryError(f"{path} exists already; name another path or say --overwrite")
+        raise TrajectoryError(f"{path} exists already; name another path or add --overwrite")
     if path.is_symlink():
         raise TrajectoryError(f"{path} is a link, so it is not overwritten; name the recording itself")
     if not _is_recording(path):
@@ -141,7 +141,7 @@ def _check_target(path: Path, overwrite: bool) -> None:
 
 
 def _is_recording(path: Path) -> bool:
-    """Whether diffanim wrote it, of whatever version, and whatever else of it may be damaged."""
+    """Whether diffanim wrote it, in any version, even if the rest is damaged."""
     metadata = path / "zarr.json"
     if metadata.is_symlink() or not metadata.is_file():
         return False
@@ -157,15 +157,15 @@ def _hidden(path: Path, kind: str) -> Path:
 
 
 def hold_to_decode(path: Path) -> Callable[[], object]:
-    """Keep others from writing to a recording while its latents are decoded; what lets go of it.
+    """Lock a recording while its latents are decoded; returns the function that unlocks it.
 
-    Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
+    Waits for another process that decodes it, and says so by a `DiffanimWarning`.
 
     Raises:
-        TrajectoryError: somebody records it, or there can be no lock here.
+        TrajectoryError: it is being recorded, or cannot be locked here.
     """
-    path = path.resolve()  # Whoever names the recording itself must meet the same lock.
-    # Where its folder cannot be written to nobody records it either.
+    path = path.resolve()  # A link to the recording must lead to the same lock.
+    # If its folder is not writable, nobody can be recording it either.
     folder = path.parent if os.access(path.parent, os.W_OK) else path
     began, told = time.monotonic(), False
     while True:
@@ -184,19 +184,19 @@ def hold_to_decode(path: Path) -> Callable[[], object]:
 
 
 def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tuple[Any, ...]:
-    """Take the lock of a recording: what is to be called to let go of it, and with what.
+    """Take the lock of a recording; returns the function that releases it, and its arguments.
 
     Args:
         path: the recording's name.
-        work: what is done to it: it is recorded, decoded or swept.
+        work: what is done to it: it is "recorded", "decoded" or "swept".
         folder: where the lock is, if not beside the recording.
 
     Raises:
-        TrajectoryError: somebody has it, or there can be none here.
+        TrajectoryError: another process has the lock, or there cannot be one here.
     """
     from filelock import FileLock, Timeout
 
-    # To be found again from whatever folder.
+    # Absolute, in case the working directory changes.
     file = (folder or path.absolute().parent) / f"{_LOCK}{path.name}"
     lock = FileLock(file, thread_local=False)
     try:
@@ -206,24 +206,24 @@ def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tup
     except OSError as error:
         why = error.strerror or error
         if work == "decoded":
-            words = f"cannot keep decoded pictures in {path}: {why}; copy it to where it can be written to"
+            words = f"cannot store decoded pictures in {path}: {why}; copy it to a writable folder"
             raise TrajectoryError(words) from error
         raise TrajectoryError(f"cannot write {path}: {why}") from error
-    with contextlib.suppress(OSError):  # A full disk keeps nobody from having the lock.
+    with contextlib.suppress(OSError):  # A full disk does not prevent locking.
         file.write_text(f"{os.getpid()} {work}")
     return _unlock, lock, file, os.getpid()
 
 
 def _unlock(lock: Any, file: Path, process: int) -> None:
     if os.getpid() != process:
-        return  # A fork has the lock's memory, and not the lock.
-    with contextlib.suppress(OSError):  # Windows removes no file that is open; it is swept later.
+        return  # A forked process has a copy of the object, but not the lock.
+    with contextlib.suppress(OSError):  # Windows cannot remove an open file; it is cleaned up later.
         file.unlink(missing_ok=True)
     lock.release()
 
 
 def _holder(file: Path) -> tuple[str, str | None]:
-    """Who has a lock and what for, as far as that is known."""
+    """Who holds a lock and for what, as far as known."""
     try:
         process, work = file.read_text().split()
         return f"process {int(process)}", work
@@ -232,7 +232,7 @@ def _holder(file: Path) -> tuple[str, str | None]:
 
 
 def _put_back(path: Path) -> None:
-    """Of two renames that should have exchanged recordings only the first was made: make it undone."""
+    """Undo the first of two renames that exchange recordings, if the second was never made."""
     if os.path.lexists(path):
         return
     for hidden in path.parent.iterdir():
@@ -243,7 +243,7 @@ def _put_back(path: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what processes that were killed have left in the folder of a recording, whose lock is held."""
+    """Remove what killed processes left in the folder of a recording, whose lock is held."""
     for entry in list(path.parent.iterdir()):
         if match := _HIDDEN.fullmatch(entry.name):
             if match[3] == path.name:
@@ -255,7 +255,7 @@ def _sweep(path: Path) -> None:
 
 
 def _sweep_of(path: Path, left: Path | None) -> None:
-    """Remove what is left of writing another recording, unless somebody writes it, on whatever machine."""
+    """Remove what is left of another recording, unless a process on any machine is writing it."""
     try:
         unlock, *arguments = _lock(path, "swept")
     except TrajectoryError:
@@ -269,7 +269,7 @@ def _sweep_of(path: Path, left: Path | None) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # There is no harmless signal; the lock has to do.
+    if os.name == "nt":  # There is no harmless signal; rely on the lock.
         return False
     try:
         os.kill(process, 0)
@@ -281,7 +281,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _exchange(new: Path, path: Path) -> Path:
-    """Put a folder under the name of another, at once where the system can; where that other one is now."""
+    """Move a folder to the name of another, atomically if the system can; returns where that other one is now."""
     if _swap(new, path):
         return new
     old = _hidden(path, "old")
@@ -295,7 +295,7 @@ def _exchange(new: Path, path: Path) -> Path:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Linux' exchange of two names; False where it is not to be had."""
+    """Exchange two names as Linux can; False if that is not available."""
     if sys.platform != "linux":
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE

@@ -1,4 +1,4 @@
-"""What made a run: what a recording says of it, checked on the way in."""
+"""What made a run, as a recording stores it; checked when it is made or read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ..version import __version__
 @checked_class
 @dataclass(frozen=True)
 class RunInfo:
-    """What made a run; kept with it, so that a picture can always say where it comes from.
+    """What made a run; stored with it, so that a picture can always say where it comes from.
 
     Raises:
-        SettingsError: a field is of another kind than it says, or has a value that cannot be.
+        SettingsError: a field has the wrong type, or a value that is not allowed.
     """
 
     model: str
@@ -32,7 +32,7 @@ class RunInfo:
     """The scheduler's class, such as ``DDIMScheduler``."""
     scheduler_config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Everything that decides the bits of the run (model path, steps, batch, seed, labels …). Two runs with equal
+    """Everything that determines the bits of the run (model, steps, batch, seed, labels …). Two runs with equal
     settings are the same run."""
     seed: int | None = None
     prompt: str | None = None
@@ -41,15 +41,15 @@ class RunInfo:
     guidance: Finite | None = None
     space: Literal["pixel", "latent"] = "pixel"
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Where on this machine the model, and the files that it was given, were found."""
+    """The paths on this machine of the model and of the run's input files."""
     value_range: tuple[Finite, Finite] = (-1.0, 1.0)
-    """What black and white are in ``x`` and ``x0``; score-based models have (0, 1)."""
+    """The values of black and white in ``x`` and ``x0``; (0, 1) for score-based models."""
     clipped: str | None = None
-    """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
+    """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamically thresholded"), if it is not."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what no recording could be read with again, and keep numbers as JSON has them."""
+        """Refuse values that could not be read back from a recording, and keep numbers as JSON stores them."""
         for name, kind in get_type_hints(RunInfo, include_extras=True).items():
             value = plain(getattr(self, name))
             try:
@@ -64,7 +64,7 @@ class RunInfo:
 
 @functools.cache
 def library_versions() -> Mapping[str, str]:
-    """The versions that a run depends on, read from the installed packages without importing them."""
+    """The versions of the packages that a run depends on, read without importing them."""
     versions = {"diffanim": __version__, "python": platform.python_version()}
     for package in ("torch", "diffusers", "numpy", "zarr"):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -73,7 +73,7 @@ def library_versions() -> Mapping[str, str]:
 
 
 def versions_from(step: int, before: Mapping[str, str]) -> Mapping[str, str]:
-    """The versions of a run that is resumed, from a step on, counted from 1, by what is installed now."""
+    """The versions of a resumed run: those before, and those installed now from ``step`` on, counted from 1."""
     versions = dict(before)
     for name, now in library_versions().items():
         told = before.get(name, "unknown")

@@ -1,4 +1,4 @@
-"""One call of the sampler, as it was captured, and what its sample is made of."""
+"""One captured call of the sampler, and the mixture of its sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a sample is made of: ``x = signal·x0 + noise·ε``."""
+    """How a sample mixes image and noise: ``x = signal·x0 + noise·ε``."""
 
     signal: float
     """a, dimensionless: 1 for variance-exploding schedules, falling to 0 with the noise for the others."""
@@ -22,12 +22,12 @@ class Mixture:
 
     @classmethod
     def measured(cls, x: Array, x0: Array, noise: Array) -> Mixture:
-        """The least-squares fit of a sample to an image and a noise that it should be made of.
+        """Fit a sample, by least squares, as a mixture of an image and noise.
 
         Args:
             x: float32 [B, C, …], the sample.
-            x0: float32, of the same shape: the image.
-            noise: float32, of the same shape, about unit variance. Noise that is in x beside it is counted too.
+            x0: float32 of the same shape, the image.
+            noise: float32 of the same shape, about unit variance. Other noise in x is added to the result's noise.
         """
         columns = np.stack([x0.ravel(), noise.ravel()], axis=1).astype(np.float64)
         (a, b), *_ = np.linalg.lstsq(columns, x.ravel().astype(np.float64), rcond=None)
@@ -37,16 +37,16 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The pair that an animation shows: a noisy sample, and the image that the model expects behind *that* sample.
+    """The pair that an animation shows: a noisy sample, and the image that the model predicts from *that* sample.
 
     The sampler's state is a mixture ``x = signal · x0 + noise · ε`` of the finished image and standard normal noise
     (Kingma et al. 2021, "Variational Diffusion Models", eq. 1, writes α and σ).
     """
 
     index: int
-    """Which call of ``scheduler.step``, counted from 0."""
+    """The number of the call of ``scheduler.step``, counted from 0."""
     total: int
-    """How many calls the run will have."""
+    """The number of calls in the run."""
     t: float
     """The timestep, in the scheduler's own units (usually 0…1000, falling)."""
     x: Array
@@ -61,18 +61,18 @@ class Step:
 
 @runtime_checkable
 class StepSink(Protocol):
-    """What takes the steps of a run as they are captured: a recording's writer, or what stands in its place."""
+    """Receives the steps of a run as they are captured: a recording's writer, or a replacement for it."""
 
     def note_clipping(self, clipped: str) -> None:
-        """How x̂0 is clipped; called before the first step."""
+        """Learn how x̂0 is clipped; called before the first step."""
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
-        """The next step; whether it is known to hold no NaN, and whether nobody else has its memory."""
+        """Take the next step; ``finite`` if it has no NaN or inf, ``owned`` if nobody else uses its memory."""
 
     def finish(
         self, sample: Array, image: Any = None, end: Mixture | None = None, *, finite: bool = False, owned: bool = False
     ) -> Any:
-        """The last sample, float32 [B, C, …], what the pipeline made of it, and what it is made of."""
+        """Take the last sample, float32 [B, C, …], the picture that the pipeline made from it, and its mixture."""
 
     def close(self) -> None:
-        """Called in any case, at the end."""
+        """Clean up; always called at the end."""

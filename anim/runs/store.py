@@ -1,4 +1,4 @@
-"""The bytes of a run that is being written: its place, its arrays and their chunks, in a folder or in memory."""
+"""The bytes of a run while it is written: its place, its arrays and their chunks, in a folder or in memory."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ _AXES = {
     4: ("image", "channel", "height", "width"),
     5: ("image", "channel", "frame", "height", "width"),
 }
-"""What the axes of samples usually are, by their number."""
+"""The usual axes of samples, by number of dimensions."""
 
 
 class RunStore:
-    """A run as it grows: what `TrajectoryWriter` writes to, from one thread at a time."""
+    """A growing run: `TrajectoryWriter` writes to it, from one thread at a time."""
 
     def __init__(self, path: Path | None, info: RunInfo, *, overwrite: bool, axes: tuple[str, ...] | None) -> None:
-        """Arguments and errors as of `TrajectoryWriter`."""
+        """Arguments and errors as for `TrajectoryWriter`."""
         self.path, self.info = path, info
         self.written = 0
-        """How many steps are whole."""
+        """The number of complete steps."""
         self._axes = axes
         self._place = None if path is None else Place(path, overwrite=overwrite)
         self._run = None if path is None else secrets.token_hex(16)
@@ -70,14 +70,14 @@ class RunStore:
 
     @classmethod
     def resume(cls, path: Path) -> tuple[Self, bytes | None]:
-        """Go on with an interrupted recording; as `TrajectoryWriter.resume`."""
-        # Whoever names the recording itself must meet the same lock.
+        """Resume an interrupted recording; as `TrajectoryWriter.resume`."""
+        # A link to the recording must lead to the same lock.
         folder = path.resolve() if path.is_symlink() else path
         store = cls(folder, Trajectory.open(folder).info, overwrite=True, axes=None)
         try:
-            run = Trajectory.open(folder)  # Once more, as it is now that nobody else writes to it.
+            run = Trajectory.open(folder)  # Again, now that nobody else can write to it.
             if run.complete:
-                raise TrajectoryError(f"{folder} is complete: there is nothing to go on with")
+                raise TrajectoryError(f"{folder} is complete: there is nothing to resume")
             run.verify()
             checkpoint = _read_checkpoint(run)
             store.info = run.info
@@ -94,7 +94,7 @@ class RunStore:
         return store, checkpoint
 
     def note_versions(self, done: int) -> None:
-        """Say that the steps after the first ``done`` are made with what is installed now."""
+        """Store that the steps after the first ``done`` are made with the versions installed now."""
         versions = versions_from(done + 1, self.info.versions)
         if self._group is None or versions == self.info.versions:
             return
@@ -103,19 +103,19 @@ class RunStore:
         self._group.attrs["diffanim"] = told
 
     def open(self) -> Trajectory:
-        """What was written so far."""
+        """Open what has been written so far."""
         assert self._group is not None
         rows = {name: numbers[: self._total] for name, numbers in self._rows.items()}
         return Trajectory(self._group, self.path, self._arrays, rows, self._end)
 
     def close(self) -> None:
-        """Let others write."""
+        """Release the place, so that others can write."""
         if self._place is not None:
             self._place.close(self.written)
 
     @property
     def _total(self) -> int:
-        """How many steps the recording has room for."""
+        """The number of steps that the recording has room for."""
         return self._arrays["t"].shape[0]
 
     @property
@@ -123,7 +123,7 @@ class RunStore:
         return None if self._place is None or self._run is None else Digests(self._place.folder, self._run)
 
     def write(self, step: Step, finite: bool, owned: bool) -> None:
-        """The next step; arguments and errors as of `TrajectoryWriter.add`."""
+        """Write the next step; arguments and errors as for `TrajectoryWriter.add`."""
         if not finite:
             demand_finite({"x_t": step.x, "x̂0": step.x0}, step.index + 1, step.total)
         if self._group is None:
@@ -142,13 +142,13 @@ class RunStore:
             self._move()
 
     def _move(self) -> None:
-        """Go on where the recording is now."""
+        """Continue in the folder where the recording is now."""
         assert self._place is not None
         if isinstance(self._store, LocalStore):
             self._store.root = self._place.folder  # All arrays share it.
 
     def write_checkpoint(self, checkpoint: bytes) -> None:
-        """What is needed to go on after the last step, in place of what was there."""
+        """Write the checkpoint for resuming after the last step, replacing the one before."""
         if self._place is not None:
             if (digests := self._digests) is not None:
                 checkpoint = digests.bind(checkpoint, self.written)
@@ -165,17 +165,17 @@ class RunStore:
                 digests.put(name, row, np.asarray(values, np.float32), tuple(map(float, numbers)), crc)
 
     def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> int | None:
-        """Chunk ``row`` of an array, in its encoding: little-endian, then the CRC-32C of that.
+        """Write chunk ``row`` of an array in its encoding: little-endian, followed by its CRC-32C.
 
-        Through Zarr's own ``array[row] = values`` a chunk costs 4 ms of the interpreter, which the sampling loop
-        shares; written here it costs a tenth.
+        With Zarr's own ``array[row] = values`` a chunk takes 4 ms in the interpreter, which the sampling loop needs
+        too; here it takes a tenth of that.
 
         Returns:
-            The CRC-32C; None in memory, which has none.
+            The CRC-32C; None in memory, where there is none.
         """
         array = self._arrays[name]
         key = f"{name}/{chunk_name(array, row)}"
-        if self._place is None:  # Memory is the chunk: images have theirs to themselves, rows are only added to.
+        if self._place is None:  # The array is the chunk: images own their memory, and rows only grow.
             self._memory[key] = default_buffer_prototype().buffer.from_array_like(values.reshape(-1).view(np.uint8))
             return None
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
@@ -191,7 +191,7 @@ class RunStore:
         return crc
 
     def write_final(self, sample: Array, image: Pixels | None, end: Mixture | None, finite: bool, owned: bool) -> None:
-        """The last sample; arguments and errors as of `TrajectoryWriter.finish`."""
+        """Write the last sample; arguments and errors as for `TrajectoryWriter.finish`."""
         if not finite:
             demand_finite({"the finished sample": sample}, self.written, self.written)
         assert self._group is not None, "a run has at least one step"
@@ -203,7 +203,7 @@ class RunStore:
             axes = ("image", *["frame"] * (image.ndim - 4), "height", "width", "colour")
             shape = image.shape
             array = create_array(self._group, IMAGE, shape, shape, "uint8", axes)
-            # Zarr leaves chunks out that hold zeros only, such as the black image that a safety checker makes.
+            # Zarr leaves out chunks that are all zero, such as the black image that a safety checker makes.
             array.with_config({"write_empty_chunks": True})[:] = image
             if (digests := self._digests) is not None:
                 digests.put(IMAGE, 0, image, ())
@@ -223,7 +223,7 @@ class RunStore:
 
     def _create(self, step: Step) -> zarr.Group:
         self._store = MemoryStore(self._memory) if self._place is None else LocalStore(self._place.begin())
-        complete = self.path is None  # In memory nobody sees it before it is.
+        complete = self.path is None  # In memory nobody sees it before it is complete.
         usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
         axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
         attributes = attributes_of(self.info, self._run, complete=complete, axes=["step", *axes])
@@ -239,9 +239,9 @@ class RunStore:
         return group
 
     def _resize(self, steps: int) -> None:
-        """The scheduler was called more or fewer times than it announced."""
+        """Change the number of steps, if the scheduler was called more or less often than announced."""
         assert self._group is not None
-        for name in ("noise", "signal", "t"):  # Chunks stay as long as they are, so nothing is written anew.
+        for name in ("noise", "signal", "t"):  # Chunks keep their length, so nothing is rewritten.
             self._arrays[name].resize((steps,))
             self._rows[name] = padded(self._rows[name], self._arrays[name])
         for name, count in (("x", steps + 1), ("x0", steps)):
@@ -256,5 +256,5 @@ def _read_checkpoint(run: Trajectory) -> bytes | None:
     kept = file.read_bytes() if is_plain_file(file) else b""
     checkpoint = kept if run._digests is None else run._digests.unbind(kept, run.steps)
     if checkpoint is None:
-        warnings.warn(f"the checkpoint of {run.path} is damaged: the run begins again", DiffanimWarning, stacklevel=3)
+        warnings.warn(f"the checkpoint of {run.path} is damaged: the run starts over", DiffanimWarning, stacklevel=3)
     return checkpoint

@@ -1,34 +1,34 @@
-"""The on-disk record of a run: written while the run goes on, read lazily, checked as it is read.
+"""The record of a run on disk: written while the run goes, read lazily, and checked when it is read.
 
 A trajectory is a Zarr v3 group. ``x`` is [N+1, B, C, …] (the last row is the finished sample), ``x0`` [N, B, C, …],
-both float32 with one chunk a step, and ``t``, ``signal`` and ``noise`` are [N]. A row of ``t`` is written after the
-images of its step: it makes the step count. A run of latents also has ``image``, what its pipeline made of the last of
-them, uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; and, once they were drawn, all of them as pixels
-(`diffanim.runs.decoded`). A run of pixels has ``image`` only if its pipeline changed them after the last step.
+both float32 with one chunk per step, and ``t``, ``signal`` and ``noise`` are [N]. A row of ``t`` is written after the
+images of its step, and makes the step count. A run of latents also has ``image``, the picture that its pipeline made
+from the last of them, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3]; and, once they have been drawn, all of them as
+pixels (`diffanim.runs.decoded`). A run of pixels has ``image`` only if its pipeline changed them after the last step.
 
-What a recording on the disk promises:
+What a recording on disk guarantees:
 
-- Every float32 comes back bit for bit, and any reader of Zarr v3 opens it.
-- Under its name it can be read at any moment, up to its last whole step, also while it is written, and after its writer
-  was killed. The same command goes on with it; a pipeline, which cannot go on in the middle, it records anew. More or
-  fewer steps than were announced change nothing of that.
-- Whole means whole. Every chunk has a CRC-32C, every row of images a digest that binds it to its run, its quantity, its
-  place and the numbers of its step, and every row of decoded pictures one that binds it to its run, its quantity, its
-  place and its frames (`diffanim.runs.digests`); what the recording says of itself is sealed. Chunks that are lost,
-  damaged, swapped, edited or another run's are refused when they are read, so that no picture is made of them, and
-  named by `Trajectory.verify`, which ``diffanim inspect`` calls. What it says of sizes is held against the bytes that
-  are there before any memory is laid out for it. It is no signature: whoever means to forge a recording can.
-- A checkpoint is bound to its run likewise: with one that is damaged the run begins again, with a word. A run that
-  goes on with other versions, threads or processors than it was begun with says that its bits will differ, and the
-  recording says with which versions its steps were made.
-- Decoded pictures that are lost or damaged are decoded again, with a word, by the same model to the same bytes. Where
-  no model is at hand one line says what is damaged, and asks for ``--model``.
-- One process writes it. A second one is told which does; the lock goes with its process, and readers need none. Who
-  decodes its latents writes too, and waits for another who does, with a word.
-- ``--overwrite`` replaces what diffanim recorded and nothing else, and the old recording stays until the new one is
-  whole (`diffanim.runs.place`). A new one that is interrupted before can be had in a hidden folder beside the old one,
-  until the next recording is written there.
-- Recordings of format 1, which had no digests, are read and checked as far as they can be.
+- Every float32 comes back bit for bit, and any Zarr v3 reader can open it.
+- Under its name it can be read at any time, up to its last complete step, even while it is written or after its writer
+  was killed. The same command resumes it; a pipeline, which cannot resume in the middle, is recorded again. This holds
+  even if there are more or fewer steps than announced.
+- Damage is found. Every chunk has a CRC-32C. Every row of images has a digest that binds it to its run, quantity, place
+  and the numbers of its step; every row of decoded pictures has one that binds it to its run, quantity, place and
+  frames (`diffanim.runs.digests`); the attributes are sealed. Chunks that are lost, damaged, swapped, edited or from
+  another run are refused when they are read, so that no picture is made from them, and are named by
+  `Trajectory.verify`, which ``diffanim inspect`` calls. Sizes are checked against the bytes on disk before any memory
+  is allocated. This is not a signature: anyone who wants to forge a recording can.
+- A checkpoint is bound to its run in the same way; if it is damaged, the run starts over, with a warning. A run resumed
+  with other versions, threads or processors warns that its bits will differ, and the recording stores which versions
+  made which steps.
+- Decoded pictures that are lost or damaged are decoded again, with a warning, by the same model to the same bytes. If
+  the model is not available, one line says what is damaged and asks for ``--model``.
+- Only one process writes it. A second one is told which; the lock ends with its process, and readers need none.
+  Decoding latents is writing too, and waits, with a warning, for another process that decodes.
+- ``--overwrite`` replaces only what diffanim recorded, and the old recording stays until the new one is complete
+  (`diffanim.runs.place`). A new one that is interrupted before that is in a hidden folder beside the old one, until the
+  next recording is written there.
+- Recordings of format 1, which had no digests, can be read, and are checked as far as possible.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ from .step import Array, Mixture
 _INVISIBLE = 1 / 255
 """Noise of this standard deviation, in halves of the range of values, is half a level of 255."""
 _Numbers = Callable[[int], tuple[float, ...]]
-"""What is bound to a row of images: the timestep and the mixture of its step; nothing to the last sample."""
+"""The numbers bound to a row of images: the timestep and mixture of its step; none for the last sample."""
 
 
 class StepArray:
-    """Images of a run by row, read from the record when they are asked for: ``run.x[i]`` is float32 [B, C, …]."""
+    """Images of a run by row, read on demand: ``run.x[i]`` is float32 [B, C, …]."""
 
     def __init__(
         self, name: str, array: zarr.Array[Any], rows: int, digests: Digests | None, numbers: _Numbers
@@ -93,21 +93,21 @@ class StepArray:
         return (self._rows, *self._array.shape[1:])
 
     def __len__(self) -> int:
-        """The number of rows that are whole."""
+        """The number of complete rows."""
         return self._rows
 
     def __getitem__(self, row: int) -> Array:
-        """One row, checked.
+        """Read and check one row.
 
         Raises:
             IndexError: there is no such row.
-            SettingsError: it is no whole number.
-            TrajectoryError: the row is damaged or missing on the disk.
+            SettingsError: the index is not a whole number.
+            TrajectoryError: the row is damaged or missing on disk.
         """
         if not isinstance(row, Integral):
             raise SettingsError(
-                f"{self._name} is read row by row, such as {self._name}[0], and {shown(row)} is no row: "
-                f"np.stack([run.{self._name}[row] for row in …]) has several"
+                f"{self._name} is read row by row, such as {self._name}[0], and {shown(row)} is not a row; for "
+                f"several, use np.stack([run.{self._name}[row] for row in …])"
             )
         if not -self._rows <= row < self._rows:
             raise IndexError(f"{self._name} has rows 0 to {self._rows - 1}, not {row}")
@@ -118,7 +118,7 @@ class StepArray:
             images = np.asarray(self._array[row], dtype=np.float32)
         except (ValueError, OSError, RuntimeError) as error:
             raise TrajectoryError(f"{where} is damaged ({error}); record the run again") from error
-        # A chunk that is not there reads as the fill value, NaN, and what is written is finite.
+        # A missing chunk reads as the fill value, NaN; all values that are written are finite.
         if not np.isfinite(images).all():
             raise TrajectoryError(f"{where} is missing; record the run again")
         if self._digests is not None and not self._digests.agree(self._name, row, images, self._numbers(row)):
@@ -126,26 +126,26 @@ class StepArray:
         return images
 
     def __iter__(self) -> Iterator[Array]:
-        """Row by row, one in memory at a time."""
+        """Iterate over the rows, with one in memory at a time."""
         return (self[row] for row in range(self._rows))
 
 
 class Trajectory:
-    """A recorded run, whole or as far as it came.
+    """A recorded run, complete or interrupted.
 
     Attributes:
-        path: where it lies; None for one that is kept in memory.
+        path: its folder; None if it is kept in memory.
         info: what made it.
-        total: how many calls of the scheduler the run has, or was to have.
+        total: the number of calls of the scheduler that the run has, or was to have.
         complete: whether the finished sample is there.
-        x: rows [B, C, …] of the samples before each step; if complete, one row more: the finished sample.
-        x0: rows [B, C, …] of the image that the model expected at each step.
+        x: rows [B, C, …] of the samples before each step; if complete, followed by the finished sample.
+        x0: rows [B, C, …] of the image that the model predicted at each step.
         t: float64 [steps], the scheduler's timesteps.
-        signal: float64 [steps], a of ``x = a·x0 + b·ε``.
-        noise: float64 [steps], b of it.
+        signal: float64 [steps], a in ``x = a·x0 + b·ε``.
+        noise: float64 [steps], b in ``x = a·x0 + b·ε``.
         end: a and b of the last sample, if complete; None before.
-        made_by: while it is in memory, the pipeline that made the run and what it was called with
-            (`diffanim.capture.pipeline_call.PipelineCall`): with it, latents are decoded.
+        made_by: while it is in memory, the pipeline that made the run and the arguments of its call
+            (`diffanim.capture.pipeline_call.PipelineCall`), which are used to decode latents.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Trajectory:
         rows: Mapping[str, NDArray[np.float64]] | None = None,
         end: Mixture | None = None,
     ) -> None:
-        """Use `Trajectory.open`; this takes a group that is known to be ours, and what of it is at hand already."""
+        """Use `Trajectory.open`. This takes a group known to be ours, and those parts that are already read."""
         self.path = path
         self.made_by: Any = None
         self._group = group
@@ -174,9 +174,9 @@ class Trajectory:
         self.t, self.signal, self.noise = (rows[name][:steps] for name in ROWS)
         for name, numbers in (("signal", self.signal), ("noise", self.noise)):
             if len(numbers) < steps or not np.isfinite(numbers).all():
-                raise ValueError(f"{name} has no number for some of its {steps} steps")
+                raise ValueError(f"{name} lacks numbers for some of its {steps} steps")
         if self.complete and not steps == self.total == (attributes.steps or steps):
-            raise ValueError(f"its timesteps are {self.total}, {steps} of them there, but it is complete")
+            raise ValueError(f"it is complete, but only {steps} of its {self.total} timesteps are there")
         for name, count in (("x", steps + self.complete), ("x0", steps)):
             demand_layout(arrays[name], "float32", (1, *arrays[name].shape[1:]))
             if arrays[name].shape[0] < count:
@@ -194,10 +194,10 @@ class Trajectory:
 
     @functools.cached_property
     def end(self) -> Mixture | None:
-        """What the last sample is made of; of one whose scheduler does not tell, measured against its last step.
+        """The mixture of the last sample; measured from the last step if the scheduler did not say.
 
         Raises:
-            TrajectoryError: a row that it is measured by is damaged.
+            TrajectoryError: a row needed to measure it is damaged.
         """
         if not self.complete or self._told_end is not None or not self.steps:
             return self._told_end
@@ -208,12 +208,12 @@ class Trajectory:
 
     @property
     def finished(self) -> bool:
-        """Whether the last sample is there, and without any noise that could be seen: the finished image."""
+        """Whether the last sample is there and has no visible noise, so that it is the finished image."""
         return self.end is not None and self.end.noise <= self.invisible_noise
 
     @property
     def invisible_noise(self) -> float:
-        """Of which standard deviation noise does not show in a picture of the run."""
+        """The standard deviation up to which noise is invisible in a picture of the run."""
         black, white = self.info.value_range
         return _INVISIBLE * (white - black) / 2
 
@@ -223,7 +223,7 @@ class Trajectory:
 
     @property
     def steps(self) -> int:
-        """How many whole steps are there."""
+        """The number of complete steps."""
         return len(self.t)
 
     @classmethod
@@ -232,7 +232,8 @@ class Trajectory:
         """Open a recording.
 
         Raises:
-            TrajectoryError: there is none, it is not one of ours, of another format version, or damaged.
+            TrajectoryError: there is none, or it is not a recording of diffanim, has another format version, or is
+                damaged.
         """
         folder = Path(path)
         group = open_group(folder)
@@ -243,19 +244,20 @@ class Trajectory:
 
     @property
     def axes(self) -> tuple[str | None, ...]:
-        """What the axes of a row of ``x`` are: "image", "channel", "height", "width", "frame" or "token"."""
+        """The axes of a row of ``x``: "image", "channel", "height", "width", "frame" or "token"."""
         return tuple(names_of(self._arrays["x"]))[1:]
 
     @property
     def clip(self) -> int | None:
-        """How many frames each clip of a video model has, as far as that is known; None of images."""
+        """The number of frames in each clip of a video model, if known; None for images."""
         if (image := self._image_array()) is not None:
             return image.shape[1] if image.ndim == 5 else None
         return self.decoded.clip if self.decoded is not None else None
 
     @property
     def image(self) -> Pixels | None:
-        """What the pipeline made of its last sample, uint8 [B, H, W, 3] or, of clips, [B, F, H, W, 3]; or None.
+        """The picture that the pipeline made from its last sample, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3];
+        None if there is none.
 
         Raises:
             TrajectoryError: it is damaged.
@@ -271,7 +273,9 @@ class Trajectory:
         except DAMAGE as error:
             raise TrajectoryError(f"{IMAGE} of {self.path} is damaged ({error}); record the run again") from error
         if self._digests is not None and not self._digests.agree(IMAGE, 0, image, ()):
-            raise TrajectoryError(f"{IMAGE} of {self.path} is damaged: it is not what was recorded; record it again")
+            raise TrajectoryError(
+                f"{IMAGE} of {self.path} is damaged: it is not what was recorded; record the run again"
+            )
         return image
 
     def _image_array(self) -> zarr.Array[Any] | None:
@@ -288,12 +292,12 @@ class Trajectory:
 
     @property
     def decoded(self) -> DecodedRows | None:
-        """The pictures that its latents were decoded to; None if they were not."""
+        """The pictures of its decoded latents; None if they have not been decoded."""
         return DecodedRows.of(self._group, self._where, self._digests, self._most_decoded)
 
     @property
     def _most_decoded(self) -> int:
-        """Bytes that the pictures of a row may have, by those that are there: of the finished image, or the latents."""
+        """The most bytes that the pictures of a row may have, judging by the finished image or else by the latents."""
         image = self._image_array()
         if image is not None and is_there(image, 0):
             demand_chunk(image, 0, f"{IMAGE} of {self._where}")
@@ -316,16 +320,16 @@ class Trajectory:
         return None
 
     def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
-        """To keep those pictures. Until it is closed nobody else writes to the recording.
+        """Open a writer for decoded pictures. Until it is closed, nobody else can write to the recording.
 
-        Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
+        Waits for another process that decodes it, and says so by a `DiffanimWarning`.
 
         Args:
             clip: how many frames each clip has; None for images.
             frames: those that are kept, counted from 0.
 
         Raises:
-            TrajectoryError: the recording cannot be written to, is being recorded, or has become another one.
+            TrajectoryError: the recording is not writable, is being recorded, or has been replaced by another.
         """
         sizes = (self._where, self.steps, len(self.x), clip, frames)
         if self.path is None:
@@ -335,7 +339,7 @@ class Trajectory:
             now = Trajectory.open(self.path)
             same = now.info == self.info if self._digests is None else now._digests == self._digests
             if not same or now.complete != self.complete:
-                raise TrajectoryError(f"{self.path} was recorded again meanwhile; render it again")
+                raise TrajectoryError(f"{self.path} has been recorded again in the meantime; render it again")
             group = open_group(self.path, mode="r+")
             return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release)
         except BaseException:
@@ -346,7 +350,7 @@ class Trajectory:
         """Read every row and check it.
 
         Args:
-            on_row: called after each row of x and x0 with how many are checked, and of how many.
+            on_row: called after each row of x and x0 with the number of rows checked, and their total.
 
         Raises:
             TrajectoryError: names the first row that is damaged or missing.

@@ -1,4 +1,4 @@
-"""Writing a run while it goes on, on a thread of its own, so that the sampling loop does not wait for the disk."""
+"""Writing a run while it goes, on a thread of its own, so that the sampling loop does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .store import RunStore
 from .trajectory import Trajectory
 
 QUEUED_STEPS = 4
-"""How many captured steps may wait for the disk before the sampling loop waits too: what bounds host memory."""
+"""Captured steps that may wait for the disk before the sampling loop waits too; this bounds host memory."""
 
 
 class TrajectoryWriter:
     """Writes a run as its steps arrive.
 
-    Nothing is under its name before the first step is, and an older recording stays until the new one is finished
-    (`diffanim.runs.place`). An error of the thread is raised by the next call.
+    The recording gets its name with its first step, and an older one stays until the new one is finished
+    (`diffanim.runs.place`). An error on the thread is raised by the next call.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class TrajectoryWriter:
         overwrite: bool = False,
         axes: tuple[str, ...] | None = None,
     ) -> None:
-        """Write to the folder ``path``, or into memory where it is None.
+        """Write to the folder ``path``, or to memory if it is None.
 
         Args:
             path: the folder.
             info: what makes the run.
-            overwrite: whether a recording that is there may go.
-            axes: what the axes of samples of so many are, from "image" on, if they are not the usual ones.
+            overwrite: whether to replace an existing recording.
+            axes: names of the axes of samples with that many dimensions, from "image" on, if not the usual ones.
 
         Raises:
-            TrajectoryError: something is at ``path`` already and ``overwrite`` is False or it is no recording, somebody
-                else is writing it, or its folder is missing or cannot be written to.
+            TrajectoryError: something exists at ``path``, and ``overwrite`` is False or it is not a recording; another
+                process is writing it; or its folder is missing or not writable.
         """
         self.path = None if path is None else Path(path)
         self._begin(RunStore(self.path, info, overwrite=overwrite, axes=axes))
@@ -64,18 +64,18 @@ class TrajectoryWriter:
 
     @property
     def steps(self) -> int:
-        """How many steps are whole on the disk."""
+        """The number of steps that are completely written."""
         return self._store.written
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> tuple[Self, bytes | None]:
-        """Go on with an interrupted recording: the writer, and the last checkpoint, None if it did not come to one.
+        """Resume an interrupted recording: returns the writer and the last checkpoint, or None if there is none.
 
-        Without one, or where it is damaged, of which a `DiffanimWarning` tells, the run begins again, and writes its
-        rows over those that are there: what makes them must be what made those.
+        If there is none, or it is damaged (a `DiffanimWarning` says so), the run starts over and overwrites its rows:
+        it must be made by the same settings.
 
         Raises:
-            TrajectoryError: the recording is complete or damaged, or somebody else writes it.
+            TrajectoryError: the recording is complete or damaged, or another process is writing it.
         """
         store, checkpoint = RunStore.resume(Path(path))
         writer = cls.__new__(cls)
@@ -84,14 +84,14 @@ class TrajectoryWriter:
         return writer, checkpoint
 
     def note_clipping(self, clipped: str) -> None:
-        """Say how x̂0 is clipped; to be called before the first step."""
+        """Store how x̂0 is clipped; call it before the first step."""
         self._store.info = replace(self._store.info, clipped=clipped)
 
     def note_versions(self, done: int) -> None:
-        """Say that the steps after the first ``done`` are made with what is installed now; to be called before `add`.
+        """Store that the steps after the first ``done`` are made with the versions installed now; call it before `add`.
 
         Raises:
-            TrajectoryError: that cannot be written.
+            TrajectoryError: it cannot be written.
         """
         try:
             self._store.note_versions(done)
@@ -99,21 +99,21 @@ class TrajectoryWriter:
             raise TrajectoryError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
-        """Hand over a step. Returns at once unless the disk is far behind.
+        """Queue the next step. Returns at once unless the disk is far behind.
 
         Args:
-            step: the next one.
-            finite: whether its images are known to hold neither NaN nor inf; else that is looked at.
-            owned: whether nobody else has their memory, so that a run in memory can stay in it; else it is copied.
+            step: the next step.
+            finite: whether its images are known to be free of NaN and inf; otherwise they are checked.
+            owned: whether nobody else uses their memory, so that a run in memory can keep it; otherwise it is copied.
 
         Raises:
-            SamplingError: an earlier step held NaN or inf.
+            SamplingError: an earlier step contained NaN or inf.
             TrajectoryError: an earlier step could not be written.
         """
         self._put(lambda: self._store.write(step, finite, owned))
 
     def keep(self, checkpoint: bytes) -> None:
-        """Hand over what is needed to go on after the last step; it takes the place of the one before.
+        """Queue a checkpoint after the last step, which replaces the one before.
 
         Raises:
             SamplingError, TrajectoryError: as `add`.
@@ -133,8 +133,8 @@ class TrajectoryWriter:
 
         Args:
             sample: float32 [B, C, …].
-            image: what the pipeline made of latents, uint8 [B, H, W, 3] or [B, F, H, W, 3].
-            end: what the sample is made of; None if that can only be measured.
+            image: the picture that the pipeline made from it, uint8 [B, H, W, 3] or [B, F, H, W, 3].
+            end: the mixture of the sample; None if it can only be measured.
             finite: as in `add`, of the sample.
             owned: as in `add`, of the sample.
 
@@ -147,7 +147,7 @@ class TrajectoryWriter:
         return self._store.open()
 
     def close(self) -> None:
-        """Write what is still waiting, stop, and let others write. Never raises: what is whole on the disk stays."""
+        """Write what is still queued, stop, and release the recording. Never raises: what has been written stays."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -171,8 +171,8 @@ class TrajectoryWriter:
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
             if self._failure is not None:
-                continue  # Drain, so that the loop is never stuck on a full queue.
+                continue  # Drain the queue, so that the loop never blocks on it.
             try:
                 task()
-            except Exception as error:  # Whatever it is, the sampling loop must hear of it.
+            except Exception as error:  # Any error must reach the sampling loop.
                 self._failure = error

@@ -1,1 +1,1 @@
-"""The sampling loop of a bare denoiser, its noise, and its state when it stops."""
+"""The sampling loop of a bare denoiser, its noise, and its checkpoints."""

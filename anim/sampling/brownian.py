@@ -1,8 +1,8 @@
-"""The noise of schedulers that draw it from a Brownian tree: the same from a seed on every device.
+"""Noise from a Brownian tree that is the same on every device for the same seed.
 
-All others are given random generators of the CPU, and diffusers hands what these draw to the device. A Brownian tree
-(Li et al. 2020, "Scalable Gradients for Stochastic Differential Equations", sec. 4) draws where its sample is, and
-other numbers on a GPU than on a CPU.
+Other schedulers take random generators of the CPU, and diffusers copies what they draw to the device. A Brownian tree
+(Li et al. 2020, "Scalable Gradients for Stochastic Differential Equations", sec. 4) draws on the device of its sample,
+and a GPU draws other numbers than a CPU.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 _TREE = "BrownianTreeNoiseSampler"
-"""What diffusers calls it, in the module of each scheduler that uses it."""
+"""Its name in diffusers, in the module of each scheduler that uses it."""
 
 
 @contextlib.contextmanager
 def drawn_on_the_host(scheduler: Any) -> Iterator[None]:
-    """While this is open, a tree that the scheduler makes draws on the CPU; nothing else is changed."""
+    """Within this context, a tree that the scheduler makes draws on the CPU; nothing else changes."""
     modules = [sys.modules[base.__module__] for base in type(scheduler).__mro__]
     module: Any = next((module for module in modules if hasattr(module, _TREE)), None)
     if module is None:
@@ -42,7 +42,7 @@ def seed_tree(scheduler: Any, seed: int, images: int) -> None:
 
 
 class _OnTheHost:
-    """A tree of the CPU, in float32, whose noise goes to the device of the sample."""
+    """A tree on the CPU, in float32, whose noise is copied to the device of the sample."""
 
     def __init__(self, tree: Callable[..., Any], x: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         self._draw = tree(x.detach().to("cpu", torch.float32), *args, **kwargs)

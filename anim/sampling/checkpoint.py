@@ -1,8 +1,8 @@
-"""What is needed to go on with an interrupted run, to the same bits.
+"""Checkpoints: what it takes to resume an interrupted run to the same bits.
 
-Besides the next sample these are the states of the random generators, and what the scheduler remembers between calls: a
-multistep solver keeps earlier predictions, a second-order one the sample that it started from. All of it is kept as
-plain tensors and JSON in one safetensors blob; nothing is pickled, so a checkpoint from a stranger cannot run code.
+Besides the next sample, these are the states of the random generators, and what the scheduler remembers between calls:
+a multistep solver keeps earlier predictions, a second-order one the sample that it started from. All of it is stored as
+plain tensors and JSON in one safetensors blob. Nothing is pickled, so a checkpoint from a stranger cannot run code.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ..untrusted import NotNegative, typed
 
 
 class SchedulerMemory:
-    """Reads and restores what a scheduler has learned since ``set_timesteps``; the fixed tables stay out of it."""
+    """Reads and restores what a scheduler has stored since ``set_timesteps``, without its fixed tables."""
 
     def __init__(self, scheduler: Any) -> None:
-        """Note the scheduler's state as it is right after ``set_timesteps``."""
+        """Note the scheduler's state right after ``set_timesteps``."""
         self._scheduler = scheduler
         self._fresh = dict(vars(scheduler))
 
@@ -42,17 +42,17 @@ class SchedulerMemory:
         """Put back what `read` gave.
 
         Raises:
-            ValueError: it would take the place of a method.
+            ValueError: it would replace a method.
         """
         for name, value in state.items():
             if hasattr(type(self._scheduler), name):
-                raise ValueError(f"{name} is nothing that {type(self._scheduler).__name__} remembers")
+                raise ValueError(f"{name} is not part of the state of {type(self._scheduler).__name__}")
             setattr(self._scheduler, name, value)
 
 
 @dataclass(frozen=True)
 class _State:
-    """What a checkpoint says beside its tensors, which `_encode` names."""
+    """What a checkpoint stores besides its tensors, which `_encode` names."""
 
     calls: NotNegative
     sample: dict[str, Any]
@@ -62,12 +62,12 @@ class _State:
 
 
 def pack(sample: torch.Tensor, calls: int, generators: Sequence[torch.Generator], memory: SchedulerMemory) -> bytes:
-    """A checkpoint.
+    """Make a checkpoint.
 
     Args:
         sample: [B, C, …], the sample that the next call starts from.
-        calls: how many calls were made.
-        generators: one for each image.
+        calls: number of calls made.
+        generators: one per image.
         memory: of the scheduler.
     """
     tensors: dict[str, torch.Tensor] = {}
@@ -91,18 +91,18 @@ def unpack(
 ) -> tuple[torch.Tensor, int]:
     """Restore generators and scheduler.
 
-    A `DiffanimWarning` tells of other versions, threads or processors, with which the bits will be others.
+    A `DiffanimWarning` tells if versions, threads or processor changed, so that the bits will differ.
 
     Args:
-        checkpoint: from `pack`; or from anybody.
-        generators: one for each image.
+        checkpoint: from `pack`, but not trusted.
+        generators: one per image.
         memory: of the scheduler.
-        device: for the sample, and what the scheduler had there.
+        device: for the sample, and for what the scheduler had on a device.
         shape: of the sample, [B, C, …].
-        steps: that are recorded, which is as many calls as it can have made.
+        steps: number of recorded steps; the checkpoint cannot be after more calls.
 
     Returns:
-        The sample [B, C, …] to go on from, on ``device``, and the number of calls that were made.
+        The sample [B, C, …] to continue from, on ``device``, and the number of calls made.
 
     Raises:
         TrajectoryError: the checkpoint is damaged or belongs to another run.
@@ -116,16 +116,16 @@ def unpack(
         memory.restore({name: _decode(value, tensors, device) for name, value in state.scheduler.items()})
         x, before = _decode(state.sample, tensors, device), state.circumstances
         if not (isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape == tuple(shape)):
-            raise ValueError("its sample is none of this run")
+            raise ValueError("its sample does not belong to this run")
         if state.calls > steps:
-            raise ValueError("it has other steps than the recording")
-    except Exception as error:  # Damage shows as any of a dozen errors of three libraries.
+            raise ValueError("it is from a later step than the recording")
+    except Exception as error:  # Damage causes any of a dozen errors of three libraries.
         raise TrajectoryError(f"the checkpoint is damaged ({first_line(error)}); record the run again") from error
     now = _circumstances(device)
     changed = [f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
     if changed:
         warnings.warn(
-            f"the run was begun with {'; '.join(changed)}: its bits will differ from those of an uninterrupted one",
+            f"the run was started with {'; '.join(changed)}: its bits will differ from those of an uninterrupted run",
             DiffanimWarning,
             stacklevel=2,
         )
@@ -147,7 +147,7 @@ def _circumstances(device: torch.device) -> dict[str, Any]:
 
 
 def _encode(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """As JSON, with every tensor moved to ``tensors`` and named in its place."""
+    """The value as JSON, with every tensor moved to ``tensors`` and replaced by its name."""
     if isinstance(value, (list, tuple)):
         return {"list": [_encode(item, tensors) for item in value]}
     if isinstance(value, (np.ndarray, np.generic)):
@@ -170,4 +170,4 @@ def _decode(coded: dict[str, Any], tensors: Mapping[str, torch.Tensor], device: 
         return tensors[coded["tensor"]].to("cpu" if coded["host"] else device)
     if "value" in coded:
         return coded["value"]
-    raise ValueError(f"it holds a {coded['unknown']}, which cannot be kept")
+    raise ValueError(f"it holds a {coded['unknown']}, which cannot be stored")

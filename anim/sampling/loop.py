@@ -1,4 +1,4 @@
-"""The seed's loop, for a bare denoiser: noise in, image out, every call seen by the recorder."""
+"""The sampling loop of a bare denoiser: noise in, image out, every call seen by the recorder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .fast.acceleration import plain
 from .fast.graphs import Network
 
 _LAST_BLOCK = 4
-"""Tensors of the first block's size that a UNet's last block holds at once, at least."""
+"""At least so many tensors of the first block's size are held at once by a UNet's last block."""
 
 OnSample = Callable[[torch.Tensor, int], None]
 
@@ -38,10 +38,10 @@ class Denoiser:
     keeps_variance: bool = False
     """Whether the scheduler takes the second half of a network's channels, a learned variance."""
     network: Network | None = None
-    """How the model's network is called; None for as it is."""
+    """How the model's network is called; None to call it directly."""
 
     def __call__(self, model_input: torch.Tensor, t: Any) -> torch.Tensor:
-        """What the network predicts for a scaled input [B, C, H, W]: float32 [B, C or 2C, H, W]."""
+        """The network's prediction for a scaled input [B, C, H, W]: float32 [B, C or 2C, H, W]."""
         if self._classes is None or self.guidance == 1.0:
             return self._run(model_input, t, self._classes)
         conditional, unconditional = self._run(torch.cat([model_input, model_input]), t, self._classes).chunk(2)
@@ -58,7 +58,7 @@ class Denoiser:
 
     @functools.cached_property
     def _classes(self) -> torch.Tensor | None:
-        """int64 on the device: of each image, and with guidance once more without a class."""
+        """int64 on the device: the class of each image, and with guidance, the null class for each image too."""
         if not self.classes:
             return None
         classes = torch.tensor(self.classes, device=self.model.device)
@@ -69,38 +69,38 @@ class Denoiser:
 
 
 def initial_noise(model: Model, scheduler: Any, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 but for variance-exploding schedules."""
-    noise = torch.empty(len(generators), *model.sample_shape)  # Each image's draws are its own, whoever makes them.
+    """x_T ~ N(0, σ₀²), float32 [B, C, H, W] on the model's device; σ₀ is 1 except for variance-exploding schedules."""
+    noise = torch.empty(len(generators), *model.sample_shape)  # Each image has its own generator: threads are safe.
     list(threads().map(_draw, noise, generators))
     return noise.to(model.device) * float(getattr(scheduler, "init_noise_sigma", 1.0))
 
 
 def demand_memory(model: Model, images: int) -> None:
-    """Refuse a batch that a CPU's memory does not hold: the system would end the process without a word.
+    """Refuse a batch that does not fit in a CPU's memory: the system would silently kill the process.
 
     Raises:
-        SamplingError: what a call of the network keeps in full resolution alone is more than there is.
+        SamplingError: the full-resolution tensors of a network call alone need more memory than is free.
     """
     free = _free_memory()
     config = model.unet.config
     channels, layers = config.get("block_out_channels"), config.get("layers_per_block")
     if model.device.type != "cpu" or free is None or not channels or not isinstance(layers, int):
         return
-    # The samples that skip to the end, and what the last block makes of them.
+    # The skip connections at full resolution, and the tensors of the last block.
     kept = (layers + _LAST_BLOCK) * channels[0] * model.sample_shape[1] * model.sample_shape[2]
     _demand(images, kept * model.unet.dtype.itemsize, free)
 
 
 def demand_memory_to_decode(pipeline: Any, images: int, size: tuple[int | None, int | None]) -> None:
-    """Likewise for a pipeline, which decodes its whole batch at once.
+    """The same for a pipeline, which decodes its whole batch at once.
 
     Args:
-        pipeline: ready to be called. Only of `AutoencoderKL` it is known what it keeps.
-        images: of the batch.
+        pipeline: ready to be called. Checked only for `AutoencoderKL`, whose needs are known.
+        images: number of images in the batch.
         size: height and width of an image in pixels; None for the pipeline's own.
 
     Raises:
-        SamplingError: what the decoder's last block alone keeps is more than there is.
+        SamplingError: the decoder's last block alone needs more memory than is free.
     """
     free = _free_memory()
     vae: Any = getattr(pipeline, "vae", None)
@@ -112,21 +112,21 @@ def demand_memory_to_decode(pipeline: Any, images: int, size: tuple[int | None, 
     height, width = (length or usual for length in size)
     if vae.use_slicing or vae.use_tiling or height is None or width is None:
         return
-    # What a convolution takes and what it gives.
+    # Input and output of one convolution.
     _demand(images, 2 * vae.config.block_out_channels[0] * height * width * vae.dtype.itemsize, free)
 
 
 def _demand(images: int, each: int, free: int) -> None:
-    """Refuse a batch of which each image needs so many bytes at least."""
+    """Refuse a batch whose images need at least ``each`` bytes each, if only ``free`` are available."""
     if (needed := images * each) > free:
         raise SamplingError(
-            f"a batch of {images} needs more than {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
+            f"a batch of {images} needs more than {needed / 1e9:.1f} GB of memory, but {free / 1e9:.1f} GB are free: "
             f"lower --batch to {max(images * free // needed // 2, 1)}"
         )
 
 
 def _free_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
+    """Bytes available without swapping; None if the system does not say."""
     try:
         found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
     except OSError:
@@ -154,9 +154,9 @@ def sample(
         denoiser: what to call.
         scheduler: with its timesteps set.
         x: float32 [B, C, H, W], the sample that call ``done`` starts from.
-        generators: one for each image, for schedulers that add noise.
-        done: how many steps were made before.
-        on_sample: called after each step with the next sample and the number of steps made, so that both can be kept.
+        generators: one per image, for schedulers that add noise.
+        done: number of steps made before.
+        on_sample: called after each step with the next sample and the number of steps made, so that both can be saved.
 
     Returns:
         float32 [B, C, H, W].
@@ -174,10 +174,10 @@ def sample(
 def _steps(
     denoiser: Denoiser, scheduler: Any, x: torch.Tensor, generators: list[torch.Generator], done: int
 ) -> Iterator[torch.Tensor]:
-    """The seed's loop; yields the sample after each step."""
+    """The usual loop; yields the sample after each step."""
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     noise = {"generator": generators} if takes_generator else {}
-    scales = hasattr(scheduler, "scale_model_input")  # Flow matching has no need to.
+    scales = hasattr(scheduler, "scale_model_input")  # Flow matching does not need it.
     for t in scheduler.timesteps[done:]:
         model_input = scheduler.scale_model_input(x, t) if scales else x
         x = scheduler.step(denoiser(model_input, t), t, x, **noise).prev_sample
@@ -195,7 +195,7 @@ def _score_sde_steps(
             x = scheduler.step_correct(denoiser(x, sigma), x, generator=generators).prev_sample
         stepped = scheduler.step_pred(denoiser(x, sigma), t, x, generator=generators)
         x = stepped.prev_sample
-        yield x if i < last else stepped.prev_sample_mean  # The image is without the noise that the last step adds.
+        yield x if i < last else stepped.prev_sample_mean  # The image has none of the noise that the last step adds.
 
 
 def _karras_ve_steps(

@@ -1,1 +1,1 @@
-"""All that is known of each scheduler, which one a run takes, and the rule for x̂0."""
+"""All that is known about each scheduler, the choice of one for a run, and the rule for x̂0."""

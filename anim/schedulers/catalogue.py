@@ -1,8 +1,8 @@
 """Every scheduler class of diffusers, and what is known about it.
 
-One table, from which x̂0 is computed (`diffanim.schedulers.prediction`), ``--scheduler`` is filled
-(`diffanim.schedulers.choosing`) and ``diffanim schedulers`` is printed. The tests hold it to the installed diffusers:
-no class is missing, and the calls, the noise and the mixing of each one are as it says. Nothing here imports torch.
+This one table serves the computation of x̂0 (`diffanim.schedulers.prediction`), the names for ``--scheduler``
+(`diffanim.schedulers.choosing`) and ``diffanim schedulers``. Tests check it against the installed diffusers: no class
+is missing, and its calls, noise and mixing are right. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Literal
 Mixing = Literal["VP", "VE", "flow", "TrigFlow", "–"]
 """How a sample mixes image and noise: a² + b² = 1, a = 1, a + b = 1; TrigFlow: a = cos t, b = σ_data·sin t."""
 Source = Literal["rule", "field", "tokens", "no image"]
-"""Where x̂0 comes from: the rule of `diffanim.schedulers.prediction`; the scheduler's own field, since its network does
-not speak of the sample that it is called with; nowhere, since the samples are tokens; nowhere, since they are no
-images."""
+"""Where x̂0 comes from: the rule of `diffanim.schedulers.prediction`; the scheduler's own field, if its network's output
+is not about the sample that it is called with; nowhere, if the samples are tokens or not images."""
 
 Kind = Literal["epsilon", "v", "image", "flow", "score", "direction", "edm", "consistency", "trigflow"]
 """What a network predicts."""
@@ -34,9 +33,9 @@ Rule = Literal[
     "listed to first",
     "unclip",
 ]
-"""Of `diffanim.schedulers.prediction`, for a and b where a class has no tables of them, or some that would mislead."""
+"""Rules of `diffanim.schedulers.prediction` for a and b, for classes whose tables of them are missing or misleading."""
 Loop = Literal["score sde", "karras ve"]
-"""Of `diffanim.sampling.loop`, for classes whose interface is not ``scale_model_input`` and ``step``."""
+"""Loops of `diffanim.sampling.loop` for classes whose interface is not ``scale_model_input`` and ``step``."""
 
 _ALL = ("epsilon", "v_prediction", "sample")
 _NOISE = ("epsilon", "v_prediction")
@@ -50,7 +49,7 @@ class Calls:
     each: int = 1
     more: int = 0
     jumps: bool = False
-    """Whether it also goes back and forth, as often as its settings say."""
+    """Whether it also jumps back and forth, as often as its settings say."""
 
     def __call__(self, steps: int) -> int:
         """The number of calls for ``steps`` inference steps, without any jumps."""
@@ -69,32 +68,32 @@ class SchedulerClass:
     name: str
     mixing: Mixing
     predicts: tuple[str, ...] = ()
-    """The values of ``prediction_type`` that it implements (some take any other for ε without a word); none where it
-    has no such setting."""
+    """The values of ``prediction_type`` that it implements (some silently treat any other as ε); empty if it has no
+    such setting."""
     calls: Calls = Calls()
     stochastic: bool = False
-    """Whether it adds fresh noise at the steps, as it is set by default."""
+    """Whether its steps add fresh noise, with default settings."""
     source: Source = "rule"
     needs: str | None = None
-    """A package that it needs and that diffanim does not bring."""
+    """A package that it needs and that is not a dependency of diffanim."""
     clips: bool = False
-    """Whether its step really clamps x̂0 where ``clip_sample`` is set; others carry the setting without a use for it."""
+    """Whether its step really clamps x̂0 if ``clip_sample`` is set; others have the setting and ignore it."""
     thresholds: bool = False
-    """Whether its step really thresholds x̂0 where ``thresholding`` is set; others carry that setting, too."""
+    """Whether its step really thresholds x̂0 if ``thresholding`` is set; others have the setting and ignore it."""
     ends_on_a_timestep: bool = False
-    """Whether the last of its ``timesteps`` is where the run ends, and no call."""
+    """Whether the last of its ``timesteps`` is the end of the run rather than a call."""
     kind: Kind | None = None
-    """What its network predicts, if no setting says otherwise; None where its settings and tables tell."""
+    """What its network predicts, if no setting says otherwise; None if its settings and tables say it."""
     rule: Rule | None = None
     loop: Loop | None = None
     halfway: bool = False
-    """Whether every other call sees the sample halfway to the next noise level, of which its table has none."""
+    """Whether every other call sees the sample halfway to the next noise level, which is not in its table."""
     velocities: bool = False
     """Whether its network predicts a velocity for each time of a grid over the step."""
     distilled: bool = False
     """Whether it picks its timesteps from those of a distillation."""
     value_range: tuple[float, float] = (-1.0, 1.0)
-    """What black and white are in its samples."""
+    """The values of black and white in its samples."""
     remark: str = ""
     """What a user should know, or why there is no x̂0."""
 
@@ -108,7 +107,7 @@ _TWICE = Calls(2, -1)
 _CLASSES = (
     SchedulerClass("DDIMScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
     SchedulerClass("DDIMParallelScheduler", "VP", _ALL, clips=True, thresholds=True, remark="noise if eta > 0"),
-    # Of "sample" it makes NaN: at its first call, without noise, ε would be 0/0.
+    # With "sample" it returns NaN: at its first call, without noise, ε would be 0/0.
     SchedulerClass(
         "DDIMInverseScheduler",
         "VP",
@@ -173,7 +172,7 @@ _CLASSES = (
         "ScoreSdeVeScheduler",
         "VE",
         stochastic=True,
-        remark="N calls of its corrector more",
+        remark="plus N calls for its corrector",
         kind="score",
         loop="score sde",
         value_range=(0.0, 1.0),
@@ -182,7 +181,7 @@ _CLASSES = (
         "KarrasVeScheduler",
         "VE",
         stochastic=True,
-        remark="N − 1 calls of its corrector more",
+        remark="plus N − 1 calls for its corrector",
         kind="direction",
         rule="karras ve",
         loop="karras ve",
@@ -208,6 +207,6 @@ CLASSES = {entry.name: entry for entry in _CLASSES}
 
 
 def classify(scheduler: object) -> SchedulerClass | None:
-    """What is known about a scheduler: its class, else the nearest one that it was derived from; None if nothing."""
+    """The row of a scheduler's class, or of its nearest known base class; None if there is none."""
     names = (base.__name__ for base in type(scheduler).__mro__)
     return next((CLASSES[name] for name in names if name in CLASSES), None)

@@ -1,4 +1,4 @@
-"""Schedulers by name: the table behind ``--scheduler``, and how a model's own configuration is carried over."""
+"""Schedulers by name: the table behind ``--scheduler``, and how a model's configuration carries over."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class SchedulerChoice:
     """What is set on top of the model's own configuration."""
     calls_with_overrides: Calls | None = None
     stochastic_with_overrides: bool | None = None
-    """Where the overrides change what the catalogue says of the class."""
+    """Set if the overrides change what the catalogue says about the class."""
 
     @property
     def entry(self) -> SchedulerClass:
-        """The class, in the catalogue."""
+        """The row of the class in the catalogue."""
         return CLASSES[self.class_name]
 
     @property
     def predicts(self) -> tuple[str, ...]:
-        """The prediction types that it implements for a model with a table of betas: flow has none."""
+        """The prediction types it implements for models with a table of betas, which excludes flow."""
         return tuple(kind for kind in self.entry.predicts if kind != "flow_prediction")
 
     @property
     def needs(self) -> str | None:
-        """A package that it needs and that diffanim does not bring."""
+        """A package that it needs and that is not a dependency of diffanim."""
         return self.entry.needs
 
     @property
@@ -52,7 +52,7 @@ class SchedulerChoice:
 
     @property
     def stochastic(self) -> bool:
-        """Whether it adds fresh noise at the steps."""
+        """Whether its steps add fresh noise."""
         return self.entry.stochastic if self.stochastic_with_overrides is None else self.stochastic_with_overrides
 
 
@@ -84,11 +84,11 @@ SCHEDULERS: tuple[SchedulerChoice, ...] = (
     SchedulerChoice("flow-euler", "FlowMatchEulerDiscreteScheduler", "flow matching, Euler", family="flow"),
     SchedulerChoice("flow-heun", "FlowMatchHeunDiscreteScheduler", "flow matching, Heun: 2N − 1 calls", family="flow"),
     SchedulerChoice("edm-euler", "EDMEulerScheduler", "Euler for EDM-preconditioned networks", family="edm"),
-    SchedulerChoice("edm-dpm++", "EDMDPMSolverMultistepScheduler", "DPM-Solver++ for them", family="edm"),
+    SchedulerChoice("edm-dpm++", "EDMDPMSolverMultistepScheduler", "DPM-Solver++ for the same networks", family="edm"),
     SchedulerChoice("consistency", "CMStochasticIterativeScheduler", "consistency models (Song et al. 2023)",
                     family="consistency"),
 )  # fmt: skip
-# What belongs to the training, or to the images, and so goes along to any other scheduler.
+# Settings of the training or of the images, which carry over to any other scheduler.
 _TRAINED = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr"),
     *("prediction_type", "clip_sample", "clip_sample_range"),
@@ -98,7 +98,7 @@ BY_NAME = {choice.name: choice for choice in SCHEDULERS}
 
 
 def fitting(scheduler: Any) -> list[SchedulerChoice]:
-    """The choices that a model can run with, told from the scheduler that it came with."""
+    """The choices that a model can run with, judging by the scheduler it came with."""
     family = _family(scheduler)
     predicts = getattr(scheduler.config, "prediction_type", "epsilon")
     return [
@@ -121,7 +121,7 @@ class Listed:
 
     @property
     def stochastic(self) -> bool:
-        """Whether it adds fresh noise at the steps."""
+        """Whether its steps add fresh noise."""
         return self.entry.stochastic if self.choice is None else self.choice.stochastic
 
     @property
@@ -131,10 +131,10 @@ class Listed:
 
 
 def listing(own: Any = None) -> list[Listed]:
-    """Every scheduler: those with a name first, then the classes that only a model or a pipeline can bring.
+    """Every scheduler: those with a name first, then the classes that only come with a model or a pipeline.
 
     Args:
-        own: the scheduler that a model came with, to list only what that model can run with.
+        own: the scheduler that a model came with; lists only what that model can run with.
     """
     choices = SCHEDULERS if own is None else fitting(own)
     named = {choice.class_name for choice in choices}
@@ -147,11 +147,11 @@ def make_scheduler(name: str, own: Any) -> Any:
     """The scheduler called ``name``, with the betas, prediction type and clipping of the model's ``own``.
 
     Raises:
-        SchedulerError: there is no such name, it does not fit the model, or needs a package that is not installed.
+        SchedulerError: there is no such name, it does not fit the model, or it needs a package that is not installed.
     """
     choice = BY_NAME.get(name)
     if choice is None:
-        raise SchedulerError(f"there is no scheduler {name!r}; there are {_names(SCHEDULERS)}")
+        raise SchedulerError(f"there is no scheduler {name!r}; choose from {_names(SCHEDULERS)}")
     if choice.needs is not None and find_spec(choice.needs) is None:
         raise SchedulerError(f"the scheduler {name} needs the package {choice.needs}: pip install {choice.needs}")
     fits = fitting(own)
@@ -160,7 +160,7 @@ def make_scheduler(name: str, own: Any) -> Any:
         raise SchedulerError(
             f"the scheduler {name} does not fit this model, which was trained for {type(own).__name__} "
             f"({getattr(own.config, 'prediction_type', 'its own')} prediction){also}. "
-            "Without --scheduler the model's own is used"
+            "Leave out --scheduler to use the model's own"
         )
     return _with_the_models_own_noise(choice, own)
 
@@ -169,32 +169,34 @@ def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
     """Lay out ``steps`` inference steps.
 
     Raises:
-        SettingsError: the scheduler cannot do that many, or that few.
+        SettingsError: that is too many or too few steps for the scheduler.
     """
     trained = int(scheduler.config.get("num_train_timesteps", steps))
     if not 1 <= steps <= trained:
-        raise SettingsError(f"steps is {steps}; this model was trained with {trained} timesteps, so 1 to {trained}")
+        raise SettingsError(
+            f"steps is {steps}; this model was trained with {trained} timesteps, so 1 to {trained} are possible"
+        )
     try:
         known = classify(scheduler)
         if known is not None and known.distilled:
-            # They pick from the steps of a distillation, 50 unless told; asked for more, let there have been more.
+            # They pick from the steps of a distillation, 50 by default; for more steps, pretend it had more.
             original = max(steps, int(scheduler.config.original_inference_steps))
             scheduler.set_timesteps(steps, device=device, original_inference_steps=original)
         else:
             scheduler.set_timesteps(steps, device=device)
         if known is not None and known.loop == "score sde":
             scheduler.set_sigmas(steps)
-    except Exception as error:  # Of any kind, as what the model's configuration says may be of any.
+    except Exception as error:  # Of any type, as the model's configuration may hold anything.
         raise SettingsError(
             f"{type(scheduler).__name__} cannot lay out {steps} steps ({first_line(error)}); try another --steps"
         ) from error
 
 
 def _reaches_the_noise(choice: SchedulerChoice, own: Any) -> bool:
-    """Whether it can begin where the model's schedule ends.
+    """Whether it can start at the noisiest timestep of the model's schedule.
 
-    At zero terminal SNR (Lin et al. 2024) nothing of the image is left at the last timestep, σ = b/a is infinite, and
-    only classes that know of it can begin there.
+    At zero terminal SNR (Lin et al. 2024) nothing is left of the image at that timestep, σ = b/a is infinite, and only
+    classes that know of it can start there.
     """
     if choice.family != "discrete" or float(own.alphas_cumprod[-1]) > 1e-6:
         return True
@@ -204,10 +206,10 @@ def _reaches_the_noise(choice: SchedulerChoice, own: Any) -> bool:
 
 
 def _with_the_models_own_noise(choice: SchedulerChoice, own: Any) -> Any:
-    """Construct it so that it mixes image and noise as the model was trained to undo.
+    """Construct it so that it mixes image and noise as in the model's training.
 
-    ``from_config`` leaves out what was a default of the other class, though the defaults differ; and some classes do
-    not know every beta schedule, or its rescaling to zero terminal SNR, but all of them take the betas themselves.
+    ``from_config`` leaves out what was a default of the other class, though defaults differ. Some classes do not know
+    every beta schedule, or its rescaling to zero terminal SNR, but all of them accept the betas themselves.
     """
     import diffusers
     import torch

@@ -1,7 +1,7 @@
-"""x̂0 from what the network said: one rule for every scheduler.
+"""x̂0 from the network's output: one rule for every scheduler.
 
 A sampler's state is ``x = a·x0 + b·ε``. Once ``(a, b)`` of a call and the meaning of the network's output are known,
-the finished image that it stands for follows (r² = a² + b²):
+the predicted image follows (r² = a² + b²):
 
 ====================  ==============================  =====================================================
 the network predicts  x̂0                              source
@@ -17,7 +17,7 @@ consistency           c_skip·x + c_out·out            Song et al. 2023, Consis
 TrigFlow's F          cos(t)·x − sin(t)·out           Lu & Song 2024, sCM, eq. 5
 ====================  ==============================  =====================================================
 
-Where ``(a, b)`` come from is decided by what a scheduler *has*, and by its name only where that misleads.
+The source of ``(a, b)`` is chosen by what a scheduler *has*, and by its class only where that misleads.
 """
 
 from __future__ import annotations
@@ -44,29 +44,29 @@ _KIND_OF_PREDICTION_TYPE: dict[str, Kind] = {
     "trigflow": "trigflow",
 }
 _OWN_FIELDS = ("pred_original_sample", "denoised")
-"""What schedulers call x̂0 in what they return."""
+"""Schedulers' names for x̂0 in their results."""
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One call of a scheduler's ``step``, after it was made."""
+    """One call of a scheduler's ``step``, after it returned."""
 
     index: int
-    """The scheduler's own step index at the call, or the count of calls where it keeps none."""
+    """The scheduler's own step index at the call, or the number of calls so far if it keeps none."""
     t: float
     """The timestep, in the scheduler's own units."""
     x: torch.Tensor
     """[B, C, …], the sample before the step."""
     output: torch.Tensor
-    """[B, C, …] from the network; [B, 2C, …] where it also predicts the variance."""
+    """[B, C, …] from the network; [B, 2C, …] if it also predicts the variance."""
     arguments: Mapping[str, Any]
-    """All that ``step`` was given, by name."""
+    """All arguments of ``step``, by name."""
     result: Any
     """What ``step`` returned: an output object, or the tuple of its fields."""
 
 
 def demand_images(scheduler: Any) -> None:
-    """Raise a SchedulerError if a scheduler's samples are known to be no continuous images."""
+    """Raise a SchedulerError if a scheduler's samples are known not to be continuous images."""
     known = classify(scheduler)
     if known is not None and known.source in ("tokens", "no image"):
         predicts = "predicts tokens" if known.source == "tokens" else "samples no images"
@@ -74,13 +74,13 @@ def demand_images(scheduler: Any) -> None:
 
 
 class Schedule:
-    """A scheduler's noise schedule, copied to the host once a run: reading it there never waits for the device."""
+    """A scheduler's noise schedule, copied to the host once per run: reading it there never waits for the device."""
 
     def __init__(self, scheduler: Any) -> None:
         """Read it after ``set_timesteps``.
 
         Raises:
-            SchedulerError: the scheduler's samples are no continuous images, or nothing is known about its schedule.
+            SchedulerError: the scheduler's samples are not continuous images, or nothing is known about its schedule.
         """
         demand_images(scheduler)
         self._scheduler = scheduler
@@ -97,7 +97,7 @@ class Schedule:
 
     @property
     def _explodes(self) -> bool:
-        """Whether a flow's table is of ``x = x0 + σ·ε``: a share of noise cannot be above 1 (Cosmos-Predict2)."""
+        """Whether a flow's table means ``x = x0 + σ·ε``: a fraction of noise cannot exceed 1 (Cosmos-Predict2)."""
         return self.kind == "flow" and self._sigmas is not None and float(self._sigmas.max()) > 1
 
     @property
@@ -112,11 +112,11 @@ class Schedule:
 
     @property
     def _thresholds(self) -> bool:
-        """Whether its ``step`` looks at the setting ``thresholding``; solvers that go on with the noise do not."""
+        """Whether its ``step`` uses the setting ``thresholding``; solvers that continue from the noise do not."""
         return self._class.thresholds and bool(getattr(self._scheduler, "predict_x0", True))
 
     def read(self, call: Call) -> tuple[Mixture, torch.Tensor]:
-        """``(a, b)`` of one call, and the predicted image as the scheduler goes on with it, clipped where it clips.
+        """``(a, b)`` of one call, and the predicted image as the scheduler uses it, clipped if it clips.
 
         Returns:
             The mixture, and x̂0, float32 [B, C, …] on the device of the call's ``x``, in memory of its own.
@@ -129,7 +129,7 @@ class Schedule:
             return self._mixture_of_unknown(call, x0), x0
         mixture = self._mixture(call)
         if (known := call.arguments.get("pred_original_sample")) is not None:
-            return mixture, torch.as_tensor(known).to(torch.float32, copy=True)  # What step goes on with instead.
+            return mixture, torch.as_tensor(known).to(torch.float32, copy=True)  # Used by step instead.
         if self._takes_own_field:
             return mixture, self._own_field(call)
         output, x = _without_variance(call.output, call.x).float(), call.x.float()
@@ -139,7 +139,7 @@ class Schedule:
         """``(a, b)`` of the sample that a call's ``step`` returned.
 
         Returns:
-            None where the scheduler does not tell, and it can only be measured.
+            None if the scheduler does not say, and it can only be measured.
         """
         if not self._is_known:
             return None
@@ -151,7 +151,7 @@ class Schedule:
         return _preserving(self._alpha_bar_before(int(call.t)))
 
     def _alpha_bar_before(self, t: int) -> torch.Tensor:
-        """ᾱ of the timestep that a step from ``t`` goes to; after the last one, what the scheduler ends at."""
+        """ᾱ of the timestep that a step from ``t`` leads to; after the last one, the scheduler's final ᾱ."""
         assert self._alphas_cumprod is not None
         scheduler = self._scheduler
         if hasattr(scheduler, "previous_timestep"):
@@ -176,7 +176,7 @@ class Schedule:
             a, b = self._scheduler._sigma_to_alpha_sigma_t(sigma)
             return Mixture(float(a), float(b))
         if self.kind in ("flow", "direction"):
-            inverted = bool(self._sigmas[-1] > self._sigmas[0])  # σ is then the image's part (Mochi).
+            inverted = bool(self._sigmas[-1] > self._sigmas[0])  # σ is then the fraction of the image (Mochi).
             return Mixture(float(sigma), float(1 - sigma)) if inverted else Mixture(float(1 - sigma), float(sigma))
         if call.index % 2 == 1 and self._class.halfway:
             sigma = self._halfway(call.index)
@@ -186,7 +186,7 @@ class Schedule:
         """σ of a second-order call, which sees the sample halfway (in log σ) to the next noise level."""
         assert self._sigmas is not None
         if self._sigmas_between is not None and "Ancestral" in self._class.name:
-            return self._sigmas_between[index - 1]  # Halfway to where the step goes before it adds noise again.
+            return self._sigmas_between[index - 1]  # Halfway to the level that the step reaches before adding noise.
         return (self._sigmas[index - 1] * self._sigmas[index]) ** 0.5
 
     def _unclipped(self, out: torch.Tensor, x: torch.Tensor, mixture: Mixture, call: Call) -> torch.Tensor:
@@ -198,7 +198,7 @@ class Schedule:
                 return _less(x, b * out).div_(a)
             case "v":
                 r2 = a * a + b * b
-                # a² + b² is 1 but for rounding on a variance-preserving schedule; left out there, as diffusers does.
+                # On a variance-preserving schedule a² + b² is 1 up to rounding; left out there, as in diffusers.
                 return (a * x).sub_(b * out) if abs(r2 - 1) < 1e-6 else a * x / r2 - b * out / r2**0.5
             case "image":
                 return out.clone()
@@ -221,7 +221,7 @@ class Schedule:
                 raise self._unknown()
 
     def _boundary(self, call: Call, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """c_skip and c_out, with which a consistency model is the identity where there is no noise."""
+        """c_skip and c_out, which make a consistency model the identity where there is no noise."""
         if self._sigmas is None:
             return self._scheduler.c_skip[int(call.t)], self._scheduler.c_out[int(call.t)]
         c_skip, c_out = self._scheduler.get_scalings_for_boundary_condition(self._sigmas[call.index].to(x.device))
@@ -245,7 +245,7 @@ class Schedule:
         raise self._unknown()
 
     def _mixture_of_unknown(self, call: Call, x0: torch.Tensor) -> Mixture:
-        """From the tables that it has, as of any scheduler; without one, measured from the sample and its x̂0."""
+        """From its tables, as for any scheduler; without one, measured from the sample and its x̂0."""
         try:
             return self._mixture(call)
         except (SchedulerError, IndexError):
@@ -266,7 +266,7 @@ class Schedule:
         if prediction_type in _KIND_OF_PREDICTION_TYPE:
             return _KIND_OF_PREDICTION_TYPE[prediction_type]
         if self._alphas_cumprod is not None:
-            return "epsilon"  # The first schedulers knew nothing else, and had no setting for it.
+            return "epsilon"  # The first schedulers knew only ε, and had no setting for it.
         if self._sigmas is not None and prediction_type is None:
             inverted = bool(self._sigmas[-1] > self._sigmas[0])
             return "direction" if inverted else "flow"
@@ -277,15 +277,15 @@ class Schedule:
     def _warn(self) -> None:
         if not self._is_known:
             warnings.warn(
-                f"diffanim does not know {self._class.name}: x̂0 is what the scheduler itself returns as "
-                f"{' or '.join(_OWN_FIELDS)}, unchecked",
+                f"diffanim does not know {self._class.name}: x̂0 is taken unchecked from what the scheduler returns as "
+                f"{' or '.join(_OWN_FIELDS)}",
                 DiffanimWarning,
                 stacklevel=2,
             )
         elif self._class.name.startswith("Helios") and int(self._scheduler.config.stages) > 1:
             warnings.warn(
-                f"{self._class.name} runs in {self._scheduler.config.stages} stages: what is shown as x̂0 is where the "
-                "stage goes, which is the finished image only in the last one",
+                f"{self._class.name} runs in {self._scheduler.config.stages} stages: the x̂0 shown is the end of the "
+                "stage, which is the finished image only in the last one",
                 DiffanimWarning,
                 stacklevel=2,
             )
@@ -293,15 +293,15 @@ class Schedule:
     def _unknown(self) -> SchedulerError:
         return SchedulerError(
             f"diffanim does not know how {self._class.name} mixes image and noise, and it returns no "
-            "pred_original_sample or denoised, so there is no x̂0 to record; name another scheduler"
+            "pred_original_sample or denoised, so there is no x̂0 to record; use another scheduler"
         )
 
 
 def field_of(scheduler: Any, result: Any, name: str) -> Any:
-    """A field of what ``step`` returned, also where that is a tuple: its places are told by the class it declares.
+    """A field of what ``step`` returned. For a tuple, the output class that ``step`` declares gives the order.
 
     Returns:
-        The field; None where there is none of that name.
+        The field; None if there is none of that name.
     """
     if not isinstance(result, tuple):
         return getattr(result, name, None)
@@ -326,7 +326,7 @@ def _preserving(alpha_bar: torch.Tensor) -> Mixture:
 
 
 def _of_karras_ve(_scheduler: Any, call: Call) -> Mixture:
-    return Mixture(1.0, call.t)  # Its argument after the output is σ itself.
+    return Mixture(1.0, call.t)  # The argument after the output is σ itself.
 
 
 def _of_score_sde_vp(scheduler: Any, call: Call) -> Mixture:
@@ -351,24 +351,24 @@ def _of_consistency_decoder(scheduler: Any, call: Call) -> Mixture:
 
 
 def _of_scm(scheduler: Any, call: Call) -> Mixture:
-    t = float(scheduler.timesteps[call.index])  # Pipelines hand on one of another unit.
+    t = float(scheduler.timesteps[call.index])  # Pipelines pass a timestep in another unit.
     return Mixture(math.cos(t), math.sin(t) * float(scheduler.config.sigma_data))
 
 
 def _of_flow_map(scheduler: Any, call: Call) -> Mixture:
-    sigma = call.t / scheduler.config.num_train_timesteps  # It may be called at any time, off its list of timesteps.
+    sigma = call.t / scheduler.config.num_train_timesteps  # It may be called at times that are not in its list.
     return Mixture(1 - sigma, sigma)
 
 
 def _of_helios_dmd(_scheduler: Any, call: Call) -> Mixture:
     sigmas, timesteps = call.arguments["dmd_sigmas"], call.arguments["dmd_timesteps"]
-    # It looks for the nearest timestep to the whole part of the one that it is given.
+    # It looks for the timestep nearest to the integer part of its argument.
     sigma = float(sigmas[int((timesteps - int(call.t)).abs().argmin())])
     return Mixture(1 - sigma, sigma)
 
 
 def _of_ddim_inverse(scheduler: Any, call: Call) -> Mixture:
-    """On the way from image to noise the sample is one step behind the timestep that the network is told."""
+    """On the way from image to noise the sample is one step behind the timestep that the network is given."""
     config = scheduler.config
     t = min(int(call.t) - config.num_train_timesteps // scheduler.num_inference_steps, config.num_train_timesteps - 1)
     return _preserving(scheduler.alphas_cumprod[t] if t >= 0 else scheduler.initial_alpha_cumprod)
@@ -381,7 +381,7 @@ def _after_unclip(scheduler: Any, call: Call) -> Mixture:
 
 
 def _after_listed(scheduler: Any, call: Call, end: torch.Tensor) -> Mixture:
-    """At the timestep that stands next in its list; ᾱ is ``end`` behind the last."""
+    """At the next timestep in its list; after the last, ᾱ is ``end``."""
     following = call.index + 1
     more = following < len(scheduler.timesteps)
     return _preserving(scheduler.alphas_cumprod[int(scheduler.timesteps[following])] if more else end)
@@ -401,7 +401,7 @@ def _after_flow_map(scheduler: Any, call: Call) -> Mixture:
 
 
 def _after_wuerstchen(scheduler: Any, call: Call) -> Mixture | None:
-    """Its last step adds no noise, though ᾱ never is 1."""
+    """Its last step adds no noise, though ᾱ never reaches 1."""
     following = call.index + 1
     last = following + 1 >= len(scheduler.timesteps)
     return None if last else _of_wuerstchen(scheduler, replace(call, t=float(scheduler.timesteps[following])))
@@ -419,9 +419,9 @@ class _Mixing:
     """How a rule of the catalogue finds a and b."""
 
     after: Callable[[Any, Call], Mixture | None]
-    """Of what a step leads to; None where nothing but a measurement tells."""
+    """For the sample that a step leads to; gives None if it can only be measured."""
     at: Callable[[Any, Call], Mixture] | None = None
-    """Of the sample that a call begins with; None where the class's tables tell."""
+    """For the sample that a call starts from; None if the class's tables say it."""
 
 
 _RULES: Mapping[Rule, _Mixing] = {
@@ -442,12 +442,12 @@ _RULES: Mapping[Rule, _Mixing] = {
 
 
 def _without_variance(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """The first half of the channels, where a network's other half is a learned variance."""
+    """The first half of the channels, if the network's other half is a learned variance."""
     return output[:, : x.shape[1]] if output.shape[1] == 2 * x.shape[1] else output
 
 
 def _less(x: torch.Tensor, scaled: torch.Tensor) -> torch.Tensor:
-    """X − scaled, in the memory of ``scaled``: fresh memory costs ten times what the arithmetic does."""
+    """X − scaled, in the memory of ``scaled``: fresh memory costs ten times as much as the arithmetic."""
     return torch.sub(x, scaled, out=scaled)
 
 

@@ -1,1 +1,1 @@
-"""About finished files: where they come from, how they are shown elsewhere, and profiles for places."""
+"""Finished files: where they come from, how to embed them elsewhere, and profiles for common uses."""

@@ -1,7 +1,7 @@
-"""What to paste where a file is to be shown: README, web page, slides, paper. Pure text; nothing is read or written but
-to see which files lie beside each other.
+"""What to paste to show a file: in a README, on a web page, on slides, in a paper. Only text is made; the only files
+looked at are those in the same folder.
 
-A file in two themes is named ``out-dark.gif`` and ``out-light.gif``; then either of them stands for both. The poster of
+A file in two themes is named ``out-dark.gif`` and ``out-light.gif``, and either name stands for both. The poster of
 ``out.mp4`` is ``out-poster.png``.
 """
 
@@ -34,25 +34,25 @@ _THEMED = re.compile(r"-(dark|light)$")
 
 @dataclass(frozen=True)
 class Target:
-    """A file that is to be shown."""
+    """A file to show."""
 
     path: str
-    """As the user gave it, with forward slashes: relative to where the page lies."""
+    """As the user gave it, with forward slashes: relative to the page."""
     kind: Kind
     alt: str
-    """What it shows, for those who do not see it: a line of plain text."""
+    """Its alt text: a line of plain text."""
     caption: str
-    """The same for a page that shows it, in LaTeX."""
+    """Its caption, in LaTeX."""
     dark: str | None = None
     """The same film for dark pages."""
     light: str | None = None
-    """And for light ones."""
+    """The same film for light pages."""
     poster: str | None = None
     """A still of it."""
     frames: tuple[str, str] | None = None
-    """The first and the last number of a folder of frames, as their names have them."""
+    """The first and last number in a folder of frames, as spelled in their names."""
     fps: float | None = None
-    """How many of them are shown a second; None where they do not say."""
+    """Frames shown per second; None if they do not say."""
 
     @property
     def url(self) -> str:
@@ -62,7 +62,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Snippet:
-    """What to paste in one place."""
+    """The text to paste in one place."""
 
     place: str
     about: str
@@ -70,10 +70,10 @@ class Snippet:
 
 
 def target_of(path: Path, provenance: Provenance | None) -> Target:
-    """Find out what a file is, and what lies beside it.
+    """Find out what a file is, and which related files are beside it.
 
     Raises:
-        OutputError: it is not there, or nothing that diffanim writes.
+        OutputError: it is not there, or not a file that diffanim writes.
     """
     if not path.exists():
         raise OutputError(f"there is no file {path}; render it first")
@@ -92,7 +92,7 @@ def target_of(path: Path, provenance: Provenance | None) -> Target:
 
 
 def snippets(target: Target) -> Iterator[Snippet]:
-    """What to paste, place by place; nothing for places that cannot show it."""
+    """The text to paste for each place that can show the file."""
     for place, (about, write) in PLACES.items():
         if text := write(target):
             yield Snippet(place, about, text)
@@ -141,14 +141,16 @@ def _kind(path: Path) -> Kind:
         return "poster" if still.name == "poster" else "sheet"
     if path.suffix.lower() in _KINDS:
         return _KINDS[path.suffix.lower()]
-    raise OutputError(f"{path} is nothing that diffanim writes; name one of {', '.join(_KINDS)}, a still or a folder")
+    raise OutputError(
+        f"{path} is not a file that diffanim writes; name one of {', '.join(_KINDS)}, a still or a folder"
+    )
 
 
 def _frames(folder: Path) -> tuple[str, str]:
     """The first and the last number in a folder of frames."""
     numbers = sorted(match[1] for entry in folder.iterdir() if (match := _FRAME.fullmatch(entry.name)))
     if not numbers:
-        raise OutputError(f"the folder {folder} holds no frames; render them first")
+        raise OutputError(f"the folder {folder} has no frames; render them first")
     return numbers[0], numbers[-1]
 
 
@@ -166,8 +168,8 @@ def _github(target: Target) -> str:
         shown = f"[![{alt}]({_url(target.poster)})]({target.url})" if target.poster else f"[{alt}]({target.url})"
         return (
             f"{shown}\n\n"
-            "<!-- GitHub plays no video that is committed. For one that plays, drag the file into an issue or a\n"
-            "     release and paste the address that appears on a line of its own; or commit a GIF: --for readme. -->"
+            "<!-- GitHub does not play committed videos. For one that plays, drag the file into an issue or a\n"
+            "     release, and paste the address that appears on a line of its own; or commit a GIF: --for readme. -->"
         )
     if target.kind == "frames":
         return ""
@@ -213,7 +215,7 @@ def _reveal(target: Target) -> str:
 
 
 def _quarto(target: Target) -> str:
-    if target.kind == "video":  # Its video shortcode cannot loop.
+    if target.kind == "video":  # Quarto's video shortcode cannot loop.
         return f"```{{=html}}\n{_video(target, 'src', 'autoplay loop muted playsinline controls')}\n```"
     if target.kind == "frames":
         return ""
@@ -224,7 +226,7 @@ def _latex_figure(target: Target) -> str:
     if target.kind == "frames" and target.frames:
         first, last = target.frames
         renamed, path = _tex_path(target.path.rstrip("/"))
-        unknown = "" if target.fps else "% the pictures do not say how many are shown a second: put a number for FPS\n"
+        unknown = "" if target.fps else "% the pictures do not store their frame rate: replace FPS by a number\n"
         return (
             "% in the preamble: \\usepackage{animate}; plays in Acrobat, Okular and PDF-XChange\n"
             f"{unknown}{renamed}\\animategraphics[autoplay,loop,controls,width=\\linewidth]{{{_rate(target.fps)}}}"
@@ -232,9 +234,9 @@ def _latex_figure(target: Target) -> str:
         )
     if _moves(target):
         return (
-            "% LaTeX shows no film. Render pictures with -o frames/ in place of this file, and then:\n"
+            "% LaTeX cannot show a film. Render pictures with -o frames/ instead of this file, and then:\n"
             "%   diffanim embed frames/\n"
-            "% On paper, a contact sheet does: --for paper."
+            "% For print, use a contact sheet: --for paper."
         )
     renamed, path = _tex_path(target.path)
     caption = f"\n  \\caption{{{target.caption}}}"
@@ -245,13 +247,13 @@ def _latex_figure(target: Target) -> str:
 
 
 def _tex_path(path: str) -> tuple[str, str]:
-    """A path in LaTeX, after a line that says so if its file must be called otherwise for it."""
+    """A path for LaTeX, and before it a line that says so if the file must be renamed."""
     name = tex_name(path)
-    return "" if name == path else f"% LaTeX cannot read the file's own name; make it {name}\n", name
+    return "" if name == path else f"% LaTeX cannot read the file's name; rename it to {name}\n", name
 
 
 def _url(path: str) -> str:
-    """A path as a link has it, by the bytes of its name, which need not be text."""
+    """A path as a link, from the bytes of its name, which need not be text."""
     return quote(os.fsencode(path))
 
 
@@ -274,11 +276,11 @@ def _powerpoint(target: Target) -> str:
         return "\n".join(lines)
     if target.path.lower().endswith((".gif", ".png")) and target.kind != "frames":
         return f"Insert > Pictures > This Device: {for_terminal(target.path)}" + (
-            "\nIt plays by itself in the slide show, from its beginning whenever the slide comes up."
+            "\nIt plays by itself in the slide show, from the beginning whenever the slide appears."
             if target.kind == "picture"
             else ""
         )
-    return "" if target.kind == "frames" or _is_pdf(target) else "It takes GIF and MP4: render with -o out.mp4."
+    return "" if target.kind == "frames" or _is_pdf(target) else "PowerPoint takes GIF and MP4: render with -o out.mp4."
 
 
 PLACES: Mapping[str, tuple[str, Callable[[Target], str]]] = MappingProxyType(
@@ -291,4 +293,4 @@ PLACES: Mapping[str, tuple[str, Callable[[Target], str]]] = MappingProxyType(
         "powerpoint": ("PowerPoint, Keynote", _powerpoint),
     }
 )
-"""What is written for each place, by its name."""
+"""What is written for each place, by name."""

@@ -1,4 +1,4 @@
-"""Where an animation comes from: kept in the file as JSON, and read back from it."""
+"""Where an animation comes from: stored in the file as JSON, and read back from it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ..untrusted import Finite, typed
 from ..version import __version__
 
 MARK = "diffanim"
-"""The key of the version, by which our comments are known."""
+"""The key of the version, which marks a comment as ours."""
 
 _NOT_RECORDED = ("device", "dtype", "allow_pickle")
-"""What decides where a run is computed, and not what it shows."""
+"""Options for where a run is computed, which do not change what it shows."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a file; a field that is not known is None or empty."""
+    """What made a file; unknown fields are None or empty."""
 
     model: str
     scheduler: str
@@ -38,11 +38,11 @@ class Provenance:
     guidance: Finite | None = None
     prompt: str | None = None
     version: str = __version__
-    """diffanim's."""
+    """The version of diffanim."""
     command: str = ""
-    """What makes it again, for a shell."""
+    """The shell command that makes it again."""
     fps: Finite | None = None
-    """Steps shown a second, of what moves."""
+    """Steps shown per second, if it moves."""
     arrangement: str = ""
     """`layout.STACKED` where x_t lies above x̂0; else it stands at its left."""
     noise_left: Finite | None = None
@@ -75,9 +75,9 @@ class Provenance:
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:
-        """Read a file's comment, which anybody may have written; None if a field is not of its type.
+        """Read a file's comment, which anyone may have written; None if a field has the wrong type.
 
-        Fields that this version does not know are passed over.
+        Fields that this version does not know are ignored.
         """
         try:
             found = json.loads(text)
@@ -86,35 +86,35 @@ class Provenance:
             return None
 
     def to_json(self) -> str:
-        """One line of ASCII, since some formats' comments hold no more; what is not known is left out.
+        """One line of ASCII, as some formats' comments allow nothing else; unknown fields are left out.
 
         Raises:
-            OutputError: it is longer than any format's comment can be (`MAX_COMMENT`).
+            OutputError: it is longer than a comment may be in every format (`MAX_COMMENT`).
         """
         facts = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
         text = json.dumps({MARK: facts.pop("version"), **facts})
         if len(text) > MAX_COMMENT:
             raise OutputError(
-                f"where the file comes from takes {len(text)} bytes to say, more than the {MAX_COMMENT} that it can "
-                "hold; leave that out with --no-metadata"
+                f"the metadata takes {len(text)} bytes, more than the {MAX_COMMENT} that the file can hold; leave it "
+                "out with --no-metadata"
             )
         return text
 
 
 def read_provenance(path: Path) -> tuple[Provenance | None, str]:
-    """What a finished file says: as we wrote it, or None, and its bare comment.
+    """What a finished file says about itself: parsed, or None if it is not ours, and the bare comment.
 
     Raises:
-        OutputError: there is no such file, or nobody can read it.
+        OutputError: there is no such file, or it cannot be read.
     """
-    from ..encode.comments import read_comment  # Here, as the command line's help must not wait for Pillow.
+    from ..encode.comments import read_comment  # Here, so that the command line's help does not wait for Pillow.
 
     comment = read_comment(path)
     return Provenance.from_json(comment), comment
 
 
 def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
-    """What makes it from nothing; of a pipeline's run, which nobody can repeat from here, out of its recording."""
+    """The command that makes it from scratch; for a pipeline called from Python, the one that renders its recording."""
     settings = run.info.settings
     if "steps" in settings:
         words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
@@ -128,7 +128,7 @@ def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
 
 
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
-    """The options of a run that are not at their defaults."""
+    """The words for the options of a run that are not at their defaults."""
     decided = usual_settings(len(settings.get("labels", ())), bare=bare)
     for name, option in RUN_OPTIONS.items():
         value = settings.get(name)
