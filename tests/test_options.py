@@ -38,26 +38,23 @@ MOST_LINES = 220
 def readme_table() -> str:
     """The README's table: what is written, and the most used options of each kind."""
     lines = ["| option | meaning | default |", "|---|---|---|"]
-    for name in ("outputs", "profile"):
-        (option,) = (one for one in render_command.params if one.name == name)
-        assert isinstance(option, click.Option)
-        takes = option.metavar or "|".join(getattr(option.type, "choices", ()))
-        lines.append(_readme_line(f"{option.opts[0]} {takes}", str(option.help), ""))
+    lines += [
+        _readme_line(option.opts[0], option.metavar or "", str(option.help), "")
+        for option in render_command.params
+        if isinstance(option, click.Option) and option.name in ("outputs", "profile")
+    ]
     for row in (*RUN_OPTIONS.values(), *RENDER_OPTIONS.values()):
         if row.most_used:
-            meaning = row.help.removesuffix(".")
-            if any(choice not in row.help for choice in row.choices):
-                meaning += f" ({', '.join(row.choices)})"
+            unnamed = any(choice not in row.help for choice in row.choices)
+            meaning = row.help.removesuffix(".") + (f" ({', '.join(row.choices)})" if unnamed else "")
             default = row.usually or ("" if row.default in (None, ()) else row.default)
             shown = f"{default:g}" if isinstance(default, float) else str(default)
-            lines.append(_readme_line(f"{row.flag} {row.takes}".strip(), meaning, shown))
+            lines.append(_readme_line(row.flag, row.takes, meaning, shown))
     return "\n".join(lines)
 
 
-def _readme_line(option: str, meaning: str, default: str) -> str:
-    return "| `{}` | {} | {} |".format(
-        *(cell.removesuffix(".").replace("|", "\\|") for cell in (option, meaning, default))
-    )
+def _readme_line(flag: str, takes: str, meaning: str, default: str) -> str:
+    return f"| `{f'{flag} {takes}'.strip()}` | {meaning.removesuffix('.')} | {default} |"
 
 
 def test_the_readme_has_the_most_used_options() -> None:
