@@ -233,7 +233,7 @@ def open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file's content atomically."""
+    """Old or new, never half of either."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.write_bytes(content)

@@ -269,7 +269,7 @@ def _sweep_of(path: Path, left: Path | None) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # There is no harmless signal; rely on the lock.
+    if os.name == "nt":  # There is no harmless signal; the lock has to do.
         return False
     try:
         os.kill(process, 0)
@@ -281,7 +281,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _exchange(new: Path, path: Path) -> Path:
-    """Move a folder to the name of another, atomically if the system can; returns where that other one is now."""
+    """Put a folder under the name of another, at once where the system can; where that other one is now."""
     if _swap(new, path):
         return new
     old = _hidden(path, "old")
@@ -295,7 +295,7 @@ def _exchange(new: Path, path: Path) -> Path:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Exchange two names as Linux can; False if that is not available."""
+    """Linux' exchange of two names; False where it is not to be had."""
     if sys.platform != "linux":
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE

@@ -320,9 +320,9 @@ class Trajectory:
         return None
 
     def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
-        """Open a writer for decoded pictures. Until it is closed, nobody else can write to the recording.
+        """To keep those pictures. Until it is closed nobody else writes to the recording.
 
-        Waits for another process that decodes it, and says so by a `DiffanimWarning`.
+        Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
 
         Args:
             clip: how many frames each clip has; None for images.
