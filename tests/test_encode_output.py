@@ -24,9 +24,8 @@ from clips import left_over, material
 
 from diffanim.drawing.frame import Clip, Frame, Region
 from diffanim.encode import FOLDER, FORMATS, check_apart, check_output, format_of, open_encoder, timing_note
-from diffanim.encode.output import reason_of
-from diffanim.encode.places import kept_beside, name_beside
 from diffanim.errors import OutputError
+from diffanim.whole import kept_beside, name_beside, reason_of
 
 FILES = [suffix for suffix in FORMATS if suffix != FOLDER]
 every_format = pytest.mark.parametrize("suffix", FILES)

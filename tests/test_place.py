@@ -35,7 +35,7 @@ def command(script: str, *arguments: object) -> list[str]:
         from test_trajectory import INFO, steps, write
         from test_whole import PICTURE, ROWS, chunk, decode, flip, record
         from diffanim import Trajectory
-        from diffanim.runs import place
+        from diffanim import whole
         from diffanim.runs.writer import TrajectoryWriter
     """
     return [sys.executable, "-c", start + textwrap.dedent(imports) + textwrap.dedent(script), *map(str, arguments)]
@@ -149,7 +149,7 @@ def test_killed_between_the_two_renames(tmp_path: Path) -> None:
     path = tmp_path / "run.zarr"
     write(path, 5)
     script = """
-        place._swap = lambda *_names: False
+        whole._swap = lambda *_names: False
         def rename(self, target, rename=Path.rename):
             if "-run-" in self.name:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ..drawing.layout import LECTURE_SIZE, README_WIDTH, Size
 from ..errors import OutputError
+from ..whole import place_of, whole_file, whole_folder
 from .options import Chroma, EncodeOptions
-from .places import place_of
 from .stills import STILLS, meant_by, still_of
 
 if TYPE_CHECKING:
@@ -259,14 +259,14 @@ def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPT
     Raises:
         OutputError: as `check_output`, or the clip is one that the format cannot hold.
     """
-    from .output import FolderOutput, Output
+    from .output import Output
 
     check_output(path, clip.fps, options)
     entry = format_of(path)
     module = _module(entry)
     module.check_clip(clip)
-    kind = FolderOutput if entry.suffix == FOLDER else Output
-    return kind(Path(path), clip, lambda partial: module.open_writer(partial, clip, options))
+    whole = whole_folder if entry.suffix == FOLDER else whole_file
+    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, options), whole)
 
 
 def timing_note(path: StrPath, fps: float) -> str | None:

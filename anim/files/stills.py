@@ -12,12 +12,12 @@ from ..drawing.frames import Composer
 from ..drawing.layout import SHEET_DPI, Size
 from ..drawing.sheet import lay_out, paint
 from ..drawing.themes import theme_named
-from ..encode.output import whole_file
 from ..encode.stills import still_of
 from ..errors import OutputError, SettingsError
 from ..pixels import Pixels
 from ..scenes.views import View
 from ..timeline.shots import Timeline, spread
+from ..whole import whole_file, writing
 
 
 def write_still(
@@ -64,7 +64,7 @@ def write_still(
         return
     from .pdf import write_pdf
 
-    with whole_file(path) as partial:
+    with writing(path), whole_file(path) as partial:
         write_pdf(sheet, partial, comment)
 
 
@@ -83,5 +83,5 @@ def _write_png(path: Path, pixels: Pixels, comment: str, dpi: int | None = None)
     if comment:
         said.add_itxt("Comment", comment)
     density: dict[str, Any] = {"dpi": (dpi, dpi)} if dpi else {}
-    with whole_file(path) as partial:
+    with writing(path), whole_file(path) as partial:
         imageio.imwrite(partial, pixels, plugin="pillow", extension=".png", optimize=True, pnginfo=said, **density)

@@ -11,7 +11,6 @@ any: what is damaged is known before a render begins, and made again from the la
 from __future__ import annotations
 
 import math
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from ..errors import DiffanimWarning, TrajectoryError
 from ..pixels import Pixels
 from ..untrusted import NotNegative, typed
+from ..whole import put_folder, remove
 from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout
 from .clips import ClipFrames
 from .digests import Digests, is_plain_file
@@ -269,9 +269,7 @@ class DecodedWriter:
             )
         if self._folder is None:
             return group
-        if (self._folder / GROUP).exists():
-            (self._folder / GROUP).rename(self._folder / _OLD)
-        (self._folder / _NEW).rename(self._folder / GROUP)
+        put_folder(self._folder / _NEW, self._folder / GROUP, self._folder / _OLD)
         self._sweep()
         made = self._parent[GROUP]
         assert isinstance(made, zarr.Group)
@@ -280,7 +278,7 @@ class DecodedWriter:
     def _sweep(self) -> None:
         if self._folder is not None:
             for name in (_NEW, _OLD):
-                shutil.rmtree(self._folder / name, ignore_errors=True)
+                remove(self._folder / name)
 
 
 def _pictures_of(group: zarr.Group, name: str, most: int) -> zarr.Array[Any]:

@@ -12,6 +12,7 @@ from typing import Self
 
 from ..errors import TrajectoryError
 from ..pixels import Pixels
+from ..whole import reason_of
 from .run_info import RunInfo
 from .step import Array, Mixture, Step
 from .store import RunStore
@@ -96,7 +97,7 @@ class TrajectoryWriter:
         try:
             self._store.note_versions(done)
         except OSError as error:
-            raise TrajectoryError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise TrajectoryError(f"cannot write {self.path}: {reason_of(error)}") from error
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
         """Hand over a step. Returns at once unless the disk is far behind.
@@ -163,8 +164,8 @@ class TrajectoryWriter:
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError):
-            reason = self._failure.strerror or str(self._failure)
-            raise TrajectoryError(f"cannot write {self.path}: {reason}; steps kept: {self.steps}") from self._failure
+            words = f"cannot write {self.path}: {reason_of(self._failure)}; steps kept: {self.steps}"
+            raise TrajectoryError(words) from self._failure
         if self._failure is not None:
             raise self._failure
 
