@@ -88,13 +88,14 @@ def _is_ours(words: list[str]) -> bool:
 
 def _inspect_run(run: Path) -> None:
     from diffanim.runs.trajectory import Trajectory
+    from diffanim.scenes.phrases import clipping_words
 
     recorded = Trajectory.open(run)
     info = recorded.info
     batch, *shape = recorded.x0.shape[1:]
     facts = {
         "model": info.model,
-        "scheduler": info.scheduler + (f", x̂0 {info.clipped}" if info.clipped else ""),
+        "scheduler": info.scheduler + (f", x̂0 {clipping_words(info)}" if info.clipped else ""),
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
         "decoded": _decoded(recorded) if info.space == "latent" else "",
         "steps": f"{recorded.steps} of {recorded.total}" + ("" if recorded.complete else ": interrupted"),

@@ -14,6 +14,7 @@ import torch
 from closed_form import SHAPE, ideal_network, the_image
 
 from diffanim import Recorder, Step
+from diffanim.runs.run_info import Clipping
 from diffanim.runs.step import Mixture
 from diffanim.schedulers.catalogue import CLASSES
 from diffanim.schedulers.choosing import set_timesteps
@@ -35,12 +36,12 @@ class Kept:
 
     steps: list[Step] = field(default_factory=list)
     final: np.ndarray | None = None
-    clipped: str | None = None
+    clipped: Clipping | None = None
     image: np.ndarray | None = None
     end: Mixture | None = None
     made_by: Any = None
 
-    def note_clipping(self, clipped: str) -> None:
+    def note_clipping(self, clipped: Clipping, _clip_range: float) -> None:
         self.clipped = clipped
 
     def add(self, step: Step, **_known: bool) -> None:

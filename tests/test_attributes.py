@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -17,6 +18,7 @@ from terminal import Run
 
 from diffanim.errors import TrajectoryError
 from diffanim.runs.attributes import attributes_in
+from diffanim.runs.run_info import Clipping
 from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo, Trajectory
 from diffanim.runs.writer import TrajectoryWriter
@@ -75,13 +77,36 @@ def test_what_is_no_run_is_told(told: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "clipping", "limit"),
+    [
+        ({}, None, 1.0),
+        ({"clipped": None}, None, 1.0),
+        ({"clipped": "clipped to ±1"}, Clipping.CLIPPED, 1.0),
+        ({"clipped": "clipped to ±2.5"}, Clipping.CLIPPED, 2.5),
+        ({"clipped": "clipped to ±1e-05"}, Clipping.CLIPPED, 1e-5),
+        ({"clipped": "clipped", "clip_range": 3}, Clipping.CLIPPED, 3.0),
+        ({"clipped": "dynamically thresholded"}, Clipping.THRESHOLDED, 1.0),
+    ],
+)
+def test_clipping_is_read_as_early_and_later_versions_wrote_it(
+    told: dict[str, Any], clipping: Clipping | None, limit: float
+) -> None:
+    info = run_of({**SOME, **told})
+    assert (info.clipped, info.clip_range) == (clipping, limit)
+    assert run_of(json.loads(json.dumps(asdict(info)))) == info
+    with pytest.raises(ValueError, match="clip_range"):
+        run_of({**SOME, "clipped": "clipped to ±1e999"})
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("model", 7), ("scheduler", None), ("scheduler_config", []), ("settings", None), ("seed", "x"), ("seed", True),
         ("prompt", 7), ("labels", "cat"), ("labels", [1]), ("guidance", [1]), ("guidance", "2"),
         ("guidance", 10**400), ("space", "image"),
         ("space", []), ("sources", {"model": 7}), ("value_range", [1, -1]), ("value_range", [0]), ("value_range", "01"),
-        ("clipped", ["x"]), ("versions", "x"), ("versions", {"torch": 2}),
+        ("clipped", ["x"]), ("clipped", "x"), ("clipped", "clipped to ±-"),
+        ("clip_range", "1"), ("versions", "x"), ("versions", {"torch": 2}),
     ],
 )  # fmt: skip
 def test_a_recording_of_a_wrong_type_is_told_in_a_line(name: str, value: Any, tmp_path: Path, run: Run) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from loops import LOOPS, Kept, construct, image_for, lay_out
 
 from diffanim import Recorder
+from diffanim.runs.run_info import Clipping
 from diffanim.schedulers.catalogue import CLASSES
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -90,3 +92,15 @@ def test_what_is_said_and_drawn_is_what_step_does(name: str, option: str, settin
             assert abs(other.x0).max() <= 1.0 + 1e-6
         else:
             assert (step.x0 == other.x0).all()
+
+
+def test_the_range_is_told_and_is_what_step_clips_to() -> None:
+    scheduler = diffusers.DDIMScheduler(clip_sample_range=2.5)
+    scheduler.set_timesteps(3)
+    x = torch.randn((1, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    with Recorder(scheduler) as recorder:
+        for t in scheduler.timesteps:
+            x = scheduler.step(torch.full_like(x, -9), t, x).prev_sample
+    run = recorder.trajectory
+    assert (run.info.clipped, run.info.clip_range) == (Clipping.CLIPPED, 2.5)
+    assert max(float(abs(x0).max()) for x0 in run.x0) == 2.5

@@ -30,7 +30,7 @@ AWKWARD = "$x_t$ \\alpha_{0} 火の鳥 100% <b> & \u202e\x00\n\t🐔"
 
 @pytest.fixture(scope="module")
 def run() -> Trajectory:
-    return synthetic_run(clipped="clipped to ±1")
+    return synthetic_run(clipped="clipped")
 
 
 def picture(composer: Composer, row: int) -> Pixels:
@@ -88,7 +88,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
         "model": "somebody/a-model-256",
         "guidance": 7.5,
         "prompt": "a long prompt " * 9,
-        "clipped": "clipped to ±1",
+        "clipped": "clipped",
     }
     for steps_recorded in (None, 2) if kind == "preserving" else (None,):
         run = synthetic_run(kind, shape=shape, steps=3, interrupted_after=steps_recorded, **info)

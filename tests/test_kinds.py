@@ -201,6 +201,10 @@ def test_whatever_row_is_asked_for(small_run: diffanim.Trajectory) -> None:
         (lambda: diffanim.render("run.zarr", "a.gif", steps=3), "render takes no steps; there are run, fps"),
         (lambda: diffanim.record(None, 4), r"record: too many positional arguments; it is called as record\(…\)"),
         (lambda: diffanim.Recorder(None, pth="run.zarr"), "Recorder takes no pth; did you mean path?"),
+        (
+            lambda: diffanim.RunInfo("m", "s", clipped="to ±1"),
+            r"clipped is 'to ±1'; it must be 'clipped' or 'dynamically thresholded' or None",
+        ),
         (lambda: diffanim.RunInfo(modl="m"), "RunInfo takes no modl; did you mean model?"),
         (lambda: diffanim.Trajectory.open(), "Trajectory.open: missing a required argument: 'path'"),
     ],

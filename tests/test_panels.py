@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from diffanim.pixels import to_rgb
 from diffanim.runs.noising import natural, notation_of
 from diffanim.scenes.curves import curves
 from diffanim.scenes.panels import PANELS, Caption, panel_named
-from diffanim.scenes.phrases import Maths, Number, Phrase
+from diffanim.scenes.phrases import Maths, Number, Phrase, clipping_words
 from diffanim.scenes.views import view_of
 
 
@@ -98,15 +99,31 @@ def test_each_family_in_its_own_notation(kind: str, signal: str, noise: str) -> 
     assert (notation.signal, notation.noise) == (signal, noise)
 
 
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({}, ""),
+        ({"clipped": "clipped"}, "clipped to ±1"),
+        ({"clipped": "clipped", "clip_range": 2.5}, "clipped to ±2.5"),
+        ({"clipped": "dynamically thresholded"}, "dynamically thresholded"),
+    ],
+)
+def test_what_was_done_to_a_guess_in_words(info: dict[str, Any], words: str) -> None:
+    run = synthetic_run(**info)
+    assert clipping_words(run.info) == words
+    first = PANELS["x0"].captions(view_of(run))[0].words
+    assert first.endswith(f", {words}" if words else "image")
+
+
 def test_a_clipped_guess_says_so_in_every_wording() -> None:
-    run = synthetic_run(clipped="clipped to ±1")
+    run = synthetic_run(clipped="clipped")
     wordings = [caption.words for caption in PANELS["x0"].captions(view_of(run)) if caption.words]
     assert wordings
     assert all("clipped" in words for words in wordings)
     assert not any("clipped" in caption.words for caption in PANELS["x0"].captions(view_of(synthetic_run())))
 
 
-@pytest.mark.parametrize("clipped", [None, "clipped to ±1"])
+@pytest.mark.parametrize("clipped", [None, "clipped"])
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])
 def test_wordings_become_no_longer(kind: str, clipped: str | None) -> None:
     view = view_of(synthetic_run(kind, clipped=clipped))

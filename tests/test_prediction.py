@@ -12,6 +12,7 @@ from closed_form import ideal_model, the_image
 
 from diffanim import Recorder, Trajectory
 from diffanim.models.seeds import generators_for
+from diffanim.runs.run_info import Clipping
 from diffanim.sampling.loop import Denoiser, initial_noise, sample
 from diffanim.schedulers.choosing import BY_NAME, SCHEDULERS, make_scheduler, set_timesteps
 
@@ -115,7 +116,7 @@ def test_equal_to_the_schedulers_own_field(name: str, prediction_type: str) -> N
             returned = [skip * x + out * x0 for (skip, out), x, x0 in zip(shares, run.x, run.x0, strict=False)]
         np.testing.assert_allclose(np.stack(fields), np.stack(returned), atol=2e-5)
     clips = name != "euler"
-    assert run.info.clipped == ("clipped to ±1" if clips else None)
+    assert run.info.clipped == (Clipping.CLIPPED if clips else None)
     assert (max(np.abs(x0).max() for x0 in run.x0) <= 1) == clips
 
 

@@ -28,7 +28,7 @@ ROWS = (0, 2, 4, 6)
 
 
 def sheet(kind: str = "preserving", *, width: int = SHEET_SIZE[0], whole: bool = True, text: float = 1) -> ContactSheet:
-    run = synthetic_run(kind, clipped="clipped to ±1")
+    run = synthetic_run(kind, clipped="clipped")
     return lay_out(view_of(run), ROWS, theme=theme_named("light"), width=width, text=text, whole=whole)
 
 

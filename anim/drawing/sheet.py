@@ -18,7 +18,7 @@ from ..pixels import Pixels
 from ..runs.noising import rescaled
 from ..runs.trajectory import Trajectory
 from ..scenes.panels import DEFAULT_PANELS, Panel, noise_left_readout, noise_readout, panel_named, time_readout
-from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
+from ..scenes.phrases import Maths, Number, Phrase, Piece, Words, clipping_words
 from ..scenes.views import View
 from .frames import draw_image
 from .labels import Placed, Sizes, blend, place, width
@@ -178,7 +178,7 @@ def _named(view: View, panel: Panel) -> tuple[Phrase, ...]:
         symbol = "x_t"
         said = [*(manner or ([] if rescaled(run) else ["noisy", "sample"])), *(["at unit", "variance"] * rescaled(run))]
     else:
-        symbol, said = r"\hat{x}_0", ["model’s", "guess", *manner, *wrap(run.info.clipped or "", 9)]
+        symbol, said = r"\hat{x}_0", ["model’s", "guess", *manner, *wrap(clipping_words(run.info), 9)]
     return (Maths(symbol),), *((Words(line),) for line in said)
 
 

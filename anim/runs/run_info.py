@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import metadata
 from typing import Any, Literal, get_type_hints
 
@@ -15,6 +16,15 @@ from ..arguments import checked_class, plain, shown
 from ..errors import SettingsError, first_line
 from ..untrusted import Finite, typed
 from ..version import __version__
+
+
+class Clipping(StrEnum):
+    """What a scheduler does to x̂0 once it is predicted; by these names recordings keep it."""
+
+    CLIPPED = "clipped"
+    """To ±`RunInfo.clip_range`."""
+    THRESHOLDED = "dynamically thresholded"
+    """As Imagen does: to a range of each image's own."""
 
 
 @checked_class
@@ -44,8 +54,10 @@ class RunInfo:
     """Where on this machine the model, and the files that it was given, were found."""
     value_range: tuple[Finite, Finite] = (-1.0, 1.0)
     """What black and white are in ``x`` and ``x0``; score-based models have (0, 1)."""
-    clipped: str | None = None
-    """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamic thresholding"), if it is not."""
+    clipped: Clipping | None = None
+    """Why x̂0 is not the bare prediction, if it is not."""
+    clip_range: Finite = 1.0
+    """What x̂0 is clipped to, ±, where it is `Clipping.CLIPPED`."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

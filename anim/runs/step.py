@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from .run_info import Clipping
+
 Array = NDArray[np.float32]
 
 
@@ -63,8 +65,8 @@ class Step:
 class StepSink(Protocol):
     """What takes the steps of a run as they are captured: a recording's writer, or what stands in its place."""
 
-    def note_clipping(self, clipped: str) -> None:
-        """How x̂0 is clipped; called before the first step."""
+    def note_clipping(self, clipped: Clipping, clip_range: float) -> None:
+        """How x̂0 is clipped, and to ± what (`RunInfo`); called before the first step."""
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
         """The next step; whether it is known to hold no NaN, and whether nobody else has its memory."""

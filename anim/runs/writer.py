@@ -13,7 +13,7 @@ from typing import Self
 from ..errors import TrajectoryError
 from ..pixels import Pixels
 from ..whole import reason_of
-from .run_info import RunInfo
+from .run_info import Clipping, RunInfo
 from .step import Array, Mixture, Step
 from .store import RunStore
 from .trajectory import Trajectory
@@ -84,9 +84,9 @@ class TrajectoryWriter:
         writer._begin(store)
         return writer, checkpoint
 
-    def note_clipping(self, clipped: str) -> None:
-        """Say how x̂0 is clipped; to be called before the first step."""
-        self._store.info = replace(self._store.info, clipped=clipped)
+    def note_clipping(self, clipped: Clipping, clip_range: float) -> None:
+        """Say how x̂0 is clipped, and to ± what; to be called before the first step."""
+        self._store.info = replace(self._store.info, clipped=clipped, clip_range=clip_range)
 
     def note_versions(self, done: int) -> None:
         """Say that the steps after the first ``done`` are made with what is installed now; to be called before `add`.

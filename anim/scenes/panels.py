@@ -12,7 +12,7 @@ from ..arguments import entry_named
 from ..pixels import Pixels
 from ..runs.noising import mixture_at, notation_of, rescaled
 from ..runs.trajectory import Trajectory
-from .phrases import Maths, Number, Phrase
+from .phrases import Maths, Number, Phrase, clipping_words
 from .views import View
 
 
@@ -110,7 +110,7 @@ def _guess_captions(view: View) -> tuple[Caption, ...]:
 
 def _guess_words(view: View, *guess: str) -> list[str]:
     """Wordings of what a guess is, the longest first, each with what was done to it."""
-    clipped = view.run.info.clipped
+    clipped = clipping_words(view.run.info)
     done = ", ".join(filter(None, (_LATENT_GUESS.get(view.manner), view.colours, clipped)))
     if not done:
         return [*guess, ""]

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from ..runs.run_info import Clipping, RunInfo
+
 Ink = Literal["strong", "quiet", "signal", "noise", "warning"]
 """What a piece of text or a line is for; a theme gives it a colour."""
 
@@ -52,3 +54,14 @@ class Number:
 Piece = Words | Maths | Number
 Phrase = tuple[Piece, ...]
 """Pieces that belong together, set with a space between."""
+
+
+def clipping_words(info: RunInfo) -> str:
+    """What was done to x̂0 once it was predicted, such as "clipped to ±1"; empty if nothing."""
+    match info.clipped:
+        case None:
+            return ""
+        case Clipping.CLIPPED:
+            return f"clipped to ±{info.clip_range:g}"
+        case Clipping.THRESHOLDED:
+            return "dynamically thresholded"
