@@ -37,3 +37,14 @@ def test_every_declared_package_has_the_version_that_the_tests_run_with() -> Non
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     held = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert {re.split(r"[<>=;\[ ]", line)[0].lower() for line in declared} <= held
+
+
+def test_no_module_needs_what_only_some_systems_have() -> None:
+    """At once, that is; a function that is called on one system may."""
+    only_some = {"fcntl", "grp", "msvcrt", "posix", "pty", "pwd", "resource", "termios", "tty", "winreg"}
+    for folder in ("anim", "cli", "benchmarks", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+                assert not only_some.intersection(names), path

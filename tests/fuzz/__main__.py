@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=100, help="cases in processes of their own")
     parser.add_argument("--kills", type=int, default=100)
     asked = parser.parse_args()
+    if not hasattr(os, "fork"):
+        parser.error("it damages and kills what it forked, and this system cannot fork")
     table = Table()
     with tempfile.TemporaryDirectory(prefix="diffanim-fuzz-") as place:
         folder = Path(place)
