@@ -13,6 +13,7 @@ from diffanim.cli import options
 from diffanim.cli.terminal import say
 from diffanim.encode import timing_note
 from diffanim.errors import OutputError
+from diffanim.models.files import ModelFiles
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.render_options import ENDINGS, check_outputs, frames_of, timing_of
@@ -77,30 +78,33 @@ def render(
     _refuse_two_speeds(ctx)
     _apply(profile, ctx, given)
     timing_of(given)  # What is out of range is found before a folder is made.
-    outputs, recording = _places(run, outputs, settings, profile)
+    source = locate(settings.model) if run is None else run
+    outputs, recording = _places(source, outputs, settings, profile)
     frames = frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
-        recorded = _the_run(run, recording, settings, reporter, overwrite)
+        recorded = _the_run(source, recording, settings, reporter, overwrite)
         if run is not None:
             _refuse_run_options(ctx, recorded)
-        _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, recorded, frames, reporter)})
+        model = ctx.params["model"] if run is not None else source
+        _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, model, recorded, frames, reporter)})
     for output in outputs:
         say(output)
 
 
 def _the_run(
-    run: Path | None, recording: Path, settings: RunSettings, reporter: Reporter, overwrite: bool
+    source: Path | ModelFiles, recording: Path, settings: RunSettings, reporter: Reporter, overwrite: bool
 ) -> Trajectory:
+    """What is rendered: a recording, or one that is made of a model."""
     from diffanim.cli.recording import make_run
     from diffanim.runs.trajectory import Trajectory
 
-    if run is None:
-        return make_run(settings, recording, reporter, overwrite=overwrite)
-    recorded = Trajectory.open(run)
+    if isinstance(source, ModelFiles):
+        return make_run(settings, source, recording, reporter, overwrite=overwrite)
+    recorded = Trajectory.open(source)
     if not recorded.complete:
         reporter.note(
-            f"{run} was interrupted after step {recorded.steps} of {recorded.total}: there is no finished image"
+            f"{source} was interrupted after step {recorded.steps} of {recorded.total}: there is no finished image"
         )
     return recorded
 
@@ -122,7 +126,7 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
         )
 
 
-def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
+def _decoder(ctx: click.Context, model: Any, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
     """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
     from diffanim.scenes.views import waits_for_decoding
 
@@ -133,7 +137,7 @@ def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: 
     reporter.note("loading torch and the model, to decode the latents")
     overrides = {name: ctx.params[name] for name in _OF_DECODING[1:] if _is_given(ctx, name)}
     with reporter.going_on("loading"):
-        return call_of(run, ctx.params["model"], **overrides)
+        return call_of(run, model, **overrides)
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
@@ -149,10 +153,10 @@ def _progress(reporter: Reporter) -> Callable[[int, int], None]:
 
 
 def _places(
-    run: Path | None, outputs: tuple[str, ...], settings: RunSettings, profile: str | None
+    source: Path | ModelFiles, outputs: tuple[str, ...], settings: RunSettings, profile: str | None
 ) -> tuple[tuple[str, ...], Path]:
     """Where the files go, and where the recording is kept: beside the first of them, under a name of its own."""
-    stem = run.name.removesuffix(".zarr") if run else settings.file_stem(locate(settings.model))
+    stem = settings.file_stem(source) if isinstance(source, ModelFiles) else source.name.removesuffix(".zarr")
     if not outputs:
         try:
             DEFAULT_FOLDER.mkdir(exist_ok=True)
