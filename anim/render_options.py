@@ -8,7 +8,7 @@ from .drawing.themes import DEFAULT_THEME, THEMES
 from .encode import FOLDER, FORMATS, check_apart, check_output, check_use
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import STILLS
-from .options import BYTES, SECONDS, SIZE, Option, options_of
+from .options import BYTES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timing
 
@@ -32,9 +32,9 @@ def _sizes() -> str:
     """The usual sizes, and which endings have them, such as "830 for .gif, .webp"."""
     sizes = {ending: kind.size for ending, kind in FORMATS.items()} | {end: still.size for end, still in STILLS.items()}
     endings: dict[str, list[str]] = {}
-    for ending, (width, height) in sizes.items():
-        endings.setdefault(f"{width}x{height}" if height else str(width), []).append(ENDINGS[ending])
-    return "; ".join(f"{size} for {', '.join(names)}" for size, names in endings.items())
+    for ending, size in sizes.items():
+        endings.setdefault(size_words(size), []).append(ENDINGS[ending])
+    return "; ".join(f"{words} for {', '.join(names)}" for words, names in endings.items())
 
 
 _CODECS = {ending: kind.codecs for ending, kind in FORMATS.items()}

@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from diffanim.drawing.frames import Composer
-from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH
+from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE
 from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo, Trajectory
 from diffanim.runs.writer import TrajectoryWriter
@@ -153,7 +153,7 @@ def main() -> None:
     given = parser.parse_args()
     run = made_up_run(given.steps, given.batch)
     jobs = (ours, reused_figure, func_animation, figure_per_frame)
-    for size in ((README_WIDTH, None), LECTURE_SIZE):
+    for size in (README_SIZE, LECTURE_SIZE):
         composer = Composer(view_of(run), size=size)
         taken: dict[str, list[float]] = {job.__name__: [] for job in jobs}
         for _ in range(given.rounds):

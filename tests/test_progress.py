@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from terminal import Run
 
+from diffanim.builtin.progress import Share
 from diffanim.cli.progress import Reporter
 from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo
@@ -33,7 +34,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("diffanim.cli.progress.SECONDS_OF_SILENCE", 0.2)
-    monkeypatch.setattr("diffanim.cli.progress.SECONDS_BETWEEN_LINES", 0.5)
+    monkeypatch.setattr("diffanim.progress.SECONDS_BETWEEN_LINES", 0.5)
 
 
 def test_work_in_silence_says_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,3 +143,22 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:  # So Linux says that nobody writes to it any more.
         return b""
+
+
+def test_work_that_is_done_again_begins_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with Reporter(quiet=False) as reporter:
+        for _ in range(2):
+            for done in (1, 2, 3):
+                reporter.advance("decoding", done, 3)
+    assert capsys.readouterr().err.splitlines() == ["decoding: 1 of 3", "decoding: 3 of 3"] * 2
+
+
+def test_what_trains_the_built_in_model_tells_of_it_in_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    share = Share("training", start=0.5)
+    share.advance(0.5, "loss 1")
+    share.advance(0.55)
+    time.sleep(0.6)
+    share.advance(0.6, "loss 0.5")
+    share.advance(1.01)
+    lines = ["training: 50.0%, loss 1", "training: 60.0%, 2 s left, loss 0.5", "training: 100.0%"]
+    assert capsys.readouterr().err.splitlines() == lines

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ANIM = Path(__file__).parents[1] / "anim"
-TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "threads", "pixels", "whole")
+TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "threads", "pixels", "whole", "progress")
 """What every room may use, and what uses none."""
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),

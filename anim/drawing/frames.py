@@ -21,7 +21,7 @@ from . import headings
 from .frame import Clip, Frame, Region
 from .headings import Type
 from .labels import Placed, blend
-from .layout import README_WIDTH, Box, Size, arrange, check_text, text_size
+from .layout import README_SIZE, Box, Size, arrange, check_text, text_size
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
 
@@ -77,7 +77,7 @@ class Composer:
         self,
         view: View,
         *,
-        size: Size = (README_WIDTH, None),
+        size: Size = README_SIZE,
         theme: str = DEFAULT_THEME,
         text: float = 1.0,
         panels: Sequence[str] = DEFAULT_PANELS,

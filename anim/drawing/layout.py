@@ -19,6 +19,7 @@ Size = tuple[int, int | None]
 """(width, height) in pixels; where the height is None it follows the content, and the width is the most."""
 README_WIDTH = 830
 """As wide as GitHub shows a README's pictures."""
+README_SIZE: Size = (README_WIDTH, None)
 LECTURE_SIZE = (1920, 1080)
 """Full HD."""
 SHEET_SIZE: Size = (1950, None)
