@@ -19,6 +19,7 @@ from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.render_options import ENDINGS, check_outputs, frames_of, timing_of
 from diffanim.runs.clips import ClipFrames
 from diffanim.sharing.profiles import PROFILES
+from diffanim.whole import reason_of
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -162,7 +163,7 @@ def _places(
             DEFAULT_FOLDER.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot make the folder {DEFAULT_FOLDER}: {error.strerror}; name files with -o"
+                f"cannot make the folder {DEFAULT_FOLDER}: {reason_of(error)}; name files with -o"
             ) from error
         endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else DEFAULT_SUFFIXES
         outputs = tuple(str(DEFAULT_FOLDER / f"{stem}{ending}") for ending in endings)

@@ -51,9 +51,9 @@ from test_whole import (
 )
 
 import diffanim
-from diffanim import Step, Trajectory
+from diffanim import Step, Trajectory, whole
 from diffanim.errors import DiffanimWarning, OutputError, TrajectoryError
-from diffanim.runs import place, trajectory
+from diffanim.runs import trajectory
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.digests import FILE, Digests
 from diffanim.runs.run_info import library_versions
@@ -577,7 +577,7 @@ def test_the_old_one_stays_until_the_new_one_is_whole(
 ) -> None:
     """… and the old recording stays until the new one is whole (`diffanim.runs.place`)."""
     if not swaps:
-        monkeypatch.setattr(place, "_swap", lambda *_names: False)
+        monkeypatch.setattr(whole, "_swap", lambda *_names: False)
     path = tmp_path / "run.zarr"
     write(path, 5)
     old = content(path)
