@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import synthetic_run
 
 import diffanim
 from diffanim.errors import DiffanimError, DiffanimWarning, SettingsError
 from diffanim.models.settings import RunSettings
 from diffanim.runs.writer import TrajectoryWriter
+from support.synthetic import synthetic_run
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from synthetic import synthetic_run
 
 import diffanim
 from diffanim.cli.record import record as record_command
@@ -25,6 +24,7 @@ from diffanim.render_options import RENDER_OPTIONS, encoding_of, frames_of, timi
 from diffanim.runs.clips import ClipFrames
 from diffanim.sharing.provenance import Provenance
 from diffanim.timeline.shots import Timing
+from support.synthetic import synthetic_run
 
 README = Path(__file__).parent.parent / "README.md"
 DEFAULTS = {name: row.default for name, row in RENDER_OPTIONS.items()}

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import save_model
-from synthetic import synthetic_run
-from tiny import build
 
 import diffanim
 from diffanim.encode import FOLDER, FORMATS
@@ -20,6 +17,9 @@ from diffanim.encode.stills import STILLS
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
+from support.models import save_model
+from support.synthetic import synthetic_run
+from support.tiny import build
 
 from .damage import OF_FILES, OF_INTERRUPTED, OF_MODELS, OF_RECORDINGS, Damage, forge_attributes
 
