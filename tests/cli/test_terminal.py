@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 import warnings
@@ -27,11 +26,9 @@ from diffanim.runs.writer import TrajectoryWriter
 from diffanim.sharing.provenance import Provenance
 from support.clips import material
 from support.models import save_model
-from support.terminal import Run, shell
+from support.terminal import OBEYED, Run, shell
 
 HOSTILE = "cat\nchecked    whole\x1b[2J\x1b]0;owned\x07\r\x9b31m\x7f\u202egnp\u2066\u2028\x85\ud800\udcff"
-OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""All that a terminal would obey but the end of a line."""
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=50)
 
 

@@ -24,32 +24,17 @@ from diffanim.runs.noising import natural
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.views import view_of
+from support.latents import STEPS, record
 from support.tiny import FAMILIES, build
 
 pytest.importorskip("transformers")
 # What libraries say of each other, and of pipelines as small as these.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-STEPS = 3
 PIXELS = ("ddpm", "ddim", "consistency", "deepfloyd if", "wuerstchen prior")
 REPLAYED = ("flux 2", "stable cascade", "sana sprint", "ltx img2vid", "svd")
 """Families that do more to their latents than the autoencoder's configuration tells."""
 LATENT = [family for family in FAMILIES if family not in PIXELS]
-
-
-def record(family: str, path: Path | None = None, steps: int = STEPS) -> tuple[Trajectory, Any]:
-    """A recording of a tiny pipeline, and what the same call returns without diffanim, uint8."""
-    pipe, call = build(family)
-
-    def generator() -> torch.Generator:
-        return torch.Generator().manual_seed(5)
-
-    torch.manual_seed(1)  # Some draw the noise of the steps from here, whatever generator they are given.
-    plain = pipe(num_inference_steps=steps, output_type="np", generator=generator(), **call)
-    own = np.rint(255 * np.asarray(next(iter(plain.values())))).astype(np.uint8)
-    torch.manual_seed(1)
-    run = diffanim.record(pipe, num_inference_steps=steps, generator=generator(), path=path, **call)
-    return run, own
 
 
 def pictures(run: Trajectory, frames: ClipFrames | None = None) -> list[np.ndarray]:
@@ -299,17 +284,6 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not (tmp_path / "a.gif").exists()
     monkeypatch.undo()
     diffanim.render(run, tmp_path / "a.gif")
-
-
-def flip(recording: Path, name: str, row: int) -> None:
-    chunk = next(path for path in (recording / "decoded" / name / "c" / str(row)).rglob("*") if path.is_file())
-    content = bytearray(chunk.read_bytes())
-    content[len(content) // 2] ^= 1
-    chunk.write_bytes(content)
-
-
-def content(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_an_interrupted_run_is_decoded_as_far_as_it_came(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from diffanim.encode import FOLDER, FORMATS
+from support import TESTS
 from support.clips import left_over, material
 
 KILLS = 50
@@ -74,7 +75,7 @@ SCRIPT = """
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills what it forked")
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(Path(__file__).parents[1]), str(tmp_path), str(KILLS)]
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(TESTS), str(tmp_path), str(KILLS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert 0 < int(done.stdout) < KILLS, "some were killed too late, and most in time"

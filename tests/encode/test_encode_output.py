@@ -26,6 +26,7 @@ from diffanim.encode import FOLDER, FORMATS, check_apart, check_output, format_o
 from diffanim.encode.output import reason_of
 from diffanim.encode.places import kept_beside, name_beside
 from diffanim.errors import OutputError
+from support import TESTS
 from support.clips import left_over, material
 
 FILES = [suffix for suffix in FORMATS if suffix != FOLDER]
@@ -155,7 +156,7 @@ def test_control_c_in_a_terminal(folder: Path, suffix: str) -> None:
     """The whole process group is signalled, as a terminal does it."""
     script = f"""
         import sys, time
-        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        sys.path.insert(0, {str(TESTS)!r})
         from support.clips import material
         from diffanim.encode import open_encoder
         source = material(count=200)

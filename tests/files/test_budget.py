@@ -26,6 +26,7 @@ from diffanim.files.budget import Rung, first_that_fits, parse_bytes, rungs_of, 
 from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot
+from support import TESTS
 from support.clips import ffmpeg_of, left_over, psnr
 from support.synthetic import synthetic_run
 
@@ -256,7 +257,7 @@ def test_an_interrupt_in_the_midst_of_an_attempt(tmp_path: Path) -> None:
     path.write_text("what was there")
     script = f"""
         import sys, time
-        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        sys.path.insert(0, {str(TESTS)!r})
         from support.synthetic import synthetic_run
         import diffanim
         def on_frame(done, total):

@@ -22,20 +22,23 @@ import torch
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_place import FINISHED, THINGS, command, content, names, python
-from test_sampling import Interruption, interrupt_at, rows
-from test_trajectory import INFO, steps, write
-from test_whole import (
+
+import diffanim
+from diffanim import Step, Trajectory
+from diffanim.decoding.latents import decode as decode_latents
+from diffanim.errors import DiffanimWarning, OutputError, TrajectoryError
+from diffanim.runs import place, trajectory
+from diffanim.runs.clips import ClipFrames
+from diffanim.runs.digests import FILE, Digests
+from diffanim.runs.run_info import library_versions
+from diffanim.runs.writer import TrajectoryWriter
+from support.damage import (
     HUGE,
-    PICTURE,
-    ROWS,
     Harm,
-    allocated,
     array_from_another_run,
     chunk,
     damage_the_array,
     declare,
-    decode,
     edit,
     from_another_run,
     link_to_a_device,
@@ -43,20 +46,13 @@ from test_whole import (
     lose_the_array,
     lose_the_digests,
     make_a_pipe,
-    record,
     shorten_the_digests,
     swap,
 )
-
-import diffanim
-from diffanim import Step, Trajectory
-from diffanim.errors import DiffanimWarning, OutputError, TrajectoryError
-from diffanim.runs import place, trajectory
-from diffanim.runs.clips import ClipFrames
-from diffanim.runs.digests import FILE, Digests
-from diffanim.runs.run_info import library_versions
-from diffanim.runs.writer import TrajectoryWriter
 from support.forgery import forge
+from support.memory import allocated
+from support.places import FINISHED, THINGS, command, content, names, python
+from support.recordings import INFO, PICTURE, ROWS, Interruption, decode, interrupt_at, record, rows, steps, write
 from support.terminal import Run
 
 
@@ -414,9 +410,9 @@ def test_a_recording_says_with_which_versions_its_steps_were_made(
 def tiny_pipelines() -> Any:
     """To record with, and to decode."""
     pytest.importorskip("transformers")
-    import test_latents
+    from support import latents
 
-    return test_latents
+    return latents
 
 
 @pytest.mark.filterwarnings("ignore")  # What libraries say of each other.
@@ -459,7 +455,7 @@ def test_damaged_pictures_without_a_model_to_decode_them_again(tmp_path: Path) -
     """Where no model is at hand one line says what is damaged, and asks for ``--model``."""
     latents = tiny_pipelines()
     run, _ = latents.record("sd", tmp_path / "run.zarr")
-    latents.decode(run, run.made_by, ClipFrames())
+    decode_latents(run, run.made_by, ClipFrames())
     latents.flip(tmp_path / "run.zarr", "x", 0)
     with pytest.raises(OutputError, match=r"^decoded/x\[0\] of .*run.zarr is damaged: [^\n]*name it \(--model\)$"):
         diffanim.render(tmp_path / "run.zarr", tmp_path / "a.gif")

@@ -13,29 +13,11 @@ import numpy as np
 import pytest
 import zarr
 
-from diffanim import RunInfo, Step, Trajectory
+from diffanim import Step, Trajectory
 from diffanim.errors import SamplingError, TrajectoryError
 from diffanim.runs.writer import TrajectoryWriter
-
-INFO = RunInfo(model="m", scheduler="DDIMScheduler", settings={"steps": 5}, seed=3, labels=("cat",))
-
-
-def steps(count: int, total: int | None = None, shape: tuple[int, ...] = (2, 3, 4, 4)) -> list[Step]:
-    draw = np.random.default_rng(0)
-    images = [draw.standard_normal((2, *shape)).astype(np.float32) for _ in range(count)]
-    return [Step(i, total or count, 1000.0 - i, x, x0, 0.1 * i, 1 - 0.1 * i) for i, (x, x0) in enumerate(images)]
-
-
-def write(path: Path | None, count: int = 5, total: int | None = None, *, finish: bool = True) -> list[Step]:
-    writer = TrajectoryWriter(path, INFO)
-    made = steps(count, total)
-    for step in made:
-        writer.add(step)
-        writer.keep(f"after {step.index + 1}".encode())
-    if finish:
-        writer.finish(np.ones((2, 3, 4, 4), dtype=np.float32))
-    writer.close()
-    return made
+from support import TESTS
+from support.recordings import INFO, steps, write
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -109,9 +91,9 @@ def test_killed_in_the_middle_of_a_file(tmp_path: Path) -> None:
 def test_a_killed_process_leaves_whole_steps(tmp_path: Path, signal_name: str) -> None:
     script = f"""
         import os, signal, sys
-        sys.path[:0] = {[str(path) for path in Path(__file__).parents[:2]]!r}
+        sys.path.insert(0, {str(TESTS)!r})
         from pathlib import Path
-        from test_trajectory import INFO, steps
+        from support.recordings import INFO, steps
         from diffanim.runs.writer import TrajectoryWriter
         writer = TrajectoryWriter(Path({str(tmp_path)!r}) / "run.zarr", INFO)
         for step in steps(200, shape=(4, 3, 32, 32)):
@@ -282,9 +264,9 @@ def test_a_full_disk_is_one_line_and_keeps_the_steps(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk: chunks of 48 KiB fit, larger ones do not."""
     script = f"""
         import resource, signal, sys
-        sys.path[:0] = {[str(path) for path in Path(__file__).parents[:2]]!r}
+        sys.path.insert(0, {str(TESTS)!r})
         from pathlib import Path
-        from test_trajectory import INFO, steps
+        from support.recordings import INFO, steps
         from diffanim.errors import TrajectoryError
         from diffanim.runs.writer import TrajectoryWriter
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

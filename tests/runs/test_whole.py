@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tracemalloc
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,109 +11,32 @@ import google_crc32c
 import numpy as np
 import pytest
 import zarr
-from test_trajectory import INFO, steps, write
 from zarr.codecs import ZstdCodec
 
 import diffanim
 from diffanim import Trajectory
 from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.runs.clips import ClipFrames
-from diffanim.runs.digests import FILE, seal
+from diffanim.runs.digests import seal
 from diffanim.runs.step import Mixture
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.views import waits_for_decoding
-
-ROWS = 4
-PICTURE = np.full((2, 8, 8, 3), 77, np.uint8)
-
-
-def record(path: Path, seed: float = 0, *, old: bool = False, decoded: bool = True) -> Trajectory:
-    """A run of latents with an image, decoded."""
-    writer = TrajectoryWriter(path, replace(INFO, space="latent"))
-    if old:
-        writer._store._run = None
-    for step in steps(ROWS):
-        writer.add(replace(step, x=step.x + np.float32(seed), x0=step.x0 - np.float32(seed)))
-    run = writer.finish(np.full((2, 3, 4, 4), 1 + seed, np.float32), PICTURE + np.uint8(seed), Mixture(1.0, 0.0))
-    if decoded:
-        decode(run, seed)
-    return run
-
-
-def decode(run: Trajectory, seed: float = 0) -> list[int]:
-    """Keep its pictures as far as they are not kept; which rows that were."""
-    made: list[int] = []
-    with run.decoding(None, ()) as decoded:
-        for row in sorted(decoded.missing):
-            pixels = PICTURE + np.uint8(2 * row + seed)
-            decoded.add(row, pixels, None if row == ROWS else pixels + np.uint8(1))
-            made.append(row)
-    return made
-
-
-def chunk(path: Path, name: str, row: int) -> Path:
-    if name.startswith("decoded"):
-        return path / name / "c" / str(row) / "0/0/0/0"
-    return path / name / ".".join(["c", str(row), *"0" * (4 if name in ("x", "x0") else 3 if name == "image" else 0)])
-
-
-def lose(path: Path, _other: Path, name: str, row: int) -> None:
-    chunk(path, name, row).unlink()
-
-
-def swap(path: Path, _other: Path, name: str, row: int) -> None:
-    one, two = chunk(path, name, row), chunk(path, name, row - 1)
-    kept = one.read_bytes()
-    one.write_bytes(two.read_bytes())
-    two.write_bytes(kept)
-
-
-def from_another_run(path: Path, other: Path, name: str, row: int) -> None:
-    chunk(path, name, row).write_bytes(chunk(other, name, row).read_bytes())
-
-
-def array_from_another_run(path: Path, other: Path, name: str, _row: int) -> None:
-    shutil.rmtree(path / name)
-    shutil.copytree(other / name, path / name)
-
-
-def edit(path: Path, _other: Path, name: str, row: int) -> None:
-    """And make the chunk's own checksum right again."""
-    file = chunk(path, name, row)
-    content = bytearray(file.read_bytes())
-    content[5] ^= 64
-    content[-4:] = google_crc32c.value(bytes(content[:-4])).to_bytes(4, "little")
-    file.write_bytes(content)
-
-
-def link_to_a_device(path: Path, _other: Path, name: str, row: int) -> None:
-    chunk(path, name, row).unlink()
-    chunk(path, name, row).symlink_to("/dev/zero")
-
-
-def make_a_pipe(path: Path, _other: Path, name: str, row: int) -> None:
-    chunk(path, name, row).unlink()
-    os.mkfifo(chunk(path, name, row))
-
-
-def lose_the_digests(path: Path, _other: Path, name: str, _row: int) -> None:
-    (path / name / FILE).unlink()
-
-
-def shorten_the_digests(path: Path, _other: Path, name: str, row: int) -> None:
-    file = path / name / FILE
-    file.write_bytes(file.read_bytes()[: 4 * row + 3])
-
-
-def lose_the_array(path: Path, _other: Path, name: str, _row: int) -> None:
-    shutil.rmtree(path / name)
-
-
-def damage_the_array(path: Path, _other: Path, name: str, _row: int) -> None:
-    (path / name / "zarr.json").write_text('{"node_type": "array", "zarr_format": 3, "shape": "x"}')
-
-
-Harm = Callable[[Path, Path, str, int], None]
+from support.damage import (
+    Harm,
+    array_from_another_run,
+    chunk,
+    damage_the_array,
+    declare,
+    edit,
+    flip,
+    from_another_run,
+    lose,
+    lose_the_array,
+    lose_the_digests,
+    swap,
+)
+from support.memory import allocated
+from support.recordings import INFO, PICTURE, ROWS, decode, record, steps, write
 
 
 @pytest.mark.parametrize(
@@ -210,14 +129,6 @@ def test_another_shape_lays_out_no_memory(tmp_path: Path, size: int) -> None:
         _ = Trajectory.open(path).x[0]
 
 
-def flip(path: Path, _other: Path, name: str, row: int) -> None:
-    """A byte in the middle, as a failing disk does."""
-    file = chunk(path, name, row)
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 16
-    file.write_bytes(content)
-
-
 # Nothing binds a picture of format 1 to its place.
 @pytest.mark.parametrize(
     ("harm", "old"),
@@ -307,27 +218,6 @@ def test_pictures_of_another_size_are_not_put_among_the_others(tmp_path: Path) -
         pytest.raises(TrajectoryError, match=r"are \[2, 8, 8, 3\], and these are \[2, 16, 16, 3\]; delete decoded/"),
     ):
         decoded.add(1, larger, larger)
-
-
-def declare(path: Path, name: str, shape: list[int]) -> None:
-    """Have an array say that its pictures are of another shape."""
-    metadata = json.loads((path / name / "zarr.json").read_text())
-    rows = metadata["shape"][: len(metadata["shape"]) - len(shape)]
-    metadata["shape"] = [*rows, *shape]
-    metadata["chunk_grid"]["configuration"]["chunk_shape"] = [*(1 for _ in rows), *shape]
-    (path / name / "zarr.json").write_text(json.dumps(metadata))
-
-
-HUGE = [2, 100_000, 100_000, 3]
-
-
-def allocated(call: Callable[[], object]) -> int:
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["x", "image", "t"])

@@ -13,27 +13,11 @@ import torch
 
 import diffanim
 from diffanim.models.seeds import generators_for
-from diffanim.runs.step import Step
 from diffanim.schedulers.choosing import SCHEDULERS
 from support.models import save_model
+from support.recordings import Interruption, interrupt_at, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:Should have t:UserWarning")  # torchsde, see test_prediction.py
-
-
-class Interruption(BaseException):
-    """Not an Exception: as sudden as a Ctrl-C."""
-
-
-def interrupt_at(index: int) -> Any:
-    def on_step(step: Step) -> None:
-        if step.index == index:
-            raise Interruption
-
-    return on_step
-
-
-def rows(run: diffanim.Trajectory) -> tuple[np.ndarray, np.ndarray]:
-    return np.stack(list(run.x)), np.stack(list(run.x0))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import os
 import re
 import tempfile
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -15,8 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 import diffanim
 from diffanim.errors import OutputError
@@ -26,6 +23,7 @@ from diffanim.runs.trajectory import RunInfo, Trajectory
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.sharing.embedding import PLACES, Target, snippets, target_of
 from diffanim.sharing.provenance import Provenance
+from support.pages import FIGURE, MARKDOWNS, OURS, SAID, Tags, alt_of, parts
 from support.synthetic import synthetic_run
 
 MADE = Provenance("emoji", "DDIMScheduler", 40, seed=10, fps=12.5)
@@ -42,33 +40,6 @@ def made(folder: Path, *names: str) -> Path:
     for name in names:
         (folder / name).touch()
     return folder / names[0]
-
-
-class Tags(HTMLParser):
-    """Every tag with its attributes, and all that is none."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.ends: list[str] = []
-        self.said = ""
-        self.others: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs)
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        self.ends.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.said += data
-
-    def handle_comment(self, data: str) -> None:
-        self.others.append(data)
-
-    handle_decl = handle_pi = unknown_decl = handle_comment
 
 
 def test_a_gif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +236,6 @@ def is_name(text: str) -> bool:
 NAMES = (
     st.one_of(TEXTS, TEXTS.map(lambda text: f"{text}\udcff")).map(lambda text: text.replace("/", "")).filter(is_name)
 )
-MARKDOWNS = [MarkdownIt("commonmark", {"html": raw}).enable(["table", "strikethrough"]) for raw in (True, False)]
 
 
 def hostile(name: str, ending: str, provenance: Provenance | None, *beside: str) -> tuple[Target, dict[str, str]]:
@@ -279,16 +249,6 @@ def hostile(name: str, ending: str, provenance: Provenance | None, *beside: str)
 def path_in(url: str | None) -> str:
     assert url
     return os.fsdecode(unquote_to_bytes(url))
-
-
-def parts(text: str, markdown: MarkdownIt) -> list[Token]:
-    """What a text is to Markdown, without its paragraphs."""
-    tokens = [part for token in markdown.parse(text) for part in (token.children or [token])]
-    return [token for token in tokens if not token.type.startswith("paragraph")]
-
-
-def alt_of(image: Token) -> str:
-    return MARKDOWNS[0].renderer.renderInlineAsText(image.children or [], MARKDOWNS[0].options, {})
 
 
 @given(NAMES, PROVENANCES, st.sampled_from([".gif", "-poster.png", "-sheet.png"]))
@@ -369,19 +329,6 @@ def test_a_page_is_a_link(name: str, provenance: Provenance | None) -> None:
         link, text, end = parts(texts["github"], markdown)
         assert [link.type, text.type, end.type] == ["link_open", "text", "link_close"]
         assert (path_in(str(link.attrs["href"])), text.content) == (target.path, target.alt)
-
-
-FIGURE = re.compile(
-    r"(?:% LaTeX cannot read the file's own name; make it (?P<renamed>[^\n]*)\n)?"
-    r"\\begin\{figure\}\n  \\centering\n"
-    r"  \\includegraphics\[width=\\linewidth\]\{(?P<path>[^\n\\{}%#$&~^\"]*)\}\n"
-    r"  \\caption\{(?P<caption>[^\n]*)\}\n\\end\{figure\}"
-)
-SAID = re.compile(
-    r"\\[#$%&_{}]|\\text(?:asciitilde|asciicircum|backslash|asciigrave|less|greater|bar)\{\}|[^\\#$%&_{}~^\"]"
-)
-"""A character of LaTeX's text."""
-OURS = r" Above, the noisy sample $x_t$; below, the model's guess $\hat{x}_0$ of the finished image."
 
 
 @given(NAMES, PROVENANCES, st.sampled_from(["-sheet.pdf", "-sheet.png", "-poster.png"]))

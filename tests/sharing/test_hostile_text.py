@@ -10,8 +10,6 @@ from pathlib import Path
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import pytest
 from markdown_it import MarkdownIt
-from test_embed import FIGURE, MARKDOWNS, OURS, SAID, Tags, alt_of, parts
-from test_terminal import OBEYED
 
 import diffanim
 from diffanim.encode import FOLDER, FORMATS
@@ -20,8 +18,9 @@ from diffanim.errors import OutputError
 from diffanim.escaping import as_words, for_terminal
 from diffanim.sharing.embedding import PLACES, Snippet, Target, snippets, target_of
 from diffanim.sharing.provenance import read_provenance
+from support.pages import FIGURE, MARKDOWNS, OURS, SAID, Tags, alt_of, parts
 from support.synthetic import synthetic_run
-from support.terminal import Run
+from support.terminal import OBEYED, Run
 
 PROMPTS = {
     "a forged line": "cat\nchecked    whole\r\nmodel      yours\x85seed       7\u2028made by    rm -rf ~",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Any
 
 Run = Callable[..., SimpleNamespace]
 """The fixture ``run``: arguments in, code, out and err back."""
+OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""All that a terminal would obey but the end of a line."""
 
 
 def files(folder: Path) -> list[str]:
