@@ -13,12 +13,12 @@ import torch
 from diffanim import Recorder, Step
 from diffanim.schedulers.prediction import field_of
 from support.loops import Kept
+from support.marks import libraries_may_warn
 from support.tiny import FAMILIES as ALL_FAMILIES
 from support.tiny import build
 
 pytest.importorskip("transformers")
-# What libraries say of each other, and of pipelines as small as these.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 STEPS = 4
 FAMILIES = [family for family in ALL_FAMILIES if family != "wuerstchen prior"]

@@ -20,9 +20,10 @@ from diffanim.errors import OutputError, SchedulerError, SettingsError
 from diffanim.runs.noising import EXPLODING, notation_of
 from diffanim.scenes.views import view_of
 from support.loops import Kept
+from support.marks import libraries_may_warn
 from support.models import save_model
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 
 def laid_out(scheduler: Any, steps: int = 4) -> Any:

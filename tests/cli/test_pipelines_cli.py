@@ -24,12 +24,12 @@ from diffanim.models.finding import locate
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.scenes.views import view_of
+from support.marks import libraries_may_warn
 from support.terminal import Run, files, shell
 from support.tiny import FAMILIES, build, image, mask
 
 transformers = pytest.importorskip("transformers")
-# What libraries say of each other, and of pipelines as small as these.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 BOAT = ("--prompt", "a small boat", "--steps", 3)
 SMALL = ("--width", 16, "--height", 16)

@@ -25,11 +25,11 @@ from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.views import view_of
 from support.latents import STEPS, record
+from support.marks import libraries_may_warn
 from support.tiny import FAMILIES, build
 
 pytest.importorskip("transformers")
-# What libraries say of each other, and of pipelines as small as these.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 PIXELS = ("ddpm", "ddim", "consistency", "deepfloyd if", "wuerstchen prior")
 REPLAYED = ("flux 2", "stable cascade", "sana sprint", "ltx img2vid", "svd")

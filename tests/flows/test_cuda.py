@@ -18,13 +18,14 @@ from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.runs.clips import ClipFrames
 from diffanim.scenes.views import view_of
+from support.marks import libraries_may_warn
 from support.tiny import build
 
 pytest.importorskip("transformers")
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
-    pytest.mark.filterwarnings("ignore"),
+    libraries_may_warn,
 ]
 
 FAMILIES = ("ddim", "sd", "sdxl", "sd3", "flux", "flux 2", "pixart", "sd inpaint", "cogvideox", "ltx")

@@ -25,9 +25,10 @@ from diffanim.sharing.embedding import alt_text
 from diffanim.sharing.provenance import read_provenance
 from diffanim.timeline.shots import Shot
 from support.loops import Kept, construct, drive, ideal_network, image_for, lay_out
+from support.marks import libraries_may_warn
 from support.tiny import build
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 STEPS = 10
 IMAGES = [name for name, entry in CLASSES.items() if entry.source not in ("tokens", "no image")]

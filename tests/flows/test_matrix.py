@@ -29,11 +29,11 @@ from diffanim.errors import DiffanimWarning
 from diffanim.scenes.views import view_of
 from diffanim.schedulers.prediction import field_of
 from support.closed_form import flow, ideal_network
+from support.marks import libraries_may_warn
 from support.tiny import ALL, FAMILIES, LEFT_OUT, build
 
 pytest.importorskip("transformers")
-# What libraries say of each other, and of pipelines as small as these.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 STEPS = 3
 CLIPPED = ("ddpm", "ddim", "consistency", "shap-e", "shap-e img2img")

@@ -17,11 +17,11 @@ import torch
 from diffanim import Recorder
 from support.closed_form import IdealNetwork, flow, flow_of_the_image, ideal_network, the_image
 from support.loops import Kept
+from support.marks import libraries_may_warn
 from support.tiny import FAMILIES, build
 
 pytest.importorskip("transformers")
-# What libraries say of each other, and of pipelines as small as these.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 STEPS = 10
 

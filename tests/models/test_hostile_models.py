@@ -20,10 +20,11 @@ from diffanim.models.loading import open_model
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from support.forgery import forge
+from support.marks import libraries_may_warn
 from support.models import save_model
 from support.tiny import build
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 EVIL = "import pathlib\npathlib.Path(r'{flag}').write_text('ran')\nclass Evil:\n    pass\n"
 

@@ -15,12 +15,13 @@ import pytest
 
 import diffanim
 from diffanim.errors import DiffanimError
+from support.marks import libraries_may_warn
 from support.models import save_model
 from support.tiny import build
 
 resource = pytest.importorskip("resource", reason="measures and limits memory as POSIX can")
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 
 def nested(depth: int, opening: str, end: str) -> str:

@@ -50,6 +50,7 @@ from support.damage import (
     swap,
 )
 from support.forgery import forge
+from support.marks import libraries_may_warn
 from support.memory import allocated
 from support.places import FINISHED, THINGS, command, content, names, python
 from support.recordings import INFO, PICTURE, ROWS, Interruption, decode, interrupt_at, record, rows, steps, write
@@ -415,7 +416,7 @@ def tiny_pipelines() -> Any:
     return latents
 
 
-@pytest.mark.filterwarnings("ignore")  # What libraries say of each other.
+@libraries_may_warn
 @pytest.mark.parametrize("family", ["sd", "wan", "flux 2"])
 @pytest.mark.parametrize("at_once", [None, 5])
 def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
@@ -450,7 +451,7 @@ def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
     assert (tmp_path / "a.apng").read_bytes() == film
 
 
-@pytest.mark.filterwarnings("ignore")
+@libraries_may_warn
 def test_damaged_pictures_without_a_model_to_decode_them_again(tmp_path: Path) -> None:
     """Where no model is at hand one line says what is damaged, and asks for ``--model``."""
     latents = tiny_pipelines()

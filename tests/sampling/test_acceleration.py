@@ -21,6 +21,7 @@ from diffanim.models.seeds import generators_for
 from diffanim.models.settings import RunSettings
 from diffanim.sampling.fast import acceleration
 from diffanim.sampling.fast.acceleration import accelerated, plain
+from support.marks import libraries_may_warn
 from support.models import save_model
 from support.terminal import Run
 
@@ -184,7 +185,7 @@ def eager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[bool]:
     return compiled
 
 
-@pytest.mark.filterwarnings("ignore")
+@libraries_may_warn
 def test_compiling_when_asked(
     run: Run, tiny_model: Path, tmp_path: Path, eager: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +205,7 @@ def test_compiling_when_asked(
     assert refused.code == 1 and "other bits than an exact run" in refused.err
 
 
-@pytest.mark.filterwarnings("ignore")
+@libraries_may_warn
 def test_compiling_a_pipeline(run: Run, tmp_path: Path, eager: list[bool]) -> None:
     pytest.importorskip("transformers")
     from support.tiny import build

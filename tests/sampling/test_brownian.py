@@ -15,9 +15,10 @@ import diffanim
 from diffanim.sampling.brownian import drawn_on_the_host, seed_tree
 from diffanim.schedulers.catalogue import CLASSES
 from support.loops import construct, lay_out
+from support.marks import libraries_may_warn
 from support.models import save_model
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 TREES = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -289,8 +288,11 @@ def test_an_unknown_class_that_does_not_say_is_an_error() -> None:
     scheduler = NovelScheduler(tells=False)
     scheduler.set_timesteps(2)
     x = torch.zeros(1, 3, 8, 8)
-    with warnings.catch_warnings(), pytest.raises(SchedulerError, match="NovelScheduler mixes"), Recorder(scheduler):
-        warnings.simplefilter("ignore")
+    with (
+        pytest.warns(DiffanimWarning, match="^diffanim does not know NovelScheduler"),
+        pytest.raises(SchedulerError, match="NovelScheduler mixes"),
+        Recorder(scheduler),
+    ):
         scheduler.step(x, scheduler.timesteps[0], x)
 
 

@@ -11,8 +11,9 @@ import torch
 from diffanim import Recorder
 from diffanim.schedulers.catalogue import CLASSES
 from support.loops import LOOPS, Kept, construct, image_for, lay_out
+from support.marks import libraries_may_warn
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = libraries_may_warn
 
 LOOPED = {
     "UnCLIPScheduler",
