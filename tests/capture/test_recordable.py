@@ -18,6 +18,7 @@ from diffanim import Recorder, Trajectory
 from diffanim.capture.recordable import demand_one_meaning
 from diffanim.errors import OutputError, SchedulerError, SettingsError
 from diffanim.runs.noising import EXPLODING, notation_of
+from diffanim.runs.quantities import SAMPLE
 from diffanim.scenes.views import view_of
 from support.loops import Kept
 from support.marks import libraries_may_warn
@@ -286,7 +287,7 @@ def test_a_model_of_so_many_channels_is_shown_with_a_word(channels: int, said: s
     run = diffanim.record(model, steps=3, batch=2)
     view = view_of(run)
     assert view.colours == said
-    assert view.samples(0).shape == (2, 16, 16, 3)
+    assert view.pixels(SAMPLE, 0).shape == (2, 16, 16, 3)
     from diffanim.scenes.panels import PANELS
 
     for panel in PANELS.values():

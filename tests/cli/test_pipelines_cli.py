@@ -23,6 +23,7 @@ from diffanim.models.calls import call_arguments
 from diffanim.models.finding import locate
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
+from diffanim.runs.quantities import SAMPLE
 from diffanim.scenes.views import view_of
 from support.marks import libraries_may_warn
 from support.terminal import Run, files, shell
@@ -80,12 +81,12 @@ def test_a_directory_is_recorded_decoded_and_drawn(
     done = run("render", "--model", saved(family), *options, *GIF)
     assert done.code == 0, done.err
     assert done.out == "a.gif\n"
-    assert "decoding: 4 of 4" in done.err
+    assert "decoding: 7 of 7" in done.err
     assert files(tmp_path) == ["a.gif"]
     recorded = the_run()
     assert (recorded.steps, recorded.complete) == (3, True)
     assert recorded.decoded is not None
-    assert recorded.decoded.complete
+    assert recorded.decoded.has({"x": range(4), "x0": range(3)})
     with Image.open("a.gif") as gif:
         assert gif.n_frames == 4
     again = run("render", "--model", saved(family), *options, "-o", "b.gif", "--size", 320, "--fps", 5)
@@ -134,7 +135,7 @@ def test_it_is_what_the_pipeline_makes_by_itself(run: Run, saved: Any) -> None:
     for k in range(2):
         own = pipe("a small boat", num_inference_steps=3, height=16, width=16, output_type="np",
                    generator=torch.Generator().manual_seed(4 + k)).images  # fmt: skip
-        shown = view_of(the_run()).samples(3)[k]
+        shown = view_of(the_run()).pixels(SAMPLE, 3)[k]
         assert np.abs(shown.astype(int) - np.rint(255 * own[0])).max() <= 1
 
 
@@ -210,7 +211,7 @@ def test_record_then_render_finds_the_model_again(run: Run, saved: Any, tmp_path
     assert not Path("a.gif").exists()
     done = run("render", "run.zarr", "--model", tmp_path / "moved", "--device", "cpu", *GIF)
     assert done.code == 0, done.err
-    assert "4 of 4 rows of 1 × 64×32 pixels, frames 5 of 9" in run("inspect", "run.zarr").out
+    assert "4 rows of x, 3 rows of x0, each 1 × 64×32 pixels, frames 5 of 9" in run("inspect", "run.zarr").out
     assert run("render", "run.zarr", "--seed", 3, *GIF).code == 2
 
 

@@ -21,8 +21,10 @@ from diffanim.decoding.latents import decode
 from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.noising import natural
+from diffanim.runs.quantities import GUESS, SAMPLE
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.panels import PANELS
+from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from support.latents import STEPS, record
 from support.marks import libraries_may_warn
@@ -40,7 +42,7 @@ LATENT = [family for family in FAMILIES if family not in PIXELS]
 def pictures(run: Trajectory, frames: ClipFrames | None = None) -> list[np.ndarray]:
     """x_t and x̂0 of all rows, as they are shown."""
     view = view_of(run, frames=frames or ClipFrames())
-    return [*map(view.samples, range(run.steps + 1)), *map(view.guesses, range(run.steps + 1))]
+    return [view.pixels(quantity, row) for quantity in (SAMPLE, GUESS) for row in range(run.steps + 1)]
 
 
 @pytest.mark.parametrize("family", LATENT)
@@ -51,8 +53,10 @@ def test_decoded_latents_are_the_pipelines_own_pictures(family: str, monkeypatch
     np.testing.assert_array_equal(run.image, own)
     all_frames = ClipFrames(row=own.shape[1]) if own.ndim == 5 else ClipFrames()
     seen: list[tuple[int, int]] = []
-    decode(run, PipelineCall(run.made_by.pipeline, run.made_by.arguments), all_frames, lambda *row: seen.append(row))
-    assert seen == [(row, run.steps + 1) for row in range(1, run.steps + 2)]
+    decode(
+        run, PipelineCall(run.made_by.pipeline, run.made_by.arguments), all_frames, on_row=lambda *row: seen.append(row)
+    )
+    assert seen == [(row, 2 * run.steps + 1) for row in range(1, 2 * run.steps + 2)]
     first_way = pictures(run, all_frames)
     cells = np.concatenate(own) if own.ndim == 5 else own
     np.testing.assert_array_equal(first_way[run.steps], cells)
@@ -73,7 +77,7 @@ def test_what_is_listed_is_decoded_without_calling_the_pipeline(family: str, mon
     monkeypatch.setattr("diffanim.decoding.replay.Replay.__call__", lambda *_: pytest.fail("replayed"))
     decode(run, run.made_by, ClipFrames())
     assert run.decoded is not None
-    assert run.decoded.complete
+    assert run.decoded.has({"x": range(run.steps + 1), "x0": range(run.steps)})
 
 
 @pytest.mark.parametrize("family", REPLAYED)
@@ -123,7 +127,7 @@ def test_exploding_latents_are_decoded_at_unit_variance() -> None:
         with torch.inference_mode():
             pixels = pipe.vae.decode(z / pipe.vae.config.scaling_factor).sample
         expected = pipe.image_processor.postprocess(pixels, output_type="np")
-        np.testing.assert_allclose(view_of(run).samples(row), 255 * expected, atol=0.51)
+        np.testing.assert_allclose(view_of(run).pixels(SAMPLE, row), 255 * expected, atol=0.51)
     caption = PANELS["x"].captions(view_of(run))[0]
     assert caption.words == "decoded latents, at unit variance"
 
@@ -180,7 +184,7 @@ def test_fewer_at_once_where_several_fail(says: str, monkeypatch: pytest.MonkeyP
     decode(run, run.made_by, ClipFrames())
     assert max(sizes) > 3 >= sizes[-1] > 1
     assert run.decoded is not None
-    assert run.decoded.complete
+    assert run.decoded.has({"x": range(run.steps + 1), "x0": range(run.steps)})
 
     def decode_none(self: Any, z: torch.Tensor, **options: Any) -> Any:  # noqa: ARG001
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
@@ -211,8 +215,8 @@ def test_an_autoencoder_that_overflows_in_half_precision() -> None:
     assert pipe.vae.config.force_upcast
     decode(run, run.made_by, ClipFrames())
     assert pipe.vae.dtype == torch.float16
-    assert np.abs(view_of(run).samples(STEPS).astype(int) - own).max() == 0
-    assert np.abs(view_of(run).guesses(STEPS - 1).astype(int) - own).mean() < 1
+    assert np.abs(view_of(run).pixels(SAMPLE, STEPS).astype(int) - own).max() == 0
+    assert np.abs(view_of(run).pixels(GUESS, STEPS - 1).astype(int) - own).mean() < 1
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -220,7 +224,7 @@ def test_rendering_decodes_and_keeps(on_disk: bool, tmp_path: Path) -> None:
     run, own = record("sd", tmp_path / "run.zarr" if on_disk else None)
     rows: list[tuple[int, int]] = []
     diffanim.render(run, tmp_path / "a.apng", size=(400, None), metadata=False, on_row=lambda *row: rows.append(row))
-    assert rows[-1] == (STEPS + 1, STEPS + 1)
+    assert rows[-1] == (2 * STEPS + 1, 2 * STEPS + 1)
     run.made_by = None
     rows.clear()
     diffanim.render(run, tmp_path / "b.apng", size=(400, None), metadata=False, on_row=lambda *r: rows.append(r))
@@ -229,7 +233,7 @@ def test_rendering_decodes_and_keeps(on_disk: bool, tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.apng") as film:
         film.seek(STEPS)
         last = np.asarray(film.convert("RGB"))
-    places = diffanim.drawing.frames.Composer(view_of(run), size=(400, None)).layout.panels
+    places = diffanim.drawing.frames.Composer(scene_of(run), size=(400, None)).layout.panels
     for place in places:
         cell = place.cells[0]
         assert (last[cell.slices][:: cell.height // 16, :: cell.width // 16] == own[0]).all()
@@ -257,15 +261,15 @@ def test_an_interrupted_decoding_is_gone_on_with(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
         patch.setattr("diffanim.decoding.autoencoders._PIXELS_AT_ONCE", 1)
-        decode(run, run.made_by, ClipFrames(), stop)
+        decode(run, run.made_by, ClipFrames(), on_row=stop)
     opened = Trajectory.open(tmp_path / "run.zarr")
     assert opened.decoded is not None
-    assert (opened.decoded.rows, opened.decoded.complete) == (2, False)
+    assert opened.decoded.kept == {"x": {0, 1}}
     with pytest.raises(OutputError, match="not decoded"):
         view_of(opened)
     seen: list[int] = []
-    decode(opened, run.made_by, ClipFrames(), lambda done, _total: seen.append(done))
-    assert seen == [3, 4]
+    decode(opened, run.made_by, ClipFrames(), on_row=lambda done, _total: seen.append(done))
+    assert seen == [3, 4, 5, 6, 7]
     whole, _ = record("sd")
     decode(whole, whole.made_by, ClipFrames())
     for one, other in zip(pictures(opened), pictures(whole), strict=True):
@@ -299,7 +303,7 @@ def test_an_interrupted_run_is_decoded_as_far_as_it_came(tmp_path: Path) -> None
     assert (run.steps, run.image) == (2, None)
     diffanim.render(run, tmp_path / "a.gif", model=pipe)
     assert run.decoded is not None
-    assert run.decoded.rows == 2
+    assert run.decoded.kept == {"x": {0, 1}, "x0": {0, 1}}
     with pytest.raises(OutputError, match="fitted to the finished image"):
         diffanim.render(run, tmp_path / "b.gif", preview=True)
 
@@ -314,7 +318,7 @@ def test_frames_of_clips(family: str, tmp_path: Path) -> None:
         assert run.decoded is not None
         assert list(run.decoded.frames) == expected
         shown = view_of(run, frames=ClipFrames(*(frames.get(f"clip_{name}") for name in ("frame", "row"))))
-        np.testing.assert_array_equal(shown.samples(STEPS), own[0, expected])
+        np.testing.assert_array_equal(shown.pixels(SAMPLE, STEPS), own[0, expected])
         numbers = ", ".join(str(frame + 1) for frame in expected)
         assert PANELS["x"].captions(shown)[0].words.endswith(f"{numbers} of {total}")
     with pytest.raises(SettingsError, match=f"frames 1 to {total}, not {total + 1}"):
@@ -369,8 +373,8 @@ def test_a_preview_is_the_linear_map_of_its_own_run(
     assert view.size == (4, 6)
     for row in range(3):
         for seen, latents in (
-            (view.samples(row), natural(run, run.x[row], row)),
-            (view.guesses(row), run.x[2] if row == 2 else run.x0[row]),
+            (view.pixels(SAMPLE, row), natural(run, run.x[row], row)),
+            (view.pixels(GUESS, row), run.x[2] if row == 2 else run.x0[row]),
         ):
             expected = colours_of(to_grid(axes, latents)).reshape(-1, 4, 6, 3)
             assert np.abs(seen - np.rint(expected)).max() <= 1
@@ -436,7 +440,7 @@ def test_a_preview_knows_the_axes_of_its_latents(order: tuple[int, ...]) -> None
         writer.add(Step(0, 1, 999.0, moved, moved, 0.1, 0.9))
         run = writer.finish(moved, image)
         view = view_of(run, preview=True, frames=ClipFrames(row=3))
-        shown.append([view.samples(0), view.guesses(0), view.samples(1)])
+        shown.append([view.pixels(SAMPLE, 0), view.pixels(GUESS, 0), view.pixels(SAMPLE, 1)])
     for one, other in zip(*shown, strict=True):
         np.testing.assert_array_equal(one, other)
         assert one.shape == (3, 6, 8, 3)

@@ -19,6 +19,7 @@ from diffanim.errors import OutputError, SettingsError
 from diffanim.pixels import Pixels
 from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.panels import PANELS
+from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot, Timing, timeline
 from support.synthetic import synthetic_run
@@ -34,14 +35,15 @@ def run() -> Trajectory:
 
 
 def picture(composer: Composer, row: int) -> Pixels:
-    return composer.compose(Shot(row, 0.1)).pixels
+    return composer.compose(Shot((row,), 0.1)).pixels
 
 
 def text_boxes(composer: Composer) -> list[list[Box]]:
     """The boxes of all text, of running and of closing pictures."""
+    both = (composer.backdrop([row]).texts for row in (0, composer.scene.lead.run.steps))
     return [
-        [Box(left, top, right - left, bottom - top) for text in sheet.texts for left, top, right, bottom in [text.box]]
-        for sheet in (composer.running, composer.closing)
+        [Box(left, top, right - left, bottom - top) for _, text in texts for left, top, right, bottom in [text.box]]
+        for texts in both
     ]
 
 
@@ -53,13 +55,13 @@ def apart(one: Box, other: Box) -> bool:
 @pytest.mark.parametrize("kind", ["preserving", "exploding"])
 def test_both_panels_show_the_same_row_pixel_by_pixel(kind: str, size: tuple[int, int | None]) -> None:
     run = synthetic_run(kind)
-    composer = Composer(view_of(run), size=size)
+    composer = Composer(scene_of(run), size=size)
     for row in range(run.steps + 1):
         shown = picture(composer, row)
         assert shown.dtype == np.uint8
         assert shown.shape == (composer.height, composer.width, 3)
         for name, place in zip(("x", "x0"), composer.layout.panels, strict=True):
-            for image, cell in zip(PANELS[name].images(view_of(run), row), place.cells, strict=True):
+            for image, cell in zip(view_of(run).pixels(PANELS[name].quantity, row), place.cells, strict=True):
                 factor = cell.width // image.shape[1]
                 assert factor >= 2
                 enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -69,13 +71,13 @@ def test_both_panels_show_the_same_row_pixel_by_pixel(kind: str, size: tuple[int
 @pytest.mark.parametrize(("size", "factor"), [(LECTURE_SIZE, 6), ((1280, 720), 4), (README, 3), ((800, None), 3)])
 def test_four_small_images_fill_the_usual_pictures(size: tuple[int, int | None], factor: int) -> None:
     for kind in ("preserving", "exploding", "flow"):
-        composer = Composer(view_of(synthetic_run(kind, steps=1, shape=(4, 3, 64, 64))), size=size)
+        composer = Composer(scene_of(synthetic_run(kind, steps=1, shape=(4, 3, 64, 64))), size=size)
         assert composer.layout.panels[0].cells[0].width == factor * 64
 
 
 def test_regions_are_the_panels(run: Trajectory) -> None:
-    composer = Composer(view_of(run))
-    assert [region.kind for region in composer.regions] == ["noisy", "clean"]
+    composer = Composer(scene_of(run))
+    assert [region.fidelity for region in composer.regions] == ["rough", "fine"]
     for region, place in zip(composer.regions, composer.layout.panels, strict=True):
         assert region.slices == place.box.slices
 
@@ -92,7 +94,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
     }
     for steps_recorded in (None, 2) if kind == "preserving" else (None,):
         run = synthetic_run(kind, shape=shape, steps=3, interrupted_after=steps_recorded, **info)
-        composer = Composer(view_of(run), size=size)
+        composer = Composer(scene_of(run), size=size)
         canvas, images = Box(0, 0, composer.width, composer.height), [p.box for p in composer.layout.panels]
         for boxes in text_boxes(composer):
             assert boxes
@@ -112,7 +114,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
     model=st.text(max_size=60),
 )
 def test_any_batch_and_any_name_fits(batch: int, high: int, wide: int, width: int, model: str) -> None:
-    composer = Composer(view_of(synthetic_run(steps=1, shape=(batch, 1, high, wide), model=model)), size=(width, None))
+    composer = Composer(scene_of(synthetic_run(steps=1, shape=(batch, 1, high, wide), model=model)), size=(width, None))
     for boxes in text_boxes(composer):
         for one, other in combinations([*boxes, *(panel.box for panel in composer.layout.panels)], 2):
             assert apart(one, other), (one, other)
@@ -122,7 +124,7 @@ def test_any_batch_and_any_name_fits(batch: int, high: int, wide: int, width: in
 
 def test_the_cursor_walks_from_edge_to_edge() -> None:
     run = synthetic_run(steps=10)
-    composer, theme = Composer(view_of(run)), THEMES["dark"]
+    composer, theme = Composer(scene_of(run)), THEMES["dark"]
     strip = composer.layout.strip
     found = []
     for row in range(run.steps + 1):
@@ -137,14 +139,14 @@ def test_the_cursor_walks_from_edge_to_edge() -> None:
 
 
 def test_only_images_cursor_and_numbers_change_from_step_to_step(run: Trajectory) -> None:
-    composer = Composer(view_of(run))
+    composer = Composer(scene_of(run))
     one, other = picture(composer, 1), picture(composer, 2)
     moving = np.zeros(one.shape[:2], bool)
     for place in composer.layout.panels:
         for cell in place.cells:
             moving[cell.slices] = True
     moving[composer.layout.strip.y - 9 : composer.layout.strip.bottom + 9] = True
-    for text in composer.running.texts:
+    for _, text in composer.backdrop([0]).texts:
         if hasattr(text.piece, "strings"):
             left, top, right, bottom = text.box
             moving[top:bottom, left:right] = True
@@ -154,8 +156,8 @@ def test_only_images_cursor_and_numbers_change_from_step_to_step(run: Trajectory
 
 def test_an_interrupted_run_says_so_and_draws_only_what_it_has() -> None:
     run = synthetic_run(steps=40, interrupted_after=12)
-    composer = Composer(view_of(run))
-    said = [getattr(text.piece, "text", "") for text in composer.running.texts]
+    composer = Composer(scene_of(run))
+    said = [getattr(text.piece, "text", "") for _, text in composer.backdrop([0]).texts]
     assert "interrupted: 12 of 40 steps" in said
     strip = picture(composer, 11)[composer.layout.strip.slices]
     recorded = composer.strip.column(11) - composer.layout.strip.x + 12  # and the cursor's dot
@@ -167,11 +169,11 @@ def test_an_interrupted_run_says_so_and_draws_only_what_it_has() -> None:
 @pytest.mark.parametrize("row", [-1, 7, 1000])
 def test_rows_that_do_not_exist(run: Trajectory, row: int) -> None:
     with pytest.raises(IndexError, match="rows 0 to 6"):
-        picture(Composer(view_of(run)), row)
+        picture(Composer(scene_of(run)), row)
 
 
 def test_frames_handed_out_are_left_alone(run: Trajectory) -> None:
-    composer = Composer(view_of(run))
+    composer = Composer(scene_of(run))
     frames = [composer.compose(shot) for shot in timeline(run.t.tolist(), complete=True).shots]
     copies = [frame.pixels.copy() for frame in frames]
     frames[2].pixels[:] = 0  # Nor does anybody's scribbling reach the next picture.
@@ -184,21 +186,21 @@ def test_frames_handed_out_are_left_alone(run: Trajectory) -> None:
 
 def test_the_same_run_gives_the_same_picture(run: Trajectory) -> None:
     for row in (0, 3, 6):
-        np.testing.assert_array_equal(picture(Composer(view_of(run)), row), picture(Composer(view_of(run)), row))
+        np.testing.assert_array_equal(picture(Composer(scene_of(run)), row), picture(Composer(scene_of(run)), row))
 
 
 def test_the_finished_image_closes_in_both_panels(run: Trajectory) -> None:
-    composer = Composer(view_of(run))
+    composer = Composer(scene_of(run))
     shown = picture(composer, run.steps)
     left, right = (shown[region.slices] for region in composer.regions)
     np.testing.assert_array_equal(left, right)
-    said = [getattr(text.piece, "text", "") for text in composer.closing.texts]
+    said = [getattr(text.piece, "text", "") for _, text in composer.backdrop([run.steps]).texts]
     assert "the finished image" in said
     assert "after 6 steps" in said
 
 
 def test_a_clip_describes_its_frames(run: Trajectory) -> None:
-    composer = Composer(view_of(run))
+    composer = Composer(scene_of(run))
     shots = timeline(run.t.tolist(), Timing(fps=12.5, hold=3), complete=True).shots
     clip = composer.clip(shots, 12.5, "made up")
     assert (clip.width, clip.height, clip.fps, clip.comment) == (composer.width, composer.height, 12.5, "made up")
@@ -214,7 +216,7 @@ def test_a_clip_describes_its_frames(run: Trajectory) -> None:
 @pytest.mark.parametrize("theme", sorted(THEMES))
 def test_white_images_end_in_a_hairline(theme: str) -> None:
     run = synthetic_run(steps=1, contrast=0)
-    composer = Composer(view_of(run), theme=theme)
+    composer = Composer(scene_of(run), theme=theme)
     cell, shown = composer.layout.panels[0].cells[0], picture(composer, 0)
     assert tuple(shown[cell.y - 1, cell.x]) == tuple(shown[cell.y, cell.x - 1]) == THEMES[theme].hairline
     assert THEMES[theme].hairline != THEMES[theme].background
@@ -246,18 +248,18 @@ def test_large_images_are_averaged_not_sampled() -> None:
 def test_names_and_prompts_are_taken_literally(text: str) -> None:
     run = synthetic_run(steps=2, model=text, prompt=text, scheduler=text, labels=(text,) * 4, guidance=3.0)
     for size in (README, (300, None)):
-        picture(Composer(view_of(run), size=size), 1)
+        picture(Composer(scene_of(run), size=size), 1)
 
 
 def test_labels_are_shown_in_order_and_once_if_equal() -> None:
     for labels, said in [(("cat", "dog", "cat", "hen"), "cat, dog, cat, hen"), (("cat",) * 4, "cat")]:
-        composer = Composer(view_of(synthetic_run(steps=1, labels=labels)))
-        assert said in [getattr(text.piece, "text", "") for text in composer.running.texts]
+        composer = Composer(scene_of(synthetic_run(steps=1, labels=labels)))
+        assert said in [getattr(text.piece, "text", "") for _, text in composer.backdrop([0]).texts]
 
 
 def test_a_prompt_is_shortened_to_what_fits() -> None:
-    composer = Composer(view_of(synthetic_run(steps=1, prompt="an astronaut riding a horse " * 20)))
-    (said,) = (t.piece.text for t in composer.running.texts if getattr(t.piece, "text", "").startswith("“"))
+    composer = Composer(scene_of(synthetic_run(steps=1, prompt="an astronaut riding a horse " * 20)))
+    (said,) = (t.piece.text for _, t in composer.backdrop([0]).texts if getattr(t.piece, "text", "").startswith("“"))
     assert said.endswith("…")
     assert len(said) > 20
 
@@ -304,7 +306,7 @@ def test_what_cannot_be_shown() -> None:
         synthetic_run(steps=1, shape=(1, 3, 8, 8), space="latent"),
     ):
         with pytest.raises(OutputError, match="latents"):
-            Composer(view_of(run))
+            Composer(scene_of(run))
 
 
 def test_bad_settings(run: Trajectory) -> None:
@@ -314,18 +316,18 @@ def test_bad_settings(run: Trajectory) -> None:
         ({"panels": ["y"]}, "x, x0"),
     ]:
         with pytest.raises(SettingsError, match=words_):
-            Composer(view_of(run), **settings_)  # type: ignore[arg-type]
+            Composer(scene_of(run, settings_.pop("panels", "x,x0")), **settings_)  # type: ignore[arg-type]
 
 
 def test_one_panel_alone(run: Trajectory) -> None:
-    composer = Composer(view_of(run), panels=["x0"])
-    assert [region.kind for region in composer.regions] == ["clean"]
+    composer = Composer(scene_of(run, ["x0"]))
+    assert [region.fidelity for region in composer.regions] == ["fine"]
     picture(composer, 0)
 
 
 def test_many_steps_cost_no_more_each() -> None:
     run = synthetic_run(steps=400, shape=(1, 1, 8, 8))
-    composer = Composer(view_of(run))
+    composer = Composer(scene_of(run))
     start = time.perf_counter()
     for row in range(400):
         picture(composer, row)

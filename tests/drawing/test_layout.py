@@ -31,7 +31,7 @@ def apart(one: Box, other: Box) -> bool:
     return one.right <= other.x or other.right <= one.x or one.bottom <= other.y or other.bottom <= one.y
 
 
-def check(layout: Layout, count: int) -> None:
+def check(layout: Layout, count: int, beside: int = 2) -> None:
     cells = [cell for panel in layout.panels for cell in panel.cells]
     assert all(len(panel.cells) == count for panel in layout.panels)
     for cell in cells:
@@ -45,10 +45,14 @@ def check(layout: Layout, count: int) -> None:
     for panel in layout.panels:
         assert all(panel.box.x <= c.x and c.right <= panel.box.right for c in panel.cells)
         assert all(panel.box.y <= c.y and c.bottom <= panel.box.bottom for c in panel.cells)
-    assert all(left.box.right < right.box.x for left, right in pairwise(layout.panels))
+    rows = [layout.panels[start : start + beside] for start in range(0, len(layout.panels), beside)]
+    assert all(left.box.right < right.box.x for row in rows for left, right in pairwise(row))
+    for upper, lower in pairwise(rows):
+        assert max(panel.box.bottom for panel in upper) < min(panel.caption.baseline for panel in lower)
+        assert all(one.box.x == other.box.x for one, other in zip(upper, lower, strict=False))
     assert layout.strip.bottom < layout.legend.baseline < layout.height
     assert layout.strip.x == layout.panels[0].box.x == layout.title.x
-    assert layout.strip.right == layout.panels[-1].box.right == layout.title.right
+    assert layout.strip.right == rows[0][-1].box.right == layout.title.right
 
 
 @given(
@@ -56,13 +60,19 @@ def check(layout: Layout, count: int) -> None:
     image=st.tuples(st.integers(8, 600), st.integers(8, 600)),
     width=st.integers(SMALLEST_WIDTH, 2600),
     height=st.none() | st.integers(200, 1600),
-    panels=st.integers(1, 3),
+    panels=st.integers(1, 4),
+    beside=st.integers(1, 4),
 )
 def test_whatever_fits_lies_inside_and_apart(
-    count: int, image: tuple[int, int], width: int, height: int | None, panels: int
+    count: int, image: tuple[int, int], width: int, height: int | None, panels: int, beside: int
 ) -> None:
-    layout = arrange(count, image, width=width, height=height, lines=lines(width, height), panels=panels)
-    check(layout, count)
+    text = lines(width, height)
+    try:
+        layout = arrange(count, image, width=width, height=height, lines=text, panels=panels, beside=beside)
+    except SettingsError:
+        assert panels > beside, "only several rows of panels are too high"
+        return
+    check(layout, count, beside)
     if height is None:
         assert layout.width <= width
         assert layout.width % 2 == layout.height % 2 == 0
@@ -80,7 +90,8 @@ def test_whatever_fits_lies_inside_and_apart(
 def test_rows_of_frames_and_panels_below_each_other(
     columns: int, clips: int, image: tuple[int, int], width: int, height: int | None
 ) -> None:
-    layout = arrange(columns * clips, image, width=width, height=height, lines=lines(width, height), columns=columns)
+    text = lines(width, height)
+    layout = arrange(columns * clips, image, width=width, height=height, lines=text, beside=1, columns=columns)
     upper, lower = layout.panels
     assert upper.box.x == lower.box.x == layout.strip.x
     assert upper.box.right == lower.box.right == layout.strip.right <= layout.width

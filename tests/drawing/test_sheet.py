@@ -20,16 +20,18 @@ from diffanim.encode.comments import read_comment
 from diffanim.encode.stills import STILLS, still_of
 from diffanim.errors import DiffanimError, OutputError, SettingsError
 from diffanim.scenes.panels import PANELS
+from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot
 from support.synthetic import synthetic_run
 
 ROWS = (0, 2, 4, 6)
+SHOTS = [(row,) for row in ROWS]
 
 
 def sheet(kind: str = "preserving", *, width: int = SHEET_SIZE[0], whole: bool = True, text: float = 1) -> ContactSheet:
     run = synthetic_run(kind, clipped="clipped to ±1")
-    return lay_out(view_of(run), ROWS, theme=theme_named("light"), width=width, text=text, whole=whole)
+    return lay_out(scene_of(run), SHOTS, theme=theme_named("light"), width=width, text=text, whole=whole)
 
 
 @pytest.mark.parametrize("width", [480, 830, 1950, 4000])
@@ -51,10 +53,12 @@ def test_nothing_overlaps_or_leaves_the_sheet(kind: str, whole: bool, width: int
 @pytest.mark.parametrize("theme", sorted(THEMES))
 def test_columns_are_steps_and_rows_are_panels_pixel_by_pixel(theme: str) -> None:
     run = synthetic_run()
-    laid = lay_out(view_of(run), ROWS, theme=theme_named(theme), width=1950, text=1, whole=True)
+    laid = lay_out(scene_of(run), SHOTS, theme=theme_named(theme), width=1950, text=1, whole=True)
     picture = paint(laid)
     assert tuple(picture[0, 0]) == theme_named(theme).background
-    expected = [image for panel in ("x", "x0") for row in ROWS for image in PANELS[panel].images(view_of(run), row)]
+    expected = [
+        image for panel in ("x", "x0") for row in ROWS for image in view_of(run).pixels(PANELS[panel].quantity, row)
+    ]
     assert len(laid.images) == len(expected) == 2 * 4 * 4
     for placed, image in zip(laid.images, expected, strict=True):
         factor = placed.box.width // image.shape[1]
@@ -80,7 +84,14 @@ def test_what_is_said() -> None:
 @pytest.mark.parametrize(("rows", "width", "words"), [(ROWS, 200, "200 pixels wide"), (range(25), 480, "do not fit")])
 def test_sheets_that_cannot_be(rows: tuple[int, ...], width: int, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        lay_out(view_of(synthetic_run(steps=24)), rows, theme=theme_named("light"), width=width, text=1, whole=True)
+        lay_out(
+            scene_of(synthetic_run(steps=24)),
+            [(row,) for row in rows],
+            theme=theme_named("light"),
+            width=width,
+            text=1,
+            whole=True,
+        )
 
 
 def test_the_pdf(tmp_path: Path) -> None:
@@ -123,7 +134,7 @@ def test_the_png_sheet(tmp_path: Path) -> None:
     (path,) = diffanim.render(run, tmp_path / "sheet.png", columns=3, theme="dark", hold=9, bounce=True)
     with Image.open(path) as picture:
         assert picture.info["dpi"] == pytest.approx((SHEET_DPI, SHEET_DPI), abs=0.1)
-        laid = lay_out(view_of(run), (0, 6, 12), theme=theme_named("dark"), width=1950, text=1, whole=True)
+        laid = lay_out(scene_of(run), [(0,), (6,), (12,)], theme=theme_named("dark"), width=1950, text=1, whole=True)
         np.testing.assert_array_equal(np.asarray(picture), paint(laid))
 
 
@@ -131,7 +142,7 @@ def test_the_poster_is_the_finished_image(tmp_path: Path) -> None:
     run = synthetic_run()
     (path,) = diffanim.render(run, tmp_path / "a-poster.png", size=(640, None), bounce=True, theme="light")
     with Image.open(path) as picture:
-        expected = Composer(view_of(run), size=(640, None), theme="light").compose(Shot(run.steps, 1)).pixels
+        expected = Composer(scene_of(run), size=(640, None), theme="light").compose(Shot((run.steps,), 1)).pixels
         np.testing.assert_array_equal(np.asarray(picture), expected)
 
 

@@ -22,7 +22,7 @@ from diffanim.drawing.frames import Composer
 from diffanim.encode import open_encoder
 from diffanim.encode.gif import MAX_DELAY, MIN_DELAY, delays
 from diffanim.errors import OutputError
-from diffanim.scenes.views import view_of
+from diffanim.scenes.scene import scene_of
 from diffanim.timeline.shots import Shot
 from support.clips import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
 from support.readers import read_with_pillow
@@ -146,10 +146,10 @@ def test_a_run_that_turns_back_is_drawn_as_well_as_one_that_does_not(tmp_path: P
     for name, bounce in (("plain.gif", False), ("bounced.gif", True)):
         diffanim.render(run, tmp_path / name, size=(480, None), bounce=bounce)
     plain, there_and_back = (read(tmp_path / name)[0] for name in ("plain.gif", "bounced.gif"))
-    composer = Composer(view_of(run), size=(480, None))
+    composer = Composer(scene_of(run), size=(480, None))
     for number, alone in enumerate(plain):
         np.testing.assert_array_equal(there_and_back[number], alone)
-        wanted, back = composer.compose(Shot(number, 0.1)).pixels, there_and_back[48 - number]
+        wanted, back = composer.compose(Shot((number,), 0.1)).pixels, there_and_back[48 - number]
         for region in composer.regions:
             least = psnr(alone[region.slices], wanted[region.slices]) - (0.3 if number > 20 else 3)
             assert psnr(back[region.slices], wanted[region.slices]) > least
@@ -183,10 +183,10 @@ def test_same_frames_same_bytes(made: tuple[Material, Path], tmp_path: Path) -> 
     assert source.write(tmp_path / "again.gif").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("kinds", [(), ("noisy",), ("clean",), ("clean", "clean", "noisy")])
+@pytest.mark.parametrize("kinds", [(), ("rough",), ("fine",), ("fine", "fine", "rough")])
 def test_any_set_of_panels(tmp_path: Path, kinds: tuple[str, ...]) -> None:
     source = material(count=3)
-    regions = tuple(region for kind in kinds for region in source.clip.regions if region.kind == kind)
+    regions = tuple(region for kind in kinds for region in source.clip.regions if region.fidelity == kind)
     clip = Clip(source.clip.width, source.clip.height, 10, source.clip.seconds, regions, source.clip.samples)
     with open_encoder(tmp_path / "out.gif", clip) as encoder:
         for frame in source.frames():
@@ -197,7 +197,7 @@ def test_any_set_of_panels(tmp_path: Path, kinds: tuple[str, ...]) -> None:
 
 def test_one_panel_that_fills_the_picture(tmp_path: Path) -> None:
     source = material(count=3)
-    whole = source.clean.__class__(0, 0, source.clip.width, source.clip.height, "clean")
+    whole = source.clean.__class__(0, 0, source.clip.width, source.clip.height, "fine")
     clip = Clip(source.clip.width, source.clip.height, 10, source.clip.seconds, (whole,), source.clip.samples)
     with open_encoder(tmp_path / "out.gif", clip) as encoder:
         for frame in source.frames():

@@ -355,7 +355,7 @@ def test_the_table_costs_nothing_to_read() -> None:
         {"fps": 0.0},
         {"seconds": ()},
         {"seconds": (0.1, -1.0)},
-        {"regions": (Region(200, 0, 50, 50, "clean"),)},
+        {"regions": (Region(200, 0, 50, 50, "fine"),)},
     ],
 )
 def test_clips_that_cannot_be(change: dict[str, object]) -> None:

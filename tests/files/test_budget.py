@@ -24,7 +24,7 @@ from diffanim.encode import FOLDER, FORMATS, check_output
 from diffanim.errors import OutputError, SettingsError
 from diffanim.files.budget import Rung, first_that_fits, parse_bytes, rungs_of, spelled
 from diffanim.runs.trajectory import Trajectory
-from diffanim.scenes.views import view_of
+from diffanim.scenes.scene import scene_of
 from diffanim.timeline.shots import Shot
 from support import TESTS
 from support.clips import ffmpeg_of, left_over, psnr
@@ -102,7 +102,7 @@ def test_the_first_rung_that_fits_is_found_in_few_attempts(sizes: list[int], lim
 
 @pytest.mark.parametrize("suffix", FILMS)
 def test_every_rung_gives_up_something_and_says_so(suffix: str) -> None:
-    rungs = rungs_of(FORMATS[suffix])
+    rungs = rungs_of(FORMATS[suffix], scene_of(synthetic_run()))
     assert 3 <= len(rungs) <= 15  # Four attempts.
     assert len({rung.words(SIZE) for rung in rungs}) == len(rungs)
     assert all(rung.words(SIZE) and rung.level <= FORMATS[suffix].max_level for rung in rungs)
@@ -113,19 +113,19 @@ def test_every_rung_gives_up_something_and_says_so(suffix: str) -> None:
     st.sampled_from([(1, 1), (2, 1), (3, 2)]),
 )
 def test_thinning_keeps_the_time_the_ends_and_what_is_held(lengths: list[float], steps: tuple[int, int]) -> None:
-    shots = [Shot(row, seconds) for row, seconds in enumerate(lengths)]
+    shots = [Shot((row,), seconds) for row, seconds in enumerate(lengths)]
     kept = Rung(early=steps[0], late=steps[1]).shots(shots)
     assert sum(shot.seconds for shot in kept) == pytest.approx(sum(lengths))
-    assert (kept[0].row, kept[-1].row) == (0, len(shots) - 1)
-    assert [shot.row for shot in kept] == sorted({shot.row for shot in kept})
+    assert (kept[0].rows[0], kept[-1].rows[0]) == (0, len(shots) - 1)
+    assert [shot.rows[0] for shot in kept] == sorted({shot.rows[0] for shot in kept})
     if lengths.count(2.0) * 2 < len(lengths):
-        assert {row for row, seconds in enumerate(lengths) if seconds == 2.0} <= {shot.row for shot in kept}
+        assert {row for row, seconds in enumerate(lengths) if seconds == 2.0} <= {shot.rows[0] for shot in kept}
 
 
 @pytest.mark.parametrize(("steps", "rows"), [((2, 1), [0, 2, 4, 6, *range(7, 13)]), ((3, 2), [0, 3, 6, 8, 10, 12])])
 def test_thinning_what_turns_back_keeps_its_clean_middle(steps: tuple[int, int], rows: list[int]) -> None:
-    shots = [Shot(row, 0.1) for row in (*range(13), *range(11, -1, -1))]
-    kept = [shot.row for shot in Rung(early=steps[0], late=steps[1]).shots(shots)]
+    shots = [Shot((row,), 0.1) for row in (*range(13), *range(11, -1, -1))]
+    kept = [shot.rows[0] for shot in Rung(early=steps[0], late=steps[1]).shots(shots)]
     assert kept == [*rows, *rows[-2::-1]]
 
 
@@ -142,7 +142,7 @@ def test_a_limit_is_kept_and_its_cost_told(run: Trajectory, tmp_path: Path, suff
     (note,) = render(run, path, max_size=limit)
     assert path.stat().st_size <= limit
     assert note.startswith(f"{path} would have {spelled(full)}; ")
-    assert any(note.endswith(rung.words(SIZE)) for rung in rungs_of(FORMATS[suffix]))
+    assert any(note.endswith(rung.words(SIZE)) for rung in rungs_of(FORMATS[suffix], scene_of(synthetic_run())))
     seconds, count = seconds_of(path)
     assert seconds == pytest.approx(12 * 0.1 + 2, abs=0.05)
     if "left out" not in note and suffix not in (".mp4", ".webm"):
@@ -160,8 +160,8 @@ def test_the_finished_image_stays_as_it_is(run: Trajectory, tmp_path: Path) -> N
     render(run, path)
     (note,) = render(run, path, max_size=int(path.stat().st_size * 0.9))
     assert "the picture is" not in note
-    composer = Composer(view_of(run), size=SIZE)
-    wanted = composer.compose(Shot(run.steps, 1)).pixels
+    composer = Composer(scene_of(run), size=SIZE)
+    wanted = composer.compose(Shot((run.steps,), 1)).pixels
     with Image.open(path) as image:
         image.seek(image.n_frames - 1)  # type: ignore[attr-defined]
         shown = np.array(image.convert("RGB"))

@@ -17,6 +17,7 @@ from diffanim.models.finding import locate
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.runs.clips import ClipFrames
+from diffanim.runs.quantities import SAMPLE
 from diffanim.scenes.views import view_of
 from support.marks import libraries_may_warn
 from support.tiny import build
@@ -58,7 +59,7 @@ def test_a_pipeline_on_the_gpu(family: str, dtype: torch.dtype) -> None:
     if run.info.space == "latent":
         clip = ClipFrames(row=plain.shape[1]) if plain.ndim == 5 else ClipFrames()
         decode(run, run.made_by, clip)
-        shown = view_of(run, frames=clip).samples(run.steps)
+        shown = view_of(run, frames=clip).pixels(SAMPLE, run.steps)
         own = np.rint(255 * (np.concatenate(plain) if plain.ndim == 5 else plain))
         assert np.abs(shown - own).max() <= 1
 

@@ -16,9 +16,11 @@ import diffanim
 from diffanim import Recorder, Trajectory
 from diffanim.drawing.frames import Composer
 from diffanim.errors import TrajectoryError
+from diffanim.runs.quantities import GUESS, SAMPLE
 from diffanim.runs.step import Mixture
 from diffanim.scenes.curves import curves
 from diffanim.scenes.panels import PANELS
+from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from diffanim.schedulers.catalogue import CLASSES
 from diffanim.sharing.embedding import alt_text
@@ -120,10 +122,10 @@ def test_a_loop_that_stops_closes_with_its_last_sample_and_its_last_guess() -> N
     scheduler.set_timesteps(10)
     assert run.end == Mixture(1.0, pytest.approx(float(scheduler.sigmas[7])))
     view = view_of(run)
-    assert (view.guesses(7) == view.guesses(6)).all(), "no noisy sample is passed off as a guess"
+    assert (view.pixels(GUESS, 7) == view.pixels(GUESS, 6)).all(), "no noisy sample is passed off as a guess"
     at_unit_variance = run.x[7] / np.float32(np.hypot(1, run.end.noise))
     np.testing.assert_allclose(
-        view.samples(7), np.clip(at_unit_variance / 2 + 0.5, 0, 1).transpose(0, 2, 3, 1) * 255, atol=1
+        view.pixels(SAMPLE, 7), np.clip(at_unit_variance / 2 + 0.5, 0, 1).transpose(0, 2, 3, 1) * 255, atol=1
     )
     heights = curves(run)[0].heights
     assert 0.3 < heights[-1] < heights[-2], "on a logarithmic scale that ends where noise is no longer seen"
@@ -189,7 +191,7 @@ def test_a_finished_image_is_called_one(name: str) -> None:
     run = recorded(name, 99)
     assert run.finished
     view = view_of(run)
-    assert (view.guesses(run.steps) == view.samples(run.steps)).all()
+    assert (view.pixels(GUESS, run.steps) == view.pixels(SAMPLE, run.steps)).all()
     said = str([panel.closing(view)[0] for panel in PANELS.values()])
     assert "the finished image" in said
     assert "no noise left, nothing to guess" in said
@@ -237,9 +239,9 @@ def test_a_sheet_and_a_poster_say_it_too(tmp_path: Path) -> None:
     run = euler(7)
     assert "noise left" in str(_readout(run, 7))
     diffanim.render(run, tmp_path / "sheet.png", tmp_path / "poster.png", size=(640, None))
-    composer = Composer(view_of(run))
-    assert composer.closing.texts
-    assert composer.compose(Shot(7, 1.0)).pixels.any()
+    composer = Composer(scene_of(run))
+    assert composer.backdrop([run.steps]).texts
+    assert composer.compose(Shot((7,), 1.0)).pixels.any()
     for path in (tmp_path / "poster.png", tmp_path / "sheet.png"):
         provenance, _ = read_provenance(path)
         assert provenance is not None
@@ -284,9 +286,9 @@ def test_an_interrupted_pipeline_says_how_far_it_came(tmp_path: Path) -> None:
     assert run.end == Mixture(1.0, pytest.approx(float(scheduler.sigmas[4])))
     diffanim.render(run, tmp_path / "a.gif")
     view = view_of(run)
-    assert (view.guesses(4) == view.guesses(3)).all()
+    assert (view.pixels(GUESS, 4) == view.pixels(GUESS, 3)).all()
     assert "noise" in PANELS["x"].closing(view)[0].words
     assert "decoded" in PANELS["x"].closing(view)[0].words
     # Shown at unit variance, as all of its noisy samples are: not as the pipeline decoded it.
     assert run.image is not None
-    assert (view.samples(4) != run.image).any()
+    assert (view.pixels(SAMPLE, 4) != run.image).any()

@@ -26,6 +26,7 @@ from PIL import Image
 import diffanim
 from diffanim import DiffanimError, Recorder
 from diffanim.errors import DiffanimWarning
+from diffanim.runs.quantities import SAMPLE
 from diffanim.scenes.views import view_of
 from diffanim.schedulers.prediction import field_of
 from support.closed_form import flow, ideal_network
@@ -331,7 +332,7 @@ def by_formula(seen: Seen, *, told: bool) -> torch.Tensor:
 
 def check_pixels(run: diffanim.Trajectory, plain: np.ndarray) -> None:
     """The last row is the picture that the pipeline returned."""
-    shown = view_of(run).samples(run.steps)
+    shown = view_of(run).pixels(SAMPLE, run.steps)
     own = plain if plain.dtype == np.uint8 else np.rint(255 * plain.astype(np.float32)).astype(np.uint8)
     np.testing.assert_array_equal(shown, own)
 

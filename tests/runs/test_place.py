@@ -14,7 +14,7 @@ from diffanim import Trajectory
 from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.runs.writer import TrajectoryWriter
 from support.places import FINISHED, a_folder, content, names, python
-from support.recordings import INFO, ROWS, decode, record, steps, write
+from support.recordings import ALL_ROWS, INFO, ROWS, decode, record, steps, write
 
 
 def test_what_appears_meanwhile_stays(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_what_is_decoded_is_not_recorded(tmp_path: Path, monkeypatch: pytest.Mon
     if apart:
         monkeypatch.setattr(os, "access", lambda folder, _mode: Path(folder) != tmp_path)
     words = "cannot be written to" if apart else f"run.zarr is being decoded by process {os.getpid()}; wait for it"
-    with run.decoding(None, ()):
+    with run.decoding(ALL_ROWS, None, ()):
         for again in (lambda: TrajectoryWriter.resume(path), lambda: TrajectoryWriter(path, INFO, overwrite=True)):
             with pytest.raises(TrajectoryError, match=words):
                 again()

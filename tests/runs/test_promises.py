@@ -53,7 +53,19 @@ from support.forgery import forge
 from support.marks import libraries_may_warn
 from support.memory import allocated
 from support.places import FINISHED, THINGS, command, content, names, python
-from support.recordings import INFO, PICTURE, ROWS, Interruption, decode, interrupt_at, record, rows, steps, write
+from support.recordings import (
+    ALL_ROWS,
+    INFO,
+    PICTURE,
+    ROWS,
+    Interruption,
+    decode,
+    interrupt_at,
+    record,
+    rows,
+    steps,
+    write,
+)
 from support.terminal import Run
 
 
@@ -435,11 +447,11 @@ def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
     before, film = latents.content(path), (tmp_path / "a.apng").read_bytes()
     for name, row in (("x0", 1), ("x", 2)):
         latents.flip(path, name, row)
-    with pytest.raises(TrajectoryError, match=r"^decoded/x0\[1\] of .* is damaged: .* render again, which decodes"):
+    with pytest.raises(TrajectoryError, match=r"^decoded/x\[2\] of .* is damaged: .* render again, which decodes"):
         Trajectory.open(path).verify()
     again = Trajectory.open(path)
     rows: list[tuple[int, int]] = []
-    with pytest.warns(DiffanimWarning, match=r"decoded/x0\[1\] of .* is damaged: .*; rows that are decoded again: 2$"):
+    with pytest.warns(DiffanimWarning, match=r"decoded/x\[2\] of .* is damaged: .*; rows that are decoded again: 2$"):
         diffanim.render(
             again, tmp_path / "a.apng", size=(400, None), metadata=False,
             model=run.made_by, on_row=lambda *row: rows.append(row),
@@ -538,13 +550,14 @@ def test_who_decodes_waits_for_who_decodes_and_takes_what_that_made(
     """
     if apart:
         monkeypatch.setattr(os, "access", lambda folder, _mode: Path(folder) != tmp_path)
-    with run.decoding(None, ()) as decoded:
-        decoded.add(0, PICTURE, PICTURE + np.uint8(1))
+    with run.decoding(ALL_ROWS, None, ()) as decoded:
+        decoded.add("x", 0, PICTURE)
         other = subprocess.Popen(command(script, path), stdout=subprocess.PIPE, text=True)
         assert other.stdout is not None
         assert other.stdout.readline() == f"{path} is being decoded by process {os.getpid()}: waiting for it\n"
-        for row in range(1, ROWS):
-            decoded.add(row, PICTURE + np.uint8(2 * row), PICTURE + np.uint8(2 * row + 1))
+        for row in range(ROWS):
+            decoded.add("x", row, PICTURE + np.uint8(2 * row))
+            decoded.add("x0", row, PICTURE + np.uint8(2 * row + 1))
         assert other.poll() is None
     assert other.communicate()[0] == f"[{ROWS}]\n"
     assert decode(run) == []

@@ -42,8 +42,8 @@ def extent(caption: Caption) -> tuple[int, int]:
 def test_samples_that_fit_are_shown_raw(kind: str) -> None:
     run = synthetic_run(kind)
     for row in range(run.steps):
-        np.testing.assert_array_equal(PANELS["x"].images(view_of(run), row), to_rgb(run.x[row]))
-        np.testing.assert_array_equal(PANELS["x0"].images(view_of(run), row), to_rgb(run.x0[row]))
+        np.testing.assert_array_equal(view_of(run).pixels(PANELS["x"].quantity, row), to_rgb(run.x[row]))
+        np.testing.assert_array_equal(view_of(run).pixels(PANELS["x0"].quantity, row), to_rgb(run.x0[row]))
 
 
 def test_exploding_samples_are_shown_at_unit_variance_and_the_label_says_so() -> None:
@@ -53,7 +53,7 @@ def test_exploding_samples_are_shown_at_unit_variance_and_the_label_says_so() ->
         shown = natural(run, run.x[row], row)
         assert run.x[row].std() > 1.0
         assert 0.95 < shown.std() < 1.05
-        np.testing.assert_array_equal(PANELS["x"].images(view_of(run), row), to_rgb(shown))
+        np.testing.assert_array_equal(view_of(run).pixels(PANELS["x"].quantity, row), to_rgb(shown))
     caption = best("x", run)
     assert r"\sqrt{1+\sigma_t^2}" in spelled(caption.title)
     assert "unit variance" in caption.words
@@ -62,9 +62,9 @@ def test_exploding_samples_are_shown_at_unit_variance_and_the_label_says_so() ->
 def test_the_guess_and_the_finished_image_are_never_scaled() -> None:
     run = synthetic_run("exploding")
     for row in range(run.steps):
-        np.testing.assert_array_equal(PANELS["x0"].images(view_of(run), row), to_rgb(run.x0[row]))
+        np.testing.assert_array_equal(view_of(run).pixels(PANELS["x0"].quantity, row), to_rgb(run.x0[row]))
     for panel in PANELS.values():
-        np.testing.assert_array_equal(panel.images(view_of(run), run.steps), to_rgb(run.x[run.steps]))
+        np.testing.assert_array_equal(view_of(run).pixels(panel.quantity, run.steps), to_rgb(run.x[run.steps]))
 
 
 def test_exploding_samples_of_images_between_0_and_1() -> None:
@@ -72,7 +72,7 @@ def test_exploding_samples_of_images_between_0_and_1() -> None:
     noisiest = natural(run, run.x[0], 0)
     assert abs(noisiest.mean() - 0.5) < 0.05
     assert 0.45 < noisiest.std() < 0.55  # In halves of the range, as (−1, 1) would have it.
-    np.testing.assert_array_equal(PANELS["x0"].images(view_of(run), 2), to_rgb(run.x0[2], (0, 1)))
+    np.testing.assert_array_equal(view_of(run).pixels(PANELS["x0"].quantity, 2), to_rgb(run.x0[2], (0, 1)))
     assert "sqrt" not in spelled(best("x", run).title)
 
 

@@ -96,9 +96,14 @@ def test_a_video(tmp_path: Path) -> None:
 def test_a_contact_sheet(tmp_path: Path) -> None:
     texts = pasted(made(tmp_path, "a.pdf"))
     assert "\\includegraphics[width=\\linewidth]" in texts["latex"]
-    assert r"\caption{40 DDIM steps of emoji, seed 10. Above, the noisy sample $x_t$;" in texts["latex"]
+    assert (
+        r"\caption{40 DDIM steps of emoji, seed 10. Above the noisy sample of each step, $x_t$; below the"
+        in texts["latex"]
+    )
     assert "powerpoint" not in texts
-    assert "the noisy sample above" in pasted(made(tmp_path, "sheet.png"))["github"]
+    assert (
+        "above the noisy sample of each step, below the model’s guess" in pasted(made(tmp_path, "sheet.png"))["github"]
+    )
     assert "finished images of 40 DDIM steps" in pasted(made(tmp_path, "poster.png"))["github"]
 
 

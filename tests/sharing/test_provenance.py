@@ -23,6 +23,7 @@ from diffanim.encode.comments import read_comment
 from diffanim.encode.options import MAX_COMMENT
 from diffanim.errors import OutputError
 from diffanim.escaping import for_shell, for_shell_comment
+from diffanim.scenes.scene import scene_of
 from diffanim.sharing.provenance import Provenance, read_provenance
 from support.clips import material
 from support.synthetic import synthetic_run
@@ -39,6 +40,7 @@ EVERYTHING = Provenance(
     command="diffanim render --label 'd'\"'\"'oh' -o out.gif",
     fps=12.5,
     arrangement="stacked",
+    panels=("x0", "x"),
 )
 OUTPUTS = [f"out{suffix}" if suffix != FOLDER else "frames/" for suffix in FORMATS]
 
@@ -56,7 +58,7 @@ def test_json_is_one_line_of_ascii_without_what_is_not_known() -> None:
     text = EVERYTHING.to_json()
     assert text.isascii()
     assert "\n" not in text
-    short = replace(EVERYTHING, seed=None, prompt=None, labels=(), guidance=None, fps=None, arrangement="")
+    short = replace(EVERYTHING, seed=None, prompt=None, labels=(), guidance=None, fps=None, arrangement="", panels=())
     assert set(json.loads(short.to_json())) == {"diffanim", "model", "scheduler", "steps", "command"}
     assert Provenance.from_json(short.to_json()) == short
 
@@ -85,6 +87,7 @@ FIELDS = {
     "command": str,
     "fps": (int, float),
     "arrangement": str,
+    "panels": list,
     "noise_left": (int, float),
 }
 
@@ -295,16 +298,18 @@ def test_the_command_of_a_run_and_a_rendering() -> None:
     settings = {"model": "emoji", "scheduler": "heun", "steps": 20, "batch": 4, "seed": 3, "labels": ["red heart"]}
     run = synthetic_run(settings={**settings, "guidance": 2.0, "device": "cuda", "dtype": "float32"}, seed=3)
     asked = {"fps": 12.5, "first": "t=500", "last": 9, "bounce": True, "size": (640, None), "quality": "fast"}
-    command = Provenance.of(run, asked, "/home/someone/secret/out.gif").command
+    command = Provenance.of(scene_of(run), asked, "/home/someone/secret/out.gif").command
     assert command == (
         "diffanim render --scheduler heun --steps 20 --seed 3 --label 'red heart' --guidance 2 "
         "--fps 12.5 --from t=500 --to 9 --bounce --size 640 --gif-quality fast -o out.gif"
     )
-    assert Provenance.of(run, {"size": (1920, 1080)}, "frames/").command.endswith("--size 1920x1080 -o frames/")
+    assert Provenance.of(scene_of(run), {"size": (1920, 1080)}, "frames/").command.endswith(
+        "--size 1920x1080 -o frames/"
+    )
 
 
 def test_a_pipeline_has_no_command_to_repeat_it() -> None:
-    assert Provenance.of(synthetic_run(), {}, "out.gif").command == ""
+    assert Provenance.of(scene_of(synthetic_run()), {}, "out.gif").command == ""
 
 
 def test_the_command_makes_the_same_file_again(

@@ -88,7 +88,7 @@ def material(
         for number in sorted({round(i * (len(seconds) - 1) / 7) for i in range(8)}):
             yield Frame(compose(number), seconds[number])
 
-    regions = (Region(10, 30, side, side, "noisy"), Region(20 + side, 30, side, side, "clean"))
+    regions = (Region(10, 30, side, side, "rough"), Region(20 + side, 30, side, side, "fine"))
     return Material(Clip(width, height, fps, seconds, regions, samples, comment=comment), compose)
 
 

@@ -19,7 +19,7 @@ SAID = re.compile(
     r"\\[#$%&_{}]|\\text(?:asciitilde|asciicircum|backslash|asciigrave|less|greater|bar)\{\}|[^\\#$%&_{}~^\"]"
 )
 """A character of LaTeX's text."""
-OURS = r" Above, the noisy sample $x_t$; below, the model's guess $\hat{x}_0$ of the finished image."
+OURS = r" Above the noisy sample of each step, $x_t$; below the model's guess of the finished image, $\hat{x}_0$."
 
 
 class Tags(HTMLParser):

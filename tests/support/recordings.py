@@ -14,6 +14,8 @@ from diffanim.runs.writer import TrajectoryWriter
 
 INFO = RunInfo(model="m", scheduler="DDIMScheduler", settings={"steps": 5}, seed=3, labels=("cat",))
 ROWS = 4
+ALL_ROWS = {"x": range(ROWS + 1), "x0": range(ROWS)}
+"""Of which decoded pictures are kept."""
 PICTURE = np.full((2, 8, 8, 3), 77, np.uint8)
 
 
@@ -50,13 +52,13 @@ def record(path: Path, seed: float = 0, *, old: bool = False, decoded: bool = Tr
 
 def decode(run: Trajectory, seed: float = 0) -> list[int]:
     """Keep its pictures as far as they are not kept; which rows that were."""
-    made: list[int] = []
-    with run.decoding(None, ()) as decoded:
-        for row in sorted(decoded.missing):
-            pixels = PICTURE + np.uint8(2 * row + seed)
-            decoded.add(row, pixels, None if row == ROWS else pixels + np.uint8(1))
-            made.append(row)
-    return made
+    made: set[int] = set()
+    with run.decoding(ALL_ROWS, None, ()) as decoded:
+        for number, name in enumerate(ALL_ROWS):
+            for row in sorted(decoded.missing[name]):
+                decoded.add(name, row, PICTURE + np.uint8(2 * row + number + seed))
+                made.add(row)
+    return sorted(made)
 
 
 def rows(run: Trajectory) -> tuple[np.ndarray, np.ndarray]:
