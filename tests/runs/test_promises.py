@@ -456,7 +456,7 @@ def test_a_damaged_picture_is_found_and_decoded_again_to_the_same_bytes(
             again, tmp_path / "a.apng", size=(400, None), metadata=False,
             model=run.made_by, on_row=lambda *row: rows.append(row),
         )  # fmt: skip
-    assert rows == [(latents.STEPS, latents.STEPS + 1), (latents.STEPS + 1, latents.STEPS + 1)], (
+    assert rows == [(2 * latents.STEPS, 2 * latents.STEPS + 1), (2 * latents.STEPS + 1, 2 * latents.STEPS + 1)], (
         "those that were whole are not decoded again"
     )
     assert latents.content(path) == before
