@@ -1,16 +1,20 @@
 """The table of `render`'s options; to add one is to add a row here, and the code that uses it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from .drawing.layout import DEFAULT_COLUMNS, Size, check_size
 from .drawing.themes import DEFAULT_THEME, THEMES
 from .encode import FOLDER, FORMATS, check_apart, check_output, check_use
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import STILLS
-from .options import BYTES, SECONDS, SIZE, Option, options_of, size_words
+from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
+from .scenes.panels import DEFAULT_PANELS, PANELS, panels_named
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timing
+
+if TYPE_CHECKING:
+    from .runs.quantities import Quantity
 
 TIME = "Time"
 SHOWN = "Which steps are shown"
@@ -75,6 +79,16 @@ class RenderOptions(TypedDict, total=False):
             TIME,
             "Seconds from the beginning to the end, holds included, such as 8; in place of --fps.",
             takes=SECONDS,
+        ),
+    ]
+    panels: Annotated[
+        str | list[str] | tuple[str, ...],
+        Option(
+            SHOWN,
+            "What is seen of each step, in this order: "
+            f"{', '.join(f'{panel.name}, {panel.shows}' for panel in PANELS.values())}.",
+            ",".join(DEFAULT_PANELS),
+            takes=NAMES,
         ),
     ]
     theme: Annotated[
@@ -167,6 +181,18 @@ def encoding_of(options: Mapping[str, Any]) -> EncodeOptions:
 def frames_of(options: Mapping[str, Any]) -> ClipFrames:
     """Which frames of a clip are shown."""
     return ClipFrames(options["clip_frame"], options["clip_row"])
+
+
+def quantities_of(options: Mapping[str, Any]) -> "tuple[Quantity, ...]":
+    """What is computed of the run for what is asked: for its panels, and to ease x̂0, by which time is shared out.
+
+    Raises:
+        SettingsError: a panel is not known.
+    """
+    from .runs.quantities import GUESS  # Here, as help must not wait for what reads recordings.
+
+    quantities = [panel.quantity for panel in panels_named(options["panels"])]
+    return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))
 
 
 def check_outputs(outputs: Iterable[str], options: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def _is_ours(words: list[str]) -> bool:
 
 def _inspect_run(run: Path) -> None:
     from diffanim.runs.trajectory import Trajectory
-    from diffanim.scenes.phrases import clipping_words
+    from diffanim.scenes.panels.wordings import clipping_words
 
     recorded = Trajectory.open(run)
     info = recorded.info
@@ -135,11 +135,12 @@ def _end(run: Trajectory) -> str:
 
 def _decoded(run: Trajectory) -> str:
     rows = run.decoded
-    if rows is None:
+    if rows is None or rows.size is None:
         return "not yet"
     cells, height, width = rows.size
     frames = f", frames {', '.join(str(frame + 1) for frame in rows.frames)} of {rows.clip}" if rows.clip else ""
-    return f"{rows.rows} of {len(run.x)} rows of {cells} × {width}×{height} pixels{frames}"
+    kept = ", ".join(f"{len(rows.kept[name])} rows of {name}" for name in rows.kept)
+    return f"{kept}, each {cells} × {width}×{height} pixels{frames}"
 
 
 def _echo(facts: dict[str, str]) -> None:

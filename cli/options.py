@@ -12,7 +12,7 @@ from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE, Size
 from diffanim.errors import SettingsError
 from diffanim.files.budget import parse_bytes
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
-from diffanim.options import BYTES, FILE, SECONDS, SIZE, Option, size_words
+from diffanim.options import BYTES, FILE, NAMES, SECONDS, SIZE, Option, size_words
 from diffanim.render_options import RENDER_OPTIONS
 
 Command = Callable[..., Any]
@@ -66,6 +66,7 @@ _READERS = {
     SIZE: PictureSize(),
     BYTES: Bytes(),
     FILE: click.Path(),
+    NAMES: click.STRING,
     "MODEL": click.Path(),  # For completion: a hub id will do as well.
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ from diffanim.errors import OutputError
 from diffanim.models.files import ModelFiles
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
-from diffanim.render_options import ENDINGS, check_outputs, frames_of, timing_of
+from diffanim.render_options import ENDINGS, check_outputs, frames_of, quantities_of, timing_of
 from diffanim.runs.clips import ClipFrames
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
+    from diffanim.runs.quantities import Quantity
     from diffanim.runs.trajectory import Trajectory
 
 DEFAULT_FOLDER = Path("outputs")
@@ -68,7 +69,7 @@ def render(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Animate a run: x_t and the model's guess x̂0 side by side, at every timestep.
+    """Animate a run: x_t and the model's guess x̂0 side by side, or other panels, at every timestep.
 
     With RUN.zarr that recording is rendered, and torch is not even loaded. Without it the run that the options
     describe is recorded first, or used again if it is there already.
@@ -81,14 +82,15 @@ def render(
     timing_of(given)  # What is out of range is found before a folder is made.
     source = locate(settings.model) if run is None else run
     outputs, recording = _places(source, outputs, settings, profile)
-    frames = frames_of(given)
+    seen, frames = quantities_of(given), frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
         recorded = _the_run(source, recording, settings, reporter, overwrite)
         if run is not None:
             _refuse_run_options(ctx, recorded)
         model = ctx.params["model"] if run is not None else source
-        _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, model, recorded, frames, reporter)})
+        decoder = _decoder(ctx, model, recorded, seen, frames, reporter)
+        _render(recorded, outputs, reporter, {**given, "model": decoder})
     for output in outputs:
         say(output)
 
@@ -127,11 +129,19 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
         )
 
 
-def _decoder(ctx: click.Context, model: Any, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
+def _decoder(
+    ctx: click.Context,
+    model: Any,
+    run: Trajectory,
+    seen: Sequence[Quantity],
+    frames: ClipFrames,
+    reporter: Reporter,
+) -> Any:
     """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
     from diffanim.scenes.views import waits_for_decoding
 
-    if run.made_by is not None or not waits_for_decoding(run, preview=ctx.params["preview"], frames=frames):
+    how = {"preview": ctx.params["preview"], "frames": frames, "quantities": seen}
+    if run.made_by is not None or not waits_for_decoding(run, **how):
         return None
     from diffanim.decoding.origin import call_of
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Self
 
 from ..drawing.frame import Frame
-from ..drawing.frames import Composer, RowImages
+from ..drawing.frames import Composer, ShotPixels
 from ..drawing.layout import Size
 from ..encode import Encoder, StrPath, format_of, open_encoder
 from ..encode.options import EncodeOptions
 from ..errors import OutputError, SettingsError
-from ..scenes.views import View
+from ..scenes.scene import Scene
 from ..timeline.shots import Shot
 from ..whole import hidden_beside, place_of, writing
 from .budget import Rung, first_that_fits, rungs_of, spelled
@@ -46,7 +46,7 @@ class Film:
 class Script:
     """What all films of one rendering show."""
 
-    view: View
+    scene: Scene
     shots: tuple[Shot, ...]
     fps: float
     """Nominal (`Clip.fps`)."""
@@ -65,10 +65,10 @@ def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None 
     """
     if not films:
         return
-    images = RowImages(script.view)
+    pixels = ShotPixels(script.scene)
     sizes = dict.fromkeys(film.size for film in films)
     composers = {
-        size: Composer(script.view, size=size, theme=script.theme, text=script.text, images=images) for size in sizes
+        size: Composer(script.scene, size=size, theme=script.theme, text=script.text, pixels=pixels) for size in sizes
     }
     with ExitStack() as open_files:
         lanes = []
@@ -169,7 +169,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
                 trial.replace(draft)
         return size
 
-    found = first_that_fits(rungs_of(format_of(film.path)), limit, encode)
+    found = first_that_fits(rungs_of(format_of(film.path), script.scene), limit, encode)
     if found.rung is None:
         raise OutputError(
             f"{film.path} cannot be made as small as {spelled(limit)}: the smallest reached is "

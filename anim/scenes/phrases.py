@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ..runs.run_info import Clipping, RunInfo
-
 Ink = Literal["strong", "quiet", "signal", "noise", "warning"]
 """What a piece of text or a line is for; a theme gives it a colour."""
+Fidelity = Literal["fine", "rough"]
+"""How true an encoder must be to a picture: ``fine`` where an eye looks closely and sees every band, ``rough`` where it
+is noise, of which nobody follows a single pixel."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,10 @@ Phrase = tuple[Piece, ...]
 """Pieces that belong together, set with a space between."""
 
 
-def clipping_words(info: RunInfo) -> str:
-    """What was done to x̂0 once it was predicted, such as "clipped to ±1"; empty if nothing."""
-    match info.clipped:
-        case None:
-            return ""
-        case Clipping.CLIPPED:
-            return f"clipped to ±{info.clip_range:g}"
-        case Clipping.THRESHOLDED:
-            return "dynamically thresholded"
+@dataclass(frozen=True)
+class Caption:
+    """The line above a panel: its symbol at the left, quiet words after it, numbers at the right."""
+
+    title: Phrase
+    words: str = ""
+    readouts: tuple[Phrase, ...] = ()

@@ -18,7 +18,11 @@ from random import Random
 
 os.environ["OMP_NUM_THREADS"] = "1"  # A process that has threads cannot be forked.
 sys.path.insert(0, str(Path(__file__).parents[1]))
-warnings.simplefilter("ignore")
+warnings.simplefilter("ignore")  # Of libraries, of each other; our own are lines that are looked at.
+
+from diffanim import DiffanimWarning  # noqa: E402
+
+warnings.simplefilter("always", DiffanimWarning)
 
 from . import kills, subjects, trial  # noqa: E402
 
