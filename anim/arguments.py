@@ -11,6 +11,7 @@ import os
 import types
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from enum import StrEnum
 from inspect import Parameter
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -179,10 +180,17 @@ def _is(value: Any, kind: Any) -> bool:
         return len(kinds) == len(value) and all(map(_is, value, kinds))
     if origin is Literal:
         return isinstance(value, str) and value in arguments
+    if _is_enum(kind):
+        return isinstance(value, str) and value in list(kind)
     if kind in (int, float):
         right = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
         return right and not is_too_large(value)
     return isinstance(value, origin or kind)
+
+
+def _is_enum(kind: Any) -> bool:
+    """Whether it is one of texts: each stands for the member that has it."""
+    return isinstance(kind, type) and issubclass(kind, StrEnum)
 
 
 def _words(kind: Any) -> str:
@@ -191,6 +199,6 @@ def _words(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return " or ".join(map(_words, arguments))
-    if origin is Literal:
-        return " or ".join(map(repr, arguments))
+    if origin is Literal or _is_enum(kind):
+        return " or ".join(repr(str(choice)) for choice in arguments or kind)
     return _WORDS.get(origin or kind, f"a {getattr(kind, '__name__', kind)}")

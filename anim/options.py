@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from inspect import Parameter
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-SECONDS, SIZE, BYTES, FILE = "SECONDS", "W[xH]", "BYTES", "FILE"
+SECONDS, SIZE, BYTES, FILE, NAMES = "SECONDS", "W[xH]", "BYTES", "FILE", "NAME,…"
 """What an option can take that the command line reads by a rule of its own."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -68,9 +68,14 @@ class Option:
         if isinstance(value, bool):
             return [self.flag]
         if self.takes == SIZE:
-            return [self.flag, "x".join(str(length) for length in value if length is not None)]
+            return [self.flag, size_words(value)]
         values = value if isinstance(value, tuple) else (value,)
         return [word for one in values for word in (self.flag, f"{one:.12g}" if isinstance(one, float) else str(one))]
+
+
+def size_words(size: tuple[int, int | None]) -> str:
+    """A size as the command line takes it: "1920x1080", or "830" where the height follows."""
+    return "x".join(str(length) for length in size if length is not None)
 
 
 @functools.cache

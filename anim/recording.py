@@ -8,7 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -39,14 +39,39 @@ CHECKPOINT_SECONDS = 1.0
 """Between checkpoints of a run on a GPU, each of which waits for it; an interrupted run makes so much anew."""
 
 
-def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> Plan:
-    """Whether a run is at ``path`` already, whole or in part; told without importing torch.
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run, and what is to be done for it: found once, so that a model is looked for and read once."""
+
+    settings: RunSettings
+    files: ModelFiles
+    """The model's."""
+    path: Path | None
+    """The folder to write; None keeps the run in memory."""
+    plan: Plan
+    overwrite: bool
+    """Whether a recording with other settings may go."""
+
+
+def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> PlannedRun:
+    """Find whether a run is at ``path`` already, whole or in part, without importing torch.
+
+    Args:
+        settings: what to run.
+        files: of its model.
+        path: the folder to write; None keeps the run in memory.
+        overwrite: whether a recording with other settings may go.
 
     Raises:
         TrajectoryError: what is there was recorded with other settings, or is no recording.
     """
-    if path is None or overwrite or not path.exists():
-        return "record"
+    found: Plan = "record"
+    if path is not None and path.exists() and not overwrite:
+        found = _plan_at(settings, files, path)
+    return PlannedRun(settings, files, path, found, overwrite)
+
+
+def _plan_at(settings: RunSettings, files: ModelFiles, path: Path) -> Plan:
     run = Trajectory.open(path)
     recorded, wanted = dict(run.info.settings), settings.to_record(files)
     other = [
@@ -75,17 +100,25 @@ def record_settings(
     Raises:
         DiffanimError: of the kind that fits; what was captured before stays at ``path``.
     """
-    files = locate(settings.model)
-    planned = plan(settings, files, path, overwrite=overwrite)
-    if planned == "reuse":
+    return record_planned(plan(settings, locate(settings.model), path, overwrite=overwrite), on_step)
+
+
+def record_planned(planned: PlannedRun, on_step: OnStep | None = None) -> Trajectory:
+    """The same for a run that is planned.
+
+    Raises:
+        DiffanimError: of the kind that fits; what was captured before stays at its path.
+    """
+    files, path, overwrite = planned.files, planned.path, planned.overwrite
+    if planned.plan == "reuse":
         assert path is not None
         return Trajectory.open(path)
-    settings = settings.of(files)
+    settings = planned.settings.of(files)
     listener = None if on_step is None else _Listener(on_step)
     with _errors(settings, files, listener):
         if files.is_bare:
-            return _sample(settings, files, path, planned, overwrite, listener)
-        return _call(settings, files, path, overwrite or planned == "restart", listener)
+            return _sample(settings, files, path, planned.plan, overwrite, listener)
+        return _call(settings, files, path, overwrite or planned.plan == "restart", listener)
 
 
 @checked

@@ -1,16 +1,20 @@
 """The table of `render`'s options. To add one, add a row here and the code that uses it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from .drawing.layout import DEFAULT_COLUMNS, Size, check_size
 from .drawing.themes import DEFAULT_THEME, THEMES
 from .encode import FOLDER, FORMATS, check_apart, check_output, check_use
 from .encode.options import Chroma, EncodeOptions, Quality
 from .encode.stills import STILLS
-from .options import BYTES, SECONDS, SIZE, Option, options_of
+from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
+from .scenes.panels import DEFAULT_PANELS, PANELS, panels_named
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timing
+
+if TYPE_CHECKING:
+    from .runs.quantities import Quantity
 
 TIME = "Time"
 SHOWN = "Which steps are shown"
@@ -32,9 +36,9 @@ def _sizes() -> str:
     """The usual sizes, and which endings have them, such as "830 for .gif, .webp"."""
     sizes = {ending: kind.size for ending, kind in FORMATS.items()} | {end: still.size for end, still in STILLS.items()}
     endings: dict[str, list[str]] = {}
-    for ending, (width, height) in sizes.items():
-        endings.setdefault(f"{width}x{height}" if height else str(width), []).append(ENDINGS[ending])
-    return "; ".join(f"{size} for {', '.join(names)}" for size, names in endings.items())
+    for ending, size in sizes.items():
+        endings.setdefault(size_words(size), []).append(ENDINGS[ending])
+    return "; ".join(f"{words} for {', '.join(names)}" for words, names in endings.items())
 
 
 _CODECS = {ending: kind.codecs for ending, kind in FORMATS.items()}
@@ -79,6 +83,17 @@ class RenderOptions(TypedDict, total=False):
             TIME,
             "Total length in seconds, holds included, such as 8; use it instead of --fps.",
             takes=SECONDS,
+            most_used=True,
+        ),
+    ]
+    panels: Annotated[
+        str | list[str] | tuple[str, ...],
+        Option(
+            SHOWN,
+            "What is seen of each step, in this order: "
+            f"{', '.join(f'{panel.name}, {panel.shows}' for panel in PANELS.values())}.",
+            ",".join(DEFAULT_PANELS),
+            takes=NAMES,
             most_used=True,
         ),
     ]
@@ -178,6 +193,18 @@ def encoding_of(options: Mapping[str, Any]) -> EncodeOptions:
 def frames_of(options: Mapping[str, Any]) -> ClipFrames:
     """The frames of a clip to show."""
     return ClipFrames(options["clip_frame"], options["clip_row"])
+
+
+def quantities_of(options: Mapping[str, Any]) -> "tuple[Quantity, ...]":
+    """What is computed of the run for what is asked: for its panels, and to ease x̂0, by which time is shared out.
+
+    Raises:
+        SettingsError: a panel is not known.
+    """
+    from .runs.quantities import GUESS  # Here, as help must not wait for what reads recordings.
+
+    quantities = [panel.quantity for panel in panels_named(options["panels"])]
+    return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))
 
 
 def check_outputs(outputs: Iterable[str], options: Mapping[str, Any]) -> None:

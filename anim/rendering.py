@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
-from .drawing.layout import arrangement
 from .drawing.themes import DEFAULT_THEME
 from .encode import format_of
 from .encode.stills import still_of
 from .errors import SettingsError
 from .files.budget import is_limited, parse_bytes
 from .options import takes_options
-from .render_options import RENDER_OPTIONS, RenderOptions, check_outputs, encoding_of, frames_of, timing_of
+from .render_options import (
+    RENDER_OPTIONS,
+    RenderOptions,
+    check_outputs,
+    encoding_of,
+    frames_of,
+    quantities_of,
+    timing_of,
+)
 from .runs.clips import ClipFrames
 from .runs.decoded import OnRow
+from .runs.quantities import Quantity
 from .runs.trajectory import Trajectory
 from .scenes.changes import x0_changes
+from .scenes.panels import panels_named
+from .scenes.scene import Scene
 from .scenes.views import View, view_of, waits_for_decoding
 from .sharing.provenance import Provenance
 from .timeline.shots import Timeline, Timing, check_video_fps, timeline
@@ -37,7 +47,7 @@ def render(
     on_row: OnRow | None = None,
     **options: Unpack[RenderOptions],
 ) -> list[Path]:
-    """Animate a recorded run: x_t and x̂0 side by side, as many files as wanted in one pass.
+    """Animate a recorded run: x_t, x̂0 and other panels side by side, as many files as wanted in one pass.
 
     Latents are decoded first, with the pipeline that made them, and the pictures kept in the recording.
 
@@ -51,7 +61,7 @@ def render(
         on_frame: called after each frame with how many are done, and of how many; where a film has to be made smaller,
             again for every attempt.
         on_note: called with a sentence for each film that had to be made smaller: what was given up.
-        on_row: called with how many steps of latents are decoded, and of how many.
+        on_row: called with how many pictures of latents are decoded, and of how many.
 
     Returns:
         The files, in the order given.
@@ -70,20 +80,22 @@ def render(
     if not paths:
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
     check_video_fps(asked["video_fps"])
-    timing, frames = timing_of(asked), frames_of(asked)
+    timing, frames, panels = timing_of(asked), frames_of(asked), panels_named(asked["panels"])
+    asked["panels"] = ",".join(panel.name for panel in panels)
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
-    view = _view(trajectory, asked["preview"], frames, model, on_row)
+    view = _view(trajectory, quantities_of(asked), asked["preview"], frames, model, on_row)
+    scene = Scene((view,), panels)
     planned = plan_shots(view, timing)
-    comments = {path: _comment(view, planned.fps, asked, path) for path in paths}
+    comments = {path: _comment(scene, planned.fps, asked, path) for path in paths}
     size, theme, text = asked["size"], asked["theme"], asked["text"]
     for path in paths:
         if still_of(path):
             way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False))
             look = {"theme": theme, "size": size, "text": text, "columns": asked["columns"]}
-            write_still(Path(path), view, way, **look, comment=comments[path])
-    script = Script(view, planned.shots, planned.fps, theme or DEFAULT_THEME, text, asked["video_fps"])
+            write_still(Path(path), scene, way, **look, comment=comments[path])
+    script = Script(scene, planned.shots, planned.fps, theme or DEFAULT_THEME, text, asked["video_fps"])
     films = [
         Film(path, size or format_of(path).size, encoding_of(asked), comments[path])
         for path in paths
@@ -106,21 +118,27 @@ def plan_shots(view: View, timing: Timing) -> Timeline:
     return timeline(run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(view, rows))
 
 
-def _view(run: Trajectory, preview: bool, frames: ClipFrames, model: Any, on_row: OnRow | None) -> View:
+def _view(
+    run: Trajectory,
+    quantities: Sequence[Quantity],
+    preview: bool,
+    frames: ClipFrames,
+    model: Any,
+    on_row: OnRow | None,
+) -> View:
     """The run as it is to be seen, decoded first if need be: the one place right of the recording that needs torch."""
-    if waits_for_decoding(run, preview=preview, frames=frames):
+    if waits_for_decoding(run, preview=preview, frames=frames, quantities=quantities):
         from .decoding.latents import decode
         from .decoding.origin import call_of
 
-        decode(run, call_of(run, model), frames, on_row)
-    return view_of(run, preview=preview, frames=frames)
+        decode(run, call_of(run, model), frames, quantities, on_row)
+    return view_of(run, preview=preview, frames=frames, quantities=quantities)
 
 
-def _comment(view: View, fps: float, asked: Mapping[str, Any], output: str) -> str:
+def _comment(scene: Scene, fps: float, asked: Mapping[str, Any], output: str) -> str:
     """Where an output comes from, to be kept in it; nothing if that is not wanted."""
     if not asked["metadata"]:
         return ""
     options = {name: value for name, value in asked.items() if value != RENDER_OPTIONS[name].default}
     shown_at = None if still_of(output) else fps
-    lying = arrangement(view.columns)
-    return Provenance.of(view.run, options, output, fps=shown_at, arrangement=lying).to_json()
+    return Provenance.of(scene, options, output, fps=shown_at).to_json()

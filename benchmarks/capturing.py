@@ -17,6 +17,7 @@ import diffusers
 import torch
 
 from diffanim import Recorder, RunInfo
+from diffanim.runs.run_info import Clipping
 
 SHAPES = {
     "SDXL latents, 1024²": (1, 4, 128, 128),
@@ -32,7 +33,7 @@ class Dropped:
 
     info = RunInfo("", "")
 
-    def note_clipping(self, clipped: str) -> None:
+    def note_clipping(self, clipped: Clipping, clip_range: float) -> None:
         """Nothing."""
 
     def add(self, step: Any, **_known: bool) -> None:

@@ -22,11 +22,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from diffanim.drawing.frames import Composer
-from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH
+from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE
 from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo, Trajectory
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.panels import PANELS
+from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot
 
@@ -72,7 +73,7 @@ class Plot:
 
     def update(self, row: int) -> None:
         """Set what changes."""
-        images = np.concatenate([PANELS[name].images(self.view, row) for name in ("x", "x0")])
+        images = np.concatenate([self.view.pixels(PANELS[name].quantity, row) for name in ("x", "x0")])
         for shown, image in zip(self.shown, images, strict=True):
             shown.set_data(image)
         self.cursor.set_xdata([row, row])
@@ -94,7 +95,7 @@ def _grid(count: int) -> tuple[int, int]:
 def ours(run: Trajectory, composer: Composer) -> None:
     """What `diffanim render` does."""
     for row in range(run.steps):
-        composer.compose(Shot(row, 0.1))
+        composer.compose(Shot((row,), 0.1))
 
 
 def figure_per_frame(run: Trajectory, composer: Composer) -> None:
@@ -153,8 +154,8 @@ def main() -> None:
     given = parser.parse_args()
     run = made_up_run(given.steps, given.batch)
     jobs = (ours, reused_figure, func_animation, figure_per_frame)
-    for size in ((README_WIDTH, None), LECTURE_SIZE):
-        composer = Composer(view_of(run), size=size)
+    for size in (README_SIZE, LECTURE_SIZE):
+        composer = Composer(scene_of(run), size=size)
         taken: dict[str, list[float]] = {job.__name__: [] for job in jobs}
         for _ in range(given.rounds):
             for job in jobs:

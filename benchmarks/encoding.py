@@ -194,7 +194,7 @@ def make(steps: int, cells: int, cell: int, fps: float, fresh: bool) -> tuple[Cl
             compose(width, height, side, cell, (math.sin(angle) * x0 + math.cos(angle) * eps, x0), number, steps)
         )
     seconds = (*[1 / fps] * steps, 2.0)
-    regions = (Region(20, 36, side, side, "noisy"), Region(40 + side, 36, side, side, "clean"))
+    regions = (Region(20, 36, side, side, "rough"), Region(40 + side, 36, side, side, "fine"))
 
     def samples() -> Iterator[Frame]:
         for number in sorted({round(i * steps / 7) for i in range(8)}):

@@ -21,10 +21,10 @@ import numpy as np
 
 import diffanim
 from diffanim.drawing.frames import Composer
-from diffanim.drawing.layout import README_WIDTH
+from diffanim.drawing.layout import README_SIZE
 from diffanim.pixels import to_rgb
 from diffanim.runs.writer import TrajectoryWriter
-from diffanim.scenes.views import view_of
+from diffanim.scenes.scene import scene_of
 from diffanim.timeline.shots import Timing, timeline
 
 mpl.use("agg")
@@ -60,7 +60,7 @@ def with_diffanim(run: diffanim.Trajectory, path: Path) -> None:
 def with_mimsave(run: diffanim.Trajectory, path: Path) -> None:
     """The same frames through imageio, all of them in memory, as its documentation has it."""
     shots = timeline(run.t.tolist(), Timing(fps=FPS), complete=run.complete).shots
-    composer = Composer(view_of(run), size=(README_WIDTH, None))
+    composer = Composer(scene_of(run), size=README_SIZE)
     frames = [composer.compose(shot) for shot in shots]
     imageio.mimsave(path, [f.pixels for f in frames], duration=[1000 * f.seconds for f in frames], loop=0)
 

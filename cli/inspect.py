@@ -88,13 +88,14 @@ def _is_ours(words: list[str]) -> bool:
 
 def _inspect_run(run: Path) -> None:
     from diffanim.runs.trajectory import Trajectory
+    from diffanim.scenes.panels.wordings import clipping_words
 
     recorded = Trajectory.open(run)
     info = recorded.info
     batch, *shape = recorded.x0.shape[1:]
     facts = {
         "model": info.model,
-        "scheduler": info.scheduler + (f", x̂0 {info.clipped}" if info.clipped else ""),
+        "scheduler": info.scheduler + (f", x̂0 {clipping_words(info)}" if info.clipped else ""),
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
         "decoded": _decoded(recorded) if info.space == "latent" else "",
         "steps": f"{recorded.steps} of {recorded.total}" + ("" if recorded.complete else ": interrupted"),
@@ -134,11 +135,12 @@ def _end(run: Trajectory) -> str:
 
 def _decoded(run: Trajectory) -> str:
     rows = run.decoded
-    if rows is None:
+    if rows is None or rows.size is None:
         return "not yet"
     cells, height, width = rows.size
     frames = f", frames {', '.join(str(frame + 1) for frame in rows.frames)} of {rows.clip}" if rows.clip else ""
-    return f"{rows.rows} of {len(run.x)} rows of {cells} × {width}×{height} pixels{frames}"
+    kept = ", ".join(f"{len(rows.kept[name])} rows of {name}" for name in rows.kept)
+    return f"{kept}, each {cells} × {width}×{height} pixels{frames}"
 
 
 def _echo(facts: dict[str, str]) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from diffanim.drawing.layout import Size
+from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE, Size
 from diffanim.errors import SettingsError
 from diffanim.files.budget import parse_bytes
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
-from diffanim.options import BYTES, FILE, SECONDS, SIZE, Option
+from diffanim.options import BYTES, FILE, NAMES, SECONDS, SIZE, Option, size_words
 from diffanim.render_options import RENDER_OPTIONS
 
 Command = Callable[..., Any]
@@ -43,7 +43,8 @@ class PictureSize(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """As (W, None) or (W, H)."""
         width, _, height = value.lower().replace("×", "x").partition("x")
         if not width.isdecimal() or (height and not height.isdecimal()):
-            self.fail(f"{value!r} is not a size; give a width such as 830, or both, such as 1920x1080", param, ctx)
+            usual = f"a width such as {size_words(README_SIZE)}, or both, such as {size_words(LECTURE_SIZE)}"
+            self.fail(f"{value!r} is not a size; give {usual}", param, ctx)
         return int(width), int(height) if height else None
 
 
@@ -65,6 +66,7 @@ _READERS = {
     SIZE: PictureSize(),
     BYTES: Bytes(),
     FILE: click.Path(),
+    NAMES: click.STRING,
     "MODEL": click.Path(),  # For completion: a hub id will do as well.
 }
 

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from diffanim import progress
 from diffanim.cli.terminal import say
 from diffanim.escaping import for_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-SECONDS_BETWEEN_LINES = 5.0
-"""Time between plain lines when there is no terminal."""
 SECONDS_OF_SILENCE = 1.5
 """After this long, work that cannot report progress says that it is still running: within two seconds in all."""
 
@@ -29,9 +28,8 @@ class Reporter:
         self._quiet = quiet
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._begun: dict[str, tuple[float, int]] = {}
-        """When each kind of work was first reported, and how much of it was done by then."""
-        self._last_line = 0.0
+        self._lines: dict[str, progress.Lines] = {}
+        """Where there is no terminal, those of each kind of work."""
         self._last_advance = 0.0
         self._unfinished: str | None = None
         """What was last reported, if it is still running."""
@@ -99,7 +97,7 @@ class Reporter:
                 moving = self._move(moving, words if silent >= SECONDS_OF_SILENCE else None)
             elif silent < SECONDS_OF_SILENCE:
                 said = 0.0
-            elif now - said >= SECONDS_BETWEEN_LINES:
+            elif now - said >= progress.SECONDS_BETWEEN_LINES:
                 said = now
                 self.note(words if self._unfinished is None else f"{words}, {silent:.0f} s ago")
         if self._bar is not None:
@@ -118,10 +116,8 @@ class Reporter:
         return moving
 
     def _print_line(self, work: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        began, before = self._begun.setdefault(work, (now, done))
-        if done not in (1, total) and now - self._last_line < SECONDS_BETWEEN_LINES:
-            return
-        self._last_line = now
-        left = f", {(now - began) / (done - before) * (total - done):.0f} s left" if before < done < total else ""
-        say(f"{work}: {done} of {total}{left}", err=True)
+        if work not in self._lines or done == 1:  # It may be done more than once.
+            self._lines[work] = progress.Lines(work, done)
+        line = self._lines[work].line(done, total, f"{done} of {total}")
+        if line is not None:
+            say(line, err=True)

@@ -9,6 +9,7 @@ import click
 
 from diffanim.cli import options
 from diffanim.cli.terminal import say
+from diffanim.models.finding import locate
 
 
 @click.command(cls=options.GroupedCommand)
@@ -35,5 +36,5 @@ def record(output: Path, overwrite: bool, quiet: bool, **run: Any) -> None:
 
     settings = options.take_run_settings(run)
     with Reporter(quiet=quiet) as reporter:
-        make_run(settings, output, reporter, overwrite=overwrite)
+        make_run(settings, locate(settings.model), output, reporter, overwrite=overwrite)
     say(output)

@@ -6,27 +6,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffanim.cli.progress import Reporter
-from diffanim.models.finding import locate
+from diffanim.models.files import ModelFiles
 from diffanim.models.settings import RunSettings
 
 if TYPE_CHECKING:
     from diffanim.runs.trajectory import Trajectory
 
 
-def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite: bool) -> Trajectory:
-    """Record at ``path``, resume the recording there, or reuse it."""
-    from diffanim.recording import plan, record_settings
+def make_run(
+    settings: RunSettings, files: ModelFiles, path: Path, reporter: Reporter, *, overwrite: bool
+) -> Trajectory:
+    """Record a model of these files at ``path``, resume the recording there, or reuse it."""
+    from diffanim.recording import plan, record_planned
     from diffanim.runs.trajectory import Trajectory
 
-    files = locate(settings.model)
     planned = plan(settings, files, path, overwrite=overwrite)
-    if planned == "reuse":
+    if planned.plan == "reuse":
         reporter.note(f"using the recording made with these settings: {path}")
-    elif planned == "resume":
+    elif planned.plan == "resume":
         done = Trajectory.open(path)
         reporter.note(f"resuming {path} after step {done.steps} of {done.total}")
     else:
-        if planned == "restart":
+        if planned.plan == "restart":
             done = Trajectory.open(path)
             reporter.note(
                 f"{path} was interrupted after step {done.steps} of {done.total}; a pipeline cannot resume in the "
@@ -35,12 +36,7 @@ def make_run(settings: RunSettings, path: Path, reporter: Reporter, *, overwrite
         reporter.note("loading torch and the model")
     try:
         with reporter.going_on("recording"):
-            return record_settings(
-                settings,
-                path,
-                overwrite=overwrite,
-                on_step=lambda step: reporter.advance("sampling", step.index + 1, step.total),
-            )
+            return record_planned(planned, lambda step: reporter.advance("sampling", step.index + 1, step.total))
     except KeyboardInterrupt:
         if path.exists():
             kept = Trajectory.open(path)

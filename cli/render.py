@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,17 @@ from diffanim.cli import options
 from diffanim.cli.terminal import say
 from diffanim.encode import timing_note
 from diffanim.errors import OutputError
+from diffanim.models.files import ModelFiles
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
-from diffanim.render_options import ENDINGS, check_outputs, frames_of, timing_of
+from diffanim.render_options import ENDINGS, check_outputs, frames_of, quantities_of, timing_of
 from diffanim.runs.clips import ClipFrames
 from diffanim.sharing.profiles import PROFILES
+from diffanim.whole import reason_of
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
+    from diffanim.runs.quantities import Quantity
     from diffanim.runs.trajectory import Trajectory
 
 DEFAULT_FOLDER = Path("outputs")
@@ -66,7 +69,7 @@ def render(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Animate a run: x_t and the model's guess x̂0 side by side, at every timestep.
+    """Animate a run: x_t and the model's guess x̂0 side by side, or other panels, at every timestep.
 
     With RUN.zarr, that recording is rendered, without loading torch. Without it, the run that the options describe
     is recorded first, or reused if it has been recorded already.
@@ -77,30 +80,34 @@ def render(
     _refuse_two_speeds(ctx)
     _apply(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
-    outputs, recording = _places(run, outputs, settings, profile)
-    frames = frames_of(given)
+    source = locate(settings.model) if run is None else run
+    outputs, recording = _places(source, outputs, settings, profile)
+    seen, frames = quantities_of(given), frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
-        recorded = _the_run(run, recording, settings, reporter, overwrite)
+        recorded = _the_run(source, recording, settings, reporter, overwrite)
         if run is not None:
             _refuse_run_options(ctx, recorded)
-        _render(recorded, outputs, reporter, {**given, "model": _decoder(ctx, recorded, frames, reporter)})
+        model = ctx.params["model"] if run is not None else source
+        decoder = _decoder(ctx, model, recorded, seen, frames, reporter)
+        _render(recorded, outputs, reporter, {**given, "model": decoder})
     for output in outputs:
         say(output)
 
 
 def _the_run(
-    run: Path | None, recording: Path, settings: RunSettings, reporter: Reporter, overwrite: bool
+    source: Path | ModelFiles, recording: Path, settings: RunSettings, reporter: Reporter, overwrite: bool
 ) -> Trajectory:
+    """What is rendered: a recording, or one that is made of a model."""
     from diffanim.cli.recording import make_run
     from diffanim.runs.trajectory import Trajectory
 
-    if run is None:
-        return make_run(settings, recording, reporter, overwrite=overwrite)
-    recorded = Trajectory.open(run)
+    if isinstance(source, ModelFiles):
+        return make_run(settings, source, recording, reporter, overwrite=overwrite)
+    recorded = Trajectory.open(source)
     if not recorded.complete:
         reporter.note(
-            f"{run} was interrupted after step {recorded.steps} of {recorded.total}: there is no finished image"
+            f"{source} was interrupted after step {recorded.steps} of {recorded.total}: there is no finished image"
         )
     return recorded
 
@@ -122,18 +129,26 @@ def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, optio
         )
 
 
-def _decoder(ctx: click.Context, run: Trajectory, frames: ClipFrames, reporter: Reporter) -> Any:
+def _decoder(
+    ctx: click.Context,
+    model: Any,
+    run: Trajectory,
+    seen: Sequence[Quantity],
+    frames: ClipFrames,
+    reporter: Reporter,
+) -> Any:
     """What a recording's latents are decoded with, where they are not decoded yet and nothing in memory can."""
     from diffanim.scenes.views import waits_for_decoding
 
-    if run.made_by is not None or not waits_for_decoding(run, preview=ctx.params["preview"], frames=frames):
+    how = {"preview": ctx.params["preview"], "frames": frames, "quantities": seen}
+    if run.made_by is not None or not waits_for_decoding(run, **how):
         return None
     from diffanim.decoding.origin import call_of
 
     reporter.note("loading torch and the model, to decode the latents")
     overrides = {name: ctx.params[name] for name in _OF_DECODING[1:] if _is_given(ctx, name)}
     with reporter.going_on("loading"):
-        return call_of(run, ctx.params["model"], **overrides)
+        return call_of(run, model, **overrides)
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
@@ -149,16 +164,16 @@ def _progress(reporter: Reporter) -> Callable[[int, int], None]:
 
 
 def _places(
-    run: Path | None, outputs: tuple[str, ...], settings: RunSettings, profile: str | None
+    source: Path | ModelFiles, outputs: tuple[str, ...], settings: RunSettings, profile: str | None
 ) -> tuple[tuple[str, ...], Path]:
     """Where the files go, and where the recording goes: beside the first file, under a name of its own."""
-    stem = run.name.removesuffix(".zarr") if run else settings.file_stem(locate(settings.model))
+    stem = settings.file_stem(source) if isinstance(source, ModelFiles) else source.name.removesuffix(".zarr")
     if not outputs:
         try:
             DEFAULT_FOLDER.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot make the folder {DEFAULT_FOLDER}: {error.strerror}; name files with -o"
+                f"cannot make the folder {DEFAULT_FOLDER}: {reason_of(error)}; name files with -o"
             ) from error
         endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else DEFAULT_SUFFIXES
         outputs = tuple(str(DEFAULT_FOLDER / f"{stem}{ending}") for ending in endings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import time
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import synthetic_run
 
 import diffanim
-from diffanim.errors import DiffanimError, DiffanimWarning, SettingsError
+from diffanim.errors import DiffanimError, SettingsError
 from diffanim.models.settings import RunSettings
 from diffanim.runs.writer import TrajectoryWriter
+from support.synthetic import synthetic_run
 
 
 @pytest.mark.parametrize(
@@ -103,9 +102,7 @@ def refused(function: Callable[..., Any], *arguments: Any, **options: Any) -> bo
     """Whether a call is refused; in one line, if so, and soon in any case."""
     begun = time.monotonic()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DiffanimWarning)
-            function(*arguments, **options)
+        function(*arguments, **options)
     except DiffanimError as error:
         assert len(str(error).splitlines()) == 1, str(error)
         return True
@@ -203,6 +200,10 @@ def test_whatever_row_is_asked_for(small_run: diffanim.Trajectory) -> None:
         (lambda: diffanim.render("run.zarr", "a.gif", steps=3), "render takes no steps; it takes run, fps"),
         (lambda: diffanim.record(None, 4), r"record: too many positional arguments; call it as record\(…\)"),
         (lambda: diffanim.Recorder(None, pth="run.zarr"), "Recorder takes no pth; did you mean path?"),
+        (
+            lambda: diffanim.RunInfo("m", "s", clipped="to ±1"),
+            r"clipped is 'to ±1'; it must be 'clipped' or 'dynamically thresholded' or None",
+        ),
         (lambda: diffanim.RunInfo(modl="m"), "RunInfo takes no modl; did you mean model?"),
         (lambda: diffanim.Trajectory.open(), "Trajectory.open: missing a required argument: 'path'"),
     ],

@@ -12,7 +12,6 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from synthetic import synthetic_run
 
 import diffanim
 from diffanim.cli.record import record as record_command
@@ -22,12 +21,22 @@ from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.options import Option
 from diffanim.render_options import RENDER_OPTIONS, encoding_of, frames_of, timing_of
 from diffanim.runs.clips import ClipFrames
+from diffanim.scenes.scene import scene_of
 from diffanim.sharing.provenance import Provenance
 from diffanim.timeline.shots import Timing
+from support.synthetic import synthetic_run
 
 README = Path(__file__).parent.parent / "README.md"
 DEFAULTS = {name: row.default for name, row in RENDER_OPTIONS.items()}
-SAID = {"fps": 12.5, "first": "t=500", "size": (640, 480), "max_size": "5MB", "duration": 3.5, "text": 1.5}
+SAID = {
+    "fps": 12.5,
+    "first": "t=500",
+    "size": (640, 480),
+    "max_size": "5MB",
+    "duration": 3.5,
+    "text": 1.5,
+    "panels": "x0",
+}
 """Values that the command line takes as they are."""
 
 
@@ -132,7 +141,7 @@ def value_of(row: Option) -> Any:
 def test_the_command_in_a_file_sets_what_was_asked(row: Option) -> None:
     asked = value_of(row)
     run = synthetic_run(settings={"model": "emoji", "steps": 20, "batch": 4})
-    words = shlex.split(Provenance.of(run, {row.name: asked}, "a.gif").command)[2:]
+    words = shlex.split(Provenance.of(scene_of(run), {row.name: asked}, "a.gif").command)[2:]
     given = render_command.make_context("render", words).params
     expected = 5_000_000 if asked == "5MB" else asked
     assert {name: given[name] for name in RENDER_OPTIONS} == {**DEFAULTS, row.name: expected}

@@ -28,7 +28,7 @@ from . import measures
 from .card import CARD, CONDITIONAL, FIGURES, GUESSES, GUIDED, MEASURED, UNCONDITIONAL, report, write_card
 from .files import write_whole
 from .pictures import EMOJI_LIST, FONT, Pictures, as_floats, draw_pictures, load_pictures
-from .progress import Lines, say
+from .progress import Share, say
 from .samples import draw_samples, unconditional
 from .sheets import grid, named_rows, save_png
 
@@ -88,13 +88,13 @@ def measure_samples(model: Model, _folder: Path, pictures: Pictures) -> tuple[Fo
     data, classes = as_floats(pictures.images), range(len(pictures.labels))
     plain_asked = [number for number in classes for _ in range(PLAIN_OF_EACH_CLASS)]
     asked = [number for number in classes for _ in range(OF_EACH_CLASS)]
-    lines, done, total = Lines("samples"), 0, WITHOUT_CLASS + len(plain_asked) + len(asked)
+    share, done, total = Share("samples"), 0, WITHOUT_CLASS + len(plain_asked) + len(asked)
 
     def draw(numbers: Sequence[int], guidance: float) -> measures.Floats:
         nonlocal done
         before, done = done, done + len(numbers)
         return draw_samples(
-            model, numbers, guidance=guidance, on_batch=lambda some, _: lines.advance((before + some) / total)
+            model, numbers, guidance=guidance, on_batch=lambda some, _: share.advance((before + some) / total)
         )
 
     free = draw(unconditional(model, WITHOUT_CLASS), 1.0)
@@ -135,7 +135,7 @@ def measure_guesses(model: Model, folder: Path, pictures: Pictures) -> tuple[Fou
     data = as_floats(pictures.images)
     mean = data.mean(axis=0)
     found: Found = {"first_guess": 0.0, "contrast": 0.0, "outside": 0.0, "sharpness_fall": 0.0}
-    rows, lines, done = [], Lines("guesses"), 0
+    rows, share, done = [], Share("guesses"), 0
     for scheduler in SCHEDULERS:
         for steps in STEPS:
             settings = RunSettings(str(folder), scheduler, steps, GUESSED, device=str(model.device), dtype="float32")
@@ -149,7 +149,7 @@ def measure_guesses(model: Model, folder: Path, pictures: Pictures) -> tuple[Fou
             shown = np.linspace(0, len(x0) - 1, min(len(x0), 10)).round().astype(int)
             rows.append((f"{scheduler} {steps}", to_rgb(x0[shown, 0])))
             done += steps
-            lines.advance(done / (sum(STEPS) * len(SCHEDULERS)))
+            share.advance(done / (sum(STEPS) * len(SCHEDULERS)))
     return found, {GUESSES: named_rows(rows)}
 
 

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from ..errors import ModelError, first_line
-from .files import replace_folder, write_whole
+from ..whole import whole_folder, writing
+from .files import write_whole
 
 _library: Any = diffusers  # Its classes have no types.
 
@@ -143,13 +144,12 @@ def save_model(
         OutputError: it cannot be written.
     """
     network = network_of(weights, config)
-
-    def fill(beginning: Path) -> None:
-        _library.DDIMPipeline(network.half(), make_scheduler()).save_pretrained(beginning)
-        write_whole(beginning / "labels.json", (json.dumps(list(labels), indent=0) + "\n").encode())
-        write_whole(beginning / HISTORY, history.to_json().encode())
-
-    replace_folder(folder, fill)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(folder) as beginning:
+            _library.DDIMPipeline(network.half(), make_scheduler()).save_pretrained(beginning)
+            write_whole(beginning / "labels.json", (json.dumps(list(labels), indent=0) + "\n").encode())
+            write_whole(beginning / HISTORY, history.to_json().encode())
 
 
 def load_weights(folder: Path, network: Any, labels: Sequence[str]) -> History:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 
-SECONDS_BETWEEN_LINES = 5.0
+from ..progress import Lines
 
 
 def say(text: str) -> None:
@@ -14,8 +13,8 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-class Lines:
-    """How far some work is, and how long it still takes, in a line every few seconds."""
+class Share:
+    """Prints which share of some work is done."""
 
     def __init__(self, work: str, *, start: float = 0.0) -> None:
         """Begin.
@@ -24,17 +23,10 @@ class Lines:
             work: what is done.
             start: how much of it was done before, 0 to 1.
         """
-        self._work = work
-        self._start = start
-        self._began = time.monotonic()
-        self._last = -SECONDS_BETWEEN_LINES
+        self._lines = Lines(work, start)
 
     def advance(self, progress: float, note: str = "") -> None:
         """``progress``, 0 to 1, is done."""
-        now = time.monotonic()
-        if progress < 1 and now - self._last < SECONDS_BETWEEN_LINES:
-            return
-        self._last = now
-        done = progress - self._start
-        left = f", {(now - self._began) / done * (1 - progress):.0f} s left" if done > 0 and progress < 1 else ""
-        say(f"{self._work}: {min(progress, 1):.1%}{left}{note and ', '}{note}")
+        line = self._lines.line(progress, 1.0, f"{min(progress, 1):.1%}")
+        if line is not None:
+            say(f"{line}{note and ', '}{note}")

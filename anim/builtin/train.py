@@ -27,7 +27,7 @@ from ..models.loading import resolve_device
 from ..pixels import to_rgb
 from .network import CHANNELS, History, load_weights, make_network, make_scheduler, network_of, save_model
 from .pictures import EMOJI_LIST, FONT, Pictures, draw_pictures, load_pictures, save_pictures
-from .progress import Lines, say
+from .progress import Share, say
 from .samples import draw_samples, model_of, unconditional
 from .sheets import grid, save_png
 from .training import Ranks, Recipe, Trainer
@@ -72,13 +72,13 @@ def train(asked: argparse.Namespace, ranks: Ranks) -> None:
         seed=asked.seed,
     )
     trainer = _trainer(asked, recipe, ranks)
-    lines, first = Lines("training", start=trainer.progress), trainer.step
+    share, first = Share("training", start=trainer.progress), trainer.step
     began = saved = time.monotonic()
     for loss in trainer.run():
         if not ranks.first:
             continue
         rate = (trainer.step - first) / (time.monotonic() - began)
-        lines.advance(
+        share.advance(
             trainer.progress,
             f"step {trainer.step}, loss {loss:.4f}, {rate:.1f} steps a second, {trainer.skipped} skipped",
         )

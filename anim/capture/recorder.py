@@ -298,7 +298,7 @@ class Recorder:
         if self._info.space == "pixel" and self._pipeline is not scheduler:
             demand_pictures(tuple(x.shape))
         if self._schedule.clipped:
-            self._writer.note_clipping(self._schedule.clipped)
+            self._writer.note_clipping(self._schedule.clipped, self._schedule.clip_range)
 
     def _calls_to_come(self, scheduler: Any, t: float) -> int:
         """The number of calls left, including this one: as announced, otherwise from the timesteps left."""

@@ -17,7 +17,7 @@ Which one is right is not believed but tried, in every run: the finished latents
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ from ..errors import (
 from ..pixels import Pixels
 from ..runs.clips import ClipFrames
 from ..runs.decoded import OnRow
-from ..runs.noising import natural, rescaled
+from ..runs.noising import rescaled
+from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 from .autoencoders import Autoencoder
@@ -49,7 +50,13 @@ TOLERANCE = 0.5
 stays below it, a scale or a shift that is left out does not."""
 
 
-def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRow | None = None) -> None:
+def decode(
+    run: Trajectory,
+    call: PipelineCall,
+    wanted: ClipFrames,
+    quantities: Iterable[Quantity] = (SAMPLE, GUESS),
+    on_row: OnRow | None = None,
+) -> None:
     """Decode a run's latents and keep the pictures beside them; go on where that was interrupted.
 
     Samples of exploding schedules are decoded at unit variance, the size that the autoencoder knows.
@@ -58,7 +65,8 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
         run: of latents.
         call: what made it.
         wanted: which frames are kept, if it makes clips.
-        on_row: called with how many rows are done, and of how many.
+        quantities: what is to be seen; fields need no decoding.
+        on_row: called with how many pictures are done, and of how many.
 
     Raises:
         OutputError: its latents cannot be made visible.
@@ -70,23 +78,20 @@ def decode(run: Trajectory, call: PipelineCall, wanted: ClipFrames, on_row: OnRo
     pictures = decoder(_tensor(run.x0[0])) if own is None else own
     clip = pictures.shape[1] if pictures.ndim == 5 else None
     frames = wanted.of(clip) if clip is not None else ()
-    with run.decoding(clip, frames) as writer:
-        for row, x, x0 in _decoded(run, decoder, max(1, at_once // (2 * len(pictures))), frames, writer.missing):
-            writer.add(row, x, x0)
-            if on_row is not None:
-                on_row(writer.done, len(run.x))
-        if run.steps in writer.missing and run.complete:
-            if own is None or (rescaled(run) and not run.finished):
-                own = decoder(_tensor(natural(run, run.x[-1], run.steps)))
-            writer.add(run.steps, _cells(own, frames), None)
-            if on_row is not None:
-                on_row(writer.done, len(run.x))
+    behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
+    with run.decoding({quantity.name: rows for quantity, rows in behind.items()}, clip, frames) as writer:
+        for quantity in behind:
+            missing = writer.missing[quantity.name]
+            for row, cells in _decoded(run, quantity, decoder, max(1, at_once // len(pictures)), own, missing):
+                writer.add(quantity.name, row, _cells(cells, frames))
+                if on_row is not None:
+                    on_row(*writer.progress)
 
 
 def _decoded(
-    run: Trajectory, decoder: Decoder, together: int, frames: tuple[int, ...], missing: Collection[int]
-) -> Iterator[tuple[int, Pixels, Pixels]]:
-    """The missing rows, and x and x̂0 of each as they are kept.
+    run: Trajectory, quantity: Quantity, decoder: Decoder, together: int, own: Pixels | None, missing: Collection[int]
+) -> Iterator[tuple[int, Pixels]]:
+    """The missing rows of a quantity, and the pictures of each.
 
     Always the same rows are decoded together, missing or not: a picture depends, in its last bit, on those beside it,
     and one that is made again is to be what it was.
@@ -95,12 +100,16 @@ def _decoded(
         rows = range(start, min(start + together, run.steps))
         if not any(row in missing for row in rows):
             continue
-        latents = [images for row in rows for images in (natural(run, run.x[row], row), run.x0[row])]
+        latents = [quantity.values(run, row) for row in rows]
         pictures = decoder(_tensor(np.concatenate(latents)))
-        cells = [_cells(part, frames) for part in np.split(pictures, len(latents))]
-        for row, x, x0 in zip(rows, cells[::2], cells[1::2], strict=True):
+        for row, cells in zip(rows, np.split(pictures, len(latents)), strict=True):
             if row in missing:
-                yield row, x, x0
+                yield row, cells
+    if run.steps in missing:
+        # The finished sample is what its pipeline made of it.
+        if own is None or (rescaled(run) and not run.finished):
+            own = decoder(_tensor(quantity.values(run, run.steps)))
+        yield run.steps, own
 
 
 def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:

@@ -24,8 +24,8 @@ def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCal
 
     Args:
         run: a recording.
-        model: the pipeline; or a directory or a hub id. None for the one that made the run, from memory or from where
-            it was opened.
+        model: the pipeline; or a directory, a hub id, or a model's files. None for the one that made the run, from
+            memory or from where it was opened.
         **overrides: settings for opening it that differ from those of the recording: device, dtype, offload …
 
     Raises:
@@ -37,12 +37,18 @@ def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCal
     if model is None and run.made_by is not None:
         made_by: PipelineCall = run.made_by
         return made_by
-    if model is not None and not isinstance(model, (str, Path)):
+    if model is not None and not isinstance(model, (str, Path, ModelFiles)):
         return PipelineCall(model, None)
-    files = _recorded_model(run) if model is None else locate(str(model))
-    settings, known = _settings_of(run, str(files.folder if model is None else model), overrides)
+    files = _files_of(run, model)
+    settings, known = _settings_of(run, str(model if isinstance(model, (str, Path)) else files.folder), overrides)
     pipeline = (open_to_record if known else open_pipeline)(files, settings)
     return PipelineCall(pipeline, call_arguments(pipeline, files, settings) if known else None)
+
+
+def _files_of(run: Trajectory, model: str | Path | ModelFiles | None) -> ModelFiles:
+    if model is None:
+        return _recorded_model(run)
+    return model if isinstance(model, ModelFiles) else locate(str(model))
 
 
 def _recorded_model(run: Trajectory) -> ModelFiles:

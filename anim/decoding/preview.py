@@ -49,13 +49,29 @@ class LinearPreview:
 
     def __call__(self, latents: Array) -> Pixels:
         """uint8 [cells, h, w, 3] of a row, float32 [B, …], in latent pixels."""
+        grid = self._shown(latents)
+        return _as_pixels(_with_one(grid.reshape(-1, grid.shape[-1])) @ self._weights, grid)
+
+    def field(self, latents: Array, scale: float) -> Pixels:
+        """The same of values around 0, which is grey: the map without its constant.
+
+        Args:
+            latents: float32 [B, …].
+            scale: how many standard deviations of the colour that varies most are white, where each channel of the
+                latents varies by 1 and by itself.
+        """
+        grid, linear = self._shown(latents), self._weights[:-1]
+        most = max(float(np.sqrt((linear**2).sum(0)).max()), 1e-12)
+        colours = grid.reshape(-1, grid.shape[-1]).astype(np.float64) @ linear
+        return _as_pixels(127.5 * (1 + colours / (scale * most)), grid)
+
+    def _shown(self, latents: Array) -> Array:
+        """[B, F, h, w, C] of the frames that are shown."""
         grid = self._grid(latents)
-        if self._clip is not None:
-            last = max(self._clip - 1, 1)
-            grid = grid[:, [round(frame * (grid.shape[1] - 1) / last) for frame in self._frames]]
-        colours = _with_one(grid.reshape(-1, grid.shape[-1])) @ self._weights
-        pixels = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
-        return np.asarray(pixels.reshape(-1, *grid.shape[2:4], 3))
+        if self._clip is None:
+            return grid
+        last = max(self._clip - 1, 1)
+        return grid[:, [round(frame * (grid.shape[1] - 1) / last) for frame in self._frames]]
 
     def _grid(self, latents: Array) -> Array:
         """[B, F, h, w, C]; F is 1 for images."""
@@ -76,6 +92,12 @@ class LinearPreview:
         if self._clip is not None or rows * (count // max(rows, 1)) != count:
             raise OutputError("a preview of these packed latents is not known: leave --preview out")
         return tokens.reshape(len(tokens), 1, rows, count // rows, tokens.shape[2])
+
+
+def _as_pixels(colours: NDArray[np.float64], grid: Array) -> Pixels:
+    """Levels [n, 3], cut off beyond 0 and 255, as the images of a grid."""
+    pixels = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+    return np.asarray(pixels.reshape(-1, *grid.shape[2:4], 3))
 
 
 def _averaged(images: Pixels, size: tuple[int, int]) -> NDArray[np.float64]:

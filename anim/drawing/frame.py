@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scenes.phrases import Fidelity
 from ..timeline.shots import progress
 
 
@@ -31,8 +31,8 @@ class Region:
     y: int
     width: int
     height: int
-    kind: Literal["noisy", "clean"]
-    """``noisy`` shows x_t, where no eye follows a single pixel; ``clean`` shows x̂0, where every band is seen."""
+    fidelity: Fidelity
+    """How true to it an encoder must be."""
 
     @property
     def slices(self) -> tuple[slice, slice]:

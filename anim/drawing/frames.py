@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..pixels import Pixels
+from ..runs.quantities import Quantity
 from ..scenes.curves import curves
-from ..scenes.panels import DEFAULT_PANELS, Caption, Panel, panel_named
 from ..scenes.phrases import Number
-from ..scenes.views import View
+from ..scenes.scene import Part, Scene
 from ..threads import threads
 from ..timeline.shots import Shot, turning_point
 from . import headings
 from .frame import Clip, Frame, Region
 from .headings import Type
 from .labels import Placed, blend
-from .layout import README_WIDTH, Box, Size, arrange, check_text, text_size
+from .layout import README_SIZE, Box, Size, arrange, check_text, text_size
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
 
@@ -29,120 +29,126 @@ SAMPLES = 9
 """How many pictures stand for all of them when an encoder chooses colours."""
 
 
-class RowImages:
-    """What the panels show of a row of a run, as pixels. The last row is kept: pictures of several sizes share it."""
+class ShotPixels:
+    """What the parts of a scene show, as pixels. The last shot's are kept: pictures of several sizes share them."""
 
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self._row = -1
-        self._images: dict[str, Pixels] = {}
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._rows: tuple[int, ...] = ()
+        self._pixels: dict[tuple[Quantity, int], Pixels] = {}
 
-    def of(self, panel: Panel, row: int) -> Pixels:
-        """uint8 [B, H, W, 3], not to be written to.
+    def of(self, part: Part, rows: tuple[int, ...]) -> Pixels:
+        """uint8 [count, H, W, 3], not to be written to.
 
         Raises:
             TrajectoryError: the row is damaged.
         """
-        if row != self._row:
-            self._row, self._images = row, {}
-        if panel.name not in self._images:
-            self._images[panel.name] = panel.images(self.view, row)
-        return self._images[panel.name]
+        if rows != self._rows:
+            self._rows, self._pixels = rows, {}
+        key = part.panel.quantity, part.run
+        if key not in self._pixels:
+            self._pixels[key] = part.pixels(rows)
+        return self._pixels[key]
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class Backdrop:
     """A picture without its images and its cursor."""
 
-    background: Pixels
+    pixels: Pixels
     """uint8 [H, W, 3], with the text that stands still."""
-    texts: tuple[Placed, ...]
-    """All text, still or changing."""
+    texts: tuple[tuple[int, Placed], ...]
+    """All text, still or changing, and the number of the run that it is of."""
 
 
 class Composer:
-    """Draws the pictures of a run.
+    """Draws the pictures of a scene.
 
     Attributes:
+        scene: what is seen.
         width: of every picture, in pixels.
         height: of every picture, in pixels.
         regions: where the panels lie.
         layout: where everything lies.
         strip: the noise schedule.
-        running: what the pictures of all steps have in common.
-        closing: what stands around the finished image.
     """
 
     def __init__(
         self,
-        view: View,
+        scene: Scene,
         *,
-        size: Size = (README_WIDTH, None),
+        size: Size = README_SIZE,
         theme: str = DEFAULT_THEME,
         text: float = 1.0,
-        panels: Sequence[str] = DEFAULT_PANELS,
-        images: RowImages | None = None,
+        pixels: ShotPixels | None = None,
     ) -> None:
         """Draw what stands still.
 
         Args:
-            view: of a run.
+            scene: what is seen.
             size: of the pictures.
             theme: a name of `themes.THEMES`.
             text: how much larger than usual text is.
-            panels: names of `panels.PANELS`, from left to right.
-            images: of this run, where another composer has use of them too.
+            pixels: of this scene, where another composer has use of them too.
 
         Raises:
             SettingsError: a size or a name that is not allowed.
         """
-        run = view.run
-        self._run, self._theme = run, theme_named(theme)
-        self._images = images or RowImages(view)
-        self._panels = [panel_named(name) for name in panels]
+        self.scene, self._theme = scene, theme_named(theme)
+        self._pixels = pixels or ShotPixels(scene)
+        self._parts = scene.parts
         check_text(text)
-        self._type, self._curves = Type(round(text * text_size(*size))), curves(run)
-        wordings = [panel.captions(view) for panel in self._panels], [panel.closing(view) for panel in self._panels]
-        lines = self._type.heights([c for state in wordings for panel in state for c in panel], self._curves)
+        lead = scene.lead
+        self._type, self._curves = Type(round(text * text_size(*size))), curves(lead.run)
+        self._running = [part.panel.captions(part.view) for part in self._parts]
+        self._closing = [part.panel.closing(part.view) for part in self._parts]
+        wordings = [wording for state in (self._running, self._closing) for part in state for wording in part]
         self.layout = arrange(
-            view.count,
-            view.size,
+            lead.count,
+            lead.size,
             width=size[0],
             height=size[1],
-            lines=lines,
-            panels=len(panels),
+            lines=self._type.heights(wordings, self._curves),
+            panels=len(self._parts),
+            beside=scene.beside,
             em=self._type.em,
-            columns=view.columns,
+            columns=lead.columns,
         )
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
-            Region(place.box.x, place.box.y, place.box.width, place.box.height, panel.kind)
-            for panel, place in zip(self._panels, self.layout.panels, strict=True)
+            Region(place.box.x, place.box.y, place.box.width, place.box.height, part.panel.fidelity)
+            for part, place in zip(self._parts, self.layout.panels, strict=True)
         )
-        self.strip = Strip(self._curves, max(run.total, run.steps), self.layout.strip, self._theme, self._type.em)
-        self.running, self.closing = (
-            self._sheet(captions, closing=closing) for captions, closing in zip(wordings, (False, True), strict=True)
-        )
+        points = max(lead.run.total, lead.run.steps)
+        self.strip = Strip(self._curves, points, self.layout.strip, self._theme, self._type.em)
+        self._backdrops: dict[tuple[bool, ...], Backdrop] = {}
+
+    def backdrop(self, rows: Sequence[int]) -> Backdrop:
+        """What stands around the images of a shot's rows; the same for all rows of steps, another for last samples."""
+        ended = tuple(row == view.run.steps for row, view in zip(rows, self.scene.views, strict=True))
+        if ended not in self._backdrops:
+            self._backdrops[ended] = self._drawn(ended)
+        return self._backdrops[ended]
 
     def compose(self, shot: Shot) -> Frame:
         """The picture of a shot, in memory of its own.
 
         Raises:
-            IndexError: the run has no such row.
+            IndexError: a run has no such row.
             TrajectoryError: the row is damaged.
         """
-        row, finished = shot.row, self._run.steps
-        if not 0 <= row < len(self._run.x):
-            raise IndexError(f"the run has rows 0 to {len(self._run.x) - 1} to show, not {row}")
-        sheet = self.closing if row == finished else self.running
-        picture = sheet.background.copy()
-        images = [image for panel in self._panels for image in self._images.of(panel, row)]
+        for row, view in zip(shot.rows, self.scene.views, strict=True):
+            if not 0 <= row < len(view.run.x):
+                raise IndexError(f"the run has rows 0 to {len(view.run.x) - 1} to show, not {row}")
+        backdrop = self.backdrop(shot.rows)
+        picture = backdrop.pixels.copy()
+        images = [image for part in self._parts for image in self._pixels.of(part, shot.rows)]
         cells = [cell for place in self.layout.panels for cell in place.cells]
         _draw_images(picture, cells, images)
-        self.strip.draw(picture, row)
-        for text in sheet.texts:
+        self.strip.draw(picture, shot.rows[0])
+        for run, text in backdrop.texts:
             if isinstance(text.piece, Number):
-                self._write(picture, text, row)
+                self._write(picture, text, shot.rows[run])
         return Frame(picture, shot.seconds)
 
     def frames(self, shots: Iterable[Shot]) -> Iterator[Frame]:
@@ -165,21 +171,23 @@ class Composer:
             turn=turn,
         )
 
-    def _sheet(self, captions: Sequence[Sequence[Caption]], *, closing: bool) -> Sheet:
-        layout, type_ = self.layout, self._type
-        texts = headings.title(self._run, layout.title, type_, closing=closing)
-        for wordings, place in zip(captions, layout.panels, strict=True):
-            texts += headings.caption(wordings, place.caption, type_)
-        texts += headings.legend(self._run.info, self._curves, layout.legend, type_)
-        background = np.empty((self.height, self.width, 3), np.uint8)
-        background[:] = self._theme.background
+    def _drawn(self, ended: Sequence[bool]) -> Backdrop:
+        """Around runs of which some have come to their last sample."""
+        layout, type_, run = self.layout, self._type, self.scene.lead.run
+        texts = [(0, text) for text in headings.title(run, layout.title, type_, closing=ended[0])]
+        for part, place, running, closing in zip(self._parts, layout.panels, self._running, self._closing, strict=True):
+            wordings = closing if ended[part.run] else running
+            texts += [(part.run, text) for text in headings.caption(wordings, place.caption, type_)]
+        texts += [(0, text) for text in headings.legend(run.info, self._curves, layout.legend, type_)]
+        pixels = np.empty((self.height, self.width, 3), np.uint8)
+        pixels[:] = self._theme.background
         for place in layout.panels:
             for cell in place.cells:
-                self._outline(background, cell)
-        for text in texts:
+                self._outline(pixels, cell)
+        for _, text in texts:
             if not isinstance(text.piece, Number):
-                self._write(background, text)
-        return Sheet(background, tuple(texts))
+                self._write(pixels, text)
+        return Backdrop(pixels, tuple(texts))
 
     def _outline(self, picture: Pixels, cell: Box) -> None:
         line = max(self._type.em // 24, 1)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
-from ..scenes.panels import Caption
-from ..scenes.phrases import Maths, Number, Phrase, Words
+from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
 from .labels import Placed, Sizes, height, place, width
 from .layout import Line, LineHeights
 from .typeset import legible, shortened

@@ -1,8 +1,8 @@
 """Where everything goes: from the number and the size of the images and the picture's size to boxes, in whole pixels.
 
 From top to bottom: the title line, a caption over each panel, the panels side by side, the schedule strip, its legend.
-The panels get all the room that the lines of text leave, and the images in them are drawn as large as fits. Where
-images stand in rows, as the frames of a clip do, the panels lie below each other instead.
+The panels get all the room that the lines of text leave, and the images in them are drawn as large as fits. Panels
+may also lie in several rows, each with its captions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Size = tuple[int, int | None]
 """(width, height) in pixels; where the height is None it follows the content, and the width is the most."""
 README_WIDTH = 830
 """As wide as GitHub shows a README's pictures."""
+README_SIZE: Size = (README_WIDTH, None)
 LECTURE_SIZE = (1920, 1080)
 """Full HD."""
 SHEET_SIZE: Size = (1950, None)
@@ -27,8 +28,6 @@ SHEET_DPI = 300
 """Pixels of it that make an inch."""
 DEFAULT_COLUMNS = 6
 """Timesteps on it."""
-STACKED = "stacked"
-"""What is said of panels that lie below each other."""
 SMALLEST_WIDTH = 240
 LARGEST = (16000, 8700)
 """Pixels that every format holds: WebP has no more across, AV1 no more down."""
@@ -181,6 +180,7 @@ def arrange(
     height: int | None = None,
     lines: LineHeights,
     panels: int = 2,
+    beside: int = 2,
     em: int | None = None,
     columns: int | None = None,
 ) -> Layout:
@@ -193,16 +193,17 @@ def arrange(
         height: of the picture; None for as high as its content.
         lines: the heights of its text.
         panels: how many there are.
+        beside: how many of them stand in a row.
         em: the size of the text, in pixels; None for what suits the width.
-        columns: how many images stand in a row, with the panels below each other; None for the best arrangement, with
-            the panels side by side.
+        columns: how many images stand in a row of a panel; None for the best arrangement.
 
     Raises:
         SettingsError: the picture is too small for anything to be seen.
     """
     check_size(width, height)
     em = em or text_size(width, height)
-    beside, below = (1, panels) if arrangement(columns) == STACKED else (panels, 1)
+    beside = min(beside, panels)
+    below = math.ceil(panels / beside)
     fits = [
         (best_grid(count, image, room, gap=space.gap, smooth=height is not None, columns=columns), space)
         for space in (_Spacing.of(em), _Spacing.of(em).tightened(em))
@@ -217,11 +218,6 @@ def arrange(
     size = (grid.across(beside, space), even(space.chrome(lines, below) + below * grid.height))
     check_largest(*size)
     return _place(grid, count, panels, beside, space, lines, size if height is None else (width, height))
-
-
-def arrangement(columns: int | None) -> str:
-    """How panels lie whose images stand in rows of so many (`arrange`): `STACKED`, or nothing for side by side."""
-    return "" if columns is None else STACKED
 
 
 def _room(

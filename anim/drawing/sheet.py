@@ -1,4 +1,4 @@
-"""The contact sheet: chosen timesteps side by side for print, x_t above x̂0, t under each.
+"""The contact sheet: chosen timesteps side by side for print, the panels above each other, t under each.
 
 This is the static figure of diffusion courses. It is laid out once, in pixels of which `SHEET_DPI` make an inch, and
 painted twice: here as pixels, in `diffanim.files.pdf` with text and lines as vectors. Text of a sheet of the usual
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from textwrap import wrap
 
 import numpy as np
 
@@ -17,8 +16,9 @@ from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.noising import rescaled
 from ..runs.trajectory import Trajectory
-from ..scenes.panels import DEFAULT_PANELS, Panel, noise_left_readout, noise_readout, panel_named, time_readout
 from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
+from ..scenes.readouts import noise_left_readout, noise_readout, time_readout
+from ..scenes.scene import Part, Scene
 from ..scenes.views import View
 from .frames import draw_image
 from .labels import Placed, Sizes, blend, place, width
@@ -48,12 +48,14 @@ class ContactSheet:
     theme: Theme
 
 
-def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: float, whole: bool) -> ContactSheet:
+def lay_out(
+    scene: Scene, shots: Sequence[tuple[int, ...]], *, theme: Theme, width: int, text: float, whole: bool
+) -> ContactSheet:
     """Lay the sheet out.
 
     Args:
-        view: of a run.
-        rows: the columns, from left to right, counted from 0; the number of steps stands for the last sample.
+        scene: what is seen.
+        shots: the columns, from left to right: which row of each run.
         theme: its colours.
         width: in pixels, the most; the height follows.
         text: how much larger than usual text is.
@@ -63,31 +65,30 @@ def lay_out(view: View, rows: Sequence[int], *, theme: Theme, width: int, text: 
         SettingsError: the columns leave no room for images.
     """
     check_size(width, None)
-    panels = [panel_named(name) for name in DEFAULT_PANELS]
     check_text(text)
     type_ = _Type(round(text * text_size(width, None)))
-    run = view.run
-    names = [_named(view, panel) for panel in panels]
+    lead, parts = scene.lead, scene.parts
+    names = [_named(part) for part in parts]
     left = type_.margin + max(type_.block_width(name) for name in names) + type_.em // 2
-    across = (width - left - type_.margin - (len(rows) - 1) * type_.column_gap) // len(rows)
+    across = (width - left - type_.margin - (len(shots) - 1) * type_.column_gap) // len(shots)
     if across < 2 * type_.em:
-        raise SettingsError(f"{len(rows)} columns do not fit into {width} pixels; choose fewer, or a wider sheet")
-    grid = _grid(view, across, gap=type_.image_gap, whole=whole)
-    tops = [type_.margin + number * (grid.height + type_.row_gap) for number in range(len(panels))]
-    lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(rows))]
+        raise SettingsError(f"{len(shots)} columns do not fit into {width} pixels; choose fewer, or a wider sheet")
+    grid = _grid(lead, across, gap=type_.image_gap, whole=whole)
+    tops = [type_.margin + number * (grid.height + type_.row_gap) for number in range(len(parts))]
+    lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(shots))]
     under = tops[-1] + grid.height + round(0.25 * type_.em)
     images = [
         PlacedImage(pixels, cell)
-        for panel, top in zip(panels, tops, strict=True)
-        for row, x in zip(rows, lefts, strict=True)
-        for pixels, cell in zip(panel.images(view, row), grid.cells(x, top, view.count), strict=True)
+        for part, top in zip(parts, tops, strict=True)
+        for rows, x in zip(shots, lefts, strict=True)
+        for pixels, cell in zip(part.pixels(rows), grid.cells(x, top, lead.count), strict=True)
     ]
     texts = [
         text
         for name, top in zip(names, tops, strict=True)
         for text in type_.centred(name, type_.margin, None, top + (grid.height - type_.block_height(name)) // 2)
     ]
-    readouts = [_readout(run, row) for row in rows]
+    readouts = [_readout(lead.run, rows[0]) for rows in shots]
     for phrases, x in zip(readouts, lefts, strict=True):
         texts += type_.centred(phrases, x, grid.width, under)
     height = under + max(type_.block_height(phrases) for phrases in readouts) + type_.margin
@@ -168,18 +169,9 @@ def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
     return replace(grid, cell_width=cell, cell_height=max(round(cell * image[0] / image[1]), 1))
 
 
-def _named(view: View, panel: Panel) -> tuple[Phrase, ...]:
+def _named(part: Part) -> tuple[Phrase, ...]:
     """What stands beside a row of the sheet, line by line."""
-    run, manner = (
-        view.run,
-        {"images": wrap(view.colours, 9), "decoded": ["decoded"], "preview": ["linear", "preview"]}[view.manner],
-    )
-    if panel.name == "x":
-        symbol = "x_t"
-        said = [*(manner or ([] if rescaled(run) else ["noisy", "sample"])), *(["at unit", "variance"] * rescaled(run))]
-    else:
-        symbol, said = r"\hat{x}_0", ["model’s", "guess", *manner, *wrap(run.info.clipped or "", 9)]
-    return (Maths(symbol),), *((Words(line),) for line in said)
+    return (Maths(part.panel.symbol),), *((Words(line),) for line in part.panel.label(part.view))
 
 
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:

@@ -22,10 +22,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from ..drawing.layout import LECTURE_SIZE, README_WIDTH, Size
+from ..drawing.layout import LECTURE_SIZE, README_SIZE, Size
 from ..errors import OutputError
+from ..whole import place_of, whole_file, whole_folder
 from .options import Chroma, EncodeOptions
-from .places import place_of
 from .stills import STILLS, meant_by, still_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=50,
                 why_max="browsers slow down anything faster",
                 even_sizes=False,
-                size=(README_WIDTH, None),
+                size=README_SIZE,
                 module="gif",
                 max_level=4,
             ),
@@ -137,7 +137,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=60,
                 why_max="browsers show pictures no faster",
                 even_sizes=False,
-                size=(README_WIDTH, None),
+                size=README_SIZE,
                 module="webp",
                 max_level=6,
             ),
@@ -148,7 +148,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=60,
                 why_max="browsers show pictures no faster",
                 even_sizes=False,
-                size=(README_WIDTH, None),
+                size=README_SIZE,
                 module="avif",
                 chromas=("444", "420"),
                 max_level=6,
@@ -160,7 +160,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=60,
                 why_max="browsers show pictures no faster",
                 even_sizes=False,
-                size=(README_WIDTH, None),
+                size=README_SIZE,
                 module="apng",
             ),
             Format(
@@ -170,7 +170,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 max_fps=1000,
                 why_max="no program shows more",
                 even_sizes=False,
-                size=(README_WIDTH, None),
+                size=README_SIZE,
                 module="png",
             ),
         )
@@ -259,14 +259,14 @@ def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPT
     Raises:
         OutputError: as `check_output`, or the clip is one that the format cannot hold.
     """
-    from .output import FolderOutput, Output
+    from .output import Output
 
     check_output(path, clip.fps, options)
     entry = format_of(path)
     module = _module(entry)
     module.check_clip(clip)
-    kind = FolderOutput if entry.suffix == FOLDER else Output
-    return kind(Path(path), clip, lambda partial: module.open_writer(partial, clip, options))
+    whole = whole_folder if entry.suffix == FOLDER else whole_file
+    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, options), whole)
 
 
 def timing_note(path: StrPath, fps: float) -> str | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import OutputError, first_line
+from ..whole import reason_of
 from .ffmpeg import read_comment as read_video_comment
 from .options import MAX_COMMENT
-from .output import reason_of
 
 _HEAD = 1 << 20
 """Where PNG and GIF have their comments, before any picture."""

@@ -18,6 +18,7 @@ from typing import IO, Any
 import imageio_ffmpeg  # type: ignore[import-untyped]
 
 from ..errors import OutputError
+from ..whole import DISK_FULL
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
@@ -237,7 +238,7 @@ def _cannot_start(program: str, error: OSError) -> OutputError:
 
 def _verdict(code: int, words: list[str]) -> str:
     if any("No space left on device" in line for line in words):
-        return "the disk is full; make room or name another folder"
+        return DISK_FULL
     if code < 0:
         return f"it was ended from outside ({signal.strsignal(-code) or f'signal {-code}'})"
     return f"{'; '.join(words[-3:]) or 'it said nothing'} (exit code {code})"

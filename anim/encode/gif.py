@@ -39,11 +39,11 @@ class Recipe:
     palettes: int = 4
     """How many times the colours are chosen anew."""
     dither: bool = True
-    """Whether x̂0 is dithered where its pixels are not enlarged."""
+    """Whether fine panels are dithered where their pixels are not enlarged."""
     tolerance: float = 24.0
-    """How far, in levels of 255, a pixel of the noisy panel may lag behind before it is drawn again."""
-    noisy_colours: int | None = None
-    """The noisy panel has so many colours of its own, and no others, until the last quarter; None: it may use all."""
+    """How far, in levels of 255, a pixel of a rough panel may lag behind before it is drawn again."""
+    rough_colours: int | None = None
+    """Rough panels have so many colours of their own, and no others, until the last quarter; None: they may use all."""
 
 
 RECIPES: Mapping[Quality, Recipe] = MappingProxyType(
@@ -53,9 +53,9 @@ RECIPES: Mapping[Quality, Recipe] = MappingProxyType(
 LEVELS: tuple[Recipe | None, ...] = (
     None,
     Recipe(dither=False),
-    Recipe(dither=False, noisy_colours=32, tolerance=32),
-    Recipe(dither=False, noisy_colours=16, tolerance=48),
-    Recipe(dither=False, noisy_colours=8, tolerance=64),
+    Recipe(dither=False, rough_colours=32, tolerance=32),
+    Recipe(dither=False, rough_colours=16, tolerance=48),
+    Recipe(dither=False, rough_colours=8, tolerance=64),
 )
 """By level, each smaller than the one before; level 0 is what the quality says."""
 
@@ -108,7 +108,7 @@ class GifWriter:
         self._plain = self._recipe.palettes == 1 and not self._recipe.tolerance
         self._panels = [] if self._plain else [_Panel(region) for region in clip.regions]
         samples = [frame.pixels for frame in clip.samples()]
-        self._palettes = choose_palettes(samples, clip.regions, self._recipe.palettes, self._recipe.noisy_colours)
+        self._palettes = choose_palettes(samples, clip.regions, self._recipe.palettes, self._recipe.rough_colours)
         # Packed colours; where there is one palette and no panel is looked at closely, indices say as much.
         self._shown: NDArray[Any] = np.zeros((clip.height, clip.width), np.uint8 if self._plain else np.uint32)
         self._file = path.open("wb")
@@ -147,22 +147,22 @@ class GifWriter:
         return last if progress == 1 or not spans else spans[max(math.ceil(progress * len(spans)) - 1, 0)]
 
     def _tolerance(self, frame: Frame, number: int) -> float:
-        """Levels by which x_t may lag: none on a frame that is held."""
+        """Levels by which rough panels may lag: none on a frame that is held."""
         if self._is_held(frame):
             return 0.0
         left = 1 - self._clip.progress(number)
         return self._recipe.tolerance * min(1.0, left / FADE)
 
     def _is_held(self, frame: Frame) -> bool:
-        """Whether an eye has time to look: then the panel that was noisy shows an image, as the other does."""
+        """Whether an eye has time to look, at what was rough too: there, it may be the finished image."""
         return frame.seconds > 2 * self._usual
 
     def _draw(self, picture: Image.Image, wanted: Packed, palette: Palette, *, held: bool) -> Pixels:
         """The frame in the palette's indices, uint8 [H, W]."""
         indices = np.array(picture.quantize(palette=palette.every, dither=Image.Dither.NONE))
         for panel in self._panels:
-            if panel.region.kind == "clean" or held:
-                self._draw_clean(indices, panel, wanted, palette)
+            if panel.region.fidelity == "fine" or held:
+                self._draw_closely(indices, panel, wanted, palette)
             elif palette.few is not None:
                 drawn = quantized(wanted[panel.region.slices], palette.few)
                 indices[panel.region.slices] = drawn + np.uint8(palette.few_from)
@@ -170,7 +170,7 @@ class GifWriter:
         np.putmask(indices, wanted == palette.packed[0], 0)
         return indices
 
-    def _draw_clean(self, indices: Pixels, panel: _Panel, wanted: Packed, palette: Palette) -> None:
+    def _draw_closely(self, indices: Pixels, panel: _Panel, wanted: Packed, palette: Palette) -> None:
         part = panel.region.slices
         if self._dithers(panel):
             indices[part] = quantized(wanted[part], palette.calm, diffused=True)
@@ -179,7 +179,7 @@ class GifWriter:
 
     def _dithers(self, panel: _Panel) -> bool:
         """Grain of single pixels hides bands; grain of enlarged pixels would be seen itself, and costs more bytes."""
-        return self._recipe.dither and panel.region.kind == "clean" and not panel.enlarged
+        return self._recipe.dither and panel.region.fidelity == "fine" and not panel.enlarged
 
     def _keep(self, wanted: Packed, drawn: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
         """Which pixels stay as they are shown, bool [H, W]."""
@@ -187,7 +187,7 @@ class GifWriter:
         for panel in self._panels:
             # A dithered pixel makes up for its neighbours' errors: there, an old one that is nearer is not better.
             if not self._dithers(panel):
-                lag = tolerance if panel.region.kind == "noisy" else 0.0
+                lag = tolerance if panel.region.fidelity == "rough" else 0.0
                 target = panel.cells(wanted)
                 old, new = (_distance(panel.cells(packed), target) for packed in (self._shown, drawn))
                 panel.put(keep, old <= new + lag**2)

@@ -1,7 +1,8 @@
 """The 255 colours of a GIF frame, chosen for the three things that a frame shows.
 
-Text, graphics and background get a few colours, exactly; x̂0 gets most of them, because it is looked at; x_t gets the
-rest, because noise hides its errors. x̂0 is dithered without the colours of the noise: mixed in, they are specks.
+Text, graphics and background get a few colours, exactly; fine panels get most of them, because they are looked at;
+rough ones get the rest, because noise hides its errors. Fine ones are dithered without the colours of the noise: mixed
+in, they are specks.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ SAMPLED_PIXELS = 12_000
 RARE = 0.7
 """Colours are weighted by their count to this power, so that a small blue flower keeps its blue."""
 FEW_UNTIL = 0.75
-"""For this part of the way x_t has few colours where that is asked for; in the rest it nears the finished image."""
+"""For this part of the way rough panels have few colours, if that is asked for; then x_t nears the finished image."""
 ROUNDS = 4
 """Rounds of k-means. From the fourth on they gain less than 0.1 dB."""
 
-Kind = Literal["chrome", "clean", "noisy"]
+Kind = Literal["chrome", "fine", "rough"]
 Pixels = NDArray[np.uint8]
 
-SHARES: Mapping[Kind, int] = MappingProxyType({"chrome": 32, "clean": 159, "noisy": 64})
+SHARES: Mapping[Kind, int] = MappingProxyType({"chrome": 32, "fine": 159, "rough": 64})
 """How many colours each part gets; what a clip does not show leaves its share to the others."""
-_BITS: Mapping[Kind, int] = MappingProxyType({"chrome": 8, "clean": 6, "noisy": 5})
+_BITS: Mapping[Kind, int] = MappingProxyType({"chrome": 8, "fine": 6, "rough": 5})
 """How finely colours are told apart while they are counted, in bits a channel."""
 _PIECE = 256
 _SEVEN_BITS = np.uint32(0xFEFEFEFE)
@@ -53,11 +54,11 @@ class Palette:
     every: Image.Image
     """All of them, in the form that Pillow takes a palette from."""
     calm: Image.Image
-    """Those of text and x̂0 only."""
+    """Those of text and fine panels only."""
     packed: NDArray[np.uint32]
     """uint32 [256]: the colours as `pack` puts them."""
     few: Image.Image | None
-    """Those of x_t, where it may use no others."""
+    """Those of rough panels, where they may use no others."""
     few_from: int
     """The index of the first of them."""
 
@@ -103,7 +104,8 @@ def choose_palettes(
         samples: uint8 [H, W, 3] each, in order.
         regions: where the panels lie.
         count: of parts; if 1, its colours are for the finished image too, and there is no other palette.
-        few: x_t gets so many colours of its own and no others, but for the last part; None: it may use them all.
+        few: rough panels get so many colours of their own and no others, but for the last part; None: they may use
+            all.
     """
     chrome = _chrome(samples, regions, _shares(regions)["chrome"])
     if count == 1:
@@ -121,11 +123,11 @@ def _span(samples: Sequence[Pixels], part: int, parts: int) -> Sequence[Pixels]:
 
 
 def _shares(regions: Sequence[Region], few: int | None = None) -> dict[Kind, int]:
-    kinds: list[Kind] = ["chrome", *sorted({region.kind for region in regions})]
+    kinds: list[Kind] = ["chrome", *sorted({region.fidelity for region in regions})]
     shares = {kind: SHARES[kind] for kind in kinds}
     richest = max(kinds, key=lambda kind: SHARES[kind])
     if few is not None and len(kinds) == len(SHARES):
-        shares["noisy"] = few
+        shares["rough"] = few
     shares[richest] += COLOURS - sum(shares.values())
     return shares
 
@@ -138,17 +140,17 @@ def _palette(
     sampled: int = SAMPLED_PIXELS,
 ) -> Palette:
     shares = _shares(regions, few)
-    kinds: list[Kind] = [kind for kind in ("clean", "noisy") if kind in shares]
+    kinds: list[Kind] = [kind for kind in ("fine", "rough") if kind in shares]
     parts = [chrome, *(_panel(samples, regions, kind, shares[kind], sampled) for kind in kinds)]
     chosen = np.concatenate(parts)
     colours = np.concatenate([chosen, np.repeat(chosen[:1], 256 - len(chosen), 0)])
-    calm = len(chrome) + shares.get("clean", 0)
+    calm = len(chrome) + shares.get("fine", 0)
     return Palette(
         colours,
         every=_as_image(colours[:COLOURS]),
         calm=_as_image(colours[:calm]),
         packed=_numbers(colours),
-        few=None if few is None or "noisy" not in shares else _as_image(colours[calm:COLOURS]),
+        few=None if few is None or "rough" not in shares else _as_image(colours[calm:COLOURS]),
         few_from=calm,
     )
 
@@ -158,7 +160,7 @@ def _panel(samples: Sequence[Pixels], regions: Sequence[Region], kind: Kind, cou
     parts = [
         panel[:: max(1, len(panel) // sampled)]
         for pixels, region in itertools.product(samples, regions)
-        if region.kind == kind
+        if region.fidelity == kind
         for panel in [pixels[region.slices].reshape(-1, 3)]
     ]
     extremes = _WHITE_BLACK[: count // 16]  # Of a few colours, all are needed in between.

@@ -2,8 +2,8 @@
 of it as will do.
 
 What a file will weigh cannot be told beforehand, so each attempt is a real encode. A format has a table of rungs, each
-smaller than the one before: first goes what nobody misses, x̂0 and the finished image go last. Of them the first that
-fits is found by halving, which takes as many attempts as a number of that many rungs has binary digits.
+smaller than the one before: first goes what nobody misses, the fine panels and the finished image go last. Of them
+the first that fits is found by halving, which takes as many attempts as a number of that many rungs has binary digits.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..drawing.layout import SMALLEST_WIDTH, Size
 from ..encode import FOLDER, FORMATS, Format, StrPath, format_of
 from ..encode.stills import still_of
 from ..errors import SettingsError
 from ..timeline.shots import Shot, progress, turning_point
+
+if TYPE_CHECKING:
+    from ..scenes.scene import (
+        Scene,  # Here, as the command line needs sizes alone, and must not wait for what reads runs.
+    )
 
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 """Bytes. A megabyte is a million of them, as it is to the sites that have limits."""
@@ -85,32 +91,39 @@ class Found:
     """In bytes: of all files that were tried. None if there was none to try."""
 
 
-_GIF_LEVELS = (
-    "x̂0 is not dithered",
-    "x̂0 is not dithered, and x_t has 32 colours until the last quarter",
-    "x̂0 is not dithered, and x_t has 16 colours until the last quarter",
-    "x̂0 is not dithered, and x_t has 8 colours until the last quarter",
-)
-_GIF_RUNGS = (
-    *(Rung(level, look) for level, look in enumerate(_GIF_LEVELS, start=1)),
-    Rung(3, _GIF_LEVELS[2], early=2),
-    Rung(3, _GIF_LEVELS[2], scale=0.75, early=2),
-    Rung(4, _GIF_LEVELS[3], scale=0.75, early=2),
-    Rung(3, _GIF_LEVELS[2], scale=0.5, early=2),
-    Rung(4, _GIF_LEVELS[3], scale=0.35, early=3, late=2),
-)
-
-
-def rungs_of(entry: Format) -> tuple[Rung, ...]:
+def rungs_of(entry: Format, scene: Scene) -> tuple[Rung, ...]:
     """All rungs of a format, each smaller than the one before."""
     if entry.suffix == ".gif":
-        return _GIF_RUNGS
+        return _gif_rungs(scene)
     top = entry.max_level
     levels = [Rung(level, f"the quality is {level} of {top} levels lower") for level in range(1, top + 1)]
     least = levels[-1] if levels else Rung()
     smaller = [replace(least, scale=scale) for scale in (0.75, 0.5)]
     fewer = [replace(least, scale=0.5, early=2), replace(least, scale=0.35, early=3, late=2)]
     return (*levels, *smaller, *fewer)
+
+
+def _gif_rungs(scene: Scene) -> tuple[Rung, ...]:
+    fine, rough = scene.signs("fine"), scene.signs("rough")
+    undithered = f"{fine} {_be(fine, 'is', 'are')} not dithered" if fine else ""
+
+    def look(colours: int) -> str:
+        fewer = f"{rough} {_be(rough, 'has', 'have')} {colours} colours until the last quarter" if rough else ""
+        return ", and ".join(filter(None, (undithered, fewer)))
+
+    return (
+        Rung(1, undithered),
+        *(Rung(level, look(colours)) for level, colours in ((2, 32), (3, 16), (4, 8))),
+        Rung(3, look(16), early=2),
+        Rung(3, look(16), scale=0.75, early=2),
+        Rung(4, look(8), scale=0.75, early=2),
+        Rung(3, look(16), scale=0.5, early=2),
+        Rung(4, look(8), scale=0.35, early=3, late=2),
+    )
+
+
+def _be(signs: str, of_one: str, of_several: str) -> str:
+    return of_several if " and " in signs else of_one
 
 
 def parse_bytes(text: str | int) -> int:

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Self
 
 from ..drawing.frame import Frame
-from ..drawing.frames import Composer, RowImages
+from ..drawing.frames import Composer, ShotPixels
 from ..drawing.layout import Size
 from ..encode import Encoder, StrPath, format_of, open_encoder
 from ..encode.options import EncodeOptions
-from ..encode.output import reason_of
-from ..encode.places import name_beside, place_of
 from ..errors import OutputError, SettingsError
-from ..scenes.views import View
+from ..scenes.scene import Scene
 from ..timeline.shots import Shot
+from ..whole import hidden_beside, place_of, writing
 from .budget import Rung, first_that_fits, rungs_of, spelled
 
 OnFrame = Callable[[int, int], None]
@@ -47,7 +46,7 @@ class Film:
 class Script:
     """What all films of one rendering show."""
 
-    view: View
+    scene: Scene
     shots: tuple[Shot, ...]
     fps: float
     """Nominal (`Clip.fps`)."""
@@ -66,10 +65,10 @@ def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None 
     """
     if not films:
         return
-    images = RowImages(script.view)
+    pixels = ShotPixels(script.scene)
     sizes = dict.fromkeys(film.size for film in films)
     composers = {
-        size: Composer(script.view, size=size, theme=script.theme, text=script.text, images=images) for size in sizes
+        size: Composer(script.scene, size=size, theme=script.theme, text=script.text, pixels=pixels) for size in sizes
     }
     with ExitStack() as open_files:
         lanes = []
@@ -128,8 +127,10 @@ def write_films_within(
         OutputError: a film cannot be made so small, which is then not written. The others are.
         DiffanimError: of the kind that fits.
     """
+    if not films:
+        return
     with ExitStack() as hidden:
-        drafts = [hidden.enter_context(_hidden_beside(film.path)) for film in films]
+        drafts = [hidden.enter_context(hidden_beside(Path(film.path))) for film in films]
         drafted = [replace(film, path=draft) for draft, film in zip(drafts, films, strict=True)]
         with _told_as({draft: film.path for draft, film in zip(drafts, films, strict=True)}):
             write_films(script, drafted, on_frame)
@@ -156,7 +157,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
 
     def encode(rung: Rung) -> int | None:
         level = max(rung.level, film.options.level)
-        with _hidden_beside(film.path) as trial:
+        with hidden_beside(Path(film.path)) as trial:
             smaller = replace(film, path=trial, size=rung.size(film.size), options=replace(film.options, level=level))
             try:
                 with _told_as({trial: film.path}):
@@ -168,7 +169,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
                 trial.replace(draft)
         return size
 
-    found = first_that_fits(rungs_of(format_of(film.path)), limit, encode)
+    found = first_that_fits(rungs_of(format_of(film.path), script.scene), limit, encode)
     if found.rung is None:
         raise OutputError(
             f"{film.path} cannot be made as small as {spelled(limit)}: the smallest reached is "
@@ -181,25 +182,13 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
 
 
 @contextlib.contextmanager
-def _hidden_beside(path: StrPath) -> Iterator[Path]:
-    """A name for a file that nobody is to see, where a rename to ``path`` is one step of the file system."""
-    hidden = name_beside(place_of(Path(path)))
-    try:
-        yield hidden
-    finally:
-        with contextlib.suppress(OSError):  # The folder may be gone, and with it the file.
-            hidden.unlink()
-
-
-@contextlib.contextmanager
 def _told_as(names: dict[Path, StrPath]) -> Iterator[None]:
     """Errors name the file that was asked for, not the hidden one; what the system says is put into words."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {next(iter(names.values()))}: {reason_of(error)}") from error
-    except OutputError as error:
-        text = str(error)
-        for hidden, path in names.items():
-            text = text.replace(str(hidden), os.fspath(path))
-        raise OutputError(text) from error
+    with writing(next(iter(names.values()))):
+        try:
+            yield
+        except OutputError as error:
+            text = str(error)
+            for hidden, path in names.items():
+                text = text.replace(str(hidden), os.fspath(path))
+            raise OutputError(text) from error

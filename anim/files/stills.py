@@ -12,17 +12,17 @@ from ..drawing.frames import Composer
 from ..drawing.layout import SHEET_DPI, Size
 from ..drawing.sheet import lay_out, paint
 from ..drawing.themes import theme_named
-from ..encode.output import whole_file
 from ..encode.stills import still_of
 from ..errors import OutputError, SettingsError
 from ..pixels import Pixels
-from ..scenes.views import View
+from ..scenes.scene import Scene
 from ..timeline.shots import Timeline, spread
+from ..whole import whole_file, writing
 
 
 def write_still(
     path: Path,
-    view: View,
+    scene: Scene,
     timeline: Timeline,
     *,
     theme: str | None,
@@ -35,7 +35,7 @@ def write_still(
 
     Args:
         path: the file.
-        view: of a run.
+        scene: what is seen.
         timeline: one way, without holds; the sheet's columns lie evenly in its time, the poster is its last shot.
         theme: a name of `themes.THEMES`; None for the still's own.
         size: in pixels; None for the still's own. A sheet's height follows from its width.
@@ -52,19 +52,18 @@ def write_still(
         raise OutputError(f"{path} is no still")
     size, colours = size or still.size, theme_named(theme or still.theme)
     if still.name == "poster":
-        composer = Composer(view, size=size, theme=theme or still.theme, text=text)
+        composer = Composer(scene, size=size, theme=theme or still.theme, text=text)
         _write_png(path, composer.compose(timeline.shots[-1]).pixels, comment)
         return
     check_columns(columns)
     vectors = path.suffix.lower() == ".pdf"
-    rows = spread(timeline.shots, columns)
-    sheet = lay_out(view, rows, theme=colours, width=size[0], text=text, whole=not vectors)
+    sheet = lay_out(scene, spread(timeline.shots, columns), theme=colours, width=size[0], text=text, whole=not vectors)
     if not vectors:
         _write_png(path, paint(sheet), comment, dpi=SHEET_DPI)
         return
     from .pdf import write_pdf
 
-    with whole_file(path) as partial:
+    with writing(path), whole_file(path) as partial:
         write_pdf(sheet, partial, comment)
 
 
@@ -83,5 +82,5 @@ def _write_png(path: Path, pixels: Pixels, comment: str, dpi: int | None = None)
     if comment:
         said.add_itxt("Comment", comment)
     density: dict[str, Any] = {"dpi": (dpi, dpi)} if dpi else {}
-    with whole_file(path) as partial:
+    with writing(path), whole_file(path) as partial:
         imageio.imwrite(partial, pixels, plugin="pillow", extension=".png", optimize=True, pnginfo=said, **density)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,9 +73,12 @@ class ModelFiles:
         """The folder of a part. Early repositories keep all parts in the top folder."""
         return self.folder / name if (self.folder / name).is_dir() else self.folder
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Changes when the model does: with its configurations, or with the size, beginning or end of its weights."""
+        """Changes when the model does: with its configurations, or with the size, beginning or end of its weights.
+
+        Read from the disk once.
+        """
         digest = hashlib.sha256()
         for part in BARE_PARTS if self.is_bare else self.parts:
             for file in sorted(self.part(part).glob("*")):

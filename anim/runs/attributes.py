@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ..untrusted import Finite, FiniteNotNegative, typed
-from .run_info import RunInfo
+from .run_info import Clipping, RunInfo
 from .step import Mixture
+
+_CLIPPED_BEFORE = re.compile(r"clipped to ±([\d.e+-]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,4 +44,18 @@ def attributes_in(told: Any) -> Attributes:
     Raises:
         ValueError: a field has the wrong type.
     """
-    return typed(told, Attributes)
+    return typed(_as_told_now(told), Attributes)
+
+
+def _as_told_now(told: Any) -> Any:
+    """Early recordings keep the text that was drawn of clipping, such as "clipped to ±1"."""
+    run = told.get("run") if isinstance(told, dict) else None
+    if not isinstance(run, dict) or not isinstance(text := run.get("clipped"), str):
+        return told
+    before = _CLIPPED_BEFORE.fullmatch(text)
+    if before is None:
+        return told
+    try:
+        return {**told, "run": {**run, "clipped": Clipping.CLIPPED, "clip_range": float(before[1])}}
+    except ValueError:  # `typed` refuses it.
+        return told

@@ -230,14 +230,3 @@ def open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
             f"{folder} is damaged: its attributes are not those that were recorded; record the run again"
         )
     return group
-
-
-def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Old or new, never half of either."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

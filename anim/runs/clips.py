@@ -38,3 +38,7 @@ class ClipFrames:
         if not 1 <= frame <= total:
             raise SettingsError(f"the clip has frames 1 to {total}, not {frame}")
         return (frame - 1,)
+
+
+MIDDLE_FRAME = ClipFrames()
+"""What is shown unless another is asked for."""

@@ -1,8 +1,8 @@
 """A latent run's pictures, kept beside its latents, so that they are decoded once and drawn without torch ever after.
 
-They are a Zarr group called ``decoded`` within the recording: ``x`` [N+1, cells, H, W, 3] and ``x0``
-[N, cells, H, W, 3], uint8 sRGB with one chunk a row and a CRC-32C on each. The cells are the images of the batch; of a
-clip, the chosen frames of each, clip after clip.
+They are a Zarr group called ``decoded`` within the recording, with an array for each quantity that was decoded, such as
+``x`` [N+1, cells, H, W, 3] and ``x0`` [N, cells, H, W, 3]: uint8 sRGB with one chunk a row and a CRC-32C on each. The
+cells are the images of the batch; of a clip, the chosen frames of each, clip after clip.
 
 A row's digest is that of its chunk as it lies on the disk, so that all rows can be checked without making a picture of
 any: what is damaged is known before a render begins, and made again from the latents.
@@ -11,9 +11,8 @@ any: what is damaged is known before a render begins, and made again from the la
 from __future__ import annotations
 
 import math
-import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +25,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from ..errors import DiffanimWarning, TrajectoryError
 from ..pixels import Pixels
 from ..untrusted import NotNegative, typed
+from ..whole import put_folder, remove
 from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout
 from .clips import ClipFrames
 from .digests import Digests, is_plain_file
@@ -40,13 +40,20 @@ _NEW, _OLD = f".{GROUP}-new", f".{GROUP}-old"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
+Rows = Mapping[str, Collection[int]]
+"""Rows by the name of their quantity, counted from 0."""
+
+
 @dataclass(frozen=True)
 class _Attributes:
     """What the group says of itself."""
 
-    rows: NotNegative
     clip: NotNegative | None
     frames: tuple[NotNegative, ...]
+    kept: dict[str, tuple[NotNegative, ...]] | None = None
+    """The rows of each quantity that are there."""
+    rows: NotNegative | None = None
+    """In its place, in recordings of before: so many of x and, as far as there is one a step, of x0."""
 
 
 class DecodedRows:
@@ -55,16 +62,21 @@ class DecodedRows:
     def __init__(self, group: zarr.Group, where: str, digests: Digests | None, most: int) -> None:
         """Use `DecodedRows.of`."""
         self._where, self._digests = where, digests
-        self._arrays = {name: _pictures_of(group, name, most) for name in ("x", "x0")}
         told = typed(group.attrs.asdict(), _Attributes)
-        self.rows = min(told.rows, self._arrays["x"].shape[0])
-        """How many rows of ``x`` are there."""
+        names = ("x", "x0") if told.kept is None else tuple(told.kept)
+        self._arrays = {name: _pictures_of(group, name, most) for name in names}
+        self.kept = {
+            name: frozenset(range(min(told.rows or 0, array.shape[0])) if told.kept is None else told.kept[name])
+            for name, array in self._arrays.items()
+        }
+        """The rows of each quantity that are there, by its name; `damaged` tells whether they are whole."""
         self.clip = told.clip
         """How many frames each clip has; None for images."""
         self.frames = told.frames
         """Those that are kept, counted from 0; empty for images."""
-        self.complete = self.rows == self._arrays["x"].shape[0]
-        """Whether all rows are kept; `damaged` tells whether they are whole."""
+        shapes = {array.shape[1:] for array in self._arrays.values()}
+        if len(shapes) > 1 or any(max(self.kept[n], default=0) >= a.shape[0] for n, a in self._arrays.items()):
+            raise ValueError(f"{GROUP} has pictures of several sizes, or more rows than there are")
 
     @classmethod
     def of(cls, group: zarr.Group, where: str, digests: Digests | None, most: int) -> Self | None:
@@ -83,26 +95,28 @@ class DecodedRows:
             return None
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """[rows, cells, H, W, 3], as many rows as there are to be."""
-        return self._arrays["x"].shape
-
-    @property
-    def size(self) -> tuple[int, int, int]:
-        """(cells, height, width)."""
-        cells, height, width = self.shape[1:4]
+    def size(self) -> tuple[int, int, int] | None:
+        """(cells, height, width) of every row; None as long as there is none."""
+        if not self._arrays:
+            return None
+        cells, height, width = next(iter(self._arrays.values())).shape[1:4]
         return cells, height, width
 
+    def has(self, wanted: Rows) -> bool:
+        """Whether all of these rows are kept, damaged or not."""
+        return all(self.kept.get(name, frozenset()).issuperset(rows) for name, rows in wanted.items())
+
     def read(self, name: str, row: int) -> Pixels:
-        """uint8 [cells, H, W, 3] of ``x`` or ``x0``.
+        """uint8 [cells, H, W, 3] of a quantity.
 
         Raises:
+            IndexError: that row of it is not kept.
             TrajectoryError: the row is damaged or missing.
         """
-        array = self._arrays[name]
         where = f"{GROUP}/{name}[{row}] of {self._where}"
-        if not 0 <= row < min(self.rows, array.shape[0]):
-            raise IndexError(f"{where}: there are {min(self.rows, array.shape[0])} rows")
+        if row not in self.kept.get(name, ()):
+            raise IndexError(f"{where} is not decoded")
+        array = self._arrays[name]
         wrong = self._wrong(name, row)
         try:
             if wrong is None:
@@ -111,17 +125,24 @@ class DecodedRows:
             wrong = f"damaged ({error})"
         raise TrajectoryError(f"{where} is {wrong}; render again, which decodes it again")
 
+    def holds(self, rows: int) -> bool:
+        """Whether its arrays were made for a recording of so many rows, and not for one that has gone on since."""
+        return max((array.shape[0] for array in self._arrays.values()), default=rows) == rows
+
     def shows(self, wanted: ClipFrames) -> bool:
         """Whether the frames that are asked for are those that are kept."""
         return self.clip is None or wanted.of(self.clip) == self.frames
 
-    def damaged(self) -> Iterator[tuple[int, str]]:
-        """The rows that are damaged or missing, and what is wrong with each: every byte is looked at."""
-        for row in range(self.rows):
-            for name, array in self._arrays.items():
-                if row < array.shape[0] and (wrong := self._wrong(name, row)) is not None:
-                    yield row, f"{GROUP}/{name}[{row}] of {self._where} is {wrong}"
-                    break
+    def damaged(self, wanted: Rows | None = None) -> Iterator[tuple[str, int, str]]:
+        """The rows that are damaged or missing, of all that are kept or of those wanted; every byte is looked at.
+
+        Yields:
+            The name of the quantity, the row, and what is wrong with it.
+        """
+        for name, rows in self.kept.items():
+            for row in sorted(rows if wanted is None else rows.intersection(wanted.get(name, ()))):
+                if (wrong := self._wrong(name, row)) is not None:
+                    yield name, row, f"{GROUP}/{name}[{row}] of {self._where} is {wrong}"
 
     def _wrong(self, name: str, row: int) -> str | None:
         """What is wrong with a row's chunk on the disk, which is not decompressed for that; None if nothing is."""
@@ -159,8 +180,8 @@ class DecodedWriter:
         self,
         group: zarr.Group,
         where: str,
-        steps: int,
         rows: int,
+        wanted: Rows,
         clip: int | None,
         frames: tuple[int, ...],
         digests: Digests | None,
@@ -174,8 +195,8 @@ class DecodedWriter:
         Args:
             group: of the recording, open for writing.
             where: the recording is, for messages.
-            steps: N, how many rows of x0 there will be.
-            rows: of x; one more where the finished sample is there.
+            rows: that the recording has; no quantity has more.
+            wanted: those that are to be kept.
             clip: how many frames each clip has; None for images.
             frames: the chosen ones, counted from 0.
             digests: of the recording; None where it has none.
@@ -183,22 +204,25 @@ class DecodedWriter:
             release: called when it is done: lets others write.
         """
         self._digests, self._release = digests, release
-        self._parent, self._where, self._steps, self._rows = group, where, steps, rows
+        self._parent, self._where, self._rows = group, where, rows
         self._clip, self._frames = clip, frames
         root = getattr(group.store, "root", None)
         self._folder = None if root is None else Path(root)
         self._sweep()
         old = DecodedRows.of(group, where, digests, most)
-        goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old.shape[0] == rows
+        goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old.holds(rows)
         self._group: zarr.Group | None = group[GROUP] if goes_on else None  # type: ignore[assignment]
-        kept = old if goes_on else None
-        damaged = {} if kept is None else dict(kept.damaged())
-        self.missing = {*damaged, *range(0 if kept is None else kept.rows, rows)}
-        """Rows that are to be decoded, counted from 0."""
+        self._kept = {name: set(kept) for name, kept in old.kept.items()} if old is not None and goes_on else {}
+        damaged = list(old.damaged(wanted)) if old is not None and goes_on else []
+        for name, row, _ in damaged:
+            self._kept[name].discard(row)
+        self._total = sum(map(len, wanted.values()))
+        self.missing = {name: set(rows) - self._kept.get(name, set()) for name, rows in wanted.items()}
+        """Rows of each quantity that are to be decoded."""
         if damaged:
-            _tell(next(iter(damaged.values())), len(damaged))
+            _tell(damaged[0][-1], len(damaged))
         elif old is None and self._folder is not None and (self._folder / GROUP).exists():
-            _tell(f"{GROUP}/ of {where} is damaged", rows)
+            _tell(f"{GROUP}/ of {where} is damaged", self._total)
 
     def __enter__(self) -> Self:
         return self
@@ -207,71 +231,73 @@ class DecodedWriter:
         self._release()
 
     @property
-    def done(self) -> int:
-        """How many rows are kept."""
-        return self._rows - len(self.missing)
+    def progress(self) -> tuple[int, int]:
+        """How many of the pictures that are wanted are kept, and how many there are to be."""
+        return self._total - sum(map(len, self.missing.values())), self._total
 
-    def add(self, row: int, x: Pixels, x0: Pixels | None) -> None:
-        """A missing row, the first of those that never were there or any other: uint8 [cells, H, W, 3] each.
-
-        The finished sample has no x0.
+    def add(self, name: str, row: int, pixels: Pixels) -> None:
+        """A missing row of a quantity: uint8 [cells, H, W, 3].
 
         Raises:
             TrajectoryError: it cannot be written, or is of another shape than the rows that are there.
         """
         try:
-            self._write(row, x, x0)
+            self._write(name, row, pixels)
         except OSError as error:
             raise TrajectoryError(
                 f"cannot keep the decoded pictures in {self._where}: {error.strerror or error}; "
-                f"steps decoded and kept: {self.done}"
+                f"pictures decoded and kept: {self.progress[0]}"
             ) from error
-        self.missing.discard(row)
+        self.missing[name].discard(row)
 
-    def _write(self, row: int, x: Pixels, x0: Pixels | None) -> None:
+    def _write(self, name: str, row: int, pixels: Pixels) -> None:
         if self._group is None:
-            self._group = self._create(x.shape)
-        for name, pixels in (("x", x), ("x0", x0)):
-            if pixels is None:
-                continue
-            array = self._group[name]
-            assert isinstance(array, zarr.Array)
-            if pixels.shape != array.shape[1:]:
-                raise TrajectoryError(
-                    f"the decoded pictures in {self._where} are {list(array.shape[1:])}, and these are "
-                    f"{list(pixels.shape)}; delete {GROUP}/ in it to decode it with another model"
-                )
-            # Zarr leaves chunks out that hold zeros only, and a black picture would pass for one that is lost.
-            array.with_config({"write_empty_chunks": True})[row] = pixels
-            file = chunk_file(array, row)
-            if self._digests is not None and file is not None:
-                frame, crc = _taken_apart(file)
-                belongs = _bound(self._clip, self._frames, array)
-                self._digests.put(f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
-        attributes: Any = self._group.attrs
-        if row >= attributes["rows"]:
-            attributes["rows"] = row + 1
+            self._group = self._create()
+        array = self._array(self._group, name, pixels.shape)
+        # Zarr leaves chunks out that hold zeros only, and a black picture would pass for one that is lost.
+        array.with_config({"write_empty_chunks": True})[row] = pixels
+        file = chunk_file(array, row)
+        if self._digests is not None and file is not None:
+            frame, crc = _taken_apart(file)
+            belongs = _bound(self._clip, self._frames, array)
+            self._digests.put(f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
+        self._kept.setdefault(name, set()).add(row)
+        self._group.attrs.put(self._attributes())
 
-    def _create(self, shape: tuple[int, ...]) -> zarr.Group:
+    def _attributes(self) -> dict[str, Any]:
+        kept = {name: sorted(rows) for name, rows in self._kept.items()}
+        return {"clip": self._clip, "frames": list(self._frames), "kept": kept}
+
+    def _array(self, group: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
+        """Where the rows of a quantity go; made for the first of them."""
+        for other in self._kept:
+            array = group[other]
+            assert isinstance(array, zarr.Array)
+            if array.shape[1:] != shape:
+                raise TrajectoryError(
+                    f"the decoded pictures in {self._where} are {list(array.shape[1:])}, and these are {list(shape)}; "
+                    f"delete {GROUP}/ in it to decode it with another model"
+                )
+            if other == name:
+                return array
+        return group.create_array(
+            name,
+            shape=(self._rows, *shape),
+            chunks=(1, *shape),
+            dtype="uint8",
+            compressors=list(_COMPRESSORS),
+            filters=None,
+            dimension_names=_DIMENSIONS,
+            overwrite=True,
+        )
+
+    def _create(self) -> zarr.Group:
         """The group without rows: it gets its name when it can be read."""
-        attributes = {"rows": 0, "clip": self._clip, "frames": list(self._frames)}
         name = GROUP if self._folder is None else _NEW
-        group = self._parent.create_group(name, overwrite=True, attributes=attributes)
-        for array, rows in (("x", self._rows), ("x0", self._steps)):
-            group.create_array(
-                array,
-                shape=(rows, *shape),
-                chunks=(1, *shape),
-                dtype="uint8",
-                compressors=list(_COMPRESSORS),
-                filters=None,
-                dimension_names=_DIMENSIONS,
-            )
+        group = self._parent.create_group(name, overwrite=True, attributes=self._attributes())
         if self._folder is None:
             return group
-        if (self._folder / GROUP).exists():
-            (self._folder / GROUP).rename(self._folder / _OLD)
-        (self._folder / _NEW).rename(self._folder / GROUP)
+        put_folder(self._folder / _NEW, self._folder / GROUP, self._folder / _OLD)
         self._sweep()
         made = self._parent[GROUP]
         assert isinstance(made, zarr.Group)
@@ -280,10 +306,12 @@ class DecodedWriter:
     def _sweep(self) -> None:
         if self._folder is not None:
             for name in (_NEW, _OLD):
-                shutil.rmtree(self._folder / name, ignore_errors=True)
+                remove(self._folder / name)
 
 
 def _pictures_of(group: zarr.Group, name: str, most: int) -> zarr.Array[Any]:
+    if not name.isidentifier():
+        raise ValueError(f"{GROUP} has no quantity of such a name")
     array = group[name]
     if not isinstance(array, zarr.Array) or array.ndim != len(_DIMENSIONS) or array.shape[-1] != 3:
         raise ValueError(f"{GROUP}/{name} are no pictures")

@@ -12,13 +12,10 @@ ends. Decoding a recording's latents is writing too, and waits for another proce
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import json
 import os
 import re
-import shutil
-import sys
 import time
 import warnings
 import weakref
@@ -27,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiffanimWarning, TrajectoryError
+from ..whole import is_running, put_folder, reason_of, remove
 
 _LOCK = ".diffanim-lock-"
 _POLL_SECONDS = 0.1
@@ -92,22 +90,18 @@ class Place:
         """Replace the older recording, now that the new one is complete."""
         if not self.is_hidden:
             return
-        if not os.path.lexists(self.path):
-            self.folder.rename(self.path)
-            old = None
-        else:
-            _check_target(self.path, overwrite=True)
-            old = _exchange(self.folder, self.path)
+        _check_target(self.path, overwrite=True)
+        old = put_folder(self.folder, self.path, _hidden(self.path, "old"))
         self.folder = self.path
         if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
 
     def close(self, steps: int) -> None:
         """Release the lock; ``steps`` is the number of complete steps in a new recording that is unfinished."""
         if not self._release.alive:
             return
         if self.is_hidden and steps == 0:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder)
         self._release()
         if self.is_hidden and steps:
             warnings.warn(
@@ -204,7 +198,7 @@ def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tup
     except Timeout as error:
         raise _HeldError(path, *_holder(file)) from error
     except OSError as error:
-        why = error.strerror or error
+        why = reason_of(error)
         if work == "decoded":
             words = f"cannot store decoded pictures in {path}: {why}; copy it to a writable folder"
             raise TrajectoryError(words) from error
@@ -247,8 +241,8 @@ def _sweep(path: Path) -> None:
     for entry in list(path.parent.iterdir()):
         if match := _HIDDEN.fullmatch(entry.name):
             if match[3] == path.name:
-                shutil.rmtree(entry, ignore_errors=True)
-            elif not _is_alive(int(match[2])):
+                remove(entry)
+            elif not is_running(int(match[2])):  # Where it cannot be asked, the lock has to do.
                 _sweep_of(path.with_name(match[3]), entry)
         elif entry.name.startswith(_LOCK) and entry.name != f"{_LOCK}{path.name}":
             _sweep_of(path.with_name(entry.name.removeprefix(_LOCK)), None)
@@ -263,41 +257,6 @@ def _sweep_of(path: Path, left: Path | None) -> None:
     try:
         _put_back(path)
         if left is not None:
-            shutil.rmtree(left, ignore_errors=True)
+            remove(left)
     finally:
         unlock(*arguments)
-
-
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # There is no harmless signal; the lock has to do.
-        return False
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _exchange(new: Path, path: Path) -> Path:
-    """Put a folder under the name of another, at once where the system can; where that other one is now."""
-    if _swap(new, path):
-        return new
-    old = _hidden(path, "old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    return old
-
-
-def _swap(one: Path, other: Path) -> bool:
-    """Linux' exchange of two names; False where it is not to be had."""
-    if sys.platform != "linux":
-        return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    swap = getattr(ctypes.CDLL(None), "renameat2", None)
-    return swap is not None and swap(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import metadata
 from typing import Any, Literal, get_type_hints
 
@@ -15,6 +16,15 @@ from ..arguments import checked_class, plain, shown
 from ..errors import SettingsError, first_line
 from ..untrusted import Finite, typed
 from ..version import __version__
+
+
+class Clipping(StrEnum):
+    """What a scheduler does to x̂0 once it is predicted; by these names recordings keep it."""
+
+    CLIPPED = "clipped"
+    """To ±`RunInfo.clip_range`."""
+    THRESHOLDED = "dynamically thresholded"
+    """As Imagen does: to a range of each image's own."""
 
 
 @checked_class
@@ -44,8 +54,10 @@ class RunInfo:
     """The paths on this machine of the model and of the run's input files."""
     value_range: tuple[Finite, Finite] = (-1.0, 1.0)
     """The values of black and white in ``x`` and ``x0``; (0, 1) for score-based models."""
-    clipped: str | None = None
-    """Why x̂0 is not the bare prediction ("clipped to ±1", "dynamically thresholded"), if it is not."""
+    clipped: Clipping | None = None
+    """Why x̂0 is not the bare prediction, if it is not."""
+    clip_range: Finite = 1.0
+    """What x̂0 is clipped to, ±, where it is `Clipping.CLIPPED`."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

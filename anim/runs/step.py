@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from .run_info import Clipping
+
 Array = NDArray[np.float32]
 
 
@@ -63,8 +65,8 @@ class Step:
 class StepSink(Protocol):
     """Receives the steps of a run as they are captured: a recording's writer, or a replacement for it."""
 
-    def note_clipping(self, clipped: str) -> None:
-        """Learn how x̂0 is clipped; called before the first step."""
+    def note_clipping(self, clipped: Clipping, clip_range: float) -> None:
+        """Learn how x̂0 is clipped, and to ± what (`RunInfo`); called before the first step."""
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
         """Take the next step; ``finite`` if it has no NaN or inf, ``owned`` if nobody else uses its memory."""

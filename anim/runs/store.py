@@ -19,6 +19,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from ..errors import DiffanimWarning, TrajectoryError
 from ..pixels import Pixels
+from ..whole import replace_file
 from .blocks import Blocks
 from .chunks import (
     CHECKPOINT,
@@ -32,7 +33,6 @@ from .chunks import (
     names_of,
     open_group,
     padded,
-    replace_file,
 )
 from .digests import Digests, is_plain_file
 from .finite import demand_finite

@@ -65,7 +65,7 @@ from .chunks import (
     read_numbers,
 )
 from .decoded import GROUP as DECODED
-from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter
+from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter, Rows
 from .digests import Digests
 from .place import hold_to_decode
 from .run_info import RunInfo as RunInfo
@@ -307,31 +307,32 @@ class Trajectory:
         demand_chunk(self._arrays["x"], 0, f"x[0] of {self._where}")
         return MOST_BYTES_A_LATENT * math.prod(self.x.shape[1:])
 
-    def decoded_damage(self) -> str | None:
-        """What is wrong with its decoded pictures, in words; None if nothing is, or if there are none.
+    def decoded_damage(self, wanted: Rows | None = None) -> str | None:
+        """What is wrong with its decoded pictures, or those wanted, in words; None if nothing is or none are there.
 
         Every byte of them is looked at, and no picture is made, so it takes no time to speak of. Render asks it, and
         decodes again what is damaged; so does `verify`.
         """
         if (decoded := self.decoded) is not None:
-            return next((words for _, words in decoded.damaged()), None)
+            return next((words for *_, words in decoded.damaged(wanted)), None)
         if self.path is not None and (self.path / DECODED).exists():
             return f"{DECODED}/ of {self.path} is damaged"
         return None
 
-    def decoding(self, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
+    def decoding(self, wanted: Rows, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
         """To keep those pictures. Until it is closed nobody else writes to the recording.
 
         Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
 
         Args:
+            wanted: the rows of each quantity, by its name (`diffanim.runs.quantities`).
             clip: how many frames each clip has; None for images.
             frames: those that are kept, counted from 0.
 
         Raises:
             TrajectoryError: the recording is not writable, is being recorded, or has been replaced by another.
         """
-        sizes = (self._where, self.steps, len(self.x), clip, frames)
+        sizes = (self._where, len(self.x), wanted, clip, frames)
         if self.path is None:
             return DecodedWriter(self._group, *sizes, None, self._most_decoded, release=lambda: None)
         release = hold_to_decode(self.path)

@@ -12,7 +12,8 @@ from typing import Self
 
 from ..errors import TrajectoryError
 from ..pixels import Pixels
-from .run_info import RunInfo
+from ..whole import reason_of
+from .run_info import Clipping, RunInfo
 from .step import Array, Mixture, Step
 from .store import RunStore
 from .trajectory import Trajectory
@@ -83,9 +84,9 @@ class TrajectoryWriter:
         writer._begin(store)
         return writer, checkpoint
 
-    def note_clipping(self, clipped: str) -> None:
-        """Store how x̂0 is clipped; call it before the first step."""
-        self._store.info = replace(self._store.info, clipped=clipped)
+    def note_clipping(self, clipped: Clipping, clip_range: float) -> None:
+        """Store how x̂0 is clipped, and to ± what; call it before the first step."""
+        self._store.info = replace(self._store.info, clipped=clipped, clip_range=clip_range)
 
     def note_versions(self, done: int) -> None:
         """Store that the steps after the first ``done`` are made with the versions installed now; call it before `add`.
@@ -96,7 +97,7 @@ class TrajectoryWriter:
         try:
             self._store.note_versions(done)
         except OSError as error:
-            raise TrajectoryError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise TrajectoryError(f"cannot write {self.path}: {reason_of(error)}") from error
 
     def add(self, step: Step, *, finite: bool = False, owned: bool = False) -> None:
         """Queue the next step. Returns at once unless the disk is far behind.
@@ -163,8 +164,8 @@ class TrajectoryWriter:
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError):
-            reason = self._failure.strerror or str(self._failure)
-            raise TrajectoryError(f"cannot write {self.path}: {reason}; steps kept: {self.steps}") from self._failure
+            words = f"cannot write {self.path}: {reason_of(self._failure)}; steps kept: {self.steps}"
+            raise TrajectoryError(words) from self._failure
         if self._failure is not None:
             raise self._failure
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..pixels import Pixels
+from ..runs.quantities import GUESS
 from .views import View
 
 
@@ -24,7 +25,7 @@ def x0_changes(view: View, rows: Sequence[int]) -> list[float]:
     Raises:
         TrajectoryError: a row is damaged.
     """
-    return [_distance(earlier, later) for earlier, later in pairwise(map(view.guesses, rows))]
+    return [_distance(earlier, later) for earlier, later in pairwise(view.pixels(GUESS, row) for row in rows)]
 
 
 def _distance(earlier: Pixels, later: Pixels) -> float:

@@ -8,6 +8,9 @@ from typing import Literal
 
 Ink = Literal["strong", "quiet", "signal", "noise", "warning"]
 """What a piece of text or a line is for; a theme gives it a colour."""
+Fidelity = Literal["fine", "rough"]
+"""How true an encoder must be to a picture: ``fine`` where an eye looks closely and sees every band, ``rough`` where it
+is noise, of which nobody follows a single pixel."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,12 @@ class Number:
 Piece = Words | Maths | Number
 Phrase = tuple[Piece, ...]
 """Pieces that belong together, set with a space between."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The line above a panel: its symbol at the left, quiet words after it, numbers at the right."""
+
+    title: Phrase
+    words: str = ""
+    readouts: tuple[Phrase, ...] = ()

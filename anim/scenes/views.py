@@ -1,12 +1,15 @@
 """What is looked at: the rows of a run as pixels, and in which manner they became pixels.
 
-A run of images is shown as it is. A run of latents is shown decoded, or by a linear preview of them.
+A run of images is shown as it is. A run of latents is shown decoded, or by a linear preview of them. Fields, which have
+values of either sign, are drawn around grey; those of latents always by the preview's linear map, as no autoencoder
+decodes a difference.
 """
 
 from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,13 +17,12 @@ import numpy as np
 from ..decoding.preview import LinearPreview
 from ..errors import OutputError, SettingsError, TrajectoryError
 from ..pixels import COLOURS, Pixels, demand_colours, to_rgb
-from ..runs.clips import ClipFrames
-from ..runs.decoded import DecodedRows
-from ..runs.noising import natural
+from ..runs.clips import MIDDLE_FRAME, ClipFrames
+from ..runs.decoded import DecodedRows, Rows
+from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.trajectory import Trajectory
 
 Manner = Literal["images", "decoded", "preview"]
-_ALL = ClipFrames()
 
 
 class View(ABC):
@@ -51,24 +53,28 @@ class View(ABC):
         shown = ", ".join(str(frame + 1) for frame in self.frames)
         return f"frame{'s' * (len(self.frames) > 1)} {shown} of {self.run.clip}"
 
-    @abstractmethod
-    def samples(self, row: int) -> Pixels:
-        """x_t of a row, uint8 [count, H, W, 3], at unit variance where it explodes. The last row is the last sample."""
+    def manner_of(self, quantity: Quantity) -> Manner:
+        """How a quantity becomes pixels."""
+        return "preview" if quantity.kind == "field" and self.manner == "decoded" else self.manner
 
-    @abstractmethod
-    def guesses(self, row: int) -> Pixels:
-        """x̂0, predicted from the x_t of the same row.
+    def pixels(self, quantity: Quantity, row: int) -> Pixels:
+        """A quantity, uint8 [count, H, W, 3], at a row counted from 0; the row behind the steps is the last sample.
 
-        Beside the last sample, of which nothing is predicted any more, it is that sample itself if it is the finished
-        image, else the last guess that there was.
+        Beside that, of which nothing is predicted any more, stands what `Quantity.at` says.
+
+        Raises:
+            TrajectoryError: the row is damaged.
         """
+        shown, of_row = quantity.at(self.run, row)
+        return self._field(shown, of_row) if shown.kind == "field" else self._image(shown, of_row)
 
-    def _is_finished(self, row: int) -> bool:
-        return row == self.run.steps and self.run.finished
+    @abstractmethod
+    def _image(self, quantity: Quantity, row: int) -> Pixels:
+        """Of a row that the quantity has."""
 
-    def _guessed(self, row: int) -> int:
-        """The row of x̂0 that is shown at a row that is not the finished image."""
-        return min(row, self.run.steps - 1)
+    @abstractmethod
+    def _field(self, quantity: Quantity, row: int) -> Pixels:
+        """Likewise."""
 
 
 class ImageView(View):
@@ -95,68 +101,81 @@ class ImageView(View):
             raise TrajectoryError(f"the run's image is {list(made.shape)}, and its samples are not; record it again")
         return made
 
-    def samples(self, row: int) -> Pixels:
-        """Its values as colours."""
-        if self._is_finished(row):
+    def _image(self, quantity: Quantity, row: int) -> Pixels:
+        if quantity == SAMPLE and row == self.run.steps and self.run.finished:
             return self._finished
-        return to_rgb(natural(self.run, self.run.x[row], row), self.run.info.value_range)
+        return to_rgb(quantity.values(self.run, row), self.run.info.value_range)
 
-    def guesses(self, row: int) -> Pixels:
-        """Its values as colours."""
-        if self._is_finished(row):
-            return self._finished
-        return to_rgb(self.run.x0[self._guessed(row)], self.run.info.value_range)
+    def _field(self, quantity: Quantity, row: int) -> Pixels:
+        values = quantity.values(self.run, row)
+        return to_rgb(values[:, :3], (-quantity.scale, quantity.scale))  # A field has no opacity.
 
 
-class DecodedView(View):
+class _LatentView(View):
+    """A run of latents; their fields are shown by the linear map."""
+
+    def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
+        self.run, self._wanted = run, wanted
+
+    @functools.cached_property
+    def _preview(self) -> LinearPreview:
+        return LinearPreview(self.run, self._wanted)
+
+    def _field(self, quantity: Quantity, row: int) -> Pixels:
+        pixels = self._preview.field(quantity.values(self.run, row), quantity.scale)
+        down, across = (whole // own for whole, own in zip(self.size, pixels.shape[1:3], strict=True))
+        # As squares: each is one place of the latents.
+        return pixels.repeat(max(down, 1), axis=1).repeat(max(across, 1), axis=2)
+
+
+class DecodedView(_LatentView):
     """A run of latents that were decoded."""
 
     manner = "decoded"
 
-    def __init__(self, run: Trajectory, decoded: DecodedRows) -> None:
-        self.run, self._decoded = run, decoded
+    def __init__(self, run: Trajectory, wanted: ClipFrames, decoded: DecodedRows) -> None:
+        super().__init__(run, wanted)
+        self._decoded = decoded
+        assert decoded.size is not None
         self.count, *size = decoded.size
         self.size = (size[0], size[1])
         self.frames = decoded.frames
         self.columns = len(self.frames) if len(self.frames) > 1 else None
 
-    def samples(self, row: int) -> Pixels:
-        """As it was decoded."""
-        return self._decoded.read("x", row)
-
-    def guesses(self, row: int) -> Pixels:
-        """As it was decoded."""
-        return self._decoded.read("x", row) if self._is_finished(row) else self._decoded.read("x0", self._guessed(row))
+    def _image(self, quantity: Quantity, row: int) -> Pixels:
+        return self._decoded.read(quantity.name, row)
 
 
-class PreviewView(View):
+class PreviewView(_LatentView):
     """A run of latents by a linear map to colours."""
 
     manner = "preview"
 
     def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
-        self.run, self._preview = run, LinearPreview(run, wanted)
+        super().__init__(run, wanted)
         self.count, *size = self._preview(run.x[0]).shape[:3]
         self.size = (size[0], size[1])
         self.columns = wanted.row
         self.frames = () if run.clip is None else wanted.of(run.clip)
 
-    def samples(self, row: int) -> Pixels:
-        """By the map."""
-        return self._preview(natural(self.run, self.run.x[row], row))
-
-    def guesses(self, row: int) -> Pixels:
-        """By the map."""
-        return self._preview(self.run.x[row] if self._is_finished(row) else self.run.x0[self._guessed(row)])
+    def _image(self, quantity: Quantity, row: int) -> Pixels:
+        return self._preview(quantity.values(self.run, row))
 
 
-def view_of(run: Trajectory, *, preview: bool = False, frames: ClipFrames = _ALL) -> View:
+def view_of(
+    run: Trajectory,
+    *,
+    preview: bool = False,
+    frames: ClipFrames = MIDDLE_FRAME,
+    quantities: Sequence[Quantity] = (SAMPLE, GUESS),
+) -> View:
     """How a run is seen.
 
     Args:
         run: with one step at least.
         preview: whether latents are shown by a linear map to colours, though they may be decoded.
         frames: which frames of clips are shown.
+        quantities: what is to be seen of it.
 
     Raises:
         OutputError: the run has nothing that can be shown, or its latents are not decoded.
@@ -164,31 +183,41 @@ def view_of(run: Trajectory, *, preview: bool = False, frames: ClipFrames = _ALL
     """
     if run.steps < 1:
         raise OutputError("the run has no whole step to show; record it again")
-    if frames != _ALL and (run.info.space == "pixel" or run.clip is None):
+    if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):
         raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":
         if preview:
             raise SettingsError("the run holds images, which are shown as they are: --preview is for latents")
         return ImageView(run)
-    if preview:
+    behind = _pictures_behind(run, quantities)
+    if preview or not behind:
         return PreviewView(run, frames)
-    if not is_decoded(run, frames):
+    if not _is_decoded(run, behind, frames):
         raise OutputError(
             "the run holds latents that are not decoded: render it with --model and the model that made it, "
             "or with --preview"
         )
     assert run.decoded is not None
-    return DecodedView(run, run.decoded)
+    return DecodedView(run, frames, run.decoded)
 
 
-def waits_for_decoding(run: Trajectory, *, preview: bool, frames: ClipFrames) -> bool:
+def waits_for_decoding(
+    run: Trajectory, *, preview: bool, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
+) -> bool:
     """Whether a run can only be seen after latents are decoded, for the first time or where pictures are damaged."""
     if run.info.space != "latent" or run.steps < 1 or preview:
         return False
-    return not is_decoded(run, frames) or run.decoded_damage() is not None
+    behind = _pictures_behind(run, quantities)
+    return bool(behind) and not (_is_decoded(run, behind, frames) and run.decoded_damage(behind) is None)
 
 
-def is_decoded(run: Trajectory, frames: ClipFrames = _ALL) -> bool:
-    """Whether a run of latents has been decoded, all of it, with these frames of its clips, damaged or not."""
+def _pictures_behind(run: Trajectory, quantities: Sequence[Quantity]) -> Rows:
+    """What has to be decoded, so that these can be seen."""
+    behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
+    return {quantity.name: rows for quantity, rows in behind.items()}
+
+
+def _is_decoded(run: Trajectory, behind: Rows, frames: ClipFrames) -> bool:
+    """Whether these rows of a run are decoded, with these frames of its clips, damaged or not."""
     decoded = run.decoded
-    return decoded is not None and decoded.rows == len(run.x) and decoded.shows(frames)
+    return decoded is not None and decoded.has(behind) and decoded.shows(frames)

@@ -32,6 +32,7 @@ from typing import Any
 import torch
 
 from ..errors import DiffanimWarning, SchedulerError
+from ..runs.run_info import Clipping
 from ..runs.step import Mixture
 from .catalogue import Kind, Rule, SchedulerClass, classify
 
@@ -101,14 +102,20 @@ class Schedule:
         return self.kind == "flow" and self._sigmas is not None and float(self._sigmas.max()) > 1
 
     @property
-    def clipped(self) -> str | None:
-        """How the scheduler changes x̂0 after predicting it, in words; None if it does not."""
+    def clipped(self) -> Clipping | None:
+        """How the scheduler changes x̂0 after predicting it; None if it does not."""
         config = getattr(self._scheduler, "config", None)
         if getattr(config, "thresholding", False) and self._thresholds:
-            return "dynamically thresholded"
+            return Clipping.THRESHOLDED
         if getattr(config, "clip_sample", False) and self._class.clips:
-            return f"clipped to ±{getattr(config, 'clip_sample_range', 1.0):g}"
-        return "clipped to ±1" if self.kind == "consistency" and getattr(config, "clip_denoised", False) else None
+            return Clipping.CLIPPED
+        return Clipping.CLIPPED if self.kind == "consistency" and getattr(config, "clip_denoised", False) else None
+
+    @property
+    def clip_range(self) -> float:
+        """What it clips x̂0 to, ±, if it does (`clipped`)."""
+        config = getattr(self._scheduler, "config", None)
+        return 1.0 if self.kind == "consistency" else float(getattr(config, "clip_sample_range", 1.0))
 
     @property
     def _thresholds(self) -> bool:
@@ -231,11 +238,10 @@ class Schedule:
         match self.clipped:
             case None:
                 return x0
-            case "dynamically thresholded":
+            case Clipping.THRESHOLDED:
                 return torch.as_tensor(self._scheduler._threshold_sample(x0))
-            case _:
-                limit = 1.0 if self.kind == "consistency" else getattr(self._scheduler.config, "clip_sample_range", 1.0)
-                return x0.clamp_(-limit, limit)
+            case Clipping.CLIPPED:
+                return x0.clamp_(-self.clip_range, self.clip_range)
 
     def _own_field(self, call: Call) -> torch.Tensor:
         for name in _OWN_FIELDS:

@@ -16,10 +16,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from ..drawing.layout import STACKED
 from ..encode.stills import still_of
 from ..errors import OutputError
 from ..escaping import as_words, for_markup, for_terminal, for_tex, tex_name
+from ..scenes.panels import DEFAULT_PANELS, STACKED, in_places
 
 if TYPE_CHECKING:
     from .provenance import Provenance
@@ -106,12 +106,14 @@ def alt_text(kind: Kind, provenance: Provenance | None) -> str:
     if kind == "poster":
         return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
     if kind == "sheet":
-        return f"Chosen timesteps of {made}: the noisy sample above, the model’s guess of the finished image below"
-    places = ("above", "below") if provenance.arrangement == STACKED else ("on the left", "on the right")
-    return (
-        f"Images come out of noise in {made}: {places[0]} the noisy sample of each step, {places[1]} the model’s guess "
-        "of the finished image"
-    )
+        return f"Chosen timesteps of {made}: {_seen(provenance, stacked=True)}"
+    return f"Images come out of noise in {made}: {_seen(provenance, stacked=False)}"
+
+
+def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> str:
+    """What is seen and where it lies, in words; a sheet has its panels below each other."""
+    arrangement = STACKED if stacked else provenance.arrangement
+    return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols)
 
 
 def _made_by(provenance: Provenance) -> str:
@@ -131,7 +133,8 @@ def _caption(kind: Kind, provenance: Provenance | None) -> str:
     made = for_tex(_made_by(provenance) + seed)
     if kind != "sheet":
         return f"{made}."
-    return rf"{made}. Above, the noisy sample $x_t$; below, the model's guess $\hat{{x}}_0$ of the finished image."
+    seen = _seen(provenance, stacked=True, symbols=True).replace("’", "'")
+    return f"{made}. {seen[:1].upper()}{seen[1:]}."
 
 
 def _kind(path: Path) -> Kind:

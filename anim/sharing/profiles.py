@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..arguments import entry_named
-from ..drawing.layout import DEFAULT_COLUMNS, LECTURE_SIZE, README_WIDTH, SHEET_SIZE
+from ..drawing.layout import DEFAULT_COLUMNS, LECTURE_SIZE, README_SIZE, README_WIDTH, SHEET_SIZE
 from ..render_options import RenderOptions
 
 SLIDES_SIZE = (1120, 840)
@@ -38,7 +38,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "readme",
                 f"a GIF of at most 5 MB, {README_WIDTH} pixels wide, legible on light and dark pages",
                 (".gif",),
-                {"size": (README_WIDTH, None), "fps": 10.0, "hold": 3.0, "max_size": "5MB"},
+                {"size": README_SIZE, "fps": 10.0, "hold": 3.0, "max_size": "5MB"},
             ),
             Profile(
                 "lecture",

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
@@ -16,8 +16,12 @@ from ..models.finding import BUILTIN
 from ..models.settings import RUN_OPTIONS, usual_settings
 from ..render_options import RENDER_OPTIONS
 from ..runs.trajectory import Trajectory
+from ..scenes.panels import DEFAULT_PANELS
 from ..untrusted import Finite, typed
 from ..version import __version__
+
+if TYPE_CHECKING:
+    from ..scenes.scene import Scene
 
 MARK = "diffanim"
 """The key of the version, which marks a comment as ours."""
@@ -44,34 +48,42 @@ class Provenance:
     fps: Finite | None = None
     """Steps shown per second, if it moves."""
     arrangement: str = ""
-    """`layout.STACKED` where x_t lies above x̂0; else it stands at its left."""
+    """`scene.STACKED` where panels lie below each other; else they stand side by side."""
+    panels: tuple[str, ...] = ()
+    """Their names, where they are not `DEFAULT_PANELS`."""
     noise_left: Finite | None = None
     """b of the run's last sample, if that is not the finished image."""
 
     @classmethod
     def of(
         cls,
-        run: Trajectory,
+        scene: Scene,
         asked: Mapping[str, Any],
         output: str | os.PathLike[str],
         *,
         fps: float | None = None,
-        arrangement: str = "",
     ) -> Self:
         """What makes ``output`` out of a run.
 
         Args:
-            run: a recording.
+            scene: what is seen, of a recording.
             asked: the options of `diffanim.render` that are not at their defaults, by name.
             output: the file; the folder that it lies in is nobody's business.
             fps: steps shown a second, if it moves.
-            arrangement: of its panels (`layout.arrangement`).
         """
-        info = run.info
+        run = scene.lead.run
+        info, panels = run.info, tuple(panel.name for panel in scene.panels)
         command = _command(run, asked, Path(output).name + ("/" if os.fspath(output).endswith("/") else ""))
         made = (info.model, info.scheduler, run.total, info.seed, info.labels, info.guidance, info.prompt)
         left = run.end.noise if run.end is not None and not run.finished else None
-        return cls(*made, command=command, fps=fps, arrangement=arrangement, noise_left=left)
+        return cls(
+            *made,
+            command=command,
+            fps=fps,
+            arrangement=scene.arrangement,
+            panels=() if panels == DEFAULT_PANELS else panels,
+            noise_left=left,
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:

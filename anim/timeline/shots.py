@@ -39,8 +39,8 @@ _UNCHANGED = 1e-6
 class Shot:
     """One picture of the animation."""
 
-    row: int
-    """Which step of the run it shows, counted from 0; the number of steps stands for the finished image."""
+    rows: tuple[int, ...]
+    """Which step of each run it shows, counted from 0; the number of steps stands for the last sample."""
     seconds: float
     """How long it is shown."""
 
@@ -113,7 +113,7 @@ class Timing:
 def timeline(
     timesteps: Sequence[float], timing: Timing | None = None, *, complete: bool, changes: Changes | None = None
 ) -> Timeline:
-    """Lay an animation out in time.
+    """Lay an animation of one run out in time.
 
     Every chosen step is shown equally long, or with ``ease`` in proportion to the change around it. What comes last is
     held: the finished image where the run has one and the range reaches it, else the last step of the range, which is
@@ -147,7 +147,7 @@ def timeline(
             f"the animation would take {sum(seconds):g} seconds, and {LONGEST:g} are the most: raise --fps, or show "
             "less of the run"
         )
-    shots = tuple(Shot(rows[place], length) for place, length in zip(way, seconds, strict=True))
+    shots = tuple(Shot((rows[place],), length) for place, length in zip(way, seconds, strict=True))
     return Timeline(shots, 1 / even)
 
 
@@ -161,8 +161,8 @@ def check_video_fps(video_fps: float | None) -> None:
         raise SettingsError(f"video-fps is {video_fps:g}; it must be from {VIDEO_FPS_RANGE[0]} to {VIDEO_FPS_RANGE[1]}")
 
 
-def spread(shots: Sequence[Shot], count: int) -> tuple[int, ...]:
-    """Rows of ``count`` of an animation's shots, or of all if it has fewer: first, last, and evenly in time between.
+def spread(shots: Sequence[Shot], count: int) -> tuple[tuple[int, ...], ...]:
+    """Rows of ``count`` shots of an animation, or of all if it has fewer: first, last, and evenly in time between.
 
     So where steps are eased, equal changes lie between what is chosen.
 
@@ -172,19 +172,19 @@ def spread(shots: Sequence[Shot], count: int) -> tuple[int, ...]:
     """
     count = min(count, len(shots))
     if count == 1:
-        return (shots[-1].row,)
+        return (shots[-1].rows,)
     begins = list(accumulate((shot.seconds for shot in shots[:-1]), initial=0.0))
     chosen: list[int] = []
     for number in range(count):
         wanted = begins[-1] * number / (count - 1)
         fewest, most = (chosen[-1] + 1 if chosen else 0), len(shots) - (count - number)
         chosen.append(min(range(fewest, most + 1), key=lambda place: abs(begins[place] - wanted)))
-    return tuple(shots[place].row for place in chosen)
+    return tuple(shots[place].rows for place in chosen)
 
 
 def turning_point(shots: Sequence[Shot]) -> int:
     """The place of the shot at which an animation turns back; the last one if it does not."""
-    return max(range(len(shots)), key=lambda place: shots[place].row)
+    return max(range(len(shots)), key=lambda place: shots[place].rows)
 
 
 def progress(place: int, count: int, turn: int | None = None) -> float:

@@ -18,7 +18,11 @@ from random import Random
 
 os.environ["OMP_NUM_THREADS"] = "1"  # A process that has threads cannot be forked.
 sys.path.insert(0, str(Path(__file__).parents[1]))
-warnings.simplefilter("ignore")
+warnings.simplefilter("ignore")  # Of libraries, of each other; our own are lines that are looked at.
+
+from diffanim import DiffanimWarning  # noqa: E402
+
+warnings.simplefilter("always", DiffanimWarning)
 
 from . import kills, subjects, trial  # noqa: E402
 
@@ -31,6 +35,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=100, help="cases in processes of their own")
     parser.add_argument("--kills", type=int, default=100)
     asked = parser.parse_args()
+    if not hasattr(os, "fork"):
+        parser.error("it damages and kills what it forked, and this system cannot fork")
     table = Table()
     with tempfile.TemporaryDirectory(prefix="diffanim-fuzz-") as place:
         folder = Path(place)

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import save_model
-from synthetic import synthetic_run
-from tiny import build
 
 import diffanim
 from diffanim.encode import FOLDER, FORMATS
@@ -20,6 +17,9 @@ from diffanim.encode.stills import STILLS
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
+from support.models import save_model
+from support.synthetic import synthetic_run
+from support.tiny import build
 
 from .damage import OF_FILES, OF_INTERRUPTED, OF_MODELS, OF_RECORDINGS, Damage, forge_attributes
 
@@ -131,9 +131,11 @@ def _latents(path: Path, _model: Path, seed: int) -> Path:
         writer.add(Step(index, STEPS, 900.0 - index, x, x0, 0.1 + 0.2 * index, 0.9 - 0.2 * index))
     pictures = random.integers(0, 256, (STEPS + 1, 2, 2, 64, 64, 3)).astype(np.uint8)
     run = writer.finish(x0, pictures[-1, 0], Mixture(1.0, 0.0))
-    with run.decoding(None, ()) as decoded:
-        for row, (x_pixels, x0_pixels) in enumerate(pictures):
-            decoded.add(row, x_pixels, None if row == STEPS else x0_pixels)
+    wanted = {"x": range(STEPS + 1), "x0": range(STEPS)}
+    with run.decoding(wanted, None, ()) as decoded:
+        for number, (name, rows) in enumerate(wanted.items()):
+            for row in rows:
+                decoded.add(name, row, pictures[row, number])
     return path
 
 

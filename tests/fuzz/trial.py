@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -161,4 +160,6 @@ def attempt(subject: Subject, damage: Damage, random: Random, folder: Path, call
 
 def _limit_memory() -> None:
     """What would take all of the machine's fails instead."""
+    import resource  # Only POSIX has it, and only there anything is forked.
+
     resource.setrlimit(resource.RLIMIT_DATA, (4 * BYTES, 4 * BYTES))

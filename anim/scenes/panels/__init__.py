@@ -1,0 +1,132 @@
+"""What can be shown of a run: one module each, found by name in one table.
+
+A panel is a quantity (`diffanim.runs.quantities`) and all that is said of it; nothing else in the program knows one by
+its name. Nothing heavy is imported here: the command line's help is made from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...arguments import entry_named
+from ...errors import SettingsError
+from ..phrases import Caption, Fidelity
+
+if TYPE_CHECKING:
+    from ...runs.quantities import Quantity
+    from ..views import View
+
+Arrangement = Literal["", "stacked"]
+"""How panels lie: side by side, or below each other."""
+STACKED: Arrangement = "stacked"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A quantity and how it is spoken of. It says nothing about places."""
+
+    name: str
+    symbol: str
+    """TeX."""
+    sign: str
+    """The symbol in plain text."""
+    shows: str
+    """What it shows, for help and for those who do not see it: words that go on from "above"."""
+    fidelity: Fidelity
+    module: str
+    """The module of this package that has the rest, imported when it is needed."""
+
+    @property
+    def quantity(self) -> Quantity:
+        """What is drawn."""
+        found: Quantity = self._module.QUANTITY
+        return found
+
+    def captions(self, view: View) -> Sequence[Caption]:
+        """What may stand above it while the run goes on, the best first; the first that fits is taken."""
+        found: Sequence[Caption] = self._module.captions(view)
+        return found
+
+    def closing(self, view: View) -> Sequence[Caption]:
+        """The same for the last sample."""
+        found: Sequence[Caption] = self._module.closing(view)
+        return found
+
+    def label(self, view: View) -> Sequence[str]:
+        """What stands under its symbol beside its row on a contact sheet, in lines of some nine letters."""
+        found: Sequence[str] = self._module.label(view)
+        return found
+
+    @property
+    def _module(self) -> Any:
+        return import_module(f".{self.module}", __name__)
+
+
+PANELS: Mapping[str, Panel] = MappingProxyType(
+    {
+        panel.name: panel
+        for panel in (
+            Panel("x", "x_t", "x_t", "the noisy sample of each step", "rough", "sample"),
+            Panel("x0", r"\hat{x}_0", "x̂0", "the model’s guess of the finished image", "fine", "guess"),
+        )
+    }
+)
+"""Every panel by its name."""
+DEFAULT_PANELS = ("x", "x0")
+
+
+def panel_named(name: str) -> Panel:
+    """Look a panel up.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    return entry_named(PANELS, "panel", name)
+
+
+def panels_named(names: str | Sequence[str]) -> tuple[Panel, ...]:
+    """Look panels up.
+
+    Args:
+        names: of `PANELS`, one by one or with commas between.
+
+    Raises:
+        SettingsError: one is not known, or named twice, or there is none.
+    """
+    wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else [str(name) for name in names]
+    panels = tuple(map(panel_named, wanted))
+    if not panels or len(set(wanted)) < len(wanted):
+        raise SettingsError(
+            f"the panels are {','.join(wanted) or 'none'}; name each once, such as {','.join(DEFAULT_PANELS)}"
+        )
+    return panels
+
+
+def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False) -> str:
+    """Say what panels show and where they lie: "on the left the noisy sample of each step, on the right …".
+
+    Names that are not known are left out: they come from files, which anybody may have made.
+
+    Args:
+        panels: their names.
+        arrangement: how they lie.
+        symbols: whether each has its symbol too, in TeX.
+    """
+    known = [PANELS[name] for name in panels if name in PANELS]
+    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols else panel.shows for panel in known]
+    stacked = arrangement == STACKED
+    first, second = ("above", "below") if stacked else ("on the left", "on the right")
+    match shown:
+        case []:
+            return ""
+        case [only]:
+            return only
+        case [one, other]:
+            return f"{first} {one}{'; ' if symbols else ', '}{second} {other}"
+        case _:
+            order = "from top to bottom" if stacked else "from left to right"
+            return f"{order} {', '.join(shown[:-1])} and {shown[-1]}"

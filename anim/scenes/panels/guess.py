@@ -1,0 +1,49 @@
+"""x̂0: the finished image as the model expects it at a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...runs.noising import rescaled
+from ...runs.quantities import GUESS as QUANTITY
+from ..phrases import Caption, Maths
+from ..readouts import last_time_readout, noise_readout, time_readout
+from ..views import View
+from .wordings import clipping_words, seen_as, short_lines, timed, with_colours
+
+__all__ = ["QUANTITY", "captions", "closing", "label"]
+
+_LATENTS = {"decoded": "decoded", "preview": "linear preview"}
+
+
+def captions(view: View) -> Sequence[Caption]:
+    """With the step of x_t: both panels say which, as long as a word about the picture fits beside it."""
+    run = view.run
+    guess = ("the model’s guess of the finished image", "the model’s guess of the image", "the model’s guess", "guess")
+    readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
+    return timed((Maths(r"\hat{x}_0"),), _words(view, *guess), *readouts)
+
+
+def closing(view: View) -> Sequence[Caption]:
+    """Nothing is guessed of a finished image; beside a sample with noise left stands the last guess there was."""
+    if view.run.complete and not view.run.finished:
+        last = _words(view, "the model’s last guess", "last guess")
+        return timed((Maths(r"\hat{x}_0"),), last, last_time_readout(view.run))
+    said = ("no noise left, nothing to guess", "nothing left to guess", "no noise left", "")
+    title = (Maths(r"\hat{x}_0 = x_0"),)
+    return [*(Caption(title, phrase) for phrase in with_colours(view, *said)), Caption(())]
+
+
+def label(view: View) -> Sequence[str]:
+    """Short lines for the side of a sheet."""
+    return ["model’s", "guess", *seen_as(view), *short_lines(clipping_words(view.run.info))]
+
+
+def _words(view: View, *guess: str) -> list[str]:
+    """Wordings of what a guess is, the longest first, each with what was done to it."""
+    clipped = clipping_words(view.run.info)
+    done = ", ".join(filter(None, (_LATENTS.get(view.manner), view.colours, clipped)))
+    if not done:
+        return [*guess, ""]
+    # Short of room, what was done to the prediction matters more than what it is.
+    return [*(f"{phrase}, {done}" for phrase in guess), done, *(["clipped"] if clipped else []), ""]

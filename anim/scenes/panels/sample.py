@@ -1,0 +1,86 @@
+"""x_t: what the sampler holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...runs.noising import notation_of, rescaled
+from ...runs.quantities import SAMPLE as QUANTITY
+from ...runs.trajectory import Trajectory
+from ..phrases import Caption, Maths, Number, Phrase
+from ..readouts import noise_left_readout, noise_readout, time_readout
+from ..views import View
+from .wordings import seen_as, with_colours, with_frames
+
+__all__ = ["QUANTITY", "captions", "closing", "label"]
+
+_LATENTS = {
+    "decoded": ("decoded latents", "decoded"),
+    "preview": ("latents, linear preview", "linear preview", "preview"),
+}
+"""What the picture of a noisy latent is, in words: it is not noise as an image has it."""
+
+
+def captions(view: View) -> Sequence[Caption]:
+    """A sample is spelled out as its mixture where that fits."""
+    run = view.run
+    time, noise = time_readout(run), noise_readout(run)
+    title, spelled = _scaled_title(view, time, noise) if rescaled(run) else _mixture_title(view, time)
+    last = _LATENTS[view.manner][-1] if view.manner in _LATENTS else view.colours
+    bare = (Caption(title, last, (time, noise)), Caption(title, last, (time,)), Caption(title, last))
+    return (*spelled, *bare, *([Caption(title)] if last else []), Caption(()))
+
+
+def closing(view: View) -> Sequence[Caption]:
+    """The finished image, or a last sample in which noise is left."""
+    if view.run.complete and not view.run.finished:
+        return _last_sample(view)
+    phrases = with_colours(view, "the finished image", "finished", "")
+    return [*(Caption((Maths("x_0"),), phrase) for phrase in phrases), Caption(())]
+
+
+def label(view: View) -> Sequence[str]:
+    """Short lines for the side of a sheet."""
+    scaled = rescaled(view.run)
+    said = seen_as(view) or ([] if scaled else ["noisy", "sample"])
+    return [*said, *(["at unit", "variance"] if scaled else [])]
+
+
+def _scaled_title(view: View, time: Phrase, noise: Phrase) -> tuple[Phrase, list[Caption]]:
+    title = _scaled_symbol(view.run)
+    said = _sample_words(view)
+    full = f"{said[0]}, at unit variance"
+    short = said if said[-1] else ("at unit variance",)
+    return title, [Caption(title, phrase, (time, noise)) for phrase in (*with_frames(view, full), full, *short)]
+
+
+def _mixture_title(view: View, time: Phrase) -> tuple[Phrase, list[Caption]]:
+    """What x_t is made of at this step, in numbers."""
+    run = view.run
+    signal, noise = Number.of(run.signal, 2, "signal"), Number.of(run.noise, 2, "noise")
+    mixture = (Maths("x_t ="), signal, Maths("x_0 +"), noise, Maths(r"\epsilon"))
+    phrases = _sample_words(view)
+    return (Maths("x_t"),), [Caption(mixture, phrase, (time,)) for phrase in (*with_frames(view, phrases[0]), *phrases)]
+
+
+def _sample_words(view: View) -> tuple[str, ...]:
+    """What the picture of a noisy sample is, the longest first."""
+    if view.manner in _LATENTS:
+        return _LATENTS[view.manner]
+    return (f"noisy sample, {view.colours}", view.colours) if view.colours else ("noisy sample", "")
+
+
+def _last_sample(view: View) -> tuple[Caption, ...]:
+    """Over a last sample in which noise is left: how much."""
+    run = view.run
+    title: Phrase = _scaled_symbol(run) if rescaled(run) else (Maths("x_t"),)
+    left = (noise_left_readout(run),)
+    seen_as, scaled = _sample_words(view)[-1], "at unit variance" if rescaled(run) else ""
+    longest = ", ".join(filter(None, ("noise is left in the last sample", seen_as, scaled)))
+    phrases = (longest, ", ".join(filter(None, ("noise left", seen_as, scaled))), "noise left", "")
+    return (*(Caption(title, phrase, left) for phrase in phrases), Caption(title), Caption(()))
+
+
+def _scaled_symbol(run: Trajectory) -> Phrase:
+    # The formula is the one for images in (−1, 1); others are centred too, which the words alone can say.
+    return (Maths(rf"x_t\,/\,{notation_of(run).scale}" if run.info.value_range == (-1, 1) else "x_t"),)

@@ -1,0 +1,46 @@
+"""The numbers of a row as they are read in a picture: the timestep and the noise, with as many decimals as tell steps
+apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..runs.noising import mixture_at, notation_of
+from ..runs.trajectory import Trajectory
+from .phrases import Maths, Number, Phrase
+
+
+def noise_left_readout(run: Trajectory) -> Phrase:
+    """The noise that the last sample still has."""
+    left = mixture_at(run, run.steps).noise
+    return Maths(f"{notation_of(run).noise} =", "noise"), Maths(f"{left:.{_decimals_of_noise(run)}f}", "noise")
+
+
+def last_time_readout(run: Trajectory) -> Phrase:
+    """The timestep of the last step, standing still."""
+    return Maths("t ="), Maths(f"{run.t[-1]:.{_decimals_of_time(run)}f}")
+
+
+def time_readout(run: Trajectory) -> Phrase:
+    """The timestep of a row."""
+    return Maths("t ="), Number.of(run.t, _decimals_of_time(run))
+
+
+def noise_readout(run: Trajectory) -> Phrase:
+    """The noise of a row, as its kind of schedule calls it."""
+    return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise")
+
+
+def _decimals_of_time(run: Trajectory) -> int:
+    """None for whole timesteps, else enough to tell steps apart: three where t runs from 1 to 0."""
+    if np.array_equal(run.t, np.rint(run.t)):
+        return 0
+    return 3 if np.abs(run.t).max() <= 10 else 1
+
+
+def _decimals_of_noise(run: Trajectory) -> int:
+    """Two, or three where two would show some noise as none."""
+    noise = run.noise if run.finished or run.end is None else np.append(run.noise, run.end.noise)
+    positive = noise[noise > 0]
+    return 3 if positive.size and positive.min() < 0.005 else 2
