@@ -81,6 +81,7 @@ def lay_out(
         PlacedImage(pixels, cell)
         for part, top in zip(parts, tops, strict=True)
         for rows, x in zip(shots, lefts, strict=True)
+        if part.is_of(rows)
         for pixels, cell in zip(part.pixels(rows), grid.cells(x, top, lead.count), strict=True)
     ]
     texts = [

@@ -31,6 +31,11 @@ class Part:
         """
         return self.view.pixels(self.panel.quantity, rows[self.run])
 
+    def is_of(self, rows: Sequence[int]) -> bool:
+        """Whether it is of these very rows: a field of the last step would pass for one of the last sample."""
+        quantity, row = self.panel.quantity, rows[self.run]
+        return quantity.kind == "image" or quantity.at(self.view.run, row) == (quantity, row)
+
 
 @dataclass(frozen=True)
 class Scene:

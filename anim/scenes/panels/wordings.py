@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
+from ...runs.quantities import Quantity
 from ...runs.run_info import Clipping, RunInfo
 from ..phrases import Caption, Phrase
 from ..views import View
@@ -25,6 +26,11 @@ def with_colours(view: View, *phrases: str) -> list[str]:
     """Phrases over a finished image, before them the same with how it became colours where that is not plain."""
     said = "linear preview" if view.manner == "preview" else view.colours
     return [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said, *phrases] if said else list(phrases)
+
+
+def scale_of(quantity: Quantity) -> str:
+    """Which values of a field are black and white."""
+    return f"−{quantity.scale:g} to {quantity.scale:g}"
 
 
 def seen_as(view: View) -> list[str]:
