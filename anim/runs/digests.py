@@ -51,7 +51,7 @@ class Digests:
             OSError: it cannot be written.
         """
         file = self.folder / name / FILE
-        if row == 0 and not file.exists():
+        if not file.exists():
             file.touch()
         with file.open("r+b", buffering=0) as digests:
             digests.seek(row * _BYTES)
