@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from .noising import natural
 from .step import Array
 from .trajectory import Trajectory
@@ -48,6 +50,18 @@ SAMPLE = Quantity("x", "image", lambda run, row: natural(run, run.x[row], row), 
 """x_t, at unit variance where the samples of a run explode."""
 GUESS = Quantity("x0", "image", lambda run, row: run.x0[row], becomes=SAMPLE)
 """x̂0, predicted from the x_t of the same row; beside the finished image that image."""
+
+
+def _found_noise(run: Trajectory, row: int) -> Array:
+    signal, noise = np.float32(run.signal[row]), np.float32(run.noise[row])
+    if noise == 0:
+        return np.zeros_like(run.x[row])
+    return np.asarray((run.x[row] - signal * run.x0[row]) / noise)
+
+
+FOUND_NOISE = Quantity("eps", "field", _found_noise, scale=3.0)
+"""ε̂ = (x_t − a·x̂0) / b, the noise that x̂0 leaves over in x_t: N(0, 1) where the model is right (Ho et al. 2020, DDPM,
+eq. 15, solved for ε); 0 where there is no noise. Beyond −3 and 3 lie 3 of 1000 values of that distribution."""
 
 
 def rows_behind(run: Trajectory, quantities: Iterable[Quantity]) -> dict[Quantity, set[int]]:

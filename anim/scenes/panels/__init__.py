@@ -72,6 +72,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
         for panel in (
             Panel("x", "x_t", "x_t", "the noisy sample of each step", "rough", "sample"),
             Panel("x0", r"\hat{x}_0", "x̂0", "the model’s guess of the finished image", "fine", "guess"),
+            Panel("eps", r"\hat{\epsilon}", "ε̂", "the noise that the model finds", "rough", "noise"),
         )
     }
 )

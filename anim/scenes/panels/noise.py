@@ -1,0 +1,43 @@
+"""ε̂: the noise that the model finds in a sample, which its guess leaves over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...runs.quantities import FOUND_NOISE as QUANTITY
+from ..phrases import Caption, Maths
+from ..readouts import last_time_readout, time_readout
+from ..views import View
+from .wordings import clipping_words, scale_of, short_lines, timed
+
+__all__ = ["QUANTITY", "captions", "closing", "label"]
+
+_TITLE = (Maths(r"\hat{\epsilon}"),)
+
+
+def captions(view: View) -> Sequence[Caption]:
+    """What it is, and which of its values are drawn."""
+    phrases = _words(view, "the noise that the model finds, drawn from", "the noise found, from", "noise,")
+    return timed(_TITLE, phrases, time_readout(view.run))
+
+
+def closing(view: View) -> Sequence[Caption]:
+    """Of the last step, as nothing is predicted after it."""
+    return timed(_TITLE, _words(view, "the last noise found, drawn from", "last noise,"), last_time_readout(view.run))
+
+
+def label(view: View) -> Sequence[str]:
+    """Short lines for the side of a sheet."""
+    clipped = short_lines("of clipped x̂0") if view.run.info.clipped else []
+    mapped = [] if view.manner == "images" else ["linear", "map"]
+    return ["noise", "found", *clipped, *mapped, scale_of(QUANTITY)]
+
+
+def _words(view: View, *said: str) -> list[str]:
+    """Wordings, the longest first. Short of room, what was done to it matters more than what it is."""
+    scale, clipping = scale_of(QUANTITY), clipping_words(view.run.info)
+    of_clipped = f"x̂0 {clipping}" if clipping else ""
+    mapped = "" if view.manner == "images" else "linear map"
+    phrases = [", ".join(filter(None, (f"{phrase} {scale}", mapped, of_clipped))) for phrase in said]
+    done = ", ".join(filter(None, (mapped, of_clipped and "clipped")))
+    return [*phrases, *([f"{scale}, {done}"] if done else []), scale, ""]
