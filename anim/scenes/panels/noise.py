@@ -40,4 +40,4 @@ def _words(view: View, *said: str) -> list[str]:
     mapped = "" if view.manner == "images" else "linear map"
     phrases = [", ".join(filter(None, (f"{phrase} {scale}", mapped, of_clipped))) for phrase in said]
     done = ", ".join(filter(None, (mapped, of_clipped and "clipped")))
-    return [*phrases, *([f"{scale}, {done}"] if done else []), scale, ""]
+    return [*phrases, *([f"{scale}, {done}"] if done else []), *([mapped] if mapped else []), scale, ""]
