@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from .drawing.layout import DEFAULT_COLUMNS, Size, check_size
 from .drawing.themes import DEFAULT_THEME, THEMES
-from .encode import FOLDER, FORMATS, check_apart, check_output, check_use
+from .encode import FORMATS
 from .encode.options import Chroma, EncodeOptions, Quality
-from .encode.stills import STILLS
+from .files.outputs import OUTPUTS, check_apart, check_output, check_use
 from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
 from .scenes.panels import DEFAULT_PANELS, PANELS, panels_named
@@ -23,10 +23,6 @@ ENCODING = "Encoding"
 LATENTS = "Latents and clips"
 
 
-ENDINGS = {end: f"frames{FOLDER}" if end == FOLDER else end for end in (*FORMATS, *STILLS)}
-"""The endings of outputs, and how help shows them: a bare slash would be puzzling."""
-
-
 def _each(choices: Mapping[str, Sequence[str]]) -> str:
     """Choices for each ending that has any, such as "420, 444 for .mp4"."""
     return "; ".join(f"{', '.join(names)} for {ending}" for ending, names in choices.items() if names)
@@ -34,10 +30,9 @@ def _each(choices: Mapping[str, Sequence[str]]) -> str:
 
 def _sizes() -> str:
     """The usual sizes, and which endings have them, such as "830 for .gif, .webp"."""
-    sizes = {ending: kind.size for ending, kind in FORMATS.items()} | {end: still.size for end, still in STILLS.items()}
     endings: dict[str, list[str]] = {}
-    for ending, size in sizes.items():
-        endings.setdefault(size_words(size), []).append(ENDINGS[ending])
+    for output in OUTPUTS.values():
+        endings.setdefault(size_words(output.size), []).append(output.written)
     return "; ".join(f"{words} for {', '.join(names)}" for words, names in endings.items())
 
 

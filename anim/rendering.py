@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
-from .drawing.themes import DEFAULT_THEME
-from .encode import format_of
-from .encode.stills import still_of
 from .errors import SettingsError
-from .files.budget import is_limited, parse_bytes
+from .files.budget import parse_bytes
+from .files.outputs import Job, Rendering, output_of, write
 from .options import takes_options
 from .render_options import (
     RENDER_OPTIONS,
@@ -53,8 +51,8 @@ def render(
 
     Args:
         run: a recording, or where it lies.
-        *outputs: the files to write; each one's suffix says its format (`diffanim.encode.FORMATS`), or the
-            end of its name which still (`diffanim.encode.STILLS`).
+        *outputs: the files to write; the end of each one's name says what it is
+            (`diffanim.files.outputs.OUTPUTS`).
         **options
         model: what decodes latents that are not decoded yet: a pipeline, a directory or a hub id. By default the
             pipeline that made them, from memory or from where it was opened.
@@ -70,9 +68,6 @@ def render(
         DiffanimError: of the kind that fits; no output is left half-written.
     """
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
-    from .files.films import Film, Script, write_films, write_films_within
-    from .files.stills import write_still
-
     for output in outputs:
         if not isinstance(output, (str, os.PathLike)) or not is_path(os.fspath(output)):
             raise SettingsError(f"an output is {shown(output)}; name files one by one, such as 'a.gif', 'a.mp4'")
@@ -88,23 +83,29 @@ def render(
     view = _view(trajectory, quantities_of(asked), asked["preview"], frames, model, on_row)
     scene = Scene((view,), panels)
     planned = plan_shots(view, timing)
-    comments = {path: _comment(scene, planned.fps, asked, path) for path in paths}
-    size, theme, text = asked["size"], asked["theme"], asked["text"]
-    for path in paths:
-        if still_of(path):
-            way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False))
-            look = {"theme": theme, "size": size, "text": text, "columns": asked["columns"]}
-            write_still(Path(path), scene, way, **look, comment=comments[path])
-    script = Script(scene, planned.shots, planned.fps, theme or DEFAULT_THEME, text, asked["video_fps"])
-    films = [
-        Film(path, size or format_of(path).size, encoding_of(asked), comments[path])
-        for path in paths
-        if not still_of(path)
+    outputs_of = {path: output_of(path) for path in paths}
+    still = any(output.format is None for output in outputs_of.values())
+    one_way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False)) if still else planned
+    jobs = [
+        Job(path, output, _comment(scene, planned.fps if output.format else None, asked, path))
+        for path, output in outputs_of.items()
     ]
-    free = [film for film in films if limit is None or not is_limited(film.path)]
-    write_films(script, free, on_frame)
-    if limit is not None:
-        write_films_within(script, [film for film in films if film not in free], limit, on_frame, on_note)
+    rendering = Rendering(
+        scene,
+        planned.shots,
+        one_way.shots,
+        planned.fps,
+        asked["size"],
+        asked["theme"],
+        asked["text"],
+        asked["columns"],
+        asked["video_fps"],
+        encoding_of(asked),
+        limit,
+        on_frame,
+        on_note,
+    )
+    write(jobs, rendering)
     return [Path(path) for path in paths]
 
 
@@ -135,10 +136,9 @@ def _view(
     return view_of(run, preview=preview, frames=frames, quantities=quantities)
 
 
-def _comment(scene: Scene, fps: float, asked: Mapping[str, Any], output: str) -> str:
+def _comment(scene: Scene, fps: float | None, asked: Mapping[str, Any], output: str) -> str:
     """Where an output comes from, to be kept in it; nothing if that is not wanted."""
     if not asked["metadata"]:
         return ""
     options = {name: value for name, value in asked.items() if value != RENDER_OPTIONS[name].default}
-    shown_at = None if still_of(output) else fps
-    return Provenance.of(scene, options, output, fps=shown_at).to_json()
+    return Provenance.of(scene, options, output, fps=fps).to_json()

@@ -11,12 +11,12 @@ from click.core import ParameterSource
 
 from diffanim.cli import options
 from diffanim.cli.terminal import say
-from diffanim.encode import timing_note
 from diffanim.errors import OutputError
+from diffanim.files.outputs import ENDINGS, timing_note
 from diffanim.models.files import ModelFiles
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
-from diffanim.render_options import ENDINGS, check_outputs, frames_of, quantities_of, timing_of
+from diffanim.render_options import check_outputs, frames_of, quantities_of, timing_of
 from diffanim.runs.clips import ClipFrames
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
@@ -41,7 +41,7 @@ DEFAULT_SUFFIXES = (".gif", ".mp4")
     type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
     multiple=True,
     metavar="FILE",
-    help=f"A file to write; its ending sets the format: {', '.join(ENDINGS.values())}. Several are written in one "
+    help=f"A file to write; its ending sets the format: {', '.join(ENDINGS)}. Several are written in one "
     f"pass. By default a GIF and an MP4 in {DEFAULT_FOLDER}/, or the profile's files.",
 )
 @click.option(

@@ -1,8 +1,8 @@
-"""Film and picture formats: one module each, found by suffix in one table.
+"""Formats of what moves: one module each, found by suffix in one table.
 
 An encoder takes one `Frame` at a time and holds none of them::
 
-    check_output("out.gif", fps=10)          # before any expensive work
+    check_format("out.gif", fps=10)          # before any expensive work
     with open_encoder("out.gif", clip) as encoder:
         for frame in frames:
             encoder.write(frame)
@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from ..drawing.layout import LECTURE_SIZE, README_SIZE, Size
 from ..errors import OutputError
 from ..whole import place_of, whole_file, whole_folder
 from .options import Chroma, EncodeOptions
-from .stills import STILLS, meant_by, still_of
 
 if TYPE_CHECKING:
     from ..drawing.frame import Clip, Frame
@@ -81,6 +80,12 @@ class Format:
     """What is taken unless another is asked for."""
     module: str
     """The module of this package that writes it, imported when it is needed."""
+    kind: Literal["picture", "video", "frames"] = "picture"
+    """What it is to a page or a slide; ``frames`` are a folder with a file for each."""
+    ticks: int | None = None
+    """Delays are whole numbers of this part of a second, where that is so coarse that it shows."""
+    ladder: Literal["quality", "colours"] = "quality"
+    """What its levels give up (`diffanim.files.budget`)."""
     codecs: tuple[str, ...] = ()
     """What `EncodeOptions.codec` may be, the default first; nothing where there is no choice."""
     chromas: tuple[Chroma, ...] = ()
@@ -102,6 +107,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 even_sizes=False,
                 size=README_SIZE,
                 module="gif",
+                ticks=100,
+                ladder="colours",
                 max_level=4,
             ),
             Format(
@@ -113,6 +120,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 even_sizes=True,
                 size=LECTURE_SIZE,
                 module="mp4",
+                kind="video",
                 codecs=("h264", "h265", "av1"),
                 chromas=("420", "444"),
                 max_level=6,
@@ -126,6 +134,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 even_sizes=True,
                 size=LECTURE_SIZE,
                 module="webm",
+                kind="video",
                 codecs=("vp9", "av1"),
                 chromas=("420", "444"),
                 max_level=6,
@@ -172,6 +181,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 even_sizes=False,
                 size=README_SIZE,
                 module="png",
+                kind="frames",
             ),
         )
     }
@@ -192,94 +202,37 @@ def format_of(path: StrPath) -> Format:
         return FORMATS[FOLDER]
     if suffix.lower() in FORMATS:
         return FORMATS[suffix.lower()]
-    if still := meant_by(Path(path)):
-        raise OutputError(f"{path} could be more than one picture; {still}")
-    known = ", ".join(
-        [f"{entry.suffix} ({entry.about})" for entry in FORMATS.values()]
-        + [f"{still.ending} ({still.about})" for still in STILLS.values()]
-    )
-    if not suffix:
-        raise OutputError(f"{path} has no suffix that says what to write; there are {known}")
-    raise OutputError(f"cannot write {suffix} files; choose one of {known}")
+    known = ", ".join(f"{entry.suffix} ({entry.about})" for entry in FORMATS.values())
+    raise OutputError(f"{path} has no suffix of a format; there are {known}")
 
 
-def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPTIONS) -> None:
-    """Find what would make writing fail, before any expensive work is done.
+def check_format(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPTIONS) -> None:
+    """Find what would make writing a film fail, before any expensive work is done.
 
     Raises:
-        OutputError: the suffix, the rate, an option, the folder, the path or a missing encoder stand in the way.
+        OutputError: the suffix, the rate, an option, the folder, the path or a missing encoder prevent it.
     """
-    if still_of(path):
-        _check_place(Path(path))
-        return
     entry = format_of(path)
     _check_rate(entry, fps)
     _check_options(entry, options)
-    _check_place(Path(path), entry)
+    check_place(Path(path), entry)
     _module(entry).check_available(options)
-
-
-def check_apart(paths: Sequence[StrPath]) -> None:
-    """Find outputs that would be written over each other: one place named twice, or one in a folder of frames.
-
-    Raises:
-        OutputError: says which.
-    """
-    places = [Path(path).resolve() for path in paths]
-    for number, (path, place) in enumerate(zip(paths, places, strict=True)):
-        for other, before in zip(paths[:number], places, strict=False):
-            if place == before:
-                raise OutputError(f"{other} and {path} are one place; name it once")
-            if place.parent == before.parent and place.name.casefold() == before.name.casefold():
-                raise OutputError(f"{other} and {path} are one place where capitals do not count; name another")
-            if place in before.parents or before in place.parents:
-                outer, inner = (path, other) if place in before.parents else (other, path)
-                raise OutputError(f"{inner} lies in {outer}, which holds frames and nothing else; name another place")
-
-
-def check_use(paths: Sequence[StrPath], options: EncodeOptions) -> None:
-    """Find an option that none of the paths' formats has a choice in: it was meant for another.
-
-    Raises:
-        OutputError: says which, and what has the choice.
-    """
-    formats = [format_of(path) for path in paths if not still_of(path)]
-    for what, asked, choices in (
-        ("codec", options.codec, {entry.suffix: entry.codecs for entry in FORMATS.values()}),
-        ("chroma", options.chroma, {entry.suffix: entry.chromas for entry in FORMATS.values()}),
-    ):
-        if asked is not None and not any(choices[entry.suffix] for entry in formats):
-            known = ", ".join(suffix for suffix, choice in choices.items() if choice)
-            raise OutputError(f"{what} {asked} is of no use here; there is a choice of {what} for {known}")
 
 
 def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPTIONS) -> Encoder:
     """The encoder for a path's suffix; nothing is written before its block is entered.
 
     Raises:
-        OutputError: as `check_output`, or the clip is one that the format cannot hold.
+        OutputError: as `check_format`, or the clip is one that the format cannot hold.
     """
     from .output import Output
 
-    check_output(path, clip.fps, options)
+    check_format(path, clip.fps, options)
     entry = format_of(path)
     module = _module(entry)
     module.check_clip(clip)
-    whole = whole_folder if entry.suffix == FOLDER else whole_file
+    whole = whole_folder if entry.kind == "frames" else whole_file
     return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, options), whole)
-
-
-def timing_note(path: StrPath, fps: float) -> str | None:
-    """A sentence for the user if the format cannot show every frame for exactly 1/fps seconds."""
-    hundredths = 100 / fps
-    if still_of(path) or format_of(path).suffix != ".gif" or math.isclose(hundredths, round(hundredths), rel_tol=1e-9):
-        return None
-    short = math.floor(hundredths)
-    exact = 100 / short if hundredths - short < 0.5 and short >= 2 else 100 / (short + 1)
-    return (
-        f"GIF delays are whole hundredths of a second: {fps:g} frames a second are kept on average with delays of "
-        f"{short} and {short + 1} hundredths ({exact:g} would be exact)"
-    )
 
 
 def _module(entry: Format) -> Any:
@@ -304,7 +257,12 @@ def _check_options(entry: Format, options: EncodeOptions) -> None:
         raise OutputError(f"{entry.name} has no level {options.level}; the highest is {entry.max_level}")
 
 
-def _check_place(path: Path, entry: Format | None = None) -> None:
+def check_place(path: Path, entry: Format | None = None) -> None:
+    """Find out whether a file, or what a format makes, can be put at a path.
+
+    Raises:
+        OutputError: says why not.
+    """
     folder = place_of(path).parent
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist; create it first"
@@ -313,7 +271,7 @@ def _check_place(path: Path, entry: Format | None = None) -> None:
         raise OutputError(f"the folder {folder} cannot be written to; name another")
     if place_of(path).is_symlink():
         raise OutputError(f"{path} is a link to {place_of(path).readlink()}; name that itself, or another place")
-    if entry is not None and entry.suffix == FOLDER:
+    if entry is not None and entry.kind == "frames":
         _module(entry).check_folder(path)
         return
     if path.is_dir():

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..drawing.layout import SMALLEST_WIDTH, Size
-from ..encode import FOLDER, FORMATS, Format, StrPath, format_of
-from ..encode.stills import still_of
+from ..encode import Format
 from ..errors import SettingsError
 from ..timeline.shots import Shot, progress, turning_point
 
@@ -93,8 +92,10 @@ class Found:
 
 def rungs_of(entry: Format, scene: Scene) -> tuple[Rung, ...]:
     """All rungs of a format, each smaller than the one before."""
-    if entry.suffix == ".gif":
-        return _gif_rungs(scene)
+    return {"colours": _rungs_of_colours, "quality": _rungs_of_quality}[entry.ladder](entry, scene)
+
+
+def _rungs_of_quality(entry: Format, _scene: Scene) -> tuple[Rung, ...]:
     top = entry.max_level
     levels = [Rung(level, f"the quality is {level} of {top} levels lower") for level in range(1, top + 1)]
     least = levels[-1] if levels else Rung()
@@ -103,7 +104,7 @@ def rungs_of(entry: Format, scene: Scene) -> tuple[Rung, ...]:
     return (*levels, *smaller, *fewer)
 
 
-def _gif_rungs(scene: Scene) -> tuple[Rung, ...]:
+def _rungs_of_colours(_entry: Format, scene: Scene) -> tuple[Rung, ...]:
     fine, rough = scene.signs("fine"), scene.signs("rough")
     undithered = f"{fine} {_be(fine, 'is', 'are')} not dithered" if fine else ""
 
@@ -148,11 +149,6 @@ def spelled(count: int) -> str:
     """Bytes as people read them, to three figures."""
     unit, size = next(((name, size) for name, size in (("MB", 10**6), ("KB", 10**3)) if count >= size), ("bytes", 1))
     return f"{count / size:.0f} {unit}" if count >= 100 * size or size == 1 else f"{count / size:.3g} {unit}"
-
-
-def is_limited(path: StrPath) -> bool:
-    """Whether a largest size is meant for this output: it is for films, not for stills and folders of frames."""
-    return not still_of(path) and format_of(path) is not FORMATS[FOLDER]
 
 
 def first_that_fits(rungs: Sequence[Rung], limit: int, encode: Callable[[Rung], int | None]) -> Found:

@@ -19,6 +19,7 @@ from typing import Self
 from ..drawing.frame import Frame
 from ..drawing.frames import Composer, ShotPixels
 from ..drawing.layout import Size
+from ..drawing.themes import DEFAULT_THEME
 from ..encode import Encoder, StrPath, format_of, open_encoder
 from ..encode.options import EncodeOptions
 from ..errors import OutputError, SettingsError
@@ -26,6 +27,7 @@ from ..scenes.scene import Scene
 from ..timeline.shots import Shot
 from ..whole import hidden_beside, place_of, writing
 from .budget import Rung, first_that_fits, rungs_of, spelled
+from .outputs import Job, Rendering
 
 OnFrame = Callable[[int, int], None]
 OnNote = Callable[[str], None]
@@ -55,6 +57,31 @@ class Script:
     """How much larger than usual text is."""
     video_fps: float | None = None
     """`Clip.video_fps`."""
+
+
+def write(jobs: Sequence[Job], rendering: Rendering) -> None:
+    """Write films and folders of frames: those without a limit in one pass, then those that have one.
+
+    Raises:
+        DiffanimError: of the kind that fits.
+    """
+    script = Script(
+        rendering.scene,
+        rendering.shots,
+        rendering.fps,
+        rendering.theme or DEFAULT_THEME,
+        rendering.text,
+        rendering.video_fps,
+    )
+    films = [
+        (Film(job.path, rendering.size or job.output.size, rendering.encoding, job.comment), job.output.limited)
+        for job in jobs
+    ]
+    limit = rendering.limit
+    write_films(script, [film for film, limited in films if limit is None or not limited], rendering.on_frame)
+    if limit is not None:
+        within = [film for film, limited in films if limited]
+        write_films_within(script, within, limit, rendering.on_frame, rendering.on_note)
 
 
 def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None = None) -> None:

@@ -2,69 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import imageio.v3 as imageio
 from PIL import PngImagePlugin
 
 from ..drawing.frames import Composer
-from ..drawing.layout import SHEET_DPI, Size
-from ..drawing.sheet import lay_out, paint
+from ..drawing.layout import SHEET_DPI
+from ..drawing.sheet import ContactSheet, lay_out, paint
 from ..drawing.themes import theme_named
-from ..encode.stills import still_of
-from ..errors import OutputError, SettingsError
+from ..errors import SettingsError
 from ..pixels import Pixels
-from ..scenes.scene import Scene
-from ..timeline.shots import Timeline, spread
+from ..timeline.shots import spread
 from ..whole import whole_file, writing
+from .outputs import Job, Rendering
 
 
-def write_still(
-    path: Path,
-    scene: Scene,
-    timeline: Timeline,
-    *,
-    theme: str | None,
-    size: Size | None,
-    text: float,
-    columns: int,
-    comment: str = "",
-) -> None:
-    """Write what the end of the path's name asks for (`diffanim.encode.STILLS`).
-
-    Args:
-        path: the file.
-        scene: what is seen.
-        timeline: one way, without holds; the sheet's columns lie evenly in its time, the poster is its last shot.
-        theme: a name of `themes.THEMES`; None for the still's own.
-        size: in pixels; None for the still's own. A sheet's height follows from its width.
-        text: how much larger than usual text is.
-        columns: timesteps on a sheet, 1 or more.
-        comment: where the picture comes from; kept in the file.
+def write(jobs: Sequence[Job], rendering: Rendering) -> None:
+    """Write stills, one by one.
 
     Raises:
         SettingsError: a size or a name that is not allowed.
-        OutputError: it cannot be written, and what was at the path stays.
+        OutputError: one cannot be written, and what was at its path stays.
     """
-    still = still_of(path)
-    if still is None:
-        raise OutputError(f"{path} is no still")
-    size, colours = size or still.size, theme_named(theme or still.theme)
-    if still.name == "poster":
-        composer = Composer(scene, size=size, theme=theme or still.theme, text=text)
-        _write_png(path, composer.compose(timeline.shots[-1]).pixels, comment)
-        return
-    check_columns(columns)
-    vectors = path.suffix.lower() == ".pdf"
-    sheet = lay_out(scene, spread(timeline.shots, columns), theme=colours, width=size[0], text=text, whole=not vectors)
-    if not vectors:
-        _write_png(path, paint(sheet), comment, dpi=SHEET_DPI)
-        return
+    for job in jobs:
+        _WRITERS[job.output.ending](job, rendering)
+
+
+def _write_poster(job: Job, rendering: Rendering) -> None:
+    """The last shot."""
+    size, theme = rendering.size or job.output.size, rendering.theme or job.output.theme
+    composer = Composer(rendering.scene, size=size, theme=theme, text=rendering.text)
+    _write_png(Path(job.path), composer.compose(rendering.way[-1]).pixels, job.comment)
+
+
+def _write_png_sheet(job: Job, rendering: Rendering) -> None:
+    _write_png(Path(job.path), paint(_sheet(job, rendering, whole=True)), job.comment, dpi=SHEET_DPI)
+
+
+def _write_pdf_sheet(job: Job, rendering: Rendering) -> None:
     from .pdf import write_pdf
 
+    sheet, path = _sheet(job, rendering, whole=False), Path(job.path)
     with writing(path), whole_file(path) as partial:
-        write_pdf(sheet, partial, comment)
+        write_pdf(sheet, partial, job.comment)
+
+
+_WRITERS: Mapping[str, Callable[[Job, Rendering], None]] = MappingProxyType(
+    {".pdf": _write_pdf_sheet, "sheet.png": _write_png_sheet, "poster.png": _write_poster}
+)
+
+
+def _sheet(job: Job, rendering: Rendering, *, whole: bool) -> ContactSheet:
+    """Columns that lie evenly in time; the height follows from the width."""
+    check_columns(rendering.columns)
+    theme, (width, _) = theme_named(rendering.theme or job.output.theme), rendering.size or job.output.size
+    shots = spread(rendering.way, rendering.columns)
+    return lay_out(rendering.scene, shots, theme=theme, width=width, text=rendering.text, whole=whole)
 
 
 def check_columns(columns: int) -> None:

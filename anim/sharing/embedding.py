@@ -13,21 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..encode.stills import still_of
 from ..errors import OutputError
 from ..escaping import as_words, for_markup, for_terminal, for_tex, tex_name
+from ..files.outputs import ENDINGS, OUTPUTS, Shown
 from ..scenes.panels import DEFAULT_PANELS, STACKED, in_places
 
 if TYPE_CHECKING:
     from .provenance import Provenance
 
-Kind = Literal["picture", "video", "sheet", "poster", "frames"]
-_KINDS: Mapping[str, Kind] = MappingProxyType(
-    {".gif": "picture", ".webp": "picture", ".avif": "picture", ".apng": "picture", ".mp4": "video", ".webm": "video"}
-)
 _FRAME = re.compile(r"frame-([0-9]+)\.png")
 _THEMED = re.compile(r"-(dark|light)$")
 
@@ -38,7 +34,7 @@ class Target:
 
     path: str
     """As the user gave it, with forward slashes: relative to the page."""
-    kind: Kind
+    kind: Shown
     alt: str
     """Its alt text: a line of plain text."""
     caption: str
@@ -98,7 +94,7 @@ def snippets(target: Target) -> Iterator[Snippet]:
             yield Snippet(place, about, text)
 
 
-def alt_text(kind: Kind, provenance: Provenance | None) -> str:
+def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     """What a file shows, in a sentence; empty where it does not say where it comes from."""
     if provenance is None:
         return ""
@@ -125,7 +121,7 @@ def _made_by(provenance: Provenance) -> str:
     return f"{steps} of {provenance.model}{f' ({labels})' if labels else ''}{asked}"
 
 
-def _caption(kind: Kind, provenance: Provenance | None) -> str:
+def _caption(kind: Shown, provenance: Provenance | None) -> str:
     """For LaTeX: the same with symbols."""
     if provenance is None:
         return ""
@@ -137,16 +133,13 @@ def _caption(kind: Kind, provenance: Provenance | None) -> str:
     return f"{made}. {seen[:1].upper()}{seen[1:]}."
 
 
-def _kind(path: Path) -> Kind:
+def _kind(path: Path) -> Shown:
     if path.is_dir():
         return "frames"
-    if still := still_of(path):
-        return "poster" if still.name == "poster" else "sheet"
-    if path.suffix.lower() in _KINDS:
-        return _KINDS[path.suffix.lower()]
-    raise OutputError(
-        f"{path} is not a file that diffanim writes; name one of {', '.join(_KINDS)}, a still or a folder"
-    )
+    found = [output.shown for ending, output in OUTPUTS.items() if path.name.lower().endswith(ending)]
+    if not found:
+        raise OutputError(f"{path} is not a file that diffanim writes; name one of {', '.join(ENDINGS)}")
+    return found[0]
 
 
 def _frames(folder: Path) -> tuple[str, str]:

@@ -15,10 +15,9 @@ from diffanim.drawing.frames import Composer
 from diffanim.drawing.layout import SHEET_DPI, SHEET_SIZE
 from diffanim.drawing.sheet import ContactSheet, lay_out, paint
 from diffanim.drawing.themes import THEMES, theme_named
-from diffanim.encode import check_output, format_of
 from diffanim.encode.comments import read_comment
-from diffanim.encode.stills import STILLS, still_of
 from diffanim.errors import DiffanimError, OutputError, SettingsError
+from diffanim.files.outputs import OUTPUTS, check_output, output_of
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
@@ -148,13 +147,14 @@ def test_the_poster_is_the_finished_image(tmp_path: Path) -> None:
 
 def test_which_name_asks_for_what() -> None:
     for name, ending in (("a.pdf", ".pdf"), ("Sheet.PNG", "sheet.png"), ("a-sheet.png", "sheet.png")):
-        assert still_of(name) == STILLS[ending]
-    assert still_of("poster.png") == STILLS["poster.png"]
-    assert still_of("poster.gif") is still_of("sheet.png/") is None
+        assert output_of(name) == OUTPUTS[ending]
+    assert output_of("poster.png") == OUTPUTS["poster.png"]
+    assert output_of("poster.gif") == OUTPUTS[".gif"]
+    assert output_of("sheet.png/") == OUTPUTS["/"]
     with pytest.raises(OutputError, match=r"name a contact sheet a-sheet\.png or name a poster a-poster\.png"):
-        format_of("a.png")
+        output_of("a.png")
     with pytest.raises(OutputError, match=r"poster\.png \(the last picture alone\)"):
-        format_of("a.bmp")
+        output_of("a.bmp")
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "sheet.png", "poster.png"])

@@ -22,7 +22,7 @@ SCRIPT = """
     sys.path.insert(0, sys.argv[1])
     from pathlib import Path
     from support.clips import material
-    from diffanim.encode import FOLDER, FORMATS, check_output, open_encoder
+    from diffanim.encode import FOLDER, FORMATS, check_format, open_encoder
 
     folder, kills = Path(sys.argv[2]), int(sys.argv[3])
     source = material(count=15, cells=96, cell=1)
@@ -51,7 +51,7 @@ SCRIPT = """
 
     whole, seconds = {}, {}
     for suffix in FORMATS:
-        check_output(path_of(suffix), 10)  # Once, and not in every child.
+        check_format(path_of(suffix), 10)  # Once, and not in every child.
         start = time.perf_counter()
         os.waitpid(child(lambda: encode(suffix)), 0)
         seconds[suffix] = time.perf_counter() - start

@@ -19,9 +19,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from diffanim.drawing.frame import Clip, Frame
-from diffanim.encode import check_output, open_encoder
+from diffanim.encode import open_encoder
 from diffanim.encode.video import KNOWN_RATES, timing
 from diffanim.errors import OutputError
+from diffanim.files.outputs import check_output
 from diffanim.timeline.shots import Timing, timeline
 from support.clips import RED, RED_SQUARE, Material, Pixels, ffmpeg_of, left_over, material, psnr
 

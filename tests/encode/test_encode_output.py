@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 
 from diffanim.drawing.frame import Clip, Frame, Region
-from diffanim.encode import FOLDER, FORMATS, check_apart, check_output, format_of, open_encoder, timing_note
+from diffanim.encode import FOLDER, FORMATS, format_of, open_encoder
 from diffanim.errors import OutputError
+from diffanim.files.outputs import check_apart, check_output, timing_note
 from diffanim.whole import kept_beside, name_beside, reason_of
 from support import TESTS
 from support.clips import left_over, material

@@ -15,9 +15,10 @@ import pytest
 from PIL import Image, features
 
 from diffanim.drawing.frame import Clip, Frame
-from diffanim.encode import check_output, format_of, open_encoder
+from diffanim.encode import format_of, open_encoder
 from diffanim.encode.comments import read_comment
 from diffanim.errors import OutputError
+from diffanim.files.outputs import check_output
 from support.clips import BACKGROUND, RED, RED_SQUARE, Material, left_over, material, psnr
 from support.readers import describe, read_with_ffmpeg, read_with_pillow
 

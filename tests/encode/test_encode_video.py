@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from diffanim.drawing.frame import Clip
-from diffanim.encode import FORMATS, check_output, check_use
+from diffanim.encode import FORMATS
 from diffanim.encode.ffmpeg import check_encoder
 from diffanim.encode.options import EncodeOptions
 from diffanim.encode.video import CODECS
 from diffanim.errors import OutputError
+from diffanim.files.outputs import check_output, check_use
 from support.clips import RED, RED_SQUARE, Material, left_over, material, psnr
 from support.readers import describe, read_with_ffmpeg, seek_with_ffmpeg
 

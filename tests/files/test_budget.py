@@ -20,9 +20,10 @@ from PIL import Image
 
 import diffanim
 from diffanim.drawing.frames import Composer
-from diffanim.encode import FOLDER, FORMATS, check_output
+from diffanim.encode import FOLDER, FORMATS
 from diffanim.errors import OutputError, SettingsError
 from diffanim.files.budget import Rung, first_that_fits, parse_bytes, rungs_of, spelled
+from diffanim.files.outputs import check_output
 from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.scene import scene_of
 from diffanim.timeline.shots import Shot

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import diffanim
-from diffanim.encode import FOLDER, FORMATS
-from diffanim.encode.stills import STILLS
+from diffanim.encode import FOLDER
+from diffanim.files.outputs import OUTPUTS
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
@@ -172,7 +172,7 @@ def _files(folder: Path) -> list[Subject]:
     for seed, sort in enumerate(("one", "two")):
         (folder / sort).mkdir(parents=True)
         run = synthetic_run(steps=3, shape=(1, 3, 8, 8), prompt=f"a lighthouse {seed}", seed=seed)
-        names = [f"out{suffix}" for suffix in FORMATS if suffix != FOLDER] + [f"out{still}" for still in STILLS]
+        names = [f"out{ending}" for ending in OUTPUTS if ending != FOLDER]
         diffanim.render(run, *(folder / sort / name for name in names), size=(240, 240))
     for name in names:
         commands = (("inspect", name), ("embed", name))

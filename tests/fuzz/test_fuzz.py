@@ -26,7 +26,7 @@ def test_what_damages_files_says_that_it_must_fork() -> None:
     script = "import os, sys, runpy; del os.fork; sys.argv = ['fuzz']\n"
     script += "runpy.run_module('fuzz', run_name='__main__')"
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("this system cannot fork")

@@ -14,7 +14,7 @@ import pytest
 
 import diffanim
 from diffanim.encode import FOLDER, FORMATS
-from diffanim.encode.stills import STILLS
+from diffanim.files.outputs import OUTPUTS
 from diffanim.sharing.provenance import Provenance
 from support.clips import material
 from support.synthetic import synthetic_run
@@ -24,6 +24,7 @@ resource = pytest.importorskip("resource", reason="measures and limits memory as
 
 MOST_SECONDS, MOST_BYTES = 5, 10**9
 SUFFIXES = [suffix for suffix in FORMATS if suffix != FOLDER]
+STILLS = [ending for ending, output in OUTPUTS.items() if output.format is None]
 NAMES = [*(f"a{suffix}" for suffix in SUFFIXES), *(f"a-{ending}".replace("-.", ".") for ending in STILLS)]
 SEED = 15
 

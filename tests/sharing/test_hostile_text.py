@@ -12,10 +12,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 import diffanim
-from diffanim.encode import FOLDER, FORMATS
-from diffanim.encode.stills import STILLS
 from diffanim.errors import OutputError
 from diffanim.escaping import as_words, for_terminal
+from diffanim.files.outputs import ENDINGS
 from diffanim.sharing.embedding import PLACES, Snippet, Target, snippets, target_of
 from diffanim.sharing.provenance import read_provenance
 from support.pages import FIGURE, MARKDOWNS, OURS, SAID, Tags, alt_of, parts
@@ -35,9 +34,7 @@ PROMPTS = {
     "what turns about or is half": "\u202egnp.tac\u202c \u2066a\u2069 \u200bb\u200d\ufeff \ud800 \udcff e\u0301",
     "much of it, with a NUL": "cat\x00" + "long text, " * 8_000,
 }
-OUTPUTS = [f"a{suffix}" if suffix != FOLDER else "frames/" for suffix in FORMATS] + [
-    ending if ending[0] != "." else f"a{ending}" for ending in STILLS
-]
+WRITTEN = [f"a{ending}" if ending.startswith(".") else ending for ending in ENDINGS]
 FACTS = ("model", "scheduler", "steps", "seed", "labels", "guidance", "prompt", "made with", "made by")
 OF_RUNS = ("images", "decoded", "ends", "timesteps", "checked")
 
@@ -55,7 +52,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         prompt=text,
         settings={"steps": 2, "prompt": short, "labels": [short]},
     )
-    diffanim.render(run, *(f"{place}/{name}" for name in OUTPUTS), size=(240, None), hold=0.1)
+    diffanim.render(run, *(f"{place}/{name}" for name in WRITTEN), size=(240, None), hold=0.1)
     return text, place
 
 
@@ -72,7 +69,7 @@ def test_every_format_keeps_it_and_the_terminal_shows_it(
 ) -> None:
     text, place = folder
     monkeypatch.chdir(place)
-    for name in OUTPUTS:
+    for name in WRITTEN:
         found, _ = read_provenance(Path(name))
         assert found is not None
         assert (found.prompt, found.model, found.labels) == (text, text[:300], (text[:300],)), name
@@ -135,7 +132,7 @@ def pasted(folder: tuple[str, Path]) -> list[tuple[Target, Snippet]]:
     """What is to be pasted of every file, at every place."""
     text, place = folder
     found = []
-    for name in OUTPUTS:
+    for name in WRITTEN:
         path = place / name
         target = target_of(path, read_provenance(path)[0])
         assert target.alt == as_words(target.alt)
