@@ -44,6 +44,8 @@ class View(ABC):
     frames: tuple[int, ...] = ()
     colours: str = ""
     """How the channels became colours, in words, if they are not grey or red, green and blue."""
+    field_colours: str = ""
+    """How those of a field did."""
 
     @property
     def which_frames(self) -> str:
@@ -52,10 +54,6 @@ class View(ABC):
             return ""
         shown = ", ".join(str(frame + 1) for frame in self.frames)
         return f"frame{'s' * (len(self.frames) > 1)} {shown} of {self.run.clip}"
-
-    def manner_of(self, quantity: Quantity) -> Manner:
-        """How a quantity becomes pixels."""
-        return "preview" if quantity.kind == "field" and self.manner == "decoded" else self.manner
 
     def pixels(self, quantity: Quantity, row: int) -> Pixels:
         """A quantity, uint8 [count, H, W, 3], at a row counted from 0; the row behind the steps is the last sample.
@@ -90,6 +88,7 @@ class ImageView(View):
         _, self.count, channels, *size = run.x.shape
         demand_colours(channels)
         self.run, self.size, self.colours = run, (size[0], size[1]), COLOURS[channels]
+        self.field_colours = "opacity left out" if channels == 4 else self.colours
 
     @functools.cached_property
     def _finished(self) -> Pixels:
@@ -108,11 +107,13 @@ class ImageView(View):
 
     def _field(self, quantity: Quantity, row: int) -> Pixels:
         values = quantity.values(self.run, row)
-        return to_rgb(values[:, :3], (-quantity.scale, quantity.scale))  # A field has no opacity.
+        return to_rgb(values[:, :3] if values.shape[1] == 4 else values, (-quantity.scale, quantity.scale))
 
 
 class _LatentView(View):
     """A run of latents; their fields are shown by the linear map."""
+
+    field_colours = "linear map"
 
     def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
         self.run, self._wanted = run, wanted

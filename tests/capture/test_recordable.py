@@ -292,7 +292,7 @@ def test_a_model_of_so_many_channels_is_shown_with_a_word(channels: int, said: s
 
     for panel in PANELS.values():
         for captions in (panel.captions(view), panel.closing(view)):
-            assert said in captions[0].words
+            assert ("opacity left out" if (panel.name, channels) == ("eps", 4) else said) in captions[0].words
     diffanim.render(run, tmp_path / "a.gif", tmp_path / "sheet.png")
     with Image.open(tmp_path / "a.gif") as opened:
         assert opened.n_frames == 4  # type: ignore[attr-defined]

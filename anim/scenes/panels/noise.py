@@ -29,15 +29,13 @@ def closing(view: View) -> Sequence[Caption]:
 def label(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     clipped = short_lines("of clipped x̂0") if view.run.info.clipped else []
-    mapped = [] if view.manner == "images" else ["linear", "map"]
-    return ["noise", "found", *clipped, *mapped, scale_of(QUANTITY)]
+    return ["noise", "found", *clipped, *short_lines(view.field_colours), scale_of(QUANTITY)]
 
 
 def _words(view: View, *said: str) -> list[str]:
     """Wordings, the longest first. Short of room, what was done to it matters more than what it is."""
-    scale, clipping = scale_of(QUANTITY), clipping_words(view.run.info)
+    scale, clipping, colours = scale_of(QUANTITY), clipping_words(view.run.info), view.field_colours
     of_clipped = f"x̂0 {clipping}" if clipping else ""
-    mapped = "" if view.manner == "images" else "linear map"
-    phrases = [", ".join(filter(None, (f"{phrase} {scale}", mapped, of_clipped))) for phrase in said]
-    done = ", ".join(filter(None, (mapped, of_clipped and "clipped")))
-    return [*phrases, *([f"{scale}, {done}"] if done else []), *([mapped] if mapped else []), scale, ""]
+    phrases = [", ".join(filter(None, (f"{phrase} {scale}", colours, of_clipped))) for phrase in said]
+    done = ", ".join(filter(None, (colours, of_clipped and "clipped")))
+    return [*phrases, *([f"{scale}, {done}"] if done else []), *([colours] if colours else []), scale, ""]
