@@ -139,7 +139,7 @@ def _decoded(run: Trajectory) -> str:
         return "not yet"
     cells, height, width = rows.size
     frames = f", frames {', '.join(str(frame + 1) for frame in rows.frames)} of {rows.clip}" if rows.clip else ""
-    kept = ", ".join(f"{len(rows.kept[name])} rows of {name}" for name in rows.kept)
+    kept = ", ".join(f"{len(of)} row{'s' * (len(of) != 1)} of {name}" for name, of in rows.kept.items())
     return f"{kept}, each {cells} × {width}×{height} pixels{frames}"
 
 

@@ -183,6 +183,30 @@ def test_what_decoded_pictures_say_of_themselves_is_of_the_right_type(tmp_path: 
     assert waits_for_decoding(run, preview=False, frames=ClipFrames())
 
 
+@pytest.mark.parametrize("rows", [ROWS + 1, 2])
+def test_pictures_that_were_kept_as_pairs_are_read(tmp_path: Path, rows: int) -> None:
+    """Of before: one number of rows, an array of x and one of x0 that ends a row earlier."""
+    path = tmp_path / "run.zarr"
+    record(path)
+    before = {name: [chunk(path, f"decoded/{name}", row).read_bytes() for row in ALL_ROWS[name]] for name in ALL_ROWS}
+    metadata = json.loads((path / "decoded" / "zarr.json").read_text())
+    del metadata["attributes"]["kept"]
+    metadata["attributes"]["rows"] = rows
+    (path / "decoded" / "zarr.json").write_text(json.dumps(metadata))
+    array = json.loads((path / "decoded" / "x0" / "zarr.json").read_text())
+    array["shape"][0] = ROWS
+    (path / "decoded" / "x0" / "zarr.json").write_text(json.dumps(array))
+    run = Trajectory.open(path)
+    assert run.decoded is not None
+    assert run.decoded.kept == {"x": set(range(rows)), "x0": set(range(min(rows, ROWS)))}
+    assert waits_for_decoding(run, preview=False, frames=ClipFrames()) == (rows < ROWS + 1)
+    assert decode(run) == list(range(rows, ROWS + 1))
+    run.verify()
+    assert before == {
+        name: [chunk(path, f"decoded/{name}", row).read_bytes() for row in ALL_ROWS[name]] for name in ALL_ROWS
+    }
+
+
 def test_a_black_picture_is_no_lost_one(tmp_path: Path) -> None:
     run = record(tmp_path / "run.zarr")
     with run.decoding(ALL_ROWS, None, (0,)) as decoded:
