@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -23,14 +23,9 @@ from ..drawing.themes import DEFAULT_THEME
 from ..encode import Encoder, StrPath, format_of, open_encoder
 from ..encode.options import EncodeOptions
 from ..errors import OutputError, SettingsError
-from ..scenes.scene import Scene
-from ..timeline.shots import Shot
 from ..whole import hidden_beside, place_of, writing
 from .budget import Rung, first_that_fits, rungs_of, spelled
 from .outputs import Job, Rendering
-
-OnFrame = Callable[[int, int], None]
-OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,47 +39,24 @@ class Film:
     """Where it comes from; kept in the file."""
 
 
-@dataclass(frozen=True)
-class Script:
-    """What all films of one rendering show."""
-
-    scene: Scene
-    shots: tuple[Shot, ...]
-    fps: float
-    """Nominal (`Clip.fps`)."""
-    theme: str
-    text: float = 1.0
-    """How much larger than usual text is."""
-    video_fps: float | None = None
-    """`Clip.video_fps`."""
-
-
 def write(jobs: Sequence[Job], rendering: Rendering) -> None:
     """Write films and folders of frames: those without a limit in one pass, then those that have one.
 
     Raises:
         DiffanimError: of the kind that fits.
     """
-    script = Script(
-        rendering.scene,
-        rendering.shots,
-        rendering.fps,
-        rendering.theme or DEFAULT_THEME,
-        rendering.text,
-        rendering.video_fps,
-    )
     films = [
         (Film(job.path, rendering.size or job.output.size, rendering.encoding, job.comment), job.output.limited)
         for job in jobs
     ]
     limit = rendering.limit
-    write_films(script, [film for film, limited in films if limit is None or not limited], rendering.on_frame)
-    if limit is not None:
-        within = [film for film, limited in films if limited]
-        write_films_within(script, within, limit, rendering.on_frame, rendering.on_note)
+    write_films(rendering, [film for film, limited in films if limit is None or not limited])
+    within = [film for film, limited in films if limited]
+    if limit is not None and within:
+        write_films_within(rendering, within, limit)
 
 
-def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None = None) -> None:
+def write_films(rendering: Rendering, films: Sequence[Film]) -> None:
     """Write them in one pass. A film that fails leaves what was at its path, and so do those not finished by then.
 
     Raises:
@@ -92,23 +64,24 @@ def write_films(script: Script, films: Sequence[Film], on_frame: OnFrame | None 
     """
     if not films:
         return
-    pixels = ShotPixels(script.scene)
-    sizes = dict.fromkeys(film.size for film in films)
+    scene, theme, shots = rendering.scene, rendering.theme or DEFAULT_THEME, rendering.shots
+    pixels = ShotPixels(scene)
     composers = {
-        size: Composer(script.scene, size=size, theme=script.theme, text=script.text, pixels=pixels) for size in sizes
+        size: Composer(scene, size=size, theme=theme, text=rendering.text, pixels=pixels)
+        for size in dict.fromkeys(film.size for film in films)
     }
     with ExitStack() as open_files:
         lanes = []
         for film in films:
-            clip = composers[film.size].clip(script.shots, script.fps, film.comment, video_fps=script.video_fps)
+            clip = composers[film.size].clip(shots, rendering.fps, film.comment, video_fps=rendering.video_fps)
             encoder = open_files.enter_context(open_encoder(film.path, clip, film.options))
             lanes.append((film.size, open_files.enter_context(_Lane(encoder))))
-        for done, shot in enumerate(script.shots, start=1):
+        for done, shot in enumerate(shots, start=1):
             frames = {size: composer.compose(shot) for size, composer in composers.items()}
             for size, lane in lanes:
                 lane.write(frames[size])
-            if on_frame is not None:
-                on_frame(done, len(script.shots))
+            if rendering.on_frame is not None:
+                rendering.on_frame(done, len(shots))
 
 
 class _Lane:
@@ -141,42 +114,34 @@ class _Lane:
             self._written.result()
 
 
-def write_films_within(
-    script: Script,
-    films: Sequence[Film],
-    limit: int,
-    on_frame: OnFrame | None = None,
-    on_note: OnNote | None = None,
-) -> None:
-    """Write them, none larger than ``limit`` bytes; ``on_note`` is told what that cost.
+def write_films_within(rendering: Rendering, films: Sequence[Film], limit: int) -> None:
+    """Write them, none larger than ``limit`` bytes; `Rendering.on_note` is told what that cost.
 
     Raises:
         OutputError: a film cannot be made so small, which is then not written. The others are.
         DiffanimError: of the kind that fits.
     """
-    if not films:
-        return
     with ExitStack() as hidden:
         drafts = [hidden.enter_context(hidden_beside(Path(film.path))) for film in films]
         drafted = [replace(film, path=draft) for draft, film in zip(drafts, films, strict=True)]
         with _told_as({draft: film.path for draft, film in zip(drafts, films, strict=True)}):
-            write_films(script, drafted, on_frame)
+            write_films(rendering, drafted)
         failed: OutputError | None = None
         for film, draft in zip(films, drafts, strict=True):
             try:
                 with _told_as({draft: film.path}):
-                    note = _fit(script, film, draft, limit, on_frame)
+                    note = _fit(rendering, film, draft, limit)
                     draft.replace(place_of(Path(film.path)))
             except OutputError as error:
                 failed = failed or error
             else:
-                if note and on_note is not None:
-                    on_note(note)
+                if note and rendering.on_note is not None:
+                    rendering.on_note(note)
         if failed is not None:
             raise failed
 
 
-def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame | None) -> str:
+def _fit(rendering: Rendering, film: Film, draft: Path, limit: int) -> str:
     """Make the file at ``draft`` small enough, and say what that cost; nothing if it is already."""
     full = draft.stat().st_size
     if full <= limit:
@@ -188,7 +153,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
             smaller = replace(film, path=trial, size=rung.size(film.size), options=replace(film.options, level=level))
             try:
                 with _told_as({trial: film.path}):
-                    write_films(replace(script, shots=rung.shots(script.shots)), [smaller], on_frame)
+                    write_films(replace(rendering, shots=rung.shots(rendering.shots)), [smaller])
             except SettingsError:  # No room is left for images.
                 return None
             size = trial.stat().st_size
@@ -196,7 +161,7 @@ def _fit(script: Script, film: Film, draft: Path, limit: int, on_frame: OnFrame 
                 trial.replace(draft)
         return size
 
-    found = first_that_fits(rungs_of(format_of(film.path), script.scene), limit, encode)
+    found = first_that_fits(rungs_of(format_of(film.path), rendering.scene), limit, encode)
     if found.rung is None:
         raise OutputError(
             f"{film.path} cannot be made as small as {spelled(limit)}: the smallest reached is "
