@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v2 as imageio
-import imageio_ffmpeg  # type: ignore[import-untyped]
+import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
