@@ -18,6 +18,9 @@ from diffanim.models.settings import RunSettings
 from diffanim.runs.writer import TrajectoryWriter
 from support.synthetic import synthetic_run
 
+unchecked: Any = diffanim
+"""For calls that a type checker would not let pass."""
+
 
 @pytest.mark.parametrize(
     ("options", "words"),
@@ -46,9 +49,9 @@ def test_options_of_render(tmp_path: Path, options: dict[str, Any], words: str) 
 
 def test_what_is_rendered_to_where(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"an output is \['a.gif', 'b.mp4'\]; name files one by one, such as"):
-        diffanim.render("nowhere.zarr", ["a.gif", "b.mp4"])  # type: ignore[arg-type]
+        unchecked.render("nowhere.zarr", ["a.gif", "b.mp4"])
     with pytest.raises(SettingsError, match="run is 5; it must be a Trajectory or text or a path"):
-        diffanim.render(5, tmp_path / "a.gif")  # type: ignore[arg-type]
+        unchecked.render(5, tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,8 @@ def test_what_is_recorded(tiny_model: Path) -> None:
 
 def test_numbers_of_other_libraries_are_numbers(tiny_model: Path, tmp_path: Path) -> None:
     run = diffanim.record(tiny_model, steps=np.int64(2), batch=1, labels=[], seed=np.uint8(3))
-    diffanim.render(run, tmp_path / "a.gif", fps=np.float32(5), hold=1, size=(np.int64(240), None))
+    others: dict[str, Any] = {"fps": np.float32(5), "hold": 1, "size": (np.int64(240), None)}
+    diffanim.render(run, tmp_path / "a.gif", **others)
     assert run.steps == 2
 
 
@@ -181,7 +185,8 @@ def test_whatever_a_run_is_said_to_be(tmp_path: Path, name: str) -> None:
 
 
 def test_whatever_row_is_asked_for(small_run: diffanim.Trajectory) -> None:
-    assert small_run.x[np.int64(1)].shape == (1, 3, 8, 8)
+    row: Any = np.int64(1)
+    assert small_run.x[row].shape == (1, 3, 8, 8)
     with pytest.raises(
         SettingsError, match=r"x is read row by row, such as x\[0\], and slice\(0, 2, None\) is not a row"
     ):
@@ -195,17 +200,17 @@ def test_whatever_row_is_asked_for(small_run: diffanim.Trajectory) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: diffanim.render(), r"render: missing a required argument: 'run'; call it as render\(run, …\)"),
-        (lambda: diffanim.render("run.zarr", "a.gif", fpss=3), "render takes no fpss; did you mean fps?"),
-        (lambda: diffanim.render("run.zarr", "a.gif", steps=3), "render takes no steps; it takes run, fps"),
-        (lambda: diffanim.record(None, 4), r"record: too many positional arguments; call it as record\(…\)"),
-        (lambda: diffanim.Recorder(None, pth="run.zarr"), "Recorder takes no pth; did you mean path?"),
+        (lambda: unchecked.render(), r"render: missing a required argument: 'run'; call it as render\(run, …\)"),
+        (lambda: unchecked.render("run.zarr", "a.gif", fpss=3), "render takes no fpss; did you mean fps?"),
+        (lambda: unchecked.render("run.zarr", "a.gif", steps=3), "render takes no steps; it takes run, fps"),
+        (lambda: unchecked.record(None, 4), r"record: too many positional arguments; call it as record\(…\)"),
+        (lambda: unchecked.Recorder(None, pth="run.zarr"), "Recorder takes no pth; did you mean path?"),
         (
-            lambda: diffanim.RunInfo("m", "s", clipped="to ±1"),
+            lambda: unchecked.RunInfo("m", "s", clipped="to ±1"),
             r"clipped is 'to ±1'; it must be 'clipped' or 'dynamically thresholded' or None",
         ),
-        (lambda: diffanim.RunInfo(modl="m"), "RunInfo takes no modl; did you mean model?"),
-        (lambda: diffanim.Trajectory.open(), "Trajectory.open: missing a required argument: 'path'"),
+        (lambda: unchecked.RunInfo(modl="m"), "RunInfo takes no modl; did you mean model?"),
+        (lambda: unchecked.Trajectory.open(), "Trajectory.open: missing a required argument: 'path'"),
     ],
 )
 def test_calls_that_cannot_be(call: Callable[[], Any], words: str) -> None:

@@ -247,8 +247,7 @@ def test_the_shipped_card_tells_the_figures() -> None:
 def test_the_shipped_model_begins_with_a_mean_and_has_no_flashes() -> None:
     """x̂0 of a run of 5 steps: smooth and pale at first, near no extreme, sharper at the end; with every sampler."""
     for scheduler in ("ddim", "ddpm", "euler", "dpm++", "unipc"):
-        settings = {"scheduler": scheduler, "steps": 5, "batch": 1, "labels": [NULL_LABEL], "device": "cpu"}
-        run = diffanim.record(None, **settings)
+        run = diffanim.record(None, scheduler=scheduler, steps=5, batch=1, labels=[NULL_LABEL], device="cpu")
         first, last = run.x0[0], run.x0[4]
         assert np.abs(np.asarray(run.x0)).max() < 1.5
         assert np.abs(np.diff(first, axis=-1)).mean() < np.abs(np.diff(last, axis=-1)).mean()

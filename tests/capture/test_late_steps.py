@@ -13,6 +13,7 @@ import torch
 import diffanim
 from diffanim.capture import copies
 from diffanim.capture import recorder as recording
+from diffanim.runs.step import Array
 
 
 class Late(copies.Copy):
@@ -30,7 +31,7 @@ class Late(copies.Copy):
     def is_done(self) -> bool:
         return False
 
-    def arrays(self) -> tuple[copies.Array, ...]:
+    def arrays(self) -> tuple[Array, ...]:
         if self.number == self.fails:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return super().arrays()

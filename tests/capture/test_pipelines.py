@@ -66,7 +66,7 @@ def test_a_pipeline_gives_the_same_bits_and_keeps_nothing(family: str) -> None:
     assert plain.std() > 0
     before, announced = state(pipe), getattr(pipe, "_num_timesteps", None)
     kept = Kept()
-    with Recorder(pipe, writer=kept):  # type: ignore[arg-type]
+    with Recorder(pipe, writer=kept):
         recorded = run(pipe, call)
     assert (recorded == plain).all()
     assert state(pipe) == before
@@ -76,7 +76,7 @@ def test_a_pipeline_gives_the_same_bits_and_keeps_nothing(family: str) -> None:
         if step.index == 1:
             raise RuntimeError("stop here")
 
-    with pytest.raises(RuntimeError, match="stop here"), Recorder(pipe, writer=Kept(), on_step=fail):  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="stop here"), Recorder(pipe, writer=Kept(), on_step=fail):
         run(pipe, call)
     assert state(pipe) == before
     assert (run(pipe, call) == plain).all()
@@ -86,7 +86,7 @@ def test_a_pipeline_gives_the_same_bits_and_keeps_nothing(family: str) -> None:
 def test_every_call_is_recorded_as_a_pair(family: str) -> None:
     pipe, call = build(family)
     spy, kept = Spy(pipe.scheduler), Kept()
-    with Recorder(pipe, writer=kept):  # type: ignore[arg-type]
+    with Recorder(pipe, writer=kept):
         run(pipe, call)
     assert len(kept.steps) == kept.steps[0].total == len(spy.samples), "as many calls as announced"
     assert len(kept.steps[0].x) == (2 if family in TWO_IMAGES else 1), "a batch doubled for guidance is halved"

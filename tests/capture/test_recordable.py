@@ -15,6 +15,7 @@ from PIL import Image
 
 import diffanim
 from diffanim import Recorder, Trajectory
+from diffanim.capture import stepping
 from diffanim.capture.recordable import demand_one_meaning
 from diffanim.errors import OutputError, SchedulerError, SettingsError
 from diffanim.runs.noising import EXPLODING, notation_of
@@ -23,6 +24,7 @@ from diffanim.scenes.views import view_of
 from support.loops import Kept
 from support.marks import libraries_may_warn
 from support.models import save_model
+from support.readers import frame_count
 
 pytestmark = libraries_may_warn
 
@@ -39,10 +41,10 @@ def images(*shape: int) -> torch.Tensor:
 # Schedulers that do what none of diffusers' does.
 
 
-class InPlace(diffusers.DDIMScheduler):
+class InPlace(diffusers.DDIMScheduler):  # type: ignore[misc]
     """Writes into the sample and the output that it is given."""
 
-    def step(self, model_output: Any, timestep: Any, sample: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def step(self, model_output: Any, timestep: Any, sample: Any, **kwargs: Any) -> Any:
         stepped = super().step(model_output, timestep, sample, **kwargs)
         sample.copy_(stepped.prev_sample)
         model_output.zero_()
@@ -50,10 +52,10 @@ class InPlace(diffusers.DDIMScheduler):
         return stepped
 
 
-class Reshaping(diffusers.DDIMScheduler):
+class Reshaping(diffusers.DDIMScheduler):  # type: ignore[misc]
     """Returns half of the images."""
 
-    def step(self, model_output: Any, timestep: Any, sample: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def step(self, model_output: Any, timestep: Any, sample: Any, **kwargs: Any) -> Any:
         stepped = super().step(model_output, timestep, sample, **kwargs)
         stepped.prev_sample = stepped.prev_sample[:1]
         return stepped
@@ -64,7 +66,7 @@ def test_x_is_what_step_was_given_though_it_works_in_place(inference: bool) -> N
     runs = []
     for cls in (diffusers.DDIMScheduler, InPlace):
         scheduler, kept = laid_out(cls(clip_sample=False)), Kept()
-        with Recorder(scheduler, writer=kept), torch.inference_mode(inference):  # type: ignore[arg-type]
+        with Recorder(scheduler, writer=kept), torch.inference_mode(inference):
             x = images()
             for t in scheduler.timesteps:
                 x = scheduler.step(0.1 * x, t, x).prev_sample
@@ -73,15 +75,21 @@ def test_x_is_what_step_was_given_though_it_works_in_place(inference: bool) -> N
     for step, other in zip(plain.steps, in_place.steps, strict=True):
         assert (step.x == other.x).all()
         assert (step.x0 == other.x0).all()
-    assert (plain.final == in_place.final).all()  # type: ignore[union-attr]
+    assert plain.final is not None
+    assert (plain.final == in_place.final).all()
 
 
 def test_nothing_is_copied_for_a_scheduler_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    copied = []
-    inner = diffanim.capture.stepping._copied  # type: ignore[attr-defined]
-    monkeypatch.setattr("diffanim.capture.stepping._copied", lambda arguments: copied.append(1) or inner(arguments))
+    copied: list[Any] = []
+    inner = stepping._copied
+
+    def seen_to_copy(arguments: Any) -> Any:
+        copied.append(arguments)
+        return inner(arguments)
+
+    monkeypatch.setattr(stepping, "_copied", seen_to_copy)
     scheduler = laid_out(diffusers.DDIMScheduler())
-    with Recorder(scheduler, writer=Kept()):  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=Kept()):
         for t in scheduler.timesteps:
             scheduler.step(images(), t, images())
     assert len(copied) == 1, "at the first step, to find out"
@@ -89,7 +97,7 @@ def test_nothing_is_copied_for_a_scheduler_that_does_not(monkeypatch: pytest.Mon
 
 def test_a_scheduler_that_changes_the_batch_is_refused_at_the_first_step() -> None:
     scheduler, kept = laid_out(Reshaping()), Kept()
-    recorder = Recorder(scheduler, writer=kept)  # type: ignore[arg-type]
+    recorder = Recorder(scheduler, writer=kept)
     with pytest.raises(SchedulerError, match=r"Reshaping's step returns \[1, 3, 8, 8\] for samples of"), recorder:
         scheduler.step(images(), scheduler.timesteps[0], images())
     assert not kept.steps
@@ -140,7 +148,7 @@ def test_a_call_that_only_served_to_learn_x0_is_replaced() -> None:
     scheduler, kept = laid_out(diffusers.EDMEulerScheduler(), 5), Kept()
     x = images() * scheduler.init_noise_sigma
     known: list[tuple[torch.Tensor, torch.Tensor]] = []
-    with Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=kept):
         for k, t in enumerate(scheduler.timesteps):
             both = scheduler.step(images(4, 3, 8, 8), t, torch.cat([x, x]), return_dict=False)[1]
             scheduler._step_index -= 1
@@ -151,7 +159,8 @@ def test_a_call_that_only_served_to_learn_x0_is_replaced() -> None:
     for step, (sample, guided) in zip(kept.steps, known, strict=True):
         assert (step.x == sample.numpy()).all()
         assert (step.x0 == guided.numpy()).all()
-    assert (kept.final == x.numpy()).all()  # type: ignore[union-attr]
+    assert kept.final is not None
+    assert (kept.final == x.numpy()).all()
 
 
 def test_many_timesteps_at_once_are_refused_at_the_first_step() -> None:
@@ -295,7 +304,7 @@ def test_a_model_of_so_many_channels_is_shown_with_a_word(channels: int, said: s
             assert ("opacity left out" if (panel.name, channels) == ("eps", 4) else said) in captions[0].words
     diffanim.render(run, tmp_path / "a.gif", tmp_path / "sheet.png")
     with Image.open(tmp_path / "a.gif") as opened:
-        assert opened.n_frames == 4  # type: ignore[attr-defined]
+        assert frame_count(opened) == 4
 
 
 def test_a_model_of_channels_that_cannot_be_shown_is_refused_before_it_samples(tmp_path: Path, run: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
@@ -26,7 +27,10 @@ def pipeline(tiny_model: Path) -> Any:
 
 def images(pipe: Any, **options: Any) -> np.ndarray:
     generator = torch.Generator().manual_seed(0)
-    return pipe(batch_size=2, generator=generator, num_inference_steps=5, output_type="np", **options).images
+    made: np.ndarray = pipe(
+        batch_size=2, generator=generator, num_inference_steps=5, output_type="np", **options
+    ).images
+    return made
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
@@ -63,7 +67,7 @@ def test_ancestral_noise_is_the_same_with_it() -> None:
     def sample(scheduler: Any) -> torch.Tensor:
         scheduler.set_timesteps(6)
         generator = torch.Generator().manual_seed(1)
-        x = torch.randn(1, 3, 4, 4, generator=generator) * scheduler.init_noise_sigma
+        x: torch.Tensor = torch.randn(1, 3, 4, 4, generator=generator) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
             takes = "generator" in inspect.signature(scheduler.step).parameters
             x = scheduler.step(
@@ -169,12 +173,9 @@ def test_one_recorder_one_run(pipeline: Any) -> None:
         images(pipeline)
 
 
-class Parts:
+def pipeline_of(**parts: Any) -> Any:
     """What the Recorder looks at of a pipeline."""
-
-    def __init__(self, **parts: Any) -> None:
-        self.components = parts
-        self.__dict__.update(parts)
+    return SimpleNamespace(components=parts, **parts)
 
 
 def walk(scheduler: Any, x: torch.Tensor) -> None:
@@ -183,7 +184,7 @@ def walk(scheduler: Any, x: torch.Tensor) -> None:
 
 
 def test_of_several_schedulers_the_one_of_the_images_is_recorded() -> None:
-    pipe = Parts(prior_scheduler=diffusers.DDIMScheduler(), unet=object(), scheduler=diffusers.DDIMScheduler())
+    pipe = pipeline_of(prior_scheduler=diffusers.DDIMScheduler(), unet=object(), scheduler=diffusers.DDIMScheduler())
     pipe.prior_scheduler.set_timesteps(2)
     pipe.scheduler.set_timesteps(3)
     with diffanim.Recorder(pipe) as recorder:
@@ -196,7 +197,7 @@ def test_of_several_schedulers_the_one_of_the_images_is_recorded() -> None:
 
 
 def test_the_length_of_the_run_before_is_not_taken_for_this_ones() -> None:
-    pipe = Parts(scheduler=diffusers.DDIMScheduler())
+    pipe = pipeline_of(scheduler=diffusers.DDIMScheduler())
     pipe._num_timesteps = 50
     pipe.scheduler.set_timesteps(3)
     totals = []

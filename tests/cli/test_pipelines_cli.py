@@ -26,6 +26,7 @@ from diffanim.models.settings import RunSettings
 from diffanim.runs.quantities import SAMPLE
 from diffanim.scenes.views import view_of
 from support.marks import libraries_may_warn
+from support.readers import frame_count
 from support.terminal import Run, files, shell
 from support.tiny import FAMILIES, build, image, mask
 
@@ -88,7 +89,7 @@ def test_a_directory_is_recorded_decoded_and_drawn(
     assert recorded.decoded is not None
     assert recorded.decoded.has({"x": range(4), "x0": range(3)})
     with Image.open("a.gif") as gif:
-        assert gif.n_frames == 4
+        assert frame_count(gif) == 4
     again = run("render", "--model", saved(family), *options, "-o", "b.gif", "--size", 320, "--fps", 5)
     assert again.code == 0
     assert "using the recording made with these settings" in again.err

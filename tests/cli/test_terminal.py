@@ -72,7 +72,7 @@ def test_a_file_forges_no_line(run: Run, tmp_path: Path, name: str, ours: bool) 
     made = Provenance(said, said, 1, labels=(said,), prompt=said, command=said, version=said)
     source = material(count=1 if name == "a.png" else 2, comment=made.to_json() if ours else said)
     if name == "a.png":
-        source.write(f"{tmp_path}/frames/")  # type: ignore[arg-type]
+        source.write(f"{tmp_path}/frames/")
         (tmp_path / "frames" / "frame-0000.png").rename(tmp_path / "poster.png")
         name = "poster.png"
     else:

@@ -333,7 +333,8 @@ def linear_run(axes: tuple[str, ...], shape: tuple[int, ...], clip: int | None =
     final = random.standard_normal(shape).astype(np.float32)
     writer = TrajectoryWriter(None, RunInfo("made up", "DDIMScheduler", space="latent"), axes=axes)
     for index in range(2):
-        writer.add(Step(index, 2, 500.0 - index, final * (1 + index), final / (1 + index), 0.8, 0.6))
+        x0 = (final / (1 + index)).astype(np.float32)
+        writer.add(Step(index, 2, 500.0 - index, final * (1 + index), x0, 0.8, 0.6))
     grid = to_grid(axes, final)
     colours = np.rint(colours_of(grid)).astype(np.uint8)
     if clip is not None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from itertools import combinations
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from diffanim.errors import OutputError, SettingsError
 from diffanim.pixels import Pixels
 from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.panels import PANELS
+from diffanim.scenes.phrases import Ink, Words
 from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot, Timing, timeline
@@ -86,7 +88,7 @@ def test_regions_are_the_panels(run: Trajectory) -> None:
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])
 @pytest.mark.parametrize("shape", [(1, 1, 28, 28), (4, 3, 64, 64), (6, 3, 16, 64), (5, 3, 64, 16), (16, 3, 64, 64)])
 def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tuple[int, int | None]) -> None:
-    info = {
+    info: dict[str, Any] = {
         "model": "somebody/a-model-256",
         "guidance": 7.5,
         "prompt": "a long prompt " * 9,
@@ -223,13 +225,13 @@ def test_white_images_end_in_a_hairline(theme: str) -> None:
 
 
 @pytest.mark.parametrize("theme", sorted(THEMES))
-@pytest.mark.parametrize("ink", ["strong", "quiet", "signal", "noise", "warning"])
-def test_every_ink_stands_out(theme: str, ink: str) -> None:
+@pytest.mark.parametrize("ink", get_args(Ink))
+def test_every_ink_stands_out(theme: str, ink: Ink) -> None:
     def luminance(colour: tuple[int, int, int]) -> float:  # WCAG 2.2
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
-    paper, text = luminance(THEMES[theme].background), luminance(THEMES[theme].ink(ink))  # type: ignore[arg-type]
+    paper, text = luminance(THEMES[theme].background), luminance(THEMES[theme].ink(ink))
     assert (max(paper, text) + 0.05) / (min(paper, text) + 0.05) >= 4.5
 
 
@@ -259,7 +261,8 @@ def test_labels_are_shown_in_order_and_once_if_equal() -> None:
 
 def test_a_prompt_is_shortened_to_what_fits() -> None:
     composer = Composer(scene_of(synthetic_run(steps=1, prompt="an astronaut riding a horse " * 20)))
-    (said,) = (t.piece.text for _, t in composer.backdrop([0]).texts if getattr(t.piece, "text", "").startswith("“"))
+    pieces = [text.piece for _, text in composer.backdrop([0]).texts]
+    (said,) = (piece.text for piece in pieces if isinstance(piece, Words) and piece.text.startswith("“"))
     assert said.endswith("…")
     assert len(said) > 20
 
@@ -310,13 +313,12 @@ def test_what_cannot_be_shown() -> None:
 
 
 def test_bad_settings(run: Trajectory) -> None:
-    for settings_, words_ in [
-        ({"theme": "pink"}, "dark, light"),
-        ({"size": (64, None)}, "64 pixels"),
-        ({"panels": ["y"]}, "x, x0"),
-    ]:
-        with pytest.raises(SettingsError, match=words_):
-            Composer(scene_of(run, settings_.pop("panels", "x,x0")), **settings_)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="dark, light"):
+        Composer(scene_of(run), theme="pink")
+    with pytest.raises(SettingsError, match="64 pixels"):
+        Composer(scene_of(run), size=(64, None))
+    with pytest.raises(SettingsError, match="x, x0"):
+        scene_of(run, ["y"])
 
 
 def test_one_panel_alone(run: Trajectory) -> None:

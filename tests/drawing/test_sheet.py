@@ -19,6 +19,7 @@ from diffanim.encode.comments import read_comment
 from diffanim.errors import DiffanimError, OutputError, SettingsError
 from diffanim.files.outputs import OUTPUTS, check_output, output_of
 from diffanim.scenes.panels import PANELS
+from diffanim.scenes.phrases import Number, Words
 from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from diffanim.timeline.shots import Shot
@@ -67,7 +68,8 @@ def test_columns_are_steps_and_rows_are_panels_pixel_by_pixel(theme: str) -> Non
 
 
 def said(laid: ContactSheet) -> list[str]:
-    return [getattr(text.piece, "text", None) or text.piece.tex for text in laid.texts]  # type: ignore[union-attr]
+    pieces = [text.piece for text in laid.texts]
+    return [piece.text if isinstance(piece, Words) else piece.tex for piece in pieces if not isinstance(piece, Number)]
 
 
 def test_what_is_said() -> None:

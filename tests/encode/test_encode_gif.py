@@ -8,13 +8,13 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
-import imageio_ffmpeg  # type: ignore[import-untyped]
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]
+from scipy.ndimage import uniform_filter
 
 import diffanim
 from diffanim.drawing.frame import Clip, Frame

@@ -12,7 +12,7 @@ import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
-import imageio_ffmpeg  # type: ignore[import-untyped]
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -167,7 +167,9 @@ def test_eight_seconds_are_eight_seconds(tmp_path: Path, suffix: str) -> None:
             encoder.write(Frame(np.full((48, 64, 3), level, np.uint8), length))
     text = describe(path)
     assert "Duration: 00:00:08.00" in text
-    rate = int(re.search(r"(\d+) fps", text)[1])  # type: ignore[index]
+    found = re.search(r"(\d+) fps", text)
+    assert found is not None
+    rate = int(found[1])
     assert rate in KNOWN_RATES
     means = read(path, 64, 48).mean((1, 2, 3))
     assert len(means) == 8 * rate

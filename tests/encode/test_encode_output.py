@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -358,7 +359,7 @@ def test_the_table_costs_nothing_to_read() -> None:
         {"regions": (Region(200, 0, 50, 50, "fine"),)},
     ],
 )
-def test_clips_that_cannot_be(change: dict[str, object]) -> None:
+def test_clips_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         replace(material().clip, **change)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,9 +113,9 @@ def test_odd_sizes_in_every_container(tmp_path: Path) -> None:
         ("a.gif", {"level": -1}, "level is -1"),
     ],
 )
-def test_what_does_not_go_together(tmp_path: Path, name: str, options: dict[str, object], message: str) -> None:
+def test_what_does_not_go_together(tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(OutputError, match=message):
-        check_output(tmp_path / name, 10, EncodeOptions(**options))  # type: ignore[arg-type]
+        check_output(tmp_path / name, 10, EncodeOptions(**options))
 
 
 def test_an_option_that_no_output_has_use_for() -> None:

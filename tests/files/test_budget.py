@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg  # type: ignore[import-untyped]
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,6 +29,7 @@ from diffanim.scenes.scene import scene_of
 from diffanim.timeline.shots import Shot
 from support import TESTS
 from support.clips import ffmpeg_of, left_over, psnr
+from support.readers import frame_count
 from support.synthetic import synthetic_run
 
 SIZE = (480, None)
@@ -50,7 +51,7 @@ def seconds_of(path: Path) -> tuple[float, int]:
         reader.close()
         return count / rate, count
     with Image.open(path) as image:
-        count = image.n_frames  # type: ignore[attr-defined]
+        count = frame_count(image)
         total = 0.0
         for number in range(count):
             image.seek(number)
@@ -164,7 +165,7 @@ def test_the_finished_image_stays_as_it_is(run: Trajectory, tmp_path: Path) -> N
     composer = Composer(scene_of(run), size=SIZE)
     wanted = composer.compose(Shot((run.steps,), 1)).pixels
     with Image.open(path) as image:
-        image.seek(image.n_frames - 1)  # type: ignore[attr-defined]
+        image.seek(frame_count(image) - 1)
         shown = np.array(image.convert("RGB"))
     for region in composer.regions:
         assert psnr(shown[region.slices], wanted[region.slices]) > 24  # Uniform noise of 24,576 colours.

@@ -113,7 +113,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("offload", [None, "model", "sequential"])
 def test_offloading_gives_the_same(saved: Path, offload: str | None, tmp_path: Path) -> None:
-    settings = {"prompt": "a small boat", "steps": 3, "width": 16, "height": 16, "dtype": "float32"}
+    settings: dict[str, Any] = {"prompt": "a small boat", "steps": 3, "width": 16, "height": 16, "dtype": "float32"}
     usual = diffanim.record(saved, **settings)
     run = diffanim.record(saved, **settings, offload=offload, path=tmp_path / "run.zarr")
     assert run.info.settings["device"].startswith("cuda")

@@ -285,9 +285,9 @@ def halved(images: torch.Tensor, calls: list[Seen]) -> torch.Tensor:
 def check_guesses(name: str, run: diffanim.Trajectory, calls: list[Seen]) -> None:
     """x̂0 is what the network's words stand for by the papers' formulas."""
     for row, seen in enumerate(calls):
-        expected = seen.field if name in OWN_FIELD else by_formula(seen, told=name not in TOLD_OTHERWISE)
-        assert expected is not None, "the scheduler returns x̂0 itself"
-        expected = halved(expected, calls).double().numpy()
+        formula = seen.field if name in OWN_FIELD else by_formula(seen, told=name not in TOLD_OTHERWISE)
+        assert formula is not None, "the scheduler returns x̂0 itself"
+        expected = halved(formula, calls).double().numpy()
         known = np.isfinite(expected)  # Where there is no noise left in x, a network says nothing about it.
         assert known.any()
         looser = LOOSER.get(name, LOOSER.get(type(seen.scheduler).__name__, RELATIVE))

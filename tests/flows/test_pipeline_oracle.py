@@ -79,7 +79,8 @@ class Ideal:
 
     def predict(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         if t.ndim == 2:  # A time for each token: a frame that is given has less noise from the start, or none.
-            return flow(self.star.double(), 1000)(x.double(), t.double().unsqueeze(-1)).float()
+            times: Any = t.double().unsqueeze(-1)
+            return flow(self.star.double(), 1000)(x.double(), times).float()
         if self.name.startswith("Lumina2"):  # from noise at 0 to the image at 1, x* − ε
             return IdealNetwork(flow_of_the_image(self.star.double(), 1))(x, t).sample
         if type(self.pipe).__name__.startswith("SanaSprint"):  # a flow model, of images of unit size
@@ -93,7 +94,7 @@ def record(pipe: Any, call: dict[str, Any]) -> Kept:
     torch.manual_seed(1)  # Some draw the noise of the steps from here, whatever generator they are given.
     # A prior's samples are no pictures, but x̂0 of them is known: of the scheduler alone it can be recorded.
     recorded = pipe.scheduler if "Prior" in type(pipe).__name__ else pipe
-    with Recorder(recorded, writer=kept):  # type: ignore[arg-type]
+    with Recorder(recorded, writer=kept):
         pipe(num_inference_steps=STEPS, output_type="np", generator=torch.Generator().manual_seed(5), **call)
     return kept
 

@@ -117,7 +117,8 @@ def _made(folder: Path) -> list[subjects.Subject]:
     _, status = os.waitpid(child, 0)
     if status:
         sys.exit("cannot make what is to be damaged")
-    return pickle.loads(kept.read_bytes())
+    made: list[subjects.Subject] = pickle.loads(kept.read_bytes())
+    return made
 
 
 def _import_all() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -99,7 +100,8 @@ def run_here(arguments: Sequence[str], folder: Path) -> NoReturn:
         for number, name in enumerate((".out", ".err"), start=1):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+            assert isinstance(stream, io.TextIOWrapper)
+            stream.reconfigure(encoding="utf-8")
         main(arguments)
     except SystemExit as exit:
         code = exit.code if isinstance(exit.code, int) else 0

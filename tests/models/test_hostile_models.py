@@ -286,11 +286,13 @@ def test_a_recording_downloads_nothing(
 def test_a_recording_allows_no_pickle(recorded: tuple[Path, Path]) -> None:
     sent = rewritten(recorded[1], lambda info: info["settings"].update(allow_pickle=True, steps=3))
     seen: list[RunSettings] = []
+
+    def seen_to_open(files: Any, settings: RunSettings, **more: Any) -> Any:
+        seen.append(settings)
+        return open_pipeline(files, settings, **more)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "diffanim.capture.calling.open_pipeline",
-            lambda files, settings, **more: (seen.append(settings), open_pipeline(files, settings, **more))[1],
-        )
+        patch.setattr("diffanim.capture.calling.open_pipeline", seen_to_open)
         call_of(sent)
     assert [settings.allow_pickle for settings in seen] == [False]
 

@@ -37,8 +37,11 @@ VALUES = (
     *(nested(600, "[", "]"), nested(600, '{"a": ', "}"), nested(9000, "[", "]")),
     "",  # Deleted.
 )
-BARE = {"unet/config.json": {"num_class_embeds": None, "more": 1}, "scheduler/scheduler_config.json": {}}
-BARE["model_index.json"] = {"id2label": {"0": "cat"}}
+BARE: dict[str, dict[str, Any]] = {
+    "unet/config.json": {"num_class_embeds": None, "more": 1},
+    "scheduler/scheduler_config.json": {},
+    "model_index.json": {"id2label": {"0": "cat"}},
+}
 TEXT: dict[str, dict[str, Any]] = {
     "model_index.json": {},
     "unet/config.json": {},
@@ -120,7 +123,7 @@ def text_to_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-BOAT = {"prompt": "a small boat", "width": 16, "height": 16}
+BOAT: dict[str, Any] = {"prompt": "a small boat", "width": 16, "height": 16}
 
 
 @pytest.mark.parametrize("file", BARE)

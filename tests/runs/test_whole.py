@@ -269,7 +269,7 @@ def test_little_that_says_it_is_much_is_not_inflated(
     """A chunk of some kilobytes that holds a gigabyte of zeros, whose checksum is right; its array may say so."""
     path = tmp_path / "run.zarr"
     run = record(path, old=old)
-    shape = [side, side, 1]
+    shape = (side, side, 1)
     store = zarr.create_array(
         tmp_path / "bomb.zarr", shape=shape, chunks=shape, dtype="u1", compressors=[ZstdCodec(level=1)], filters=None
     )

@@ -78,9 +78,9 @@ def test_exact_on_the_command_line(run: Run, tiny_model: Path) -> None:
 
 
 def test_a_pipeline_is_never_exact() -> None:
-    files = SimpleNamespace(is_bare=False, name="sdxl", pipeline="StableDiffusionXLPipeline")
+    files: Any = SimpleNamespace(is_bare=False, name="sdxl", pipeline="StableDiffusionXLPipeline")
     with pytest.raises(SettingsError, match="sdxl is a StableDiffusionXLPipeline, and --exact is for bare denoisers"):
-        RunSettings(exact=True).of(files)  # type: ignore[arg-type]
+        RunSettings(exact=True).of(files)
 
 
 @torch.inference_mode()
@@ -115,7 +115,8 @@ def test_a_large_batch_is_taken_in_the_same_parts_by_any_number_of_gpus(
         def __call__(self, x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
             calls.append((self.number, len(x)))
             assert classes is None or len(classes) == len(x)
-            return self.network(x, t, classes).to(self.dtype)
+            said: torch.Tensor = self.network(x, t, classes)
+            return said.to(self.dtype)
 
     unet = open_model(locate(str(tiny_model)), device="cpu", dtype="float32").unet
     monkeypatch.setattr(acceleration, "GraphedNetwork", Replica)

@@ -236,7 +236,8 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(
 
     for seconds in (0.0, 60.0):  # A checkpoint after each step, and none.
         monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", seconds)
-        path, settings = tmp_path / f"{seconds}.zarr", {"scheduler": "euler-a", "steps": 8, "batch": 2}
+        path = tmp_path / f"{seconds}.zarr"
+        settings: dict[str, Any] = {"scheduler": "euler-a", "steps": 8, "batch": 2}
         whole = diffanim.record(tiny_model, **settings)
         with pytest.raises(KeyboardInterrupt):
             diffanim.record(tiny_model, **settings, path=path, on_step=stop)

@@ -92,11 +92,10 @@ def test_resumed_equals_uninterrupted(tiny_model: Path, tmp_path: Path, schedule
         kept = diffanim.Trajectory.open(path)
         assert (kept.steps, kept.total, kept.complete) == (index + 1, whole.total, False)
         assert (kept.x[index] == whole.x[index]).all()
-        seen: list[int] = []
-        resumed = diffanim.record(
-            tiny_model, path=path, on_step=lambda step, seen=seen: seen.append(step.index), **options
-        )
-        assert seen == list(range(index, whole.total))  # It was cut off before that step's checkpoint.
+        seen: list[diffanim.Step] = []
+        resumed = diffanim.record(tiny_model, path=path, on_step=seen.append, **options)
+        # It was cut off before that step's checkpoint.
+        assert [step.index for step in seen] == list(range(index, whole.total))
         assert resumed.complete
         for ours, theirs in zip(rows(resumed), rows(whole), strict=True):
             assert (ours == theirs).all()
@@ -116,7 +115,7 @@ def test_resumed_equals_uninterrupted_in_the_other_loops(tmp_path: Path, class_n
 
 def test_labels_and_guidance(labelled_model: Path) -> None:
     """Guidance w mixes the two predictions, and each image has its own class."""
-    kinds = {"steps": 1, "batch": 2, "scheduler": "ddim"}
+    kinds: dict[str, Any] = {"steps": 1, "batch": 2, "scheduler": "ddim"}
     plain = diffanim.record(labelled_model, labels=["cat", "2"], **kinds)
     null = diffanim.record(labelled_model, **kinds)
     guided = diffanim.record(labelled_model, labels=["cat", "boat"], guidance=3.0, **kinds)

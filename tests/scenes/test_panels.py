@@ -9,10 +9,11 @@ import pytest
 from diffanim.errors import SettingsError
 from diffanim.pixels import to_rgb
 from diffanim.runs.noising import natural, notation_of
+from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.curves import curves
-from diffanim.scenes.panels import PANELS, Caption, panel_named
+from diffanim.scenes.panels import PANELS, panel_named
 from diffanim.scenes.panels.wordings import clipping_words
-from diffanim.scenes.phrases import Maths, Number, Phrase
+from diffanim.scenes.phrases import Caption, Maths, Number, Phrase
 from diffanim.scenes.views import view_of
 from support.synthetic import synthetic_run
 
@@ -31,8 +32,8 @@ def spelled(phrase: Phrase, row: int = 0) -> str:
     return " ".join(parts)
 
 
-def best(name: str, run: object) -> Caption:
-    return PANELS[name].captions(view_of(run))[0]  # type: ignore[arg-type]
+def best(name: str, run: Trajectory) -> Caption:
+    return PANELS[name].captions(view_of(run))[0]
 
 
 def extent(caption: Caption) -> tuple[int, int]:

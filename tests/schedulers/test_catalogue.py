@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -128,7 +129,7 @@ def test_what_the_names_say(choice: SchedulerChoice) -> None:
 
 @pytest.mark.parametrize("entry", NOT_SHOWN, ids=lambda entry: entry.name)
 def test_what_samples_no_images_says_so(entry: SchedulerClass) -> None:
-    needed = {
+    needed: dict[str, dict[str, Any]] = {
         "AmusedScheduler": {"mask_token_id": 5},
         "VQDiffusionScheduler": {"num_vec_classes": 5},
         "RFD4ProteinaScheduler": {"schedule_mode": "log", "noise_mode": "tan", "tsr_k": 1.0, "tsr_sigma": 1.0},
@@ -160,7 +161,7 @@ def test_the_rule_is_right_where_churn_makes_the_own_field_wrong(name: str) -> N
     scheduler.set_timesteps(10)
     generator, kept = torch.Generator().manual_seed(0), Kept()
     x = torch.randn((1, *star.shape), generator=generator) * scheduler.init_noise_sigma
-    with Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=kept):
         for i, t in enumerate(scheduler.timesteps):
             churn = {"s_churn": 4.0} if name.startswith("Euler") else {}
             sigma = scheduler.sigmas[i]
@@ -174,7 +175,7 @@ def test_of_piflows_grid_the_entry_of_this_time_is_taken() -> None:
     scheduler.set_timesteps(1)
     x, kept = torch.randn((2, *star.shape), generator=torch.Generator().manual_seed(0)), Kept()
     grid = torch.cat([torch.zeros_like(x).repeat(1, 1, scheduler.n_grid - 1), x - star], dim=-1)
-    with Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=kept):
         scheduler.step(grid, scheduler.timesteps[0], x)
     np.testing.assert_allclose(kept.steps[0].x0, star.expand_as(x).numpy(), atol=1e-6)
 
@@ -186,7 +187,7 @@ def test_tokens_with_noise_of_their_own() -> None:
     noise, kept = torch.randn(star.shape, generator=torch.Generator().manual_seed(0)), Kept()
     own = torch.where(torch.arange(star.shape[1]) < 20, 0.0, 1.0).unsqueeze(0)
     x = (1 - own[..., None]) * star + own[..., None] * noise
-    with Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=kept):
         for t in scheduler.timesteps:
             times = own * t
             sigma = (times / 1000)[..., None]
@@ -200,7 +201,7 @@ def test_schedules_that_are_the_other_way_round() -> None:
     scheduler, star, kept = construct("FlowMatchEulerDiscreteScheduler", invert_sigmas=True), the_image(), Kept()
     scheduler.set_timesteps(10)
     x = torch.randn((1, *star.shape), generator=torch.Generator().manual_seed(0))
-    with Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=kept):
         for t in scheduler.timesteps:
             x = scheduler.step((star - x) / (1 - t / 1000), t, x).prev_sample
     assert max(np.abs(step.x0 - star.numpy()).max() for step in kept.steps) < EXACT
@@ -215,7 +216,7 @@ def test_several_stages_are_warned_of() -> None:
         Schedule(scheduler)
 
 
-class Derived(diffusers.EulerDiscreteScheduler):
+class Derived(diffusers.EulerDiscreteScheduler):  # type: ignore[misc]
     """Somebody's own."""
 
 
@@ -226,18 +227,18 @@ def test_a_derived_class_is_known_by_its_base() -> None:
 
 
 @dataclass
-class NovelOutput(BaseOutput):
+class NovelOutput(BaseOutput):  # type: ignore[misc]
     prev_sample: torch.Tensor
     extra: torch.Tensor | None = None
     pred_original_sample: torch.Tensor | None = None
 
 
-class NovelScheduler(SchedulerMixin, ConfigMixin):
+class NovelScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """Mixes as nothing else: x = cos(u)·x0 + sin(u)·ε with u = t²."""
 
     order = 1
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, tells: bool = True) -> None:  # noqa: ARG002
         self.timesteps = torch.empty(0)
 
@@ -259,7 +260,7 @@ def test_an_unknown_class_is_taken_at_its_word_with_a_warning(return_dict: bool)
     scheduler, star, kept = NovelScheduler(), the_image(), Kept()
     scheduler.set_timesteps(4)
     eps = torch.randn((4, *star.shape), generator=torch.Generator().manual_seed(0))
-    with pytest.warns(DiffanimWarning, match="NovelScheduler"), Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+    with pytest.warns(DiffanimWarning, match="NovelScheduler"), Recorder(scheduler, writer=kept):
         for t in scheduler.timesteps:
             x = torch.cos(t**2) * star + torch.sin(t**2) * eps
             scheduler.step(eps, t, x, return_dict=return_dict)
@@ -314,17 +315,17 @@ def test_clipping_classes_do_clip_and_others_do_not() -> None:
             continue
         scheduler = construct(entry.name, clip_sample=True)
         lay_out(scheduler, 4)
-        kept, fields = Kept(), []
-        inner = scheduler.step
+        kept, inner = Kept(), scheduler.step
+        fields: list[Any] = []
 
+        @functools.wraps(inner)  # With its signature, by which loops know what it takes.
         def step(*args: Any, inner: Any = inner, fields: list[Any] = fields, **kwargs: Any) -> Any:
             result = inner(*args, **kwargs)
             fields.append(result[1] if isinstance(result, tuple) else getattr(result, "pred_original_sample", None))
             return result
 
         scheduler.step = step
-        step.__signature__ = inspect.signature(inner)  # type: ignore[attr-defined]
-        with Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+        with Recorder(scheduler, writer=kept):
             drive(scheduler, lambda x, t: 3 * torch.tanh(x), torch.Generator().manual_seed(0))  # noqa: ARG005
         clipped = max(np.abs(step.x0).max() for step in kept.steps) <= 1
         assert clipped == entry.clips == (kept.clipped is not None), entry.name

@@ -65,7 +65,7 @@ def stepped(name: str, **settings: Any) -> tuple[Kept, torch.Tensor]:
     def network(sample: torch.Tensor, _t: Any) -> torch.Tensor:
         return says.expand(sample.shape)
 
-    with Recorder(scheduler, writer=kept):  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=kept):
         if name in LOOPS:
             LOOPS[name](scheduler, network, x, torch.Generator().manual_seed(2))
         else:

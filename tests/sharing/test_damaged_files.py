@@ -7,7 +7,7 @@ import functools
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -118,7 +118,8 @@ def bind(name: str) -> None:
 def test_what_is_no_file(run: Run, tmp_path: Path, name: str) -> None:
     """None of them is waited for, or read without end."""
     path = tmp_path / name
-    kinds = [path.mkdir, lambda: path.symlink_to("nowhere"), lambda: path.symlink_to(name)]
+    kinds: list[Callable[[], object]] = [path.mkdir]
+    kinds += [lambda: path.symlink_to("nowhere"), lambda: path.symlink_to(name)]
     devices = ("/dev/zero", "/dev/urandom", "/dev/stdin", "/proc/kmsg")
     kinds += [functools.partial(path.symlink_to, device) for device in devices]
     if hasattr(os, "mkfifo"):

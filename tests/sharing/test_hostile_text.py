@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg  # type: ignore[import-untyped]
+import imageio_ffmpeg
 import pytest
 from markdown_it import MarkdownIt
 

@@ -23,6 +23,7 @@ from diffanim.encode.comments import read_comment
 from diffanim.encode.options import MAX_COMMENT
 from diffanim.errors import OutputError
 from diffanim.escaping import for_shell, for_shell_comment
+from diffanim.render_options import RenderOptions
 from diffanim.scenes.scene import scene_of
 from diffanim.sharing.provenance import Provenance, read_provenance
 from support.clips import material
@@ -48,7 +49,7 @@ OUTPUTS = [f"out{suffix}" if suffix != FOLDER else "frames/" for suffix in FORMA
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_every_format_keeps_every_character(tmp_path: Path, name: str) -> None:
     source = material(count=2, comment=EVERYTHING.to_json())
-    source.write(f"{tmp_path}/{name}")  # type: ignore[arg-type] - a Path would forget the slash.
+    source.write(f"{tmp_path}/{name}")  # A Path would forget the slash.
     found, comment = read_provenance(tmp_path / name)
     assert comment == EVERYTHING.to_json()
     assert found == EVERYTHING
@@ -74,8 +75,8 @@ def test_comments_of_others(text: str) -> None:
     assert Provenance.from_json(text) is None
 
 
-WRONG = (None, True, 1, 1.5, "x", [], ["x"], [1], [["x"]], {}, {"x": 1}, 10**400, "\ud800", "a\nb")
-FIELDS = {
+WRONG: tuple[Any, ...] = (None, True, 1, 1.5, "x", [], ["x"], [1], [["x"]], {}, {"x": 1}, 10**400, "\ud800", "a\nb")
+FIELDS: dict[str, type | tuple[type, ...]] = {
     "diffanim": str,
     "model": str,
     "scheduler": str,
@@ -145,10 +146,10 @@ ODD = ("a=b;c#d\\e", "-y", "-map 0\n", "x\ntitle=y\n[CHAPTER]\ncomment=z", "\n",
 def test_comments_are_text_and_no_options(tmp_path: Path, name: str) -> None:
     odd = "\0\ud800\x1b[2J" + "".join(ODD)
     said = replace(EVERYTHING, model=odd, labels=ODD, prompt=odd, command=odd)
-    material(count=2, comment=said.to_json()).write(f"{tmp_path}/{name}")  # type: ignore[arg-type]
+    material(count=2, comment=said.to_json()).write(f"{tmp_path}/{name}")
     assert read_provenance(tmp_path / name)[0] == said
     for text in ("".join(ODD), *ODD, "x" * MAX_COMMENT) if name.endswith(("mp4", "gif")) else ("".join(ODD),):
-        material(count=2, comment=text).write(f"{tmp_path}/{name}")  # type: ignore[arg-type]
+        material(count=2, comment=text).write(f"{tmp_path}/{name}")
         assert read_comment(tmp_path / name) == text
 
 
@@ -319,8 +320,15 @@ def test_the_command_makes_the_same_file_again(
 
     monkeypatch.chdir(tiny_model.parent)
     run = diffanim.record(tiny_model.name, steps=3, batch=2, seed=5)
-    options = {"fps": 12.5, "hold": 1.0, "theme": "light", "size": (300, None), "quality": "fast", "first": 2}
-    diffanim.render(run, tmp_path / "out.gif", **options)  # type: ignore[arg-type]
+    options: RenderOptions = {
+        "fps": 12.5,
+        "hold": 1.0,
+        "theme": "light",
+        "size": (300, None),
+        "quality": "fast",
+        "first": 2,
+    }
+    diffanim.render(run, tmp_path / "out.gif", **options)
     found, _ = read_provenance(tmp_path / "out.gif")
     assert found is not None
     program, *words = shlex.split(found.command)
@@ -333,8 +341,8 @@ def test_the_command_makes_the_same_file_again(
     with pytest.raises(SystemExit):
         main(["inspect", "out.gif"])
     said = capsys.readouterr().out
-    for words in ("tiny", "DDIMScheduler", f"diffanim {diffanim.__version__}", found.command):
-        assert words in said
+    for told in ("tiny", "DDIMScheduler", f"diffanim {diffanim.__version__}", found.command):
+        assert told in said
 
 
 @pytest.mark.parametrize(

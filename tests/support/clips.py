@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from diffanim.drawing.frame import Clip, Frame, Region
-from diffanim.encode import EncodeOptions, open_encoder
+from diffanim.encode import open_encoder
+from diffanim.encode.options import EncodeOptions
 
 BACKGROUND = (13, 17, 23)
 RED = (255, 42, 35)
@@ -41,11 +42,11 @@ class Material:
         for number, seconds in enumerate(self.clip.seconds):
             yield Frame(self.compose(number), seconds)
 
-    def write(self, path: Path, **options: Any) -> Path:
+    def write(self, path: Path | str, **options: Any) -> Path:
         with open_encoder(path, self.clip, EncodeOptions(**options)) as encoder:
             for frame in self.frames():
                 encoder.write(frame)
-        return path
+        return Path(path)
 
 
 def material(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,15 +28,22 @@ def the_image(shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
 
 
 @dataclass
+class Said:
+    """Stands where a UNet2DOutput does."""
+
+    sample: torch.Tensor
+
+
+@dataclass
 class IdealNetwork:
     """Stands where a UNet2DModel does."""
 
     predict: Oracle
     dtype: torch.dtype = torch.float32
 
-    def __call__(self, model_input: torch.Tensor, t: Any) -> SimpleNamespace:
+    def __call__(self, model_input: torch.Tensor, t: Any) -> Said:
         time = float(torch.as_tensor(t, dtype=torch.float64).reshape(-1)[0])
-        return SimpleNamespace(sample=self.predict(model_input.double(), time).float())
+        return Said(self.predict(model_input.double(), time).float())
 
 
 def ideal_network(scheduler: Any, star: torch.Tensor) -> IdealNetwork:
@@ -101,7 +107,7 @@ def alphas_cumprod(config: Any) -> np.ndarray:
     if config.get("rescale_betas_zero_snr"):  # Lin et al. 2023, alg. 1
         a = np.sqrt(alpha_bar)
         alpha_bar = ((a - a[-1]) * a[0] / (a[0] - a[-1])) ** 2
-    shift = config.get("snr_shift_scale", 1.0)  # CogVideoX divides the signal-to-noise ratio by it
+    shift: float = config.get("snr_shift_scale", 1.0)  # CogVideoX divides the signal-to-noise ratio by it
     return alpha_bar / (shift + (1 - shift) * alpha_bar)
 
 
@@ -113,8 +119,8 @@ def _discrete(star: torch.Tensor, config: Any) -> Oracle:
 
     def predict(x: torch.Tensor, t: float) -> torch.Tensor:
         sigma = math.exp(4 * t) if continuous else np.interp(t, np.arange(len(sigmas)), sigmas)  # t = ln(σ) / 4, as EDM
-        a = 1 / np.sqrt(1 + sigma**2)
-        b = np.sqrt(1 - a**2)
+        a = float(1 / np.sqrt(1 + sigma**2))
+        b = math.sqrt(1 - a**2)
         eps = (x - a * star) / b
         predicted = {"epsilon": eps, "v_prediction": a * eps - b * star, "sample": star.expand_as(x)}
         return predicted[config.get("prediction_type", "epsilon")]
@@ -149,32 +155,34 @@ def _gridded(ideal: Oracle, times: int) -> Oracle:
 
 
 def _edm(star: torch.Tensor, config: Any, sigma_of: Callable[[float], float]) -> Oracle:
-    data, sign = config.sigma_data, -1 if config.prediction_type == "v_prediction" else 1
+    data: float = config.sigma_data
+    sign = -1 if config.prediction_type == "v_prediction" else 1
 
     def predict(x: torch.Tensor, t: float) -> torch.Tensor:
         sigma = sigma_of(t)
-        x = x * (sigma**2 + data**2) ** 0.5
+        size = math.sqrt(sigma**2 + data**2)
         c_skip = data**2 / (sigma**2 + data**2)
-        return sign * (star - c_skip * x) / (sigma * data / (sigma**2 + data**2) ** 0.5)
+        return sign * (star - c_skip * (x * size)) / (sigma * data / size)
 
     return predict
 
 
 def _consistency(star: torch.Tensor, config: Any) -> Oracle:
-    data = config.sigma_data
+    data: float = config.sigma_data
 
     def predict(x: torch.Tensor, t: float) -> torch.Tensor:
         sigma = math.exp(t / 250)  # t = 1000·ln(σ)/4
-        x = x * (sigma**2 + data**2) ** 0.5
-        c_skip = data**2 / ((sigma - config.sigma_min) ** 2 + data**2)
-        return (star - c_skip * x) / ((sigma - config.sigma_min) * data / (sigma**2 + data**2) ** 0.5)
+        size, above = math.sqrt(sigma**2 + data**2), sigma - float(config.sigma_min)
+        c_skip = data**2 / (above**2 + data**2)
+        return (star - c_skip * (x * size)) / (above * data / size)
 
     return predict
 
 
 def _consistency_decoder(star: torch.Tensor, config: Any) -> Oracle:
     """EDM's preconditioning of x/a, which has a noise of σ = b/a."""
-    alpha_bar, data = alphas_cumprod(config), config.sigma_data
+    alpha_bar = alphas_cumprod(config)
+    data: float = config.sigma_data
 
     def predict(x: torch.Tensor, t: float) -> torch.Tensor:
         sigma = math.sqrt(1 / alpha_bar[int(t)] - 1)

@@ -16,12 +16,22 @@ from diffanim.runs.digests import seal
 from diffanim.runs.trajectory import Trajectory
 
 
-def forge(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Change what a recording says of its run."""
+def retell(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change all that a recording says of itself, and leave the seal as it is."""
     group = zarr.open_group(path, mode="r+")
-    told: Any = json.loads(json.dumps(dict(group.attrs["diffanim"])))  # type: ignore[arg-type]
-    edit(told["run"])
-    group.attrs["diffanim"] = {**told, "seal": seal(told)}
+    told: Any = group.attrs["diffanim"]
+    edit(told)
+    group.attrs["diffanim"] = told
+
+
+def forge(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change what a recording says of its run, and seal that."""
+
+    def sealed(told: dict[str, Any]) -> None:
+        edit(told["run"])
+        told["seal"] = seal(told)
+
+    retell(path, sealed)
 
 
 def forge_checkpoint(path: Path, edit: Callable[[dict[str, Any], dict[str, torch.Tensor]], None]) -> None:

@@ -63,9 +63,10 @@ def record_ideal(name: str, inference_steps: int, seed: int = 1, **settings: Any
     scheduler = construct(name, **settings)
     lay_out(scheduler, inference_steps)
     ideal, kept = ideal_network(scheduler, image_for(name)), Kept()
-    with Recorder(scheduler, writer=kept) as recorder:  # type: ignore[arg-type]
+    with Recorder(scheduler, writer=kept) as recorder:
         drive(scheduler, lambda x, t: ideal(x, t).sample, torch.Generator().manual_seed(seed))
-    assert recorder.trajectory is kept
+    made: object = recorder.trajectory
+    assert made is kept
     return kept
 
 

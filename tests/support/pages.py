@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 MARKDOWNS = [MarkdownIt("commonmark", {"html": raw}).enable(["table", "strikethrough"]) for raw in (True, False)]
@@ -46,7 +47,14 @@ class Tags(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.others.append(data)
 
-    handle_decl = handle_pi = unknown_decl = handle_comment
+    def handle_decl(self, decl: str) -> None:
+        self.others.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.others.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.others.append(data)
 
 
 def parts(text: str, markdown: MarkdownIt) -> list[Token]:
@@ -56,4 +64,6 @@ def parts(text: str, markdown: MarkdownIt) -> list[Token]:
 
 
 def alt_of(image: Token) -> str:
-    return MARKDOWNS[0].renderer.renderInlineAsText(image.children or [], MARKDOWNS[0].options, {})
+    renderer = MARKDOWNS[0].renderer
+    assert isinstance(renderer, RendererHTML)
+    return renderer.renderInlineAsText(image.children or [], MARKDOWNS[0].options, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg  # type: ignore[import-untyped]
+import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
@@ -26,11 +26,16 @@ def read_with_ffmpeg(path: Path, width: int, height: int) -> Pixels:
     return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
 
 
+def frame_count(image: Image.Image) -> int:
+    """Pillow's types tell it of no format: not all of them can have more than one."""
+    return int(getattr(image, "n_frames", 1))
+
+
 def read_with_pillow(path: Path) -> tuple[list[Pixels], list[float]]:
     """Every frame, and for how many seconds it is shown."""
     pictures, waits = [], []
     with Image.open(path) as image:
-        for number in range(image.n_frames):  # type: ignore[attr-defined]
+        for number in range(frame_count(image)):
             image.seek(number)
             pictures.append(np.array(image.convert("RGB")))
             waits.append(float(image.info["duration"]) / 1000)

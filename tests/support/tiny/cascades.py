@@ -226,7 +226,7 @@ def unclip_parts() -> dict[str, Any]:
     return {"decoder": decoder, "text_proj": projection, **larger, **clocks, **text}
 
 
-FEW = {"decoder_num_inference_steps": 2, "super_res_num_inference_steps": 3}
+FEW: dict[str, Any] = {"decoder_num_inference_steps": 2, "super_res_num_inference_steps": 3}
 
 
 def unclip(pipeline: type) -> Built:

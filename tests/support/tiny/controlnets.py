@@ -45,10 +45,10 @@ def adapter(**config: Any) -> dict[str, Any]:
     return {"adapter": made.eval(), "unet": attentive(**config)}
 
 
-CONTROLLED = {"control_image": image()}
-PAINTED = {"image": image(), "mask_image": mask(), "strength": 0.8}
-WORKS_ON = {"image": image(), "strength": 0.6}
-PAG = {"pag_scale": 2.0}
+CONTROLLED: dict[str, Any] = {"control_image": image()}
+PAINTED: dict[str, Any] = {"image": image(), "mask_image": mask(), "strength": 0.8}
+WORKS_ON: dict[str, Any] = {"image": image(), "strength": 0.6}
+PAG: dict[str, Any] = {"pag_scale": 2.0}
 
 FAMILIES: dict[str, Setup] = {}
 """None runs by default."""

@@ -78,9 +78,9 @@ def bria(pipeline: type) -> Built:
     return pipe, {**PROMPT, **SIZE, "max_sequence_length": 8}
 
 
-PAINTED = {"image": image(), "mask_image": mask(), "strength": 0.8}
-WORKS_ON = {"image": image(), "strength": 0.6}
-CONTROLLED = {"control_image": image()}
+PAINTED: dict[str, Any] = {"image": image(), "mask_image": mask(), "strength": 0.8}
+WORKS_ON: dict[str, Any] = {"image": image(), "strength": 0.6}
+CONTROLLED: dict[str, Any] = {"control_image": image()}
 
 FAMILIES = {
     "flux": Setup("FluxPipeline", flux),

@@ -73,7 +73,7 @@ def sana(pipeline: type, scheduler: Any, parts: dict[str, Any] | None = None, **
     autoencoder = diffusers.AutoencoderDC(latent_channels=4, attention_head_dim=2, **coders, **odd).eval()
     own = {"tokenizer": tokenizer(), "text_encoder": t5(), "vae": autoencoder, "transformer": network}
     pipe = pipeline(**own, scheduler=scheduler, **(parts or {}))
-    embeds = {"prompt_embeds": torch.ones(1, 8, 8), "prompt_attention_mask": torch.ones(1, 8)}
+    embeds: dict[str, Any] = {"prompt_embeds": torch.ones(1, 8, 8), "prompt_attention_mask": torch.ones(1, 8)}
     if "Sprint" not in pipeline.__name__:
         negative = {"negative_prompt_embeds": torch.zeros(1, 8, 8), "negative_prompt_attention_mask": torch.ones(1, 8)}
         embeds |= {**negative, "negative_prompt": None}
@@ -214,10 +214,10 @@ def ernie(pipeline: type) -> Built:
     return pipe, {**embeds, "height": 32, "width": 32, "guidance_scale": 3.0, "use_pe": False}
 
 
-PAINTED = {"image": image(), "mask_image": mask(), "strength": 0.8}
-WORKS_ON = {"image": image(), "strength": 0.6}
-CONTROLLED = {"control_image": image()}
-PAG = {"pag_scale": 2.0}
+PAINTED: dict[str, Any] = {"image": image(), "mask_image": mask(), "strength": 0.8}
+WORKS_ON: dict[str, Any] = {"image": image(), "strength": 0.6}
+CONTROLLED: dict[str, Any] = {"control_image": image()}
+PAG: dict[str, Any] = {"pag_scale": 2.0}
 
 FAMILIES = {
     "sd3": Setup("StableDiffusion3Pipeline", stable_diffusion_3),

@@ -12,13 +12,13 @@ from .parts import FLOW, SIZE, Built, Setup, embedded, image, mask, t5, tokenize
 LATENT = {"in_channels": 4, "out_channels": 4}
 PACKED = {"in_channels": 16, "out_channels": 4}
 """Tokens of 2×2 pixels of four channels; the network says so many of each."""
-DEEP = {
+DEEP: dict[str, Any] = {
     "block_out_channels": (4, 4, 4, 4),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
 }
 """An autoencoder that makes 8×8 pixels of one of latents, as some pipelines take for granted."""
-BIG = {"height": 32, "width": 32}
+BIG: dict[str, Any] = {"height": 32, "width": 32}
 
 
 def qwen_vae(**config: Any) -> Any:
@@ -230,10 +230,10 @@ def joy_image_plus(pipeline: type) -> Built:
     return pipe, {"prompt": ["a small boat"], "images": [[image(32)]], **BIG, "guidance_scale": 3.0}
 
 
-PAINTED = {"image": image(), "mask_image": mask(), "strength": 0.8}
-WORKS_ON = {"image": image(), "strength": 0.6}
-FEW = {"num_inference_steps": 2}
-CONTROLLED = {"control_image": image()}
+PAINTED: dict[str, Any] = {"image": image(), "mask_image": mask(), "strength": 0.8}
+WORKS_ON: dict[str, Any] = {"image": image(), "strength": 0.6}
+FEW: dict[str, Any] = {"num_inference_steps": 2}
+CONTROLLED: dict[str, Any] = {"control_image": image()}
 
 ASKED = '{"edit_instruction": "a small boat"}'
 

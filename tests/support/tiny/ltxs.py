@@ -11,7 +11,7 @@ from diffusers.pipelines.ltx2 import LTX2LatentUpsamplerModel, LTX2TextConnector
 
 from .parts import FLOW, PROMPT, Built, Setup, image, t5, tokenizer
 
-SIZE = {"height": 32, "width": 64, "num_frames": 9}
+SIZE: dict[str, Any] = {"height": 32, "width": 64, "num_frames": 9}
 ONES = torch.ones(1, 8, dtype=torch.long)
 EMBEDS = {
     "prompt_embeds": torch.ones(1, 8, 32),

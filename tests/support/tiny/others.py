@@ -118,8 +118,8 @@ def ace_step(pipeline: type) -> Built:
     from diffusers.pipelines.ace_step import AceStepConditionEncoder
     from transformers import Qwen3Config, Qwen3Model
 
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 16}
-    sizes = {"hidden_size": 32, "intermediate_size": 64}
+    heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 16}
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64}
     network = diffusers.AceStepTransformer1DModel(
         num_hidden_layers=1, in_channels=24, audio_acoustic_hidden_dim=8, patch_size=2, **sizes, **heads
     ).eval()
@@ -234,10 +234,10 @@ def llada(pipeline: type) -> Built:
     """Blocks of a text, in which more and more words are shown."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    plain: dict[str, Any] = {"attn_implementation": "eager"}  # Not among the fields that it declares.
     config = LlamaConfig(
-        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        attn_implementation="eager",
-    )  # fmt: skip
+        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, **plain
+    )
     pipe = pipeline(model=LlamaForCausalLM(config).eval(), scheduler=diffusers.BlockRefinementScheduler())
     words = {"input_ids": torch.tensor([[5, 6, 7, 8]]), "use_chat_template": False, "mask_token_id": 31}
     return pipe, {**words, "gen_length": 16, "block_length": 8, "temperature": 1.0, "output_type": "seq"}

@@ -31,8 +31,8 @@ class Setup:
         return self.make(getattr(diffusers, self.pipeline))
 
 
-PROMPT = {"prompt": "a small boat", "guidance_scale": 3.0}
-SIZE = {"height": 16, "width": 16}
+PROMPT: dict[str, Any] = {"prompt": "a small boat", "guidance_scale": 3.0}
+SIZE: dict[str, Any] = {"height": 16, "width": 16}
 
 
 @cache
@@ -61,7 +61,8 @@ def clip(hidden: int = 8, *, projection: bool = False) -> Any:
         vocab_size=10, hidden_size=hidden, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2,
         max_position_embeddings=77, projection_dim=hidden, bos_token_id=0, eos_token_id=6, pad_token_id=0,
     )  # fmt: skip
-    return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
+    made: Any = CLIPTextModelWithProjection(config) if projection else CLIPTextModel(config)
+    return made.eval()
 
 
 def t5(hidden: int = 8) -> Any:

@@ -53,7 +53,7 @@ def image_variation(pipeline: type) -> Built:
 
 
 def gligen(pipeline: type) -> Built:
-    boxes = {"gligen_phrases": ["a boat"], "gligen_boxes": [[0.1, 0.1, 0.6, 0.6]]}
+    boxes: dict[str, Any] = {"gligen_phrases": ["a boat"], "gligen_boxes": [[0.1, 0.1, 0.6, 0.6]]}
     return stable_diffusion(pipeline, EULER_A(), unet(attention_type="gated"), **boxes)
 
 
@@ -61,9 +61,9 @@ def gligen_text_image(pipeline: type) -> Built:
     from diffusers.pipelines.stable_diffusion.clip_image_project_model import CLIPImageProjection
 
     parts = {"processor": processor(), "image_encoder": vision(), "image_project": CLIPImageProjection(hidden_size=8)}
-    boxes = {"gligen_phrases": ["a boat"], "gligen_boxes": [[0.1, 0.1, 0.6, 0.6]], "gligen_images": [image()]}
+    boxes: dict[str, Any] = {"gligen_phrases": ["a boat"], "gligen_boxes": [[0.1, 0.1, 0.6, 0.6]]}
     network = unet(attention_type="gated-text-image")
-    return stable_diffusion(pipeline, EULER_A(), network, parts, **boxes)
+    return stable_diffusion(pipeline, EULER_A(), network, parts, **boxes, gligen_images=[image()])
 
 
 def processor() -> Any:
@@ -114,8 +114,9 @@ def ldm3d(pipeline: type) -> Built:
 
 def panorama(pipeline: type, width: int) -> Built:
     """Its windows are of 64 latents, each 8 pixels wide."""
-    deep = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-    parts = {"vae": vae(block_out_channels=(4, 4, 4, 4), **deep), "image_encoder": None}
+    down, up = ("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4
+    autoencoder = vae(block_out_channels=(4, 4, 4, 4), down_block_types=down, up_block_types=up)
+    parts = {"vae": autoencoder, "image_encoder": None}
     scheduler = diffusers.DDIMScheduler(clip_sample=False)
     return stable_diffusion(pipeline, scheduler, None, parts, height=64, width=width)
 
@@ -228,7 +229,7 @@ def pix2pix_zero(pipeline: type) -> Built:
     return stable_diffusion(pipeline, scheduler, attentive(), parts, **embeds)
 
 
-EXCITED = {"token_indices": [2], "max_iter_to_alter": 1, "thresholds": {0: 0.0}, "attn_res": (4, 4)}
+EXCITED: dict[str, Any] = {"token_indices": [2], "max_iter_to_alter": 1, "thresholds": {0: 0.0}, "attn_res": (4, 4)}
 
 FAMILIES: dict[str, Setup] = {}
 """None runs by default."""
