@@ -11,6 +11,7 @@ import pytest
 
 import diffanim
 from diffanim.models import finding
+from diffanim.models.files import read_files
 from diffanim.runs.trajectory import Trajectory
 from support.models import save_model
 from support.terminal import Run
@@ -31,7 +32,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often a model was looked for, and how often its network's weights were read as bytes, not as tensors."""
     counts: Counter[str] = Counter()
-    read_files, open_file = finding.read_files, Path.open
+    open_file = Path.open
 
     def located(*arguments: Any) -> Any:
         counts["located"] += 1

@@ -144,7 +144,10 @@ def linear_map(run: Trajectory) -> np.ndarray:
     size = latents.shape[2], latents.shape[1]
     small = np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX), float) for one in image])
     flat = latents.reshape(-1, latents.shape[-1])
-    return np.linalg.lstsq(np.column_stack([flat, np.ones(len(flat))]), small.reshape(-1, 3), rcond=None)[0][:-1]
+    fitted: np.ndarray = np.linalg.lstsq(np.column_stack([flat, np.ones(len(flat))]), small.reshape(-1, 3), rcond=None)[
+        0
+    ]
+    return fitted[:-1]
 
 
 @libraries_may_warn
