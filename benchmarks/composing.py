@@ -21,7 +21,7 @@ from matplotlib.animation import AbstractMovieWriter, FuncAnimation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
 from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE
 from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo, Trajectory

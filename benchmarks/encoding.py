@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from diffanim.drawing.frame import Clip, Frame, Region
+from diffanim.drawing.film import FilmInfo, Frame, Region
 from diffanim.encode import open_encoder
 from diffanim.encode.options import EncodeOptions
-from diffanim.encode.video import timing
+from diffanim.encode.video import pacing
 
 Pixels = NDArray[np.uint8]
 BACKGROUND = (13, 17, 23)
@@ -47,7 +47,7 @@ class Way:
 
     name: str
     suffix: str
-    write: Callable[[Path, Clip, list[Pixels]], None]
+    write: Callable[[Path, FilmInfo, list[Pixels]], None]
 
 
 def main() -> None:
@@ -60,29 +60,29 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="new noise at every step, as DDPM has it")
     options = parser.parse_args()
     for name, times, cell in (("noise in pixels of its own size", 3, 1), ("pixels enlarged three times", 1, 3)):
-        clip, frames = make(options.steps, times * options.cells, cell, options.fps, options.fresh)
-        print(f"\n{name}: {clip.width}×{clip.height}, {len(frames)} frames, {options.pairs} rounds")
+        film, frames = make(options.steps, times * options.cells, cell, options.fps, options.fresh)
+        print(f"\n{name}: {film.width}×{film.height}, {len(frames)} frames, {options.pairs} rounds")
         print(
             f"{'':26}{'seconds':>9}{'time ratio':>12}{'MB':>8}{'size ratio':>12}"
             f"{'x_t dB':>8}{'x0 dB':>8}{'last dB':>9}{'banding':>9}"
         )
         with tempfile.TemporaryDirectory() as folder:
             for suffix in (".gif", ".mp4"):
-                compare(Path(folder), [way for way in WAYS if way.suffix == suffix], clip, frames, options.pairs)
+                compare(Path(folder), [way for way in WAYS if way.suffix == suffix], film, frames, options.pairs)
 
 
-def compare(folder: Path, ways: list[Way], clip: Clip, frames: list[Pixels], pairs: int) -> None:
+def compare(folder: Path, ways: list[Way], film: FilmInfo, frames: list[Pixels], pairs: int) -> None:
     """Some lines of the table; the first way is imageio's."""
     paths = {way.name: folder / f"{number}{way.suffix}" for number, way in enumerate(ways)}
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for _ in range(pairs):
         for way in ways:
-            seconds[way.name].append(timed(functools.partial(way.write, paths[way.name], clip, frames)))
+            seconds[way.name].append(timed(functools.partial(way.write, paths[way.name], film, frames)))
     theirs, largest = seconds[ways[0].name], paths[ways[0].name].stat().st_size
     for way in ways:
         took, size = seconds[way.name], paths[way.name].stat().st_size
         ratio = statistics.median(a / b for a, b in zip(theirs, took, strict=True))
-        noisy, clean, last, banding = quality_of(paths[way.name], clip, frames)
+        noisy, clean, last, banding = quality_of(paths[way.name], film, frames)
         print(
             f"{way.name:26}{statistics.median(took):>9.2f}{ratio:>11.1f}×{size / 1e6:>8.2f}{size / largest:>11.2f}×"
             f"{noisy:>8.1f}{clean:>8.1f}{last:>9.1f}{banding:>9.2f}",
@@ -97,56 +97,56 @@ def timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def write_ours(path: Path, clip: Clip, frames: list[Pixels], quality: Any = "best") -> None:
+def write_ours(path: Path, film: FilmInfo, frames: list[Pixels], quality: Any = "best") -> None:
     """Through diffanim."""
-    with open_encoder(path, clip, EncodeOptions(quality)) as encoder:
-        for pixels, seconds in zip(frames, clip.seconds, strict=True):
+    with open_encoder(path, film, EncodeOptions(quality)) as encoder:
+        for pixels, seconds in zip(frames, film.seconds, strict=True):
             encoder.write(Frame(pixels, seconds))
 
 
-def write_with_ffmpeg(path: Path, clip: Clip, frames: list[Pixels], dither: str) -> None:
+def write_with_ffmpeg(path: Path, film: FilmInfo, frames: list[Pixels], dither: str) -> None:
     """By palettegen and paletteuse, as many recipes have it; the last frame is held by one long delay."""
     filters = f"split[a][b];[a]palettegen[p];[b][p]paletteuse=dither={dither}"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    size = ["-s", f"{clip.width}x{clip.height}", "-r", str(clip.fps), "-i", "-"]
-    output = ["-vf", filters, "-loop", "0", "-final_delay", str(round(100 * clip.seconds[-1])), str(path)]
+    size = ["-s", f"{film.width}x{film.height}", "-r", str(film.fps), "-i", "-"]
+    output = ["-vf", filters, "-loop", "0", "-final_delay", str(round(100 * film.seconds[-1])), str(path)]
     subprocess.run([*command, *size, *output], input=b"".join(pixels.tobytes() for pixels in frames), check=True)
 
 
-def write_with_gifski(path: Path, clip: Clip, frames: list[Pixels]) -> None:
+def write_with_gifski(path: Path, film: FilmInfo, frames: list[Pixels]) -> None:
     """At quality 90, from PNG files, whose making is part of it."""
     with tempfile.TemporaryDirectory() as folder:
         names = [Path(folder) / f"{number:04}.png" for number in range(len(frames))]
         for name, pixels in zip(names, frames, strict=True):
             Image.fromarray(pixels).save(name, compress_level=1)
-        command = ["gifski", "--quiet", "--quality", "90", "--fps", str(clip.fps), "--width", str(clip.width)]
+        command = ["gifski", "--quiet", "--quality", "90", "--fps", str(film.fps), "--width", str(film.width)]
         subprocess.run([*command, "-o", str(path), *map(str, names)], check=True)
 
 
-def write_theirs(path: Path, clip: Clip, frames: list[Pixels]) -> None:
+def write_theirs(path: Path, film: FilmInfo, frames: list[Pixels]) -> None:
     """Through imageio, with what a careful user would say: right delays, or right repeats and a rate that plays."""
     if path.suffix == ".gif":
-        imageio.mimsave(path, list[Any](frames), duration=[1000 * seconds for seconds in clip.seconds], loop=0)
+        imageio.mimsave(path, list[Any](frames), duration=[1000 * seconds for seconds in film.seconds], loop=0)
         return
-    plan = timing(clip)
+    plan = pacing(film)
     counts = [plan.tick * ticks for ticks in plan.ticks]
     counts[-1] += plan.hold
     repeated: list[Any] = [pixels for pixels, count in zip(frames, counts, strict=True) for _ in range(count)]
     imageio.mimsave(path, repeated, fps=float(plan.rate), macro_block_size=2)
 
 
-def quality_of(path: Path, clip: Clip, frames: list[Pixels]) -> tuple[float, float, float, float]:
+def quality_of(path: Path, film: FilmInfo, frames: list[Pixels]) -> tuple[float, float, float, float]:
     """PSNR of x_t, of x̂0 and of the last frame, and banding."""
-    noisy, clean = clip.regions
+    noisy, clean = film.regions
     panels: dict[Region, list[float]] = {noisy: [], clean: []}
     bands: list[float] = []
     last = 0.0
-    for number, (got, wanted) in enumerate(zip(read(path, clip), frames, strict=True)):
+    for number, (got, wanted) in enumerate(zip(read(path, film), frames, strict=True)):
         for region, values in panels.items():
             values.append(psnr(got[region.slices], wanted[region.slices]))
         if number in EARLY:
             bands.append(banding(got[clean.slices], wanted[clean.slices]))
-        last = psnr(got[: clip.height, : clip.width], wanted)
+        last = psnr(got[: film.height, : film.width], wanted)
     return statistics.mean(panels[noisy]), statistics.mean(panels[clean]), last, statistics.mean(bands)
 
 
@@ -157,15 +157,15 @@ def banding(some: Pixels, other: Pixels, side: int = 9) -> float:
     return float(np.sqrt((means**2).mean()))
 
 
-def read(path: Path, clip: Clip) -> Iterator[Pixels]:
-    """One decoded picture for each frame of the clip."""
+def read(path: Path, film: FilmInfo) -> Iterator[Pixels]:
+    """One decoded picture for each frame of the film."""
     if path.suffix == ".gif":
         with Image.open(path) as image:
             for number in range(image.n_frames):  # type: ignore[attr-defined]
                 image.seek(number)
                 yield np.array(image.convert("RGB"))
         return
-    plan = timing(clip)
+    plan = pacing(film)
     starts = np.cumsum([0, *(plan.tick * ticks for ticks in plan.ticks[:-1])])
     reader: Any
     with imageio.get_reader(path) as reader:
@@ -179,7 +179,7 @@ def psnr(some: Pixels, other: Pixels) -> float:
     return 10 * math.log10(255**2 / max(error, 1e-3))
 
 
-def make(steps: int, cells: int, cell: int, fps: float, fresh: bool) -> tuple[Clip, list[Pixels]]:
+def make(steps: int, cells: int, cell: int, fps: float, fresh: bool) -> tuple[FilmInfo, list[Pixels]]:
     """Two panels of 2×2 images side by side, labels above, a progress line below."""
     side = 2 * cells * cell + 4
     width, height = 2 * side + 60, side + 64
@@ -200,7 +200,7 @@ def make(steps: int, cells: int, cell: int, fps: float, fresh: bool) -> tuple[Cl
         for number in sorted({round(i * steps / 7) for i in range(8)}):
             yield Frame(frames[number], seconds[number])
 
-    return Clip(width, height, fps, seconds, regions, samples, comment="benchmark"), frames
+    return FilmInfo(width, height, fps, seconds, regions, samples, comment="benchmark"), frames
 
 
 def blobs(image: int, share: float, cells: int) -> NDArray[np.float64]:

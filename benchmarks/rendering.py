@@ -20,7 +20,7 @@ import matplotlib as mpl
 import numpy as np
 
 import diffanim
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
 from diffanim.drawing.layout import README_SIZE
 from diffanim.pixels import to_rgb
 from diffanim.runs.writer import TrajectoryWriter

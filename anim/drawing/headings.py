@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
-from .labels import Placed, Sizes, height, place, width
 from .layout import Line, LineHeights
+from .lines import Placed, Sizes, height, place, width
 from .typeset import legible, shortened
 
 _SHORTEST_NOTE = 8

@@ -20,9 +20,9 @@ from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
 from ..scenes.readouts import noise_left_readout, noise_readout, time_readout
 from ..scenes.scene import Part, Scene
 from ..scenes.views import View
-from .frames import draw_image
-from .labels import Placed, Sizes, blend, place, width
+from .composer import draw_image
 from .layout import Box, Grid, best_grid, check_largest, check_size, check_text, even, text_size
+from .lines import Placed, Sizes, blend, place, width
 from .themes import Theme
 
 
@@ -172,7 +172,7 @@ def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
 
 def _named(part: Part) -> tuple[Phrase, ...]:
     """What stands beside a row of the sheet, line by line."""
-    return (Maths(part.panel.symbol),), *((Words(line),) for line in part.panel.label(part.view))
+    return (Maths(part.panel.symbol),), *((Words(line),) for line in part.panel.sheet_words(part.view))
 
 
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:

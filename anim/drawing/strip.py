@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ..scenes.curves import Curve
-from .labels import blend
 from .layout import Box
+from .lines import blend
 from .themes import Colour, Theme
 from .typeset import Mask
 

@@ -3,7 +3,7 @@
 An encoder takes one `Frame` at a time and holds none of them::
 
     check_format("out.gif", fps=10)          # before any expensive work
-    with open_encoder("out.gif", clip) as encoder:
+    with open_encoder("out.gif", film) as encoder:
         for frame in frames:
             encoder.write(frame)
 
@@ -28,14 +28,14 @@ from ..whole import place_of, whole_file, whole_folder
 from .options import Chroma, EncodeOptions
 
 if TYPE_CHECKING:
-    from ..drawing.frame import Clip, Frame
+    from ..drawing.film import FilmInfo, Frame
 
 StrPath = str | os.PathLike[str]
 DEFAULT_OPTIONS = EncodeOptions()
 
 
 class Encoder(Protocol):
-    """Writes the frames of one clip to one file, as a context manager.
+    """Writes the frames of one film to one file, as a context manager.
 
     When the block ends well the file is finished, checked and renamed to its path. After any exception, an interrupt
     from the keyboard too, nothing is left of it and what was at the path is untouched.
@@ -52,10 +52,10 @@ class Encoder(Protocol):
         ...
 
     def write(self, frame: Frame) -> None:
-        """Write the next frame, uint8 [H, W, 3] in the clip's size.
+        """Write the next frame, uint8 [H, W, 3] in the film's size.
 
         Raises:
-            OutputError: it is not the frame that the clip announced, or it cannot be written.
+            OutputError: it is not the frame that the film announced, or it cannot be written.
         """
         ...
 
@@ -219,20 +219,20 @@ def check_format(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPT
     _module(entry).check_available(options)
 
 
-def open_encoder(path: StrPath, clip: Clip, options: EncodeOptions = DEFAULT_OPTIONS) -> Encoder:
+def open_encoder(path: StrPath, film: FilmInfo, options: EncodeOptions = DEFAULT_OPTIONS) -> Encoder:
     """The encoder for a path's suffix; nothing is written before its block is entered.
 
     Raises:
-        OutputError: as `check_format`, or the clip is one that the format cannot hold.
+        OutputError: as `check_format`, or the film is one that the format cannot hold.
     """
     from .output import Output
 
-    check_format(path, clip.fps, options)
+    check_format(path, film.fps, options)
     entry = format_of(path)
     module = _module(entry)
-    module.check_clip(clip)
+    module.check_film(film)
     whole = whole_folder if entry.kind == "frames" else whole_file
-    return Output(Path(path), clip, lambda partial: module.open_writer(partial, clip, options), whole)
+    return Output(Path(path), film, lambda partial: module.open_writer(partial, film, options), whole)
 
 
 def _module(entry: Format) -> Any:

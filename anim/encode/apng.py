@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..drawing.frame import Clip, Frame
+from ..drawing.film import FilmInfo, Frame
 from ..errors import OutputError
 from .options import EncodeOptions
 from .png import COMPRESSION, text
@@ -37,34 +37,34 @@ def check_available(options: EncodeOptions) -> None:
     """Pillow and zlib are always there."""
 
 
-def check_clip(clip: Clip) -> None:
+def check_film(film: FilmInfo) -> None:
     """Find what no APNG can hold.
 
     Raises:
         OutputError: a frame is shown for too long.
     """
-    if max(clip.seconds) > MAX_TICKS:
-        raise OutputError(f"an APNG shows one frame for at most {MAX_TICKS} s, not {max(clip.seconds):g}")
+    if max(film.seconds) > MAX_TICKS:
+        raise OutputError(f"an APNG shows one frame for at most {MAX_TICKS} s, not {max(film.seconds):g}")
 
 
-def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> ApngWriter:  # noqa: ARG001 - one signature for all.
+def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> ApngWriter:  # noqa: ARG001 - one signature for all.
     """Begin; what is written goes to ``path``, over what is there."""
-    return ApngWriter(path, clip)
+    return ApngWriter(path, film)
 
 
 class ApngWriter:
     """Writes each frame as the smallest rectangle that holds all that changes."""
 
-    def __init__(self, path: Path, clip: Clip) -> None:
-        self._unit = next(unit for unit in UNITS if max(clip.seconds) * unit <= MAX_TICKS)
-        self._delays = ticks(clip.seconds, self._unit)
+    def __init__(self, path: Path, film: FilmInfo) -> None:
+        self._unit = next(unit for unit in UNITS if max(film.seconds) * unit <= MAX_TICKS)
+        self._delays = ticks(film.seconds, self._unit)
         self._shown: NDArray[np.uint8] | None = None
         self._sequence = 0
         self._file = path.open("wb")
         self._file.write(SIGNATURE)
-        self._chunk(b"IHDR", struct.pack(">2I", clip.width, clip.height) + _RGB)
-        self._chunk(b"acTL", struct.pack(">2I", len(clip.seconds), 0))
-        for kind, data, *_ in text(clip.comment).chunks:
+        self._chunk(b"IHDR", struct.pack(">2I", film.width, film.height) + _RGB)
+        self._chunk(b"acTL", struct.pack(">2I", len(film.seconds), 0))
+        for kind, data, *_ in text(film.comment).chunks:
             self._chunk(kind, data)
 
     def write(self, frame: Frame, number: int) -> None:

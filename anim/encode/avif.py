@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..drawing.frame import Clip
+from ..drawing.film import FilmInfo
 from . import FORMATS
 from .options import EncodeOptions
 from .pillow import MILLISECONDS, PillowWriter, check_feature, check_side, exif
@@ -42,25 +42,25 @@ def check_available(options: EncodeOptions) -> None:  # noqa: ARG001 - one signa
     check_feature("avif")
 
 
-def check_clip(clip: Clip) -> None:
+def check_film(film: FilmInfo) -> None:
     """Find what no AVIF can hold.
 
     Raises:
         OutputError: a side is too long.
     """
-    check_side(clip, "AVIF", MAX_SIDE)
+    check_side(film, "AVIF", MAX_SIDE)
 
 
-def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> AvifWriter:
+def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> AvifWriter:
     """Begin; what is written goes to ``path``, over what is there."""
     settings = {
         "quality": QUALITY - STEP * options.level,
         "range": RANGE,
         "subsampling": SUBSAMPLING[options.chroma or FORMATS[".avif"].chromas[0]],
         "speed": SPEED,
-        "duration": ticks(clip.seconds, MILLISECONDS),
+        "duration": ticks(film.seconds, MILLISECONDS),
     }
-    return AvifWriter(path, clip, "AVIF", {**settings, **exif(clip.comment)})
+    return AvifWriter(path, film, "AVIF", {**settings, **exif(film.comment)})
 
 
 class AvifWriter(PillowWriter):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..drawing.frame import Clip, Frame, Region
+from ..drawing.film import FilmInfo, Frame, Region
 from ..errors import OutputError
 from .gif_blocks import END, frame_part, header
 from .options import EncodeOptions, Quality
@@ -76,41 +76,41 @@ def check_available(options: EncodeOptions) -> None:
     """Pillow is always there."""
 
 
-def check_clip(clip: Clip) -> None:
+def check_film(film: FilmInfo) -> None:
     """Find what no GIF can hold.
 
     Raises:
         OutputError: a side or a delay does not fit into two bytes.
     """
-    if max(clip.width, clip.height) > MAX_SIDE:
+    if max(film.width, film.height) > MAX_SIDE:
         raise OutputError(
-            f"a GIF has at most {MAX_SIDE} pixels a side, not {clip.width}×{clip.height}; make it smaller"
+            f"a GIF has at most {MAX_SIDE} pixels a side, not {film.width}×{film.height}; make it smaller"
         )
-    if max(delays(clip.seconds)) > MAX_DELAY:
+    if max(delays(film.seconds)) > MAX_DELAY:
         raise OutputError(
-            f"a GIF shows one frame for at most {MAX_DELAY / 100:g} s, not {max(clip.seconds):g}; hold it for less"
+            f"a GIF shows one frame for at most {MAX_DELAY / 100:g} s, not {max(film.seconds):g}; hold it for less"
         )
 
 
-def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> GifWriter:
+def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> GifWriter:
     """Choose the colours; what is written goes to ``path``, over what is there."""
-    return GifWriter(path, clip, options)
+    return GifWriter(path, film, options)
 
 
 class GifWriter:
     """Writes each frame as the pixels that differ from what is shown already."""
 
-    def __init__(self, path: Path, clip: Clip, options: EncodeOptions) -> None:
-        self._clip = clip
-        self._delays = delays(clip.seconds)
-        self._usual = statistics.median(clip.seconds)
+    def __init__(self, path: Path, film: FilmInfo, options: EncodeOptions) -> None:
+        self._film = film
+        self._delays = delays(film.seconds)
+        self._usual = statistics.median(film.seconds)
         self._recipe = recipe_of(options)
         self._plain = self._recipe.palettes == 1 and not self._recipe.tolerance
-        self._panels = [] if self._plain else [_Panel(region) for region in clip.regions]
-        samples = [frame.pixels for frame in clip.samples()]
-        self._palettes = choose_palettes(samples, clip.regions, self._recipe.palettes, self._recipe.rough_colours)
+        self._panels = [] if self._plain else [_Panel(region) for region in film.regions]
+        samples = [frame.pixels for frame in film.samples()]
+        self._palettes = choose_palettes(samples, film.regions, self._recipe.palettes, self._recipe.rough_colours)
         # Packed colours; where there is one palette and no panel is looked at closely, indices say as much.
-        self._shown: NDArray[Any] = np.zeros((clip.height, clip.width), np.uint8 if self._plain else np.uint32)
+        self._shown: NDArray[Any] = np.zeros((film.height, film.width), np.uint8 if self._plain else np.uint32)
         self._file = path.open("wb")
 
     def write(self, frame: Frame, number: int) -> None:
@@ -143,14 +143,14 @@ class GifWriter:
 
     def _palette(self, number: int) -> Palette:
         *spans, last = self._palettes
-        progress = self._clip.progress(number)
+        progress = self._film.fraction_done(number)
         return last if progress == 1 or not spans else spans[max(math.ceil(progress * len(spans)) - 1, 0)]
 
     def _tolerance(self, frame: Frame, number: int) -> float:
         """Levels by which rough panels may lag: none on a frame that is held."""
         if self._is_held(frame):
             return 0.0
-        left = 1 - self._clip.progress(number)
+        left = 1 - self._film.fraction_done(number)
         return self._recipe.tolerance * min(1.0, left / FADE)
 
     def _is_held(self, frame: Frame) -> bool:
@@ -194,8 +194,8 @@ class GifWriter:
         return keep
 
     def _write_header(self, palette: Palette) -> None:
-        size = (self._clip.width, self._clip.height)
-        self._file.writelines(header(size, palette.colours, self._clip.comment))
+        size = (self._film.width, self._film.height)
+        self._file.writelines(header(size, palette.colours, self._film.comment))
 
     def _write_part(self, indices: Pixels, palette: Palette, number: int) -> None:
         """Write the smallest rectangle that holds all that is drawn; one see-through pixel if nothing is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..drawing.frame import Clip
+from ..drawing.film import FilmInfo
 from . import FORMATS
 from .options import EncodeOptions
 from .video import Container, VideoWriter
@@ -17,10 +17,10 @@ CONTAINER = Container(FORMATS[".mp4"], ("-movflags", "+faststart", "-f", "mp4"))
 check_available = CONTAINER.check_available
 
 
-def check_clip(clip: Clip) -> None:
-    """MP4 holds what a clip can be."""
+def check_film(film: FilmInfo) -> None:
+    """MP4 holds what a film can be."""
 
 
-def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> VideoWriter:
+def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> VideoWriter:
     """Start ffmpeg; what it writes goes to ``path``, over what is there. The best quality is the fast one."""
-    return VideoWriter(path, clip, CONTAINER, options)
+    return VideoWriter(path, film, CONTAINER, options)

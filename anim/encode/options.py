@@ -18,7 +18,7 @@ MAX_COMMENT = 100_000
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How a clip is to be encoded. A format passes over what it has no choice in.
+    """How a film is to be encoded. A format passes over what it has no choice in.
 
     Raises:
         OutputError: a value that no format knows.

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from ..drawing.frame import Clip, Frame
+from ..drawing.film import FilmInfo, Frame
 from ..errors import OutputError
 from ..whole import whole_file, writing
 
@@ -39,7 +39,7 @@ class Output:
     def __init__(
         self,
         path: Path,
-        clip: Clip,
+        film: FilmInfo,
         open_writer: Callable[[Path], Writer],
         whole: Callable[[Path], AbstractContextManager[Path]] = whole_file,
     ) -> None:
@@ -47,12 +47,12 @@ class Output:
 
         Args:
             path: the target.
-            clip: what will be written.
+            film: what will be written.
             open_writer: called with the hidden file.
             whole: makes that, and puts it in its place.
         """
         self.path = path
-        self.clip = clip
+        self.film = film
         self._open_writer, self._whole = open_writer, whole
         self._writer: Writer | None = None
         self._opened = ExitStack()
@@ -79,10 +79,10 @@ class Output:
             self._finish()
 
     def write(self, frame: Frame) -> None:
-        """Write the next frame, uint8 [H, W, 3] in the clip's size.
+        """Write the next frame, uint8 [H, W, 3] in the film's size.
 
         Raises:
-            OutputError: it is not the frame that the clip announced, or it cannot be written.
+            OutputError: it is not the frame that the film announced, or it cannot be written.
         """
         if self._writer is None:
             raise OutputError(f"{self.path} is not open; write frames within the encoder's `with` block")
@@ -92,24 +92,24 @@ class Output:
         self._count += 1
 
     def _check(self, frame: Frame) -> None:
-        clip, number = self.clip, self._count
-        if number >= len(clip.seconds):
-            raise OutputError(f"frame {number + 1} came for {self.path}, but {len(clip.seconds)} were announced")
-        if frame.pixels.shape != (clip.height, clip.width, 3) or frame.pixels.dtype != np.uint8:
+        film, number = self.film, self._count
+        if number >= len(film.seconds):
+            raise OutputError(f"frame {number + 1} came for {self.path}, but {len(film.seconds)} were announced")
+        if frame.pixels.shape != (film.height, film.width, 3) or frame.pixels.dtype != np.uint8:
             raise OutputError(
                 f"frame {number + 1} for {self.path} is {frame.pixels.dtype} {list(frame.pixels.shape)}, "
-                f"not uint8 {[clip.height, clip.width, 3]}"
+                f"not uint8 {[film.height, film.width, 3]}"
             )
-        if not math.isclose(frame.seconds, clip.seconds[number], rel_tol=1e-6):
+        if not math.isclose(frame.seconds, film.seconds[number], rel_tol=1e-6):
             raise OutputError(
                 f"frame {number + 1} for {self.path} is shown for {frame.seconds:g} s, "
-                f"but {clip.seconds[number]:g} s were announced"
+                f"but {film.seconds[number]:g} s were announced"
             )
 
     def _finish(self) -> None:
         assert self._writer is not None
-        if self._count != len(self.clip.seconds):
-            raise OutputError(f"only {self._count} of {len(self.clip.seconds)} frames came")
+        if self._count != len(self.film.seconds):
+            raise OutputError(f"only {self._count} of {len(self.film.seconds)} frames came")
         self._writer.finish()
 
     def _let_go(self) -> None:

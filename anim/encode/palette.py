@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..drawing.frame import Region
+from ..drawing.film import Region
 
 COLOURS = 255
 TRANSPARENT = 255
@@ -37,7 +37,7 @@ Kind = Literal["chrome", "fine", "rough"]
 Pixels = NDArray[np.uint8]
 
 SHARES: Mapping[Kind, int] = MappingProxyType({"chrome": 32, "fine": 159, "rough": 64})
-"""How many colours each part gets; what a clip does not show leaves its share to the others."""
+"""How many colours each part gets; what a film does not show leaves its share to the others."""
 _BITS: Mapping[Kind, int] = MappingProxyType({"chrome": 8, "fine": 6, "rough": 5})
 """How finely colours are told apart while they are counted, in bits a channel."""
 _PIECE = 256

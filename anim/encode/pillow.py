@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, features
 
-from ..drawing.frame import Clip, Frame
+from ..drawing.film import FilmInfo, Frame
 from ..errors import OutputError
 
 QUEUED_FRAMES = 2
@@ -36,14 +36,14 @@ def check_feature(name: str) -> None:
         raise OutputError(f"the Pillow at hand writes no {name.upper()}; install Pillow 11.3 or newer")
 
 
-def check_side(clip: Clip, name: str, most: int) -> None:
+def check_side(film: FilmInfo, name: str, most: int) -> None:
     """Find a picture that is too large for a format.
 
     Raises:
         OutputError: it is.
     """
-    if max(clip.width, clip.height) > most:
-        raise OutputError(f"{name} has at most {most} pixels a side, not {clip.width}×{clip.height}; make it smaller")
+    if max(film.width, film.height) > most:
+        raise OutputError(f"{name} has at most {most} pixels a side, not {film.width}×{film.height}; make it smaller")
 
 
 def exif(comment: str) -> dict[str, Any]:
@@ -58,10 +58,10 @@ def exif(comment: str) -> dict[str, Any]:
 class PillowWriter:
     """Hands frames to a thread in which Pillow saves them."""
 
-    def __init__(self, path: Path, clip: Clip, kind: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, film: FilmInfo, kind: str, options: Mapping[str, Any]) -> None:
         """Open ``path``; ``kind`` is Pillow's name of the format, ``options`` are those of its ``save``."""
         self.path = path
-        self._count, self._kind, self._options = len(clip.seconds), kind, options
+        self._count, self._kind, self._options = len(film.seconds), kind, options
         self._frames: queue.Queue[Image.Image | None] = queue.Queue(QUEUED_FRAMES)
         self._error: Exception | None = None
         self._file = path.open("wb")

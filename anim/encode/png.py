@@ -12,7 +12,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 from PIL import PngImagePlugin
 
-from ..drawing.frame import Clip, Frame
+from ..drawing.film import FilmInfo, Frame
 from ..errors import OutputError
 from .options import EncodeOptions
 
@@ -35,8 +35,8 @@ def check_available(options: EncodeOptions) -> None:
     """Pillow is always there."""
 
 
-def check_clip(clip: Clip) -> None:
-    """A folder holds what a clip can be."""
+def check_film(film: FilmInfo) -> None:
+    """A folder holds what a film can be."""
 
 
 def check_folder(folder: Path) -> None:
@@ -56,18 +56,18 @@ def check_folder(folder: Path) -> None:
             raise OutputError(f"the folder {folder} holds {entry.name}, which is no frame; name a folder of its own")
 
 
-def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> FramesWriter:  # noqa: ARG001 - one signature for all.
+def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> FramesWriter:  # noqa: ARG001 - one signature for all.
     """Begin; the pictures go into the folder ``path``."""
-    return FramesWriter(path, clip)
+    return FramesWriter(path, film)
 
 
 class FramesWriter:
     """Writes each frame as a file of its own."""
 
-    def __init__(self, path: Path, clip: Clip) -> None:
+    def __init__(self, path: Path, film: FilmInfo) -> None:
         self._folder = path
-        self._digits = max(DIGITS, len(str(len(clip.seconds) - 1)))
-        self._text = text(clip.comment)
+        self._digits = max(DIGITS, len(str(len(film.seconds) - 1)))
+        self._text = text(film.comment)
 
     def write(self, frame: Frame, number: int) -> None:
         """Write one file."""

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drawing.frame import Clip, Frame
+from ..drawing.film import FilmInfo, Frame
 from ..errors import OutputError
 from . import Format
 from .ffmpeg import Ffmpeg, check_encoder
@@ -26,7 +26,7 @@ from .ticks import ticks
 KNOWN_RATES = (24, 25, 30, 48, 50, 60)
 """Frames a second that every player, projector and editor knows. Below them, players stutter when they seek."""
 FAST_RATE = 120
-"""The same for a clip that shows more than the highest of them."""
+"""The same for a film that shows more than the highest of them."""
 UNNOTICED = 1e-3
 """Seconds: of rates whose shots end off their time by less more or less, the slower one makes the smaller file."""
 KEYFRAME_SECONDS = 2
@@ -115,7 +115,7 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Timing:
+class Pacing:
     """How frames of any duration become a stream of constant rate."""
 
     rate: Fraction
@@ -133,32 +133,32 @@ class Timing:
         return self.tick * sum(self.ticks) + self.hold
 
 
-def timing(clip: Clip) -> Timing:
+def pacing(film: FilmInfo) -> Pacing:
     """Every frame ends at the frame of the file that is nearest to its time, so no drift builds up.
 
     ffmpeg repeats what it has converted at no cost, so as little as possible goes through the pipe.
     """
-    rate = _rate(clip)
-    counts = ticks(clip.seconds, float(rate))
+    rate = _rate(film)
+    counts = ticks(film.seconds, float(rate))
     *before, last = counts
     tick = math.gcd(*before) if before else 1
     if last < tick:
         tick = math.gcd(*counts)
-    return Timing(rate, tick, (*(count // tick for count in before), 1), last - tick)
+    return Pacing(rate, tick, (*(count // tick for count in before), 1), last - tick)
 
 
-def _rate(clip: Clip) -> Fraction:
+def _rate(film: FilmInfo) -> Fraction:
     """The rate that is asked for; else, of those that a player knows, the one at which shots end nearest to their time.
 
     Ten steps a second are exact at 30 and twelve at 24; seven, which nothing known is a multiple of, at 28.
     """
-    if clip.video_fps is not None and clip.video_fps >= clip.fps:  # Else shots would be lost, or take too long.
-        return Fraction(clip.video_fps).limit_denominator(1001)
-    fps = Fraction(clip.fps).limit_denominator(1000)
-    known = [rate for rate in KNOWN_RATES if rate >= clip.fps] or [FAST_RATE]
+    if film.video_fps is not None and film.video_fps >= film.fps:  # Else shots would be lost, or take too long.
+        return Fraction(film.video_fps).limit_denominator(1001)
+    fps = Fraction(film.fps).limit_denominator(1000)
+    known = [rate for rate in KNOWN_RATES if rate >= film.fps] or [FAST_RATE]
     plain = fps > 0 and fps.denominator <= 2  # Whole, or and a half: what somebody asks for. A duration leads to any.
     multiples = [rate for rate in range(KNOWN_RATES[0], known[-1] + 1) if plain and (rate / fps).denominator == 1]
-    return Fraction(min((*known, *multiples), key=lambda rate: round(_rounding(clip.seconds, rate) / UNNOTICED)))
+    return Fraction(min((*known, *multiples), key=lambda rate: round(_rounding(film.seconds, rate) / UNNOTICED)))
 
 
 def _rounding(seconds: Sequence[float], rate: int) -> float:
@@ -173,12 +173,12 @@ def _rounding(seconds: Sequence[float], rate: int) -> float:
 class VideoWriter:
     """Feeds one ffmpeg, and believes it only when exit code and frame count say that all went well."""
 
-    def __init__(self, path: Path, clip: Clip, container: Container, options: EncodeOptions) -> None:
-        self._timing = timing(clip)
-        height, width = clip.height + clip.height % 2, clip.width + clip.width % 2
-        self._padded = np.empty((height, width, 3), np.uint8) if (height, width) != (clip.height, clip.width) else None
+    def __init__(self, path: Path, film: FilmInfo, container: Container, options: EncodeOptions) -> None:
+        self._timing = pacing(film)
+        height, width = film.height + film.height % 2, film.width + film.width % 2
+        self._padded = np.empty((height, width, 3), np.uint8) if (height, width) != (film.height, film.width) else None
         encoding = _encoding(container.codec(options), container.chroma(options), options.level, self._timing)
-        self._ffmpeg = Ffmpeg(_arguments(path, clip, self._timing, (*encoding, *container.arguments)))
+        self._ffmpeg = Ffmpeg(_arguments(path, film, self._timing, (*encoding, *container.arguments)))
 
     def write(self, frame: Frame, number: int) -> None:
         """Send the frame as often as its time asks for."""
@@ -206,34 +206,34 @@ class VideoWriter:
         return self._padded
 
 
-def _encoding(codec: Codec, chroma: Chroma, level: int, timing: Timing) -> list[str]:
+def _encoding(codec: Codec, chroma: Chroma, level: int, pacing: Pacing) -> list[str]:
     """What ffmpeg is told of the picture between input and container."""
     return [
-        *("-vf", ",".join(_filters(timing, chroma))),
+        *("-vf", ",".join(_filters(pacing, chroma))),
         *("-c:v", codec.encoder, *codec.arguments, "-crf", str(codec.crf + codec.step * level)),
         *codec.profiles[chroma],
-        *("-g", str(math.ceil(timing.rate * KEYFRAME_SECONDS))),
+        *("-g", str(math.ceil(pacing.rate * KEYFRAME_SECONDS))),
         # The last frame is held and looked at: it starts afresh, at full quality.
-        *("-force_key_frames", f"expr:eq(n,{timing.tick * sum(timing.ticks[:-1])})"),
+        *("-force_key_frames", f"expr:eq(n,{pacing.tick * sum(pacing.ticks[:-1])})"),
     ]
 
 
-def _arguments(path: Path, clip: Clip, timing: Timing, encoding: Sequence[str]) -> list[str]:
+def _arguments(path: Path, film: FilmInfo, pacing: Pacing, encoding: Sequence[str]) -> list[str]:
     """The command line: raw RGB in by pipe, the finished file out."""
-    width, height = clip.width + clip.width % 2, clip.height + clip.height % 2
+    width, height = film.width + film.width % 2, film.height + film.height % 2
     return [
         *("-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}"),
-        *("-framerate", str(timing.rate / timing.tick), "-i", "pipe:0"),
+        *("-framerate", str(pacing.rate / pacing.tick), "-i", "pipe:0"),
         *encoding,
-        *(("-metadata", f"comment={clip.comment}") if clip.comment else ()),
+        *(("-metadata", f"comment={film.comment}") if film.comment else ()),
         f"file:{path}",
     ]
 
 
-def _filters(timing: Timing, chroma: Chroma) -> Iterator[str]:
+def _filters(pacing: Pacing, chroma: Chroma) -> Iterator[str]:
     yield "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
     yield f"format=yuv{chroma}p"
     yield "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
-    yield f"fps={timing.rate}"
-    if timing.hold:
-        yield f"tpad=stop_mode=clone:stop={timing.hold}"
+    yield f"fps={pacing.rate}"
+    if pacing.hold:
+        yield f"tpad=stop_mode=clone:stop={pacing.hold}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..drawing.frame import Clip
+from ..drawing.film import FilmInfo
 from . import FORMATS
 from .options import EncodeOptions
 from .video import Container, VideoWriter
@@ -17,10 +17,10 @@ CONTAINER = Container(FORMATS[".webm"], ("-cues_to_front", "1", "-fflags", "+bit
 check_available = CONTAINER.check_available
 
 
-def check_clip(clip: Clip) -> None:
-    """WebM holds what a clip can be."""
+def check_film(film: FilmInfo) -> None:
+    """WebM holds what a film can be."""
 
 
-def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> VideoWriter:
+def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> VideoWriter:
     """Start ffmpeg; what it writes goes to ``path``, over what is there. The best quality is the fast one."""
-    return VideoWriter(path, clip, CONTAINER, options)
+    return VideoWriter(path, film, CONTAINER, options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..drawing.frame import Clip
+from ..drawing.film import FilmInfo
 from ..errors import OutputError
 from .options import EncodeOptions
 from .pillow import MILLISECONDS, PillowWriter, check_feature, check_side, exif
@@ -33,23 +33,23 @@ def check_available(options: EncodeOptions) -> None:  # noqa: ARG001 - one signa
     check_feature("webp")
 
 
-def check_clip(clip: Clip) -> None:
+def check_film(film: FilmInfo) -> None:
     """Find what no WebP can hold.
 
     Raises:
         OutputError: a side or a delay is too long.
     """
-    check_side(clip, "WebP", MAX_SIDE)
-    if max(ticks(clip.seconds, MILLISECONDS)) > MAX_DELAY:
+    check_side(film, "WebP", MAX_SIDE)
+    if max(ticks(film.seconds, MILLISECONDS)) > MAX_DELAY:
         raise OutputError(f"WebP shows one frame for at most {MAX_DELAY / MILLISECONDS:g} s; hold it for less")
 
 
-def open_writer(path: Path, clip: Clip, options: EncodeOptions) -> PillowWriter:
+def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> PillowWriter:
     """Begin; what is written goes to ``path``, over what is there."""
     settings = {
         "quality": QUALITY - STEP * options.level,
         "method": METHODS[options.quality],
-        "duration": ticks(clip.seconds, MILLISECONDS),
+        "duration": ticks(film.seconds, MILLISECONDS),
         "loop": 0,
     }
-    return PillowWriter(path, clip, "WEBP", {**settings, **exif(clip.comment)})
+    return PillowWriter(path, film, "WEBP", {**settings, **exif(film.comment)})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..drawing.layout import SMALLEST_WIDTH, Size
 from ..encode import Format
 from ..errors import SettingsError
-from ..timeline.shots import Shot, progress, turning_point
+from ..timeline.shots import Shot, fraction_done, turning_point
 
 if TYPE_CHECKING:
     from ..scenes.scene import (
@@ -71,7 +71,7 @@ class Rung:
         turn, end = turning_point(shots), len(shots) - 1
         kept: list[Shot] = []
         for place, shot in enumerate(shots):
-            step = self.early if progress(place, len(shots), turn) <= 0.5 else self.late
+            step = self.early if fraction_done(place, len(shots), turn) <= 0.5 else self.late
             from_noise = place if place <= turn else end - place
             if from_noise % step == 0 or place in (turn, end) or shot.seconds > held:
                 kept.append(shot)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from ..drawing.frame import Frame
-from ..drawing.frames import Composer, ShotPixels
+from ..drawing.composer import Composer, ShotPixels
+from ..drawing.film import Frame
 from ..drawing.layout import Size
 from ..drawing.themes import DEFAULT_THEME
 from ..encode import Encoder, StrPath, format_of, open_encoder
@@ -73,8 +73,8 @@ def write_films(rendering: Rendering, films: Sequence[Film]) -> None:
     with ExitStack() as open_files:
         lanes = []
         for film in films:
-            clip = composers[film.size].clip(shots, rendering.fps, film.comment, video_fps=rendering.video_fps)
-            encoder = open_files.enter_context(open_encoder(film.path, clip, film.options))
+            info = composers[film.size].film(shots, rendering.fps, film.comment, video_fps=rendering.video_fps)
+            encoder = open_files.enter_context(open_encoder(film.path, info, film.options))
             lanes.append((film.size, open_files.enter_context(_Lane(encoder))))
         for done, shot in enumerate(shots, start=1):
             frames = {size: composer.compose(shot) for size, composer in composers.items()}

@@ -17,8 +17,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from ..drawing.labels import Placed
 from ..drawing.layout import SHEET_DPI
+from ..drawing.lines import Placed
 from ..drawing.sheet import ContactSheet, PlacedImage
 from ..drawing.themes import Colour
 from ..drawing.typeset import drawable

@@ -10,7 +10,7 @@ from typing import Any
 import imageio.v3 as imageio
 from PIL import PngImagePlugin
 
-from ..drawing.frames import Composer
+from ..drawing.composer import Composer
 from ..drawing.layout import SHEET_DPI
 from ..drawing.sheet import ContactSheet, lay_out, paint
 from ..drawing.themes import theme_named

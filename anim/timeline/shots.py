@@ -187,7 +187,7 @@ def turning_point(shots: Sequence[Shot]) -> int:
     return max(range(len(shots)), key=lambda place: shots[place].rows)
 
 
-def progress(place: int, count: int, turn: int | None = None) -> float:
+def fraction_done(place: int, count: int, turn: int | None = None) -> float:
     """How far one of ``count`` pictures is on its way: from 0 at the beginning to 1 at the end, or where they turn back
     by the way that they came.
     """

@@ -24,7 +24,7 @@ from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.sharing.provenance import Provenance
-from support.clips import material
+from support.films import material
 from support.models import save_model
 from support.terminal import OBEYED, Run, shell
 

@@ -233,7 +233,7 @@ def test_rendering_decodes_and_keeps(on_disk: bool, tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.apng") as film:
         film.seek(STEPS)
         last = np.asarray(film.convert("RGB"))
-    places = diffanim.drawing.frames.Composer(scene_of(run), size=(400, None)).layout.panels
+    places = diffanim.drawing.composer.Composer(scene_of(run), size=(400, None)).layout.panels
     for place in places:
         cell = place.cells[0]
         assert (last[cell.slices][:: cell.height // 16, :: cell.width // 16] == own[0]).all()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import diffanim
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
 from diffanim.drawing.layout import SHEET_DPI, SHEET_SIZE
 from diffanim.drawing.sheet import ContactSheet, lay_out, paint
 from diffanim.drawing.themes import THEMES, theme_named

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support.clips import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
+from support.films import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -174,7 +174,7 @@ def test_video_plays_to_its_end(found: dict[str, Any], source: Material, name: s
     answer = found[name]
     assert "error" not in answer, answer
     assert answer["duration"] == pytest.approx(sum(SECONDS), abs=0.04)
-    assert (answer["width"], answer["height"]) == (source.clip.width, source.clip.height)
+    assert (answer["width"], answer["height"]) == (source.film.width, source.film.height)
     assert answer["times"] == sorted(answer["times"])
     assert len({time for time in answer["times"] if 0 < time < answer["duration"]}) >= 2
     assert answer["times"][-1] == pytest.approx(answer["duration"], abs=0.04)
@@ -191,7 +191,7 @@ def test_picture_moves_as_it_should(found: dict[str, Any], source: Material, nam
     assert answer["animated"]
     assert answer["repeats"] == -1
     assert answer["waits"] == pytest.approx(list(SECONDS), abs=0.001)
-    assert (answer["width"], answer["height"]) == (source.clip.width, source.clip.height)
+    assert (answer["width"], answer["height"]) == (source.film.width, source.film.height)
     got, wanted = pixels_of(answer["last"]), source.pixels[-1]
     assert psnr(got[source.clean.slices], wanted[source.clean.slices]) > LEAST[name]
     assert np.abs(got[RED_SQUARE][2:-2, 2:-2].mean((0, 1)) - RED).max() <= 8

@@ -17,14 +17,14 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 
 import diffanim
-from diffanim.drawing.frame import Clip, Frame
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
+from diffanim.drawing.film import FilmInfo, Frame
 from diffanim.encode import open_encoder
 from diffanim.encode.gif import MAX_DELAY, MIN_DELAY, delays
 from diffanim.errors import OutputError
 from diffanim.scenes.scene import scene_of
 from diffanim.timeline.shots import Shot
-from support.clips import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
+from support.films import BACKGROUND, RED, RED_SQUARE, Material, Pixels, material, psnr
 from support.readers import read_with_pillow
 from support.synthetic import synthetic_run
 
@@ -35,10 +35,10 @@ def read(path: Path) -> tuple[list[Pixels], list[int]]:
     return pictures, [round(100 * seconds) for seconds in waits]
 
 
-def read_with_ffmpeg(path: Path, clip: Clip) -> list[Pixels]:
+def read_with_ffmpeg(path: Path, film: FilmInfo) -> list[Pixels]:
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-fps_mode", "passthrough"]
     raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
-    return list(np.frombuffer(raw, np.uint8).reshape(-1, clip.height, clip.width, 3))
+    return list(np.frombuffer(raw, np.uint8).reshape(-1, film.height, film.width, 3))
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +50,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Material, Path]:
 def test_count_size_delays_loop_and_comment(made: tuple[Material, Path]) -> None:
     source, path = made
     with Image.open(path) as image:
-        assert image.size == (source.clip.width, source.clip.height)
+        assert image.size == (source.film.width, source.film.height)
         assert image.info["loop"] == 0
-        assert image.info["comment"].decode() == source.clip.comment
+        assert image.info["comment"].decode() == source.film.comment
     pictures, waits = read(path)
-    assert len(pictures) == len(source.clip.seconds)
+    assert len(pictures) == len(source.film.seconds)
     assert waits == [10] * 10 + [100]
 
 
 def test_two_readers_see_the_same_pixels(made: tuple[Material, Path]) -> None:
     source, path = made
     pictures, _ = read(path)
-    others = read_with_ffmpeg(path, source.clip)
+    others = read_with_ffmpeg(path, source.film)
     assert len(others) == len(pictures)
     for one, other in zip(pictures, others, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -77,7 +77,7 @@ def test_every_part_looks_as_it_should(tmp_path: Path, quality: str, cells: int,
         assert psnr(got[source.noisy.slices], wanted[source.noisy.slices]) > 21, number
         assert (got[RED_SQUARE] == RED).all()
         outside = np.ones(got.shape[:2], bool)
-        for region in source.clip.regions:
+        for region in source.film.regions:
             outside[region.slices] = False
         flat = outside & (wanted == BACKGROUND).all(-1)
         assert (got[flat] == BACKGROUND).all()
@@ -87,11 +87,11 @@ def test_every_part_looks_as_it_should(tmp_path: Path, quality: str, cells: int,
 def test_nothing_stale_is_left_on_the_last_frame(made: tuple[Material, Path], tmp_path: Path) -> None:
     source, path = made
     last = source.pixels[-1]
-    alone = Clip(source.clip.width, source.clip.height, 10, (1.0,), source.clip.regions, lambda: [Frame(last, 1.0)])
+    alone = FilmInfo(source.film.width, source.film.height, 10, (1.0,), source.film.regions, lambda: [Frame(last, 1.0)])
     with open_encoder(tmp_path / "alone.gif", alone) as encoder:
         encoder.write(Frame(last, 1.0))
     ((fresh,), _), ((*_, got), _) = read(tmp_path / "alone.gif"), read(path)
-    for region in source.clip.regions:
+    for region in source.film.regions:
         assert psnr(got[region.slices], last[region.slices]) > psnr(fresh[region.slices], last[region.slices]) - 0.2
 
 
@@ -106,12 +106,12 @@ def test_the_finished_image_has_the_same_colours_in_both_panels(tmp_path: Path) 
 
     def compose(number: int) -> Pixels:
         picture = source.compose(number)
-        for region in source.clip.regions if number == 5 else ():
+        for region in source.film.regions if number == 5 else ():
             picture[region.slices] = image.repeat(3, axis=0).repeat(3, axis=1)
         return picture
 
-    clip = replace(source.clip, samples=lambda: [Frame(compose(number), 0.1) for number in range(6)])
-    changed = Material(clip, compose)
+    film = replace(source.film, samples=lambda: [Frame(compose(number), 0.1) for number in range(6)])
+    changed = Material(film, compose)
     last = read(changed.write(tmp_path / "out.gif"))[0][-1]
     left, right = (psnr(last[region.slices], compose(5)[region.slices]) for region in (source.noisy, source.clean))
     assert left > right - 0.2
@@ -120,9 +120,9 @@ def test_the_finished_image_has_the_same_colours_in_both_panels(tmp_path: Path) 
 
 def bounced(source: Material) -> Material:
     """The same, and back again."""
-    turn = len(source.clip.seconds) - 1
-    clip = replace(source.clip, seconds=source.clip.seconds + source.clip.seconds[-2::-1], turn=turn)
-    return Material(clip, lambda number: source.compose(min(number, 2 * turn - number)))
+    turn = len(source.film.seconds) - 1
+    film = replace(source.film, seconds=source.film.seconds + source.film.seconds[-2::-1], turn=turn)
+    return Material(film, lambda number: source.compose(min(number, 2 * turn - number)))
 
 
 @pytest.mark.parametrize("level", range(5))
@@ -169,12 +169,12 @@ def test_dithering_hides_bands_and_leaves_the_background_flat(tmp_path: Path) ->
 def test_equal_frames_are_all_kept(tmp_path: Path) -> None:
     source = material(seconds=(0.1, 0.2, 0.3, 0.1))
     same = source.pixels[0]
-    with open_encoder(tmp_path / "out.gif", source.clip) as encoder:
-        for seconds in source.clip.seconds:
+    with open_encoder(tmp_path / "out.gif", source.film) as encoder:
+        for seconds in source.film.seconds:
             encoder.write(Frame(same, seconds))
     pictures, waits = read(tmp_path / "out.gif")
     assert waits == [10, 20, 30, 10]
-    assert len(read_with_ffmpeg(tmp_path / "out.gif", source.clip)) == 4
+    assert len(read_with_ffmpeg(tmp_path / "out.gif", source.film)) == 4
     assert all(psnr(picture, same) > 24 for picture in pictures)
 
 
@@ -186,9 +186,9 @@ def test_same_frames_same_bytes(made: tuple[Material, Path], tmp_path: Path) -> 
 @pytest.mark.parametrize("kinds", [(), ("rough",), ("fine",), ("fine", "fine", "rough")])
 def test_any_set_of_panels(tmp_path: Path, kinds: tuple[str, ...]) -> None:
     source = material(count=3)
-    regions = tuple(region for kind in kinds for region in source.clip.regions if region.fidelity == kind)
-    clip = Clip(source.clip.width, source.clip.height, 10, source.clip.seconds, regions, source.clip.samples)
-    with open_encoder(tmp_path / "out.gif", clip) as encoder:
+    regions = tuple(region for kind in kinds for region in source.film.regions if region.fidelity == kind)
+    film = FilmInfo(source.film.width, source.film.height, 10, source.film.seconds, regions, source.film.samples)
+    with open_encoder(tmp_path / "out.gif", film) as encoder:
         for frame in source.frames():
             encoder.write(frame)
     pictures, _ = read(tmp_path / "out.gif")
@@ -197,9 +197,9 @@ def test_any_set_of_panels(tmp_path: Path, kinds: tuple[str, ...]) -> None:
 
 def test_one_panel_that_fills_the_picture(tmp_path: Path) -> None:
     source = material(count=3)
-    whole = source.clean.__class__(0, 0, source.clip.width, source.clip.height, "fine")
-    clip = Clip(source.clip.width, source.clip.height, 10, source.clip.seconds, (whole,), source.clip.samples)
-    with open_encoder(tmp_path / "out.gif", clip) as encoder:
+    whole = source.clean.__class__(0, 0, source.film.width, source.film.height, "fine")
+    film = FilmInfo(source.film.width, source.film.height, 10, source.film.seconds, (whole,), source.film.samples)
+    with open_encoder(tmp_path / "out.gif", film) as encoder:
         for frame in source.frames():
             encoder.write(frame)
     assert len(read(tmp_path / "out.gif")[0]) == 3
@@ -244,8 +244,8 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path) -> None:
 
 def test_what_no_gif_can_hold(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"at most 655\.35 s, not 700"):
-        open_encoder(tmp_path / "out.gif", material(hold=700.0).clip)
+        open_encoder(tmp_path / "out.gif", material(hold=700.0).film)
     assert max(delays([MAX_DELAY / 100])) == MAX_DELAY
-    wide = Clip(70_000, 2, 10, (0.1,), (), list)
+    wide = FilmInfo(70_000, 2, 10, (0.1,), (), list)
     with pytest.raises(OutputError, match="65535 pixels a side"):
         open_encoder(tmp_path / "out.gif", wide)

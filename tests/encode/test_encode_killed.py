@@ -13,7 +13,7 @@ import pytest
 
 from diffanim.encode import FOLDER, FORMATS
 from support import TESTS
-from support.clips import left_over, material
+from support.films import left_over, material
 
 KILLS = 50
 
@@ -21,7 +21,7 @@ SCRIPT = """
     import os, random, signal, sys, time
     sys.path.insert(0, sys.argv[1])
     from pathlib import Path
-    from support.clips import material
+    from support.films import material
     from diffanim.encode import FOLDER, FORMATS, check_format, open_encoder
 
     folder, kills = Path(sys.argv[2]), int(sys.argv[3])
@@ -32,7 +32,7 @@ SCRIPT = """
         return str(folder / "frames") + "/" if suffix == FOLDER else str(folder / f"out{suffix}")
 
     def encode(suffix):
-        with open_encoder(path_of(suffix), source.clip) as encoder:
+        with open_encoder(path_of(suffix), source.film) as encoder:
             for frame in source.frames():
                 encoder.write(frame)
 

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from diffanim.drawing.frame import Clip, Frame
+from diffanim.drawing.film import FilmInfo, Frame
 from diffanim.encode import open_encoder
-from diffanim.encode.video import KNOWN_RATES, timing
+from diffanim.encode.video import KNOWN_RATES, pacing
 from diffanim.errors import OutputError
 from diffanim.files.outputs import check_output
 from diffanim.timeline.shots import Timing, timeline
-from support.clips import RED, RED_SQUARE, Material, Pixels, ffmpeg_of, left_over, material, psnr
+from support.films import RED, RED_SQUARE, Material, Pixels, ffmpeg_of, left_over, material, psnr
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts and signals")
 
@@ -51,10 +51,10 @@ def test_what_players_ask_for(made: tuple[Material, Path]) -> None:
     source, path = made
     text = describe(path)
     assert re.search(r"Video: h264 \(High\).*yuv420p\(tv, bt709, progressive\)", text)
-    assert f"{source.clip.width}x{source.clip.height}" in text
+    assert f"{source.film.width}x{source.film.height}" in text
     assert " 30 fps" in text
     assert "Duration: 00:00:02.00" in text
-    assert source.clip.comment in text
+    assert source.film.comment in text
     boxes = path.read_bytes()
     assert boxes[4:8] == b"ftyp"
     assert boxes.index(b"moov") < boxes.index(b"mdat")
@@ -62,7 +62,7 @@ def test_what_players_ask_for(made: tuple[Material, Path]) -> None:
 
 def test_every_part_looks_as_it_should(made: tuple[Material, Path]) -> None:
     source, path = made
-    stream = read(path, source.clip.width, source.clip.height)
+    stream = read(path, source.film.width, source.film.height)
     assert len(stream) == 10 * 3 + 30
     for number, wanted in enumerate(source.pixels):
         got = stream[3 * number + 1]
@@ -74,7 +74,7 @@ def test_every_part_looks_as_it_should(made: tuple[Material, Path]) -> None:
 
 def test_red_stays_red(tmp_path: Path) -> None:
     red = np.full((64, 64, 3), RED, np.uint8)
-    with open_encoder(tmp_path / "out.mp4", Clip(64, 64, 10, (0.1,), (), list)) as encoder:
+    with open_encoder(tmp_path / "out.mp4", FilmInfo(64, 64, 10, (0.1,), (), list)) as encoder:
         encoder.write(Frame(red, 0.1))
     assert np.abs(read(tmp_path / "out.mp4", 64, 64).astype(int) - RED).max() <= 2
 
@@ -84,7 +84,7 @@ def test_odd_sizes_are_padded_and_nothing_moves(tmp_path: Path, width: int, heig
     y, x = np.mgrid[0:height, 0:width]
     grey = ((x * 5 + y * 3 + 60 * ((x // 11 + y // 7) % 2)) % 200 + 20).astype(np.uint8)
     pixels = np.repeat(grey[..., None], 3, -1)
-    with open_encoder(tmp_path / "out.mp4", Clip(width, height, 30, (0.1,), (), list)) as encoder:
+    with open_encoder(tmp_path / "out.mp4", FilmInfo(width, height, 30, (0.1,), (), list)) as encoder:
         encoder.write(Frame(pixels, 0.1))
     got = read(tmp_path / "out.mp4", width + width % 2, height + height % 2)[0]
     assert psnr(got[:height, :width], pixels) > 38
@@ -97,16 +97,16 @@ def test_odd_sizes_are_padded_and_nothing_moves(tmp_path: Path, width: int, heig
 
 def test_every_frame_is_shown_for_its_time(tmp_path: Path) -> None:
     seconds = (0.1, 0.5, 0.033, 0.067, 0.1, 0.25, 1.0)
-    clip = Clip(64, 48, 10, seconds, (), list)
+    film = FilmInfo(64, 48, 10, seconds, (), list)
     levels = [30, 60, 90, 120, 150, 180, 210]
-    with open_encoder(tmp_path / "out.mp4", clip) as encoder:
+    with open_encoder(tmp_path / "out.mp4", film) as encoder:
         for level, duration in zip(levels, seconds, strict=True):
             encoder.write(Frame(np.full((48, 64, 3), level, np.uint8), duration))
     means = read(tmp_path / "out.mp4", 64, 48).mean((1, 2, 3))
     seen = [levels[int(np.argmin(np.abs(np.array(levels) - mean)))] for mean in means]
     runs = [(level, len(list(run))) for level, run in itertools.groupby(seen)]
     assert [level for level, _ in runs] == levels
-    rate = float(timing(clip).rate)
+    rate = float(pacing(film).rate)
     ends = np.cumsum([length for _, length in runs]) / rate
     np.testing.assert_allclose(ends, np.cumsum(seconds), atol=0.501 / rate)
 
@@ -116,7 +116,7 @@ def test_every_frame_is_shown_for_its_time(tmp_path: Path) -> None:
     [(1, 24), (7, 28), (9, 27), (10, 30), (12, 24), (12.5, 25), (20, 60), (24, 24), (29, 29), (60, 60), (75, 75)],
 )
 def test_rate_in_the_file(fps: float, rate: int) -> None:
-    plan = timing(Clip(64, 64, fps, (*[1 / fps] * 20, 2.0), (), list))
+    plan = pacing(FilmInfo(64, 64, fps, (*[1 / fps] * 20, 2.0), (), list))
     assert plan.rate == rate
     assert plan.ticks == (1,) * 21
     assert plan.total == 20 * round(rate / fps) + 2 * rate
@@ -126,7 +126,7 @@ def test_rate_in_the_file(fps: float, rate: int) -> None:
     ("fps", "rate"), [(23.976, 24), (29.97, 30), (11.3, 60), (61.3, 120), (40 / 3, 60), (37 / 6, 60)]
 )
 def test_odd_rates_become_known_ones(fps: float, rate: int) -> None:
-    assert timing(Clip(64, 64, fps, (*[1 / fps] * 40, 2.0), (), list)).rate == rate
+    assert pacing(FilmInfo(64, 64, fps, (*[1 / fps] * 40, 2.0), (), list)).rate == rate
 
 
 @given(
@@ -145,7 +145,7 @@ def test_a_duration_is_kept_to_a_frame(
     )
     assume(planned.fps <= 60)
     seconds = [shot.seconds for shot in planned.shots]
-    plan = timing(Clip(64, 64, planned.fps, tuple(seconds), (), list))
+    plan = pacing(FilmInfo(64, 64, planned.fps, tuple(seconds), (), list))
     halves = 2 * planned.fps
     assert plan.rate in KNOWN_RATES or (24 <= plan.rate <= 60 and abs(halves - round(halves)) < 2e-3)
     assert abs(plan.total / plan.rate - duration) <= 0.501 / plan.rate
@@ -160,9 +160,9 @@ def test_eight_seconds_are_eight_seconds(tmp_path: Path, suffix: str) -> None:
     shots = timeline(range(37, 0, -1), Timing(duration=8.0), complete=True).shots
     seconds = tuple(shot.seconds for shot in shots)
     levels = [16 + 6 * (number % 38) for number in range(len(shots))]
-    clip = Clip(64, 48, 1 / seconds[0], seconds, (), list)
+    film = FilmInfo(64, 48, 1 / seconds[0], seconds, (), list)
     path = tmp_path / f"out{suffix}"
-    with open_encoder(path, clip) as encoder:
+    with open_encoder(path, film) as encoder:
         for level, length in zip(levels, seconds, strict=True):
             encoder.write(Frame(np.full((48, 64, 3), level, np.uint8), length))
     text = describe(path)
@@ -179,12 +179,12 @@ def test_eight_seconds_are_eight_seconds(tmp_path: Path, suffix: str) -> None:
 
 
 def test_very_slow_clips_have_a_rate_too() -> None:
-    assert timing(Clip(64, 64, 1e-6, (3.0, 3.0), (), list)).rate == 24
+    assert pacing(FilmInfo(64, 64, 1e-6, (3.0, 3.0), (), list)).rate == 24
 
 
 @given(st.floats(0.2, 120), st.lists(st.floats(0.01, 3), min_size=1, max_size=50))
 def test_timing_does_not_drift(fps: float, seconds: list[float]) -> None:
-    plan = timing(Clip(64, 64, fps, tuple(seconds), (), list))
+    plan = pacing(FilmInfo(64, 64, fps, tuple(seconds), (), list))
     assert plan.rate >= 24
     assert plan.hold >= 0
     assert plan.ticks[-1] == 1
@@ -198,9 +198,9 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path) -> None:
     picture = np.zeros((48, 64, 3), np.uint8)
 
     def peak(count: int) -> int:
-        clip = Clip(64, 48, 30, (1 / 30,) * count, (), list)
+        film = FilmInfo(64, 48, 30, (1 / 30,) * count, (), list)
         tracemalloc.start()
-        with open_encoder(tmp_path / "out.mp4", clip) as encoder:
+        with open_encoder(tmp_path / "out.mp4", film) as encoder:
             for _ in range(count):
                 encoder.write(Frame(picture, 1 / 30))
         result = tracemalloc.get_traced_memory()[1]
@@ -217,7 +217,7 @@ def test_ffmpeg_that_is_killed(tmp_path: Path) -> None:
     target.write_bytes(b"before")
     with (
         pytest.raises(OutputError, match=r"ended from outside \(Killed\)"),
-        open_encoder(target, source.clip) as encoder,
+        open_encoder(target, source.film) as encoder,
     ):
         for number, frame in enumerate(source.frames()):
             if number == 4:
@@ -267,7 +267,7 @@ def test_ffmpeg_that_wrote_too_little(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_wrapper_around_ffmpeg_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(_program(tmp_path, f'{imageio_ffmpeg.get_ffmpeg_exe()} "$@"')))
     source = material()
-    with pytest.raises(ZeroDivisionError), open_encoder(tmp_path / "out.mp4", source.clip) as encoder:
+    with pytest.raises(ZeroDivisionError), open_encoder(tmp_path / "out.mp4", source.film) as encoder:
         encoder.write(next(source.frames()))
         raise ZeroDivisionError
     assert left_over(tmp_path) == []

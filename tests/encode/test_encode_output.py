@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diffanim.drawing.frame import Clip, Frame, Region
+from diffanim.drawing.film import FilmInfo, Frame, Region
 from diffanim.encode import FOLDER, FORMATS, format_of, open_encoder
 from diffanim.errors import OutputError
 from diffanim.files.outputs import check_apart, check_output, timing_note
 from diffanim.whole import kept_beside, name_beside, reason_of
 from support import TESTS
-from support.clips import left_over, material
+from support.films import left_over, material
 
 FILES = [suffix for suffix in FORMATS if suffix != FOLDER]
 every_format = pytest.mark.parametrize("suffix", FILES)
@@ -52,7 +52,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
 def test_exception_between_frames(folder: Path, suffix: str, kind: type[BaseException]) -> None:
     source = material()
-    with pytest.raises(kind), open_encoder(folder / f"out{suffix}", source.clip) as encoder:
+    with pytest.raises(kind), open_encoder(folder / f"out{suffix}", source.film) as encoder:
         encoder.write(next(source.frames()))
         raise kind
 
@@ -61,7 +61,7 @@ def test_exception_while_colours_are_chosen(folder: Path) -> None:
     def samples() -> list[Frame]:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), open_encoder(folder / "out.gif", replace(material().clip, samples=samples)):
+    with pytest.raises(KeyboardInterrupt), open_encoder(folder / "out.gif", replace(material().film, samples=samples)):
         pass
 
 
@@ -76,7 +76,7 @@ def test_exception_while_colours_are_chosen(folder: Path) -> None:
 )
 def test_wrong_frame(folder: Path, suffix: str, pixels: np.ndarray, message: str) -> None:
     source = material()
-    with pytest.raises(OutputError, match=message), open_encoder(folder / f"out{suffix}", source.clip) as encoder:
+    with pytest.raises(OutputError, match=message), open_encoder(folder / f"out{suffix}", source.film) as encoder:
         encoder.write(next(source.frames()))
         encoder.write(Frame(pixels, 0.1))
 
@@ -86,7 +86,7 @@ def test_wrong_time(folder: Path, suffix: str) -> None:
     source = material()
     with (
         pytest.raises(OutputError, match=r"frame 1 .* shown for 0.2 s, but 0.1 s"),
-        open_encoder(folder / f"out{suffix}", source.clip) as encoder,
+        open_encoder(folder / f"out{suffix}", source.film) as encoder,
     ):
         encoder.write(Frame(source.compose(0), 0.2))
 
@@ -97,7 +97,7 @@ def test_too_few_frames(folder: Path, suffix: str, count: int) -> None:
     source = material()
     with (
         pytest.raises(OutputError, match=f"only {count} of 11 frames"),
-        open_encoder(folder / f"out{suffix}", source.clip) as encoder,
+        open_encoder(folder / f"out{suffix}", source.film) as encoder,
     ):
         for _, frame in zip(range(count), source.frames(), strict=False):
             encoder.write(frame)
@@ -108,7 +108,7 @@ def test_too_many_frames(folder: Path, suffix: str) -> None:
     source = material()
     with (
         pytest.raises(OutputError, match=r"frame 12 came .* 11 were announced"),
-        open_encoder(folder / f"out{suffix}", source.clip) as encoder,
+        open_encoder(folder / f"out{suffix}", source.film) as encoder,
     ):
         for frame in [*source.frames(), Frame(source.compose(0), 1.0)]:
             encoder.write(frame)
@@ -137,7 +137,7 @@ def test_folder_that_goes_away(tmp_path: Path, suffix: str) -> None:
     folder.mkdir()
     with (
         pytest.raises(OutputError, match=r"its folder has gone|No such file"),
-        open_encoder(folder / f"out{suffix}", source.clip) as encoder,
+        open_encoder(folder / f"out{suffix}", source.film) as encoder,
     ):
         for number, frame in enumerate(source.frames()):
             if number == 5:
@@ -158,10 +158,10 @@ def test_control_c_in_a_terminal(folder: Path, suffix: str) -> None:
     script = f"""
         import sys, time
         sys.path.insert(0, {str(TESTS)!r})
-        from support.clips import material
+        from support.films import material
         from diffanim.encode import open_encoder
         source = material(count=200)
-        with open_encoder({str(folder / f"out{suffix}")!r}, source.clip) as encoder:
+        with open_encoder({str(folder / f"out{suffix}")!r}, source.film) as encoder:
             for frame in source.frames():
                 encoder.write(frame)
                 print("frame", flush=True)
@@ -207,7 +207,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
 def test_a_link_that_comes_later_is_replaced(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "real").write_bytes(b"before")
     source = material(count=2)
-    with open_encoder(tmp_path / f"out{suffix}", source.clip) as encoder:
+    with open_encoder(tmp_path / f"out{suffix}", source.film) as encoder:
         (tmp_path / f"out{suffix}").symlink_to("real")
         for frame in source.frames():
             encoder.write(frame)
@@ -286,7 +286,7 @@ def test_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
 def test_frames_belong_into_the_block(tmp_path: Path) -> None:
     source = material()
     with pytest.raises(OutputError, match="not open"):
-        open_encoder(tmp_path / "out.gif", source.clip).write(next(source.frames()))
+        open_encoder(tmp_path / "out.gif", source.film).write(next(source.frames()))
 
 
 def test_suffix_in_any_case(tmp_path: Path) -> None:
@@ -361,8 +361,8 @@ def test_the_table_costs_nothing_to_read() -> None:
 )
 def test_clips_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        replace(material().clip, **change)
+        replace(material().film, **change)
 
 
 def test_a_clip_without_samples_is_a_clip() -> None:
-    assert Clip(2, 2, 10, (0.1,), (), list).comment == ""
+    assert FilmInfo(2, 2, 10, (0.1,), (), list).comment == ""

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from diffanim.drawing.frame import Clip, Frame
+from diffanim.drawing.film import FilmInfo, Frame
 from diffanim.encode import format_of, open_encoder
 from diffanim.encode.comments import read_comment
 from diffanim.errors import OutputError
 from diffanim.files.outputs import check_output
-from support.clips import BACKGROUND, RED, RED_SQUARE, Material, left_over, material, psnr
+from support.films import BACKGROUND, RED, RED_SQUARE, Material, left_over, material, psnr
 from support.readers import describe, read_with_ffmpeg, read_with_pillow
 
 CASES: dict[str, tuple[str, dict[str, Any], float, float]] = {
@@ -44,7 +44,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_count_size_delays_loop_and_comment(made: tuple[Material, Path, str]) -> None:
     source, path, _ = made
     pictures, waits = read_with_pillow(path)
-    assert pictures[0].shape == (source.clip.height, source.clip.width, 3)
+    assert pictures[0].shape == (source.film.height, source.film.width, 3)
     np.testing.assert_allclose(waits, DELAYS, atol=0.00051)
     with Image.open(path) as image:
         assert image.info.get("loop", 0) == 0
@@ -64,7 +64,7 @@ def test_every_part_looks_as_it_should(made: tuple[Material, Path, str]) -> None
 def test_ffmpeg_sees_the_same(made: tuple[Material, Path, str]) -> None:
     source, path, _ = made
     pictures, _ = read_with_pillow(path)
-    others = read_with_ffmpeg(path, source.clip.width, source.clip.height)
+    others = read_with_ffmpeg(path, source.film.width, source.film.height)
     assert len(others) == len(pictures)
     for one, other in zip(pictures, others, strict=True):
         assert psnr(one, other) > 29  # They convert colours with more and with less care.
@@ -89,15 +89,15 @@ def test_one_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".avif", ".apng"])
 def test_equal_frames_are_all_kept(tmp_path: Path, suffix: str) -> None:
     source = material(seconds=(0.1, 0.2, 0.3, 0.1))
-    still = Material(source.clip, lambda _: source.pixels[0])
+    still = Material(source.film, lambda _: source.pixels[0])
     pictures, waits = read_with_pillow(still.write(tmp_path / f"out{suffix}"))
-    np.testing.assert_allclose(waits, source.clip.seconds, atol=0.00051)
-    assert len(read_with_ffmpeg(tmp_path / f"out{suffix}", source.clip.width, source.clip.height)) == len(pictures)
+    np.testing.assert_allclose(waits, source.film.seconds, atol=0.00051)
+    assert len(read_with_ffmpeg(tmp_path / f"out{suffix}", source.film.width, source.film.height)) == len(pictures)
 
 
 def test_equal_frames_of_webp_are_shown_for_as_long(tmp_path: Path) -> None:
     source = material(seconds=(0.1, 0.2, 0.3, 0.1))
-    still = Material(source.clip, lambda number: source.pixels[min(number, 1)])
+    still = Material(source.film, lambda number: source.pixels[min(number, 1)])
     assert sum(read_with_pillow(still.write(tmp_path / "out.webp"))[1]) == pytest.approx(0.7)
 
 
@@ -123,11 +123,11 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path, suffix: str) -> None:
         import resource, sys
         import numpy as np
         from diffanim.encode import open_encoder
-        from diffanim.drawing.frame import Clip, Frame
+        from diffanim.drawing.film import FilmInfo, Frame
         count = int(sys.argv[1])
         pictures = [np.full((400, 600, 3), 30 * number, np.uint8) for number in range(2)]
-        clip = Clip(600, 400, 30, (1 / 30,) * count, (), list)
-        with open_encoder({str(tmp_path / f"out{suffix}")!r}, clip) as encoder:
+        film = FilmInfo(600, 400, 30, (1 / 30,) * count, (), list)
+        with open_encoder({str(tmp_path / f"out{suffix}")!r}, film) as encoder:
             for number in range(count):
                 encoder.write(Frame(pictures[number % 2], 1 / 30))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -144,11 +144,11 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path, suffix: str) -> None:
 def test_what_no_picture_can_hold(tmp_path: Path) -> None:
     for name, message in (("a.webp", "WebP has at most 16383 pixels"), ("a.avif", "AVIF has at most 16384 pixels")):
         with pytest.raises(OutputError, match=message):
-            open_encoder(tmp_path / name, Clip(20_000, 2, 10, (0.1,), (), list))
+            open_encoder(tmp_path / name, FilmInfo(20_000, 2, 10, (0.1,), (), list))
     with pytest.raises(OutputError, match=r"at most 16777\.2 s"):
-        open_encoder(tmp_path / "a.webp", Clip(2, 2, 10, (20_000.0,), (), list))
+        open_encoder(tmp_path / "a.webp", FilmInfo(2, 2, 10, (20_000.0,), (), list))
     with pytest.raises(OutputError, match="at most 65535 s, not 70000"):
-        open_encoder(tmp_path / "a.apng", Clip(2, 2, 10, (70_000.0,), (), list))
+        open_encoder(tmp_path / "a.apng", FilmInfo(2, 2, 10, (70_000.0,), (), list))
 
 
 def test_apng_holds_a_frame_for_long(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ class TestFrames:
 
     def write(self, folder: Path, **options: Any) -> Material:
         source = material(comment=COMMENT, **options)
-        with open_encoder(f"{folder}/", source.clip) as encoder:
+        with open_encoder(f"{folder}/", source.film) as encoder:
             for frame in source.frames():
                 encoder.write(frame)
         return source
@@ -222,7 +222,7 @@ class TestFrames:
     def test_a_failure_leaves_the_earlier_set(self, tmp_path: Path) -> None:
         source = self.write(tmp_path / "frames", count=3)
         for kind in (ZeroDivisionError, KeyboardInterrupt):
-            with pytest.raises(kind), open_encoder(f"{tmp_path}/frames/", source.clip) as encoder:
+            with pytest.raises(kind), open_encoder(f"{tmp_path}/frames/", source.film) as encoder:
                 encoder.write(next(source.frames()))
                 raise kind
         resource = pytest.importorskip("resource")
@@ -243,7 +243,7 @@ class TestFrames:
         assert format_of(tmp_path / "out.gif").name == "GIF"
 
     def test_many_frames_are_in_order(self, tmp_path: Path) -> None:
-        clip = Clip(1, 1, 10, (0.1,) * 10_001, (), list)
-        with pytest.raises(OutputError, match="only 1 of"), open_encoder(f"{tmp_path}/f/", clip) as encoder:
+        film = FilmInfo(1, 1, 10, (0.1,) * 10_001, (), list)
+        with pytest.raises(OutputError, match="only 1 of"), open_encoder(f"{tmp_path}/f/", film) as encoder:
             encoder.write(Frame(np.zeros((1, 1, 3), np.uint8), 0.1))
             assert [path.name for path in tmp_path.glob(".*/*")] == ["frame-00000.png"]

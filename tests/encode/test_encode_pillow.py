@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from diffanim.encode import gif_blocks
-from support.clips import material
+from support.films import material
 
 ENCODE = Path(gif_blocks.__file__).parent
 COLOURS = np.array([(13, 17, 23), (255, 42, 35), (240, 246, 252), (0, 0, 0)], np.uint8)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diffanim.drawing.frame import Clip
+from diffanim.drawing.film import FilmInfo
 from diffanim.encode import FORMATS
 from diffanim.encode.ffmpeg import check_encoder
 from diffanim.encode.options import EncodeOptions
 from diffanim.encode.video import CODECS
 from diffanim.errors import OutputError
 from diffanim.files.outputs import check_output, check_use
-from support.clips import RED, RED_SQUARE, Material, left_over, material, psnr
+from support.films import RED, RED_SQUARE, Material, left_over, material, psnr
 from support.readers import describe, read_with_ffmpeg, seek_with_ffmpeg
 
 SAYS = {
@@ -47,7 +47,7 @@ def test_what_players_ask_for(made: tuple[Material, Path, str, str]) -> None:
     text = describe(path)
     says = SAYS if chroma == "420" else SAYS_444
     assert re.search(rf"Video: {says[codec]}.*yuv{chroma}p\(tv, bt709(, progressive)?\)", text), text
-    assert f"{source.clip.width}x{source.clip.height}" in text
+    assert f"{source.film.width}x{source.film.height}" in text
     assert " 30 fps" in text
     assert "Duration: 00:00:02.00" in text
     data = path.read_bytes()
@@ -57,7 +57,7 @@ def test_what_players_ask_for(made: tuple[Material, Path, str, str]) -> None:
 
 def test_every_part_looks_as_it_should(made: tuple[Material, Path, str, str]) -> None:
     source, path, _, chroma = made
-    stream = read_with_ffmpeg(path, source.clip.width, source.clip.height)
+    stream = read_with_ffmpeg(path, source.film.width, source.film.height)
     assert len(stream) == 10 * 3 + 30
     for number, wanted in enumerate(source.pixels):
         got = stream[3 * number + 1]
@@ -71,14 +71,14 @@ def test_red_stays_red(made: tuple[Material, Path, str, str], tmp_path: Path) ->
     _, path, codec, chroma = made
     red = np.full((64, 64, 3), RED, np.uint8)
     source = Material.__new__(Material)
-    source.clip, source.compose = Clip(64, 64, 10, (0.1,), (), list), lambda _: red
+    source.film, source.compose = FilmInfo(64, 64, 10, (0.1,), (), list), lambda _: red
     target = source.write(tmp_path / f"red{path.suffix}", codec=codec, chroma=chroma)
     assert np.abs(read_with_ffmpeg(target, 64, 64).astype(int) - RED).max() <= 4
 
 
 def test_a_jump_to_the_end_shows_the_end(made: tuple[Material, Path, str, str]) -> None:
     source, path, *_ = made
-    width, height = source.clip.width, source.clip.height
+    width, height = source.film.width, source.film.height
     assert psnr(seek_with_ffmpeg(path, 1.9, width, height), source.pixels[-1]) > 28  # Converted without care.
 
 
@@ -150,6 +150,6 @@ def test_a_failure_leaves_nothing(tmp_path: Path, suffix: str) -> None:
         return source.pixels[number]
 
     with pytest.raises(ZeroDivisionError):
-        Material(source.clip, broken).write(path)
+        Material(source.film, broken).write(path)
     assert path.read_bytes() == before
     assert left_over(tmp_path) == []

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import diffanim
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
 from diffanim.encode import FOLDER, FORMATS
 from diffanim.errors import OutputError, SettingsError
 from diffanim.files.budget import Rung, first_that_fits, parse_bytes, rungs_of, spelled
@@ -28,7 +28,7 @@ from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.scene import scene_of
 from diffanim.timeline.shots import Shot
 from support import TESTS
-from support.clips import ffmpeg_of, left_over, psnr
+from support.films import ffmpeg_of, left_over, psnr
 from support.readers import frame_count
 from support.synthetic import synthetic_run
 

@@ -13,7 +13,7 @@ import torch
 
 import diffanim
 from diffanim import Recorder, Trajectory
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
 from diffanim.errors import TrajectoryError
 from diffanim.runs.quantities import GUESS, SAMPLE
 from diffanim.runs.step import Mixture

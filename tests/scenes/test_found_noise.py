@@ -11,7 +11,7 @@ from PIL import Image
 
 import diffanim
 from diffanim import Trajectory
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
 from diffanim.drawing.sheet import lay_out
 from diffanim.drawing.themes import theme_named
 from diffanim.errors import OutputError

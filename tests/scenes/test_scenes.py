@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import diffanim
-from diffanim.drawing.frames import Composer
+from diffanim.drawing.composer import Composer
 from diffanim.encode import FORMATS
 from diffanim.errors import SettingsError
 from diffanim.files.budget import rungs_of

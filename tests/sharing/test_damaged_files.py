@@ -16,7 +16,7 @@ import diffanim
 from diffanim.encode import FOLDER, FORMATS
 from diffanim.files.outputs import OUTPUTS
 from diffanim.sharing.provenance import Provenance
-from support.clips import material
+from support.films import material
 from support.synthetic import synthetic_run
 from support.terminal import Run
 

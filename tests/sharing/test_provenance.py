@@ -26,7 +26,7 @@ from diffanim.escaping import for_shell, for_shell_comment
 from diffanim.render_options import RenderOptions
 from diffanim.scenes.scene import scene_of
 from diffanim.sharing.provenance import Provenance, read_provenance
-from support.clips import material
+from support.films import material
 from support.synthetic import synthetic_run
 from support.terminal import Run
 

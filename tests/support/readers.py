@@ -9,7 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
-from .clips import Pixels
+from .films import Pixels
 
 
 def describe(path: Path) -> str:

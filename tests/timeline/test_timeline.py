@@ -22,7 +22,7 @@ from diffanim.timeline.shots import (
     around_each,
     eased_seconds,
     even_seconds,
-    progress,
+    fraction_done,
     spread,
     timeline,
     turning_point,
@@ -52,9 +52,9 @@ def test_progress_is_that_of_the_picture(run_steps: int, complete: bool, every: 
     """On the way back it is what it was on the way there."""
     shown = shots(run_steps, complete=complete, every=every, bounce=bounce)
     turn = turning_point(shown)
-    way = [progress(place, len(shown), turn) for place in range(len(shown))]
+    way = [fraction_done(place, len(shown), turn) for place in range(len(shown))]
     assert way[turn] == 1
-    assert way[: turn + 1] == [progress(place, turn + 1) for place in range(turn + 1)]
+    assert way[: turn + 1] == [fraction_done(place, turn + 1) for place in range(turn + 1)]
     if bounce:
         assert way == pytest.approx(way[::-1])
     else:

@@ -56,9 +56,9 @@ class Panel:
         found: Sequence[Caption] = self._module.closing(view)
         return found
 
-    def label(self, view: View) -> Sequence[str]:
+    def sheet_words(self, view: View) -> Sequence[str]:
         """What stands under its symbol beside its row on a contact sheet, in lines of some nine letters."""
-        found: Sequence[str] = self._module.label(view)
+        found: Sequence[str] = self._module.sheet_words(view)
         return found
 
     @property

@@ -11,7 +11,7 @@ from ..readouts import last_time_readout, noise_readout, time_readout
 from ..views import View
 from .wordings import clipping_words, seen_as, short_lines, timed, with_colours
 
-__all__ = ["QUANTITY", "captions", "closing", "label"]
+__all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
 _LATENTS = {"decoded": "decoded", "preview": "linear preview"}
 
@@ -34,7 +34,7 @@ def closing(view: View) -> Sequence[Caption]:
     return [*(Caption(title, phrase) for phrase in with_colours(view, *said)), Caption(())]
 
 
-def label(view: View) -> Sequence[str]:
+def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     return ["model’s", "guess", *seen_as(view), *short_lines(clipping_words(view.run.info))]
 

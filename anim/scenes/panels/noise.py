@@ -10,7 +10,7 @@ from ..readouts import last_time_readout, time_readout
 from ..views import View
 from .wordings import clipping_words, scale_of, short_lines, timed
 
-__all__ = ["QUANTITY", "captions", "closing", "label"]
+__all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
 _TITLE = (Maths(r"\hat{\epsilon}"),)
 
@@ -26,7 +26,7 @@ def closing(view: View) -> Sequence[Caption]:
     return timed(_TITLE, _words(view, "the last noise found, drawn from", "last noise,"), last_time_readout(view.run))
 
 
-def label(view: View) -> Sequence[str]:
+def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     clipped = short_lines("of clipped x̂0") if view.run.info.clipped else []
     return ["noise", "found", *clipped, *short_lines(view.field_colours), scale_of(QUANTITY)]

@@ -12,7 +12,7 @@ from ..readouts import noise_left_readout, noise_readout, time_readout
 from ..views import View
 from .wordings import seen_as, with_colours, with_frames
 
-__all__ = ["QUANTITY", "captions", "closing", "label"]
+__all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
 _LATENTS = {
     "decoded": ("decoded latents", "decoded"),
@@ -39,7 +39,7 @@ def closing(view: View) -> Sequence[Caption]:
     return [*(Caption((Maths("x_0"),), phrase) for phrase in phrases), Caption(())]
 
 
-def label(view: View) -> Sequence[str]:
+def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     scaled = rescaled(view.run)
     said = seen_as(view) or ([] if scaled else ["noisy", "sample"])

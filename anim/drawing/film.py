@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scenes.phrases import Fidelity
-from ..timeline.shots import progress
+from ..timeline.shots import fraction_done
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class FilmInfo:
     """What an encoder must know before the first frame comes.
 
     Raises:
@@ -57,30 +57,30 @@ class Clip:
     regions: tuple[Region, ...]
     """Where the panels lie; all else is text, graphics and background."""
     samples: Callable[[], Iterable[Frame]]
-    """Composes a handful of frames on request, evenly spread from the first to the last, or to where the clip turns
+    """Composes a handful of frames on request, evenly spread from the first to the last, or to where the film turns
     back, and in order: so that colours can be chosen before the first frame comes."""
     video_fps: float | None = None
     """Frames a second that a video's stream has, where it is not less than ``fps``; None for what suits the times."""
     comment: str = ""
     """Where the animation comes from, in ASCII and at most `MAX_COMMENT` long; kept in the file."""
     turn: int | None = None
-    """The number of the frame after which the clip goes back by the way that it came; None if it does not."""
+    """The number of the frame after which the film goes back by the way that it came; None if it does not."""
 
     def __post_init__(self) -> None:
         """Check the fields against each other."""
         if self.width < 1 or self.height < 1:
-            raise ValueError(f"a clip of {self.width}×{self.height} pixels shows nothing")
+            raise ValueError(f"a film of {self.width}×{self.height} pixels shows nothing")
         if not (math.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"a clip cannot have {self.fps} frames a second")
+            raise ValueError(f"a film cannot have {self.fps} frames a second")
         if not self.seconds or not all(math.isfinite(s) and s > 0 for s in self.seconds):
-            raise ValueError("a clip needs at least one frame, and each must be shown for a positive time")
+            raise ValueError("a film needs at least one frame, and each must be shown for a positive time")
         if self.turn is not None and not 0 <= self.turn < len(self.seconds):
-            raise ValueError(f"a clip of {len(self.seconds)} frames cannot turn back after frame {self.turn}")
+            raise ValueError(f"a film of {len(self.seconds)} frames cannot turn back after frame {self.turn}")
         for region in self.regions:
             right, bottom = region.x + region.width, region.y + region.height
             if min(region.x, region.y) < 0 or right > self.width or bottom > self.height:
                 raise ValueError(f"{region} does not lie within {self.width}×{self.height} pixels")
 
-    def progress(self, number: int) -> float:
+    def fraction_done(self, number: int) -> float:
         """How far a frame is on the way from noise, 0, to the finished image, 1."""
-        return progress(number, len(self.seconds), self.turn)
+        return fraction_done(number, len(self.seconds), self.turn)

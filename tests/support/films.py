@@ -1,4 +1,4 @@
-"""Material for the tests of the encoders: small clips of noise that turns into coloured shapes, beside the shapes."""
+"""Material for the tests of the encoders: small films of noise that turns into coloured shapes, beside the shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from diffanim.drawing.frame import Clip, Frame, Region
+from diffanim.drawing.film import FilmInfo, Frame, Region
 from diffanim.encode import open_encoder
 from diffanim.encode.options import EncodeOptions
 
@@ -24,26 +24,26 @@ Pixels = NDArray[np.uint8]
 
 @dataclass
 class Material:
-    """A clip, and what composes its frames."""
+    """A film, and what composes its frames."""
 
-    clip: Clip
+    film: FilmInfo
     compose: Callable[[int], Pixels]
     clean: Region = field(init=False)
     noisy: Region = field(init=False)
 
     def __post_init__(self) -> None:
-        self.noisy, self.clean = self.clip.regions
+        self.noisy, self.clean = self.film.regions
 
     @property
     def pixels(self) -> list[Pixels]:
-        return [self.compose(i) for i in range(len(self.clip.seconds))]
+        return [self.compose(i) for i in range(len(self.film.seconds))]
 
     def frames(self) -> Iterator[Frame]:
-        for number, seconds in enumerate(self.clip.seconds):
+        for number, seconds in enumerate(self.film.seconds):
             yield Frame(self.compose(number), seconds)
 
     def write(self, path: Path | str, **options: Any) -> Path:
-        with open_encoder(path, self.clip, EncodeOptions(**options)) as encoder:
+        with open_encoder(path, self.film, EncodeOptions(**options)) as encoder:
             for frame in self.frames():
                 encoder.write(frame)
         return Path(path)
@@ -90,7 +90,7 @@ def material(
             yield Frame(compose(number), seconds[number])
 
     regions = (Region(10, 30, side, side, "rough"), Region(20 + side, 30, side, side, "fine"))
-    return Material(Clip(width, height, fps, seconds, regions, samples, comment=comment), compose)
+    return Material(FilmInfo(width, height, fps, seconds, regions, samples, comment=comment), compose)
 
 
 def _shapes(cells: int, share: float) -> NDArray[np.float64]:

@@ -18,10 +18,10 @@ from ..scenes.scene import Part, Scene
 from ..threads import threads
 from ..timeline.shots import Shot, turning_point
 from . import headings
-from .frame import Clip, Frame, Region
+from .film import FilmInfo, Frame, Region
 from .headings import Type
-from .labels import Placed, blend
 from .layout import README_SIZE, Box, Size, arrange, check_text, text_size
+from .lines import Placed, blend
 from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
 
@@ -155,11 +155,11 @@ class Composer:
         """The pictures of shots, one after the other."""
         return map(self.compose, shots)
 
-    def clip(self, shots: Sequence[Shot], fps: float, comment: str = "", *, video_fps: float | None = None) -> Clip:
+    def film(self, shots: Sequence[Shot], fps: float, comment: str = "", *, video_fps: float | None = None) -> FilmInfo:
         """What an encoder must know before the first of these shots."""
         turn = turning_point(shots)
         chosen = np.unique(np.linspace(0, turn, SAMPLES).round().astype(int))
-        return Clip(
+        return FilmInfo(
             width=self.width,
             height=self.height,
             fps=fps,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffanim.drawing.frames import Composer, draw_image
+from diffanim.drawing.composer import Composer, draw_image
 from diffanim.drawing.headings import scheduler_title
 from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH, Box
 from diffanim.drawing.themes import THEMES
@@ -204,7 +204,7 @@ def test_the_finished_image_closes_in_both_panels(run: Trajectory) -> None:
 def test_a_clip_describes_its_frames(run: Trajectory) -> None:
     composer = Composer(scene_of(run))
     shots = timeline(run.t.tolist(), Timing(fps=12.5, hold=3), complete=True).shots
-    clip = composer.clip(shots, 12.5, "made up")
+    clip = composer.film(shots, 12.5, "made up")
     assert (clip.width, clip.height, clip.fps, clip.comment) == (composer.width, composer.height, 12.5, "made up")
     assert clip.seconds == tuple(shot.seconds for shot in shots)
     assert clip.regions == composer.regions
@@ -337,5 +337,6 @@ def test_many_steps_cost_no_more_each() -> None:
 
 
 def test_composing_needs_no_torch() -> None:
-    code = "import sys, diffanim.drawing.frames; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    heavy = "{'torch', 'matplotlib.pyplot'} & sys.modules.keys()"
+    code = f"import sys, diffanim.drawing.composer; sys.exit(bool({heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
