@@ -178,8 +178,8 @@ def demand_safe_weights(files: ModelFiles) -> None:
 
 
 def _demand_configurations(files: ModelFiles) -> None:
-    """Refuse a part whose configuration is not a JSON object: diffusers takes a text in its place for the name of a model
-    on the hub, and loads the configuration from there.
+    """Refuse a part whose configuration is not a JSON object: diffusers takes a text in its place for the name of a
+    model on the hub, and loads the configuration from there.
 
     Raises:
         ModelError: there is such a part.
