@@ -111,6 +111,7 @@ def read_files(name: str, folder: Path) -> ModelFiles:
     demand_names(files, index_file)
     _demand_packages(files)
     _demand_files(files)
+    _demand_configurations(files)
     for part in files.parts:
         wanted = {"unet": "config.json", "scheduler": "scheduler_config.json"}.get(part, "")
         place = files.part(part) if files.is_bare else folder / part
@@ -174,6 +175,19 @@ def demand_safe_weights(files: ModelFiles) -> None:
                 f"{files.name} has only pickled weights{'' if files.is_bare else f' in {part}/'}, and loading a pickle "
                 "can run any code in it: add --allow-pickle if you trust its maker"
             )
+
+
+def _demand_configurations(files: ModelFiles) -> None:
+    """Refuse a part whose configuration is not a JSON object: diffusers takes a text in its place for the name of a
+    model on the hub, and loads the configuration from there.
+
+    Raises:
+        ModelError: there is such a part.
+    """
+    for place in {files.part(part) for part in files.parts}:
+        for name in ("config.json", "scheduler_config.json"):
+            if (place / name).is_file():
+                read_object(place / name)
 
 
 def _demand_files(files: ModelFiles) -> None:

@@ -229,6 +229,18 @@ def test_files_that_are_no_json_or_not_what_they_should_be(file: str, content: s
     refused(folder, flag, labels=("cat",))
 
 
+@pytest.mark.parametrize("file", ["unet/config.json", "vae/config.json", "text_encoder/config.json"])
+def test_a_configuration_that_is_a_name_is_not_looked_up(
+    file: str, tmp_path: Path, flag: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    build("sd")[0].save_pretrained(tmp_path / "sd")
+    (tmp_path / "sd" / file).write_text('"somebody/something"')
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_address, **_options: pytest.fail("the hub was asked"))
+    said = refused(tmp_path / "sd", flag, prompt="a small boat", width=16, height=16)
+    assert f"{file} is damaged" in said
+
+
 def test_a_scheduler_of_a_prediction_that_it_does_not_know_is_named(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model", scheduler=diffusers.EulerAncestralDiscreteScheduler())
     edited(folder / "scheduler", lambda config: config.update(prediction_type="sample"), "scheduler_config.json")
