@@ -18,6 +18,7 @@ from PIL import Image
 
 import diffanim
 from diffanim import Trajectory
+from diffanim.cli.progress import Reporter
 from diffanim.errors import ModelError
 from diffanim.models.calls import call_arguments
 from diffanim.models.finding import locate
@@ -25,6 +26,8 @@ from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.runs.quantities import SAMPLE
 from diffanim.scenes.views import view_of
+from support import TESTS
+from support.killing import interrupting
 from support.marks import libraries_may_warn
 from support.readers import frame_count
 from support.terminal import Run, files, shell
@@ -361,45 +364,32 @@ def test_values_of_call(saved: Any) -> None:
     }  # fmt: skip
 
 
-def test_a_pipeline_that_is_interrupted(saved: Any, tmp_path: Path) -> None:
+def test_a_pipeline_that_is_interrupted(run: Run, saved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C at the second step: what came is kept and can be drawn; the same command records anew."""
-    code = """
-import os, signal, sys
-from diffanim.cli import progress
-advance = progress.Reporter.advance
-def advance_and_stop(self, work, done, total):
-    advance(self, work, done, total)
-    if (work, done) == (sys.argv.pop(), int(sys.argv.pop())):
-        os.kill(os.getpid(), signal.SIGINT)
-    sys.argv += [AT, WORK]
-progress.Reporter.advance = advance_and_stop
-from diffanim.cli.main import main
-main(ARGUMENTS)
+    command = ("render", "--model", saved("sd"), *BOAT, *SMALL, *GIF)
+    script = f"""
+import sys
+sys.path.insert(0, {str(TESTS)!r})
+from diffanim.cli import main, progress
+from support.killing import interrupting
+progress.Reporter.advance = interrupting("sampling", 2)
+main.main({[str(word) for word in command]!r})
 """
-    arguments = ["render", "--model", str(saved("sd")), *map(str, (*BOAT, *SMALL, *GIF))]
-
-    def interrupt(work: str, at: int) -> subprocess.CompletedProcess[str]:
-        filled = f"WORK, AT, ARGUMENTS = {work!r}, {str(at)!r}, {arguments!r}\n" + code
-        filled = filled.replace("import os, signal, sys\n", "import os, signal, sys\nsys.argv += [AT, WORK]\n")
-        command = [sys.executable, "-c", filled]
-        return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
-
-    stopped = interrupt("sampling", 2)
+    stopped = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=tmp_path)
     assert stopped.returncode == 130, stopped.stderr
     assert "of 3 steps are kept in" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert not (tmp_path / "a.gif").exists()
     assert not the_run(tmp_path).complete
-    stopped = interrupt("decoding", 2)
-    assert stopped.returncode == 130, stopped.stderr
-    assert "cannot resume in the middle, so it is recorded again" in stopped.stderr
-    recorded = the_run(tmp_path)
-    assert recorded.complete
-    done = subprocess.run(
-        [sys.executable, "-m", "diffanim", *arguments], check=False, capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    assert "using the recording" in done.stderr
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "advance", interrupting("decoding", 2))
+        again = run(*command)
+    assert again.code == 130, again.err
+    assert "cannot resume in the middle, so it is recorded again" in again.err
+    assert the_run(tmp_path).complete
+    done = run(*command)
+    assert done.code == 0, done.err
+    assert "using the recording" in done.err
     assert (tmp_path / "a.gif").exists()
 
 

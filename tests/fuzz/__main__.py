@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+if not hasattr(os, "fork"):
+    print("fuzz damages and kills what it forked, and this system cannot fork", file=sys.stderr)
+    sys.exit(2)
 os.environ["OMP_NUM_THREADS"] = "1"  # A process that has threads cannot be forked.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 warnings.simplefilter("ignore")  # Of libraries, of each other; our own are lines that are looked at.
@@ -35,8 +38,6 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=100, help="cases in processes of their own")
     parser.add_argument("--kills", type=int, default=100)
     asked = parser.parse_args()
-    if not hasattr(os, "fork"):
-        parser.error("it damages and kills what it forked, and this system cannot fork")
     table = Table()
     with tempfile.TemporaryDirectory(prefix="diffanim-fuzz-") as place:
         folder = Path(place)

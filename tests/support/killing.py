@@ -1,4 +1,4 @@
-"""A process that kills itself at an access to a file, to see what a machine leaves that stops at any moment."""
+"""A process that kills or interrupts itself, to see what is left of what it was at."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from diffanim.cli.progress import Reporter
 
 _left = 0
 
@@ -28,3 +30,15 @@ def _counted(call: Callable[..., Any]) -> Callable[..., Any]:
         return call(*arguments, **options)
 
     return counted
+
+
+def interrupting(work: str, at: int) -> Callable[[Reporter, str, int, int], None]:
+    """In place of ``Reporter.advance``: it sends this process a Ctrl-C as soon as so much of some work is done."""
+    advance = Reporter.advance
+
+    def advance_and_stop(self: Reporter, now: str, done: int, total: int) -> None:
+        advance(self, now, done, total)
+        if (now, done) == (work, at):
+            signal.raise_signal(signal.SIGINT)
+
+    return advance_and_stop
