@@ -1,4 +1,4 @@
-"""How far long work is and how long it still takes, in a line every few seconds, for whoever prints it."""
+"""Progress of long work and the time left, as a line to print every few seconds."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Lines:
-    """The lines about one kind of work: when it begins, when it is done, and between them every few seconds."""
+    """The progress lines of one piece of work: at its beginning, every few seconds, and at its end."""
 
     def __init__(self, work: str, done: float = 0) -> None:
         """Begin.
 
         Args:
-            work: what is done.
-            done: how much of it was done before, in the units of `line`.
+            work: what the work is called.
+            done: how much of it is done already, in the units of `line`.
         """
         self._work, self._before = work, done
         self._began = time.monotonic()
         self._last = -math.inf
 
     def line(self, done: float, total: float, amount: str) -> str | None:
-        """Such as "sampling: 12 of 40, 8 s left"; None if none is due.
+        """A line such as "sampling: 12 of 40, 8 s left"; None if none is due.
 
         Args:
             done: how much of the work is done.
             total: how much there is.
-            amount: how that is told, such as "12 of 40".
+            amount: both in words, such as "12 of 40".
         """
         now = time.monotonic()
         if done < total and now - self._last < SECONDS_BETWEEN_LINES:

@@ -1,4 +1,4 @@
-"""Making a run: record it, go on with it, or find that it is there already."""
+"""Recording a run, resuming it, or reusing a recording that exists."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from .runs.trajectory import RunInfo, Trajectory, library_versions
 from .runs.writer import TrajectoryWriter
 
 Plan = Literal["record", "resume", "restart", "reuse"]
-"""Make a run, go on with a part of it, make it anew as a pipeline cannot go on in the middle, or take what is there."""
+"""Record a run, resume an interrupted one, record it again because pipelines cannot resume, or reuse what exists."""
 OnStep = Callable[[Step], None]
 CHECKPOINT_SECONDS = 1.0
-"""Between checkpoints of a run on a GPU, each of which waits for it; an interrupted run makes so much anew."""
+"""Minimum time between checkpoints on a GPU, as each waits for it; an interrupted run loses this much work."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, and what is to be done for it: found once, so that a model is looked for and read once."""
+    """A run and what is to be done, decided once, so that its model is located and read only once."""
 
     settings: RunSettings
     files: ModelFiles
@@ -50,20 +50,20 @@ class PlannedRun:
     """The folder to write; None keeps the run in memory."""
     plan: Plan
     overwrite: bool
-    """Whether a recording with other settings may go."""
+    """Whether to replace a recording with other settings."""
 
 
 def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> PlannedRun:
-    """Find whether a run is at ``path`` already, whole or in part, without importing torch.
+    """Find out whether ``path`` has all or part of a run already, without importing torch.
 
     Args:
         settings: what to run.
-        files: of its model.
+        files: the model's.
         path: the folder to write; None keeps the run in memory.
-        overwrite: whether a recording with other settings may go.
+        overwrite: whether to replace a recording with other settings.
 
     Raises:
-        TrajectoryError: what is there was recorded with other settings, or is no recording.
+        TrajectoryError: ``path`` was recorded with other settings, or is not a recording.
     """
     found: Plan = "record"
     if path is not None and path.exists() and not overwrite:
@@ -80,7 +80,7 @@ def _plan_at(settings: RunSettings, files: ModelFiles, path: Path) -> Plan:
         if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
     ]
     if other:
-        raise TrajectoryError(f"{path} was recorded with {'; '.join(other)}: name another path, or say --overwrite")
+        raise TrajectoryError(f"{path} was recorded with {'; '.join(other)}: name another path, or add --overwrite")
     if run.complete:
         return "reuse"
     return "resume" if files.is_bare else "restart"
@@ -89,25 +89,25 @@ def _plan_at(settings: RunSettings, files: ModelFiles, path: Path) -> Plan:
 def record_settings(
     settings: RunSettings, path: Path | None, *, overwrite: bool = False, on_step: OnStep | None = None
 ) -> Trajectory:
-    """Record a run at ``path``; open it if it is there, or go on with it if a bare denoiser's was interrupted.
+    """Record a run at ``path``; open it if it exists, or resume it if it was interrupted and its model is bare.
 
     Args:
         settings: what to run.
         path: the folder to write, ``run.zarr``; None keeps the run in memory.
-        overwrite: whether a recording with other settings may go.
+        overwrite: whether to replace a recording with other settings.
         on_step: called with every step as it is captured.
 
     Raises:
-        DiffanimError: of the kind that fits; what was captured before stays at ``path``.
+        DiffanimError: a subclass says what is wrong; what was captured before stays at ``path``.
     """
     return record_planned(plan(settings, locate(settings.model), path, overwrite=overwrite), on_step)
 
 
 def record_planned(planned: PlannedRun, on_step: OnStep | None = None) -> Trajectory:
-    """The same for a run that is planned.
+    """Carry out a planned run.
 
     Raises:
-        DiffanimError: of the kind that fits; what was captured before stays at its path.
+        DiffanimError: a subclass says what is wrong; what was captured before stays at its path.
     """
     files, path, overwrite = planned.files, planned.path, planned.overwrite
     if planned.plan == "reuse":
@@ -139,15 +139,15 @@ def record(
 
     Args:
         source: a diffusers pipeline, which is called with ``options``; or a model: a directory, a hub id, or None for
-            the built-in one, and ``options`` are the fields of `RunSettings`.
+            the built-in one, with the fields of `RunSettings` as ``options``.
         path: the folder to write; None keeps the run in memory.
-        overwrite: whether a recording that is at ``path`` already may go. A model's run that was interrupted is gone on
-            with, and one that is complete is opened, if the settings are the same.
+        overwrite: whether to replace a recording at ``path``. Without it, a model's run with the same settings is
+            opened if it is complete, and resumed if it was interrupted.
         on_step: called with every `Step` as it is captured.
         **options: see ``source``.
 
     Raises:
-        DiffanimError: of the kind that fits.
+        DiffanimError: a subclass says what is wrong.
     """
     if source is None or isinstance(source, (str, os.PathLike)):
         check_names("record", options, [name for name in RunSettings.__dataclass_fields__ if name != "model"])
@@ -174,7 +174,7 @@ def record(
 
 
 def _example(value: Any) -> str:
-    """What somebody may have meant who gave one thing, or another kind of several."""
+    """The list that the user may have meant by a single value, or by another kind of sequence."""
     if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", True):
         return shown([str(one) for one in islice(value, 3)])
     return shown([str(value)])
@@ -218,12 +218,12 @@ def _call(
 
 
 def _ran_as(pipeline: Any) -> dict[str, str]:
-    """The device and the dtype that "auto" stood for."""
+    """The actual device and dtype, where "auto" may have been asked for."""
     return {"device": str(pipeline._execution_device), "dtype": str(pipeline.dtype).removeprefix("torch.")}
 
 
 def _place(model: str | None) -> str:
-    """Where a model is: a directory in full, a hub id as it is."""
+    """The place of a model: the absolute path of a directory, or a hub id unchanged."""
     folder = Path(model or "").expanduser()
     return str(folder.resolve()) if folder.is_dir() else str(model)
 
@@ -237,13 +237,13 @@ def _sample(
     with contextlib.closing(writer):
         if checkpoint is not None or writer.info.versions == library_versions():
             return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step)
-    # Written over those that are there, its rows would be of two runs until it is whole.
+    # Overwriting the old rows in place would mix rows of two runs until the run is complete.
     now, before = library_versions(), writer.info.versions
     changed = [
         f"{name} {before.get(name, 'unknown')}, now {now[name]}" for name in now if before.get(name) != now[name]
     ]
     warnings.warn(
-        f"{path} was begun with {'; '.join(changed)}, and cannot be resumed: it is recorded again",
+        f"{path} was begun with {'; '.join(changed)} and cannot be resumed: it is recorded again",
         DiffanimWarning,
         stacklevel=2,
     )
@@ -259,7 +259,7 @@ def _sample_to(
     overwrite: bool,
     on_step: OnStep | None,
 ) -> Trajectory:
-    """Sample from the beginning; or, where there is a writer, go on."""
+    """Sample from the beginning; or, if there is a writer, resume."""
     from .capture.recordable import demand_pictures
     from .capture.recorder import Recorder
     from .models.files import read_scheduler_config
@@ -271,7 +271,7 @@ def _sample_to(
     from .sampling.fast.acceleration import accelerated, plain, warming_up
     from .sampling.loop import Denoiser, demand_memory, initial_noise, sample
 
-    # The same bits come only from the same device.
+    # Only the same device gives the same bits.
     dtype = "float32" if settings.exact else settings.dtype
     here = writer.info.settings if writer else {"device": settings.device, "dtype": dtype}
     device = resolve_device(here["device"])
@@ -304,7 +304,7 @@ def _sample_to(
         nonlocal last
         if sample.device.type != "cpu" and time.monotonic() - last < CHECKPOINT_SECONDS:
             return
-        recorder.deliver()  # A checkpoint must not be on the disk before the steps that it goes on from.
+        recorder.deliver()  # A checkpoint must not be on disk before the steps that it continues.
         kept.keep(pack(sample, steps, generators, memory))
         last = time.monotonic()
 
@@ -315,12 +315,12 @@ def _sample_to(
 
 
 def _scheduler(model: Model, settings: RunSettings) -> Any:
-    """The scheduler of a run, with its timesteps laid out."""
+    """The scheduler of a run, with its timesteps set."""
     from .sampling.brownian import seed_tree
     from .schedulers.choosing import make_scheduler, set_timesteps
 
     scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
-    # Where the seed has its timesteps too: a scheduler that asks a GPU for one waits for it.
+    # On the CPU, like the seeded noise: a scheduler that reads a timestep from a GPU would wait for it.
     set_timesteps(scheduler, settings.steps, "cpu")
     seed_tree(scheduler, settings.seed, settings.images)
     return scheduler
@@ -348,7 +348,7 @@ def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any
 
 
 def _classes(model: Model, settings: RunSettings) -> tuple[int, ...]:
-    """The class of each image: the labels in turn; the null class where none is asked for."""
+    """The class of each image: the labels in turn; the null class if no label is given."""
     numbers = model.class_numbers(settings.labels)
     if model.classes is None:
         return ()
@@ -357,14 +357,14 @@ def _classes(model: Model, settings: RunSettings) -> tuple[int, ...]:
             f"the model {model.name} needs a class: add --label with a number from 0 to {model.classes - 1}"
         )
     if settings.guidance not in (None, 1.0) and model.null_class is None:
-        raise SettingsError(f"--guidance: the model {model.name} was trained without a class for none; leave it out")
+        raise SettingsError(f"--guidance: the model {model.name} was trained without a null class; leave it out")
     if not numbers and model.null_class is not None:
         numbers = (model.null_class,)
     return tuple(numbers[k % len(numbers)] for k in range(settings.images))
 
 
 class _Listener:
-    """Calls ``on_step``; an error of it is its caller's own, and none of the model's."""
+    """Calls ``on_step`` and remembers its error, which is the caller's and not the model's."""
 
     def __init__(self, on_step: OnStep) -> None:
         self._on_step = on_step
@@ -380,8 +380,8 @@ class _Listener:
 
 @contextlib.contextmanager
 def _errors(settings: RunSettings, files: ModelFiles, listener: _Listener | None) -> Iterator[None]:
-    """Whatever a model leads its libraries into is one line: each of 200 pipelines has its own way to refuse what it is
-    given, and any field of a configuration may be of any type.
+    """Turn any error from the libraries into one line: each of 200 pipelines refuses arguments in its own way, and any
+    field of a configuration may have any type.
     """
     try:
         yield

@@ -24,12 +24,12 @@ LATENTS = "Latents and clips"
 
 
 def _each(choices: Mapping[str, Sequence[str]]) -> str:
-    """Choices for each ending that has any, such as "420, 444 for .mp4"."""
+    """The choices of each ending, such as "420, 444 for .mp4"; endings without choices are left out."""
     return "; ".join(f"{', '.join(names)} for {ending}" for ending, names in choices.items() if names)
 
 
 def _sizes() -> str:
-    """The usual sizes, and which endings have them, such as "830 for .gif, .webp"."""
+    """The default sizes and the endings that use them, such as "830 for .gif, .webp"."""
     endings: dict[str, list[str]] = {}
     for output in OUTPUTS.values():
         endings.setdefault(size_words(output.size), []).append(output.written)
@@ -191,12 +191,12 @@ def frames_of(options: Mapping[str, Any]) -> ClipFrames:
 
 
 def quantities_of(options: Mapping[str, Any]) -> "tuple[Quantity, ...]":
-    """What is computed of the run for what is asked: for its panels, and to ease x̂0, by which time is shared out.
+    """The quantities to compute: those of the panels, and x̂0 for easing, which depends on its changes.
 
     Raises:
-        SettingsError: a panel is not known.
+        SettingsError: a panel is unknown.
     """
-    from .runs.quantities import GUESS  # Here, as help must not wait for what reads recordings.
+    from .runs.quantities import GUESS  # Here, as help must not wait for modules that read recordings.
 
     quantities = [panel.quantity for panel in panels_named(options["panels"])]
     return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))

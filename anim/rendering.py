@@ -1,4 +1,4 @@
-"""The whole flow right of the trajectory, in one function."""
+"""Rendering: everything from the trajectory to the output files, in one function."""
 
 from __future__ import annotations
 
@@ -45,33 +45,33 @@ def render(
     on_row: OnRow | None = None,
     **options: Unpack[RenderOptions],
 ) -> list[Path]:
-    """Animate a recorded run: x_t, x̂0 and other panels side by side, as many files as wanted in one pass.
+    """Animate a recorded run: x_t, x̂0 and other panels side by side, in one or more files.
 
-    Latents are decoded first, with the pipeline that made them, and the pictures kept in the recording.
+    Latents are decoded first, with the pipeline that made them, and the pictures are stored in the recording.
 
     Args:
-        run: a recording, or where it lies.
-        *outputs: the files to write; the end of each one's name says what it is
+        run: a recording, or its path.
+        *outputs: the files to write; the end of each name decides what is written
             (`diffanim.files.outputs.OUTPUTS`).
         **options
-        model: what decodes latents that are not decoded yet: a pipeline, a directory or a hub id. By default the
-            pipeline that made them, from memory or from where it was opened.
-        on_frame: called after each frame with how many are done, and of how many; where a film has to be made smaller,
-            again for every attempt.
-        on_note: called with a sentence for each film that had to be made smaller: what was given up.
-        on_row: called with how many pictures of latents are decoded, and of how many.
+        model: decodes latents that are not decoded yet: a pipeline, a directory or a hub id. By default the pipeline
+            that made them, from memory or from its path.
+        on_frame: called after each frame with the number done, and their total; if a film must be made smaller, again
+            for every attempt.
+        on_note: called for each film that had to be made smaller, with a sentence about what was given up.
+        on_row: called with the number of pictures of latents decoded, and their total.
 
     Returns:
         The files, in the order given.
 
     Raises:
-        DiffanimError: of the kind that fits; no output is left half-written.
+        DiffanimError: a subclass says what is wrong; no output is left half-written.
     """
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
     for output in outputs:
         if not isinstance(output, (str, os.PathLike)) or not is_path(os.fspath(output)):
             raise SettingsError(f"an output is {shown(output)}; name files one by one, such as 'a.gif', 'a.mp4'")
-    paths = [os.fspath(output) for output in outputs]  # A Path would forget the slash of a folder.
+    paths = [os.fspath(output) for output in outputs]  # A Path would drop the slash of a folder.
     if not paths:
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
     check_video_fps(asked["video_fps"])
@@ -127,7 +127,7 @@ def _view(
     model: Any,
     on_row: OnRow | None,
 ) -> View:
-    """The run as it is to be seen, decoded first if need be: the one place right of the recording that needs torch."""
+    """The view of a run, decoded first if necessary: the only step of rendering that needs torch."""
     if waits_for_decoding(run, preview=preview, frames=frames, quantities=quantities):
         from .decoding.latents import decode
         from .decoding.origin import call_of
@@ -137,7 +137,7 @@ def _view(
 
 
 def _comment(scene: Scene, fps: float | None, asked: Mapping[str, Any], output: str) -> str:
-    """Where an output comes from, to be kept in it; nothing if that is not wanted."""
+    """An output's provenance, to be stored in it; empty if the user does not want it."""
     if not asked["metadata"]:
         return ""
     options = {name: value for name, value in asked.items() if value != RENDER_OPTIONS[name].default}

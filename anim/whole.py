@@ -1,6 +1,6 @@
-"""Files and folders that appear whole or not at all: made under a hidden name beside their place, then renamed to it.
+"""Atomic files and folders: written under a hidden name in the same folder, then renamed.
 
-Nothing heavy is imported here, as every room may use it.
+Nothing heavy is imported here, as any module may use this one.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from pathlib import Path
 
 from .errors import OutputError
 
-DISK_FULL = "the disk is full; make room or name another folder"
+DISK_FULL = "the disk is full; free some space or choose another folder"
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """An empty hidden file to fill in the block. At the end it takes the place of what is at the path.
+    """An empty hidden file to write in the block; at the end it replaces what is at the path.
 
-    After an exception it is removed, and what was at the path stays.
+    After an exception it is removed, and the path is left unchanged.
 
     Raises:
         OSError: it cannot be written.
     """
     target = place_of(path)
     with hidden_beside(target) as hidden:
-        # It has the rights of any new file, which ``tempfile`` would narrow.
+        # It gets the permissions of any new file; ``tempfile`` would restrict them.
         os.close(os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield hidden
         hidden.replace(target)
@@ -42,7 +42,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder.
+    """A hidden folder to fill in the block, like `whole_file`.
 
     Raises:
         OSError: it cannot be written.
@@ -58,9 +58,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def hidden_beside(path: Path) -> Iterator[Path]:
-    """A hidden name beside a path, where a rename to the path is one step of the file system.
+    """A hidden name in a path's folder, from which a rename to the path is atomic.
 
-    What killed processes left in the folder is swept. What has the name at the end of the block is removed.
+    Removes what killed processes left in the folder. At the end of the block, removes what still has the hidden name.
     """
     target = place_of(path)
     sweep(target.parent)
@@ -72,9 +72,9 @@ def hidden_beside(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """The same at one go for a file in a folder of our own, whose hidden name need not be unique.
+    """Replace a file atomically in a folder of our own, where its temporary name need not be unique.
 
-    The next write to the path takes the place of what a killed process left.
+    The next write to the path overwrites what a killed process left.
 
     Raises:
         OSError: it cannot be written.
@@ -89,20 +89,20 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
 
 
 def put_folder(new: Path, target: Path, aside: Path) -> Path | None:
-    """Give a folder its name. If another has the name they are exchanged, in one step where the system can.
+    """Rename a folder to its final name. If another folder has that name, they are exchanged, atomically on Linux.
 
-    Elsewhere the old folder is at ``aside`` for a moment, and nothing is under the name.
+    On other systems the old folder is first moved to ``aside``, so for a moment nothing has the name.
 
     Args:
-        new: the folder, beside ``target``.
-        target: the name.
-        aside: a free name beside it.
+        new: the folder, in the same folder as ``target``.
+        target: the final name.
+        aside: an unused name in the same folder.
 
     Returns:
-        Where the old folder is now, to be removed; None if there was none.
+        The new path of the old folder, to be removed; None if there was none.
 
     Raises:
-        OSError: it cannot be renamed; the old folder has its name.
+        OSError: it cannot be renamed; the old folder keeps its name.
     """
     if not os.path.lexists(target):
         new.rename(target)
@@ -119,7 +119,7 @@ def put_folder(new: Path, target: Path, aside: Path) -> Path | None:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Exchange two names as Linux can; False where that cannot be done."""
+    """Exchange two names atomically; False if the system cannot."""
     if sys.platform != "linux":
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
@@ -128,22 +128,22 @@ def _swap(one: Path, other: Path) -> bool:
 
 
 def place_of(path: Path) -> Path:
-    """Where a path leads: links of its folder are followed, and a link at the place itself is not."""
+    """A path with the links of its folder resolved, but not a link at the path itself."""
     return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
 
 
 def name_beside(target: Path) -> Path:
-    """A hidden name in the target's folder that says which process of which machine it belongs to."""
+    """A hidden name in the target's folder that contains the machine and the process it belongs to."""
     return target.with_name(f".diffanim-{_machine()}-{os.getpid()}-{secrets.token_hex(6)}{target.suffix}")
 
 
 def kept_beside(target: Path) -> Path:
-    """Such a name for what the user had there: it is never swept."""
+    """A hidden name for what the user had there, which `sweep` never removes."""
     return target.with_name(f".diffanim-old-{secrets.token_hex(6)}{target.suffix}")
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes of this machine left in a folder under `name_beside`'s names."""
+    """Remove what killed processes of this machine left in a folder under names from `name_beside`."""
     ours = re.compile(rf"\.diffanim-{_machine()}-(\d+)-[0-9a-f]{{12}}(\.\w+)?")
     with contextlib.suppress(OSError):
         for entry in list(folder.iterdir()):
@@ -152,7 +152,7 @@ def sweep(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that it holds, as far as that is possible. Never raises."""
+    """Remove a file, a link, or a folder with its contents, as far as possible. Never raises."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -161,26 +161,26 @@ def remove(path: Path) -> None:
 
 
 def is_running(process: int) -> bool | None:
-    """Whether this machine has a process of that number; None where asking could end it, as on Windows."""
+    """Whether this machine has a process with this id; None where checking could end it, as on Windows."""
     if os.name != "posix":
         return None
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # It is somebody else's.
+    except OSError:  # It belongs to another user.
         return True
     return True
 
 
 def _machine() -> str:
-    """Tells machines, and containers, that share a folder from each other: each has process numbers of its own."""
+    """An id of this machine or container, as each one that shares a folder has its own process ids."""
     return f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What the system says in the block becomes an `OutputError` that names the path.
+    """Turn an `OSError` in the block into an `OutputError` that names the path.
 
     Raises:
         OutputError: the path cannot be written.
@@ -192,11 +192,11 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def reason_of(error: OSError) -> str:
-    """What the system said, and what to do about it, in a few words."""
+    """What the system reported and what to do about it, in a few words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DISK_FULL
     if error.errno == errno.ENOENT:
-        return "its folder has gone"
+        return "its folder no longer exists"
     if error.errno == errno.EFBIG:
-        return "the file would grow larger than the system allows"
+        return "the file would exceed the system's size limit"
     return error.strerror or str(error)

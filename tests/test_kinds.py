@@ -29,7 +29,7 @@ unchecked: Any = diffanim
         ({"size": "300"}, "size is '300'; it must be .width, height"),
         ({"size": [830, None]}, r"size is \[830, None\]; it must be .width, height"),
         ({"size": (300,)}, r"size is \(300,\)"),
-        ({"size": (99999, None)}, "too large a picture"),
+        ({"size": (99999, None)}, "too large for a picture"),
         ({"fps": "10"}, "fps is '10'; it must be a number"),
         ({"every": 1.5}, "every is 1.5; it must be a whole number"),
         ({"columns": True}, "columns is True; it must be a whole number"),
@@ -38,7 +38,7 @@ unchecked: Any = diffanim
         ({"theme": 5}, "theme is 5; it must be text or None"),
         ({"quality": 3}, "quality is 3; it must be 'best' or 'fast'"),
         ({"on_frame": 3}, "on_frame is 3; it must be a function or None"),
-        ({"max_size": "x" * 99 + "\n"}, "is no file size"),
+        ({"max_size": "x" * 99 + "\n"}, "is not a file size"),
     ],
 )
 def test_options_of_render(tmp_path: Path, options: dict[str, Any], words: str) -> None:

@@ -1,1 +1,1 @@
-"""How it looks: layout, type, themes, and a frame composed of all of it."""
+"""Appearance: layout, type, themes, and the frames composed from them."""

@@ -1,4 +1,4 @@
-"""One picture at a time: what stands still is drawn once; images, cursor and numbers are added to each."""
+"""Composing frames: static parts are drawn once; images, cursor and numbers are added to each frame."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .strip import Strip
 from .themes import DEFAULT_THEME, theme_named
 
 SAMPLES = 9
-"""How many pictures stand for all of them when an encoder chooses colours."""
+"""The number of frames from which an encoder chooses colours."""
 
 
 class ShotPixels:
-    """What the parts of a scene show, as pixels. The last shot's are kept: pictures of several sizes share them."""
+    """The pixels of a scene's parts. Those of the last shot are cached, as pictures of several sizes share them."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -38,7 +38,7 @@ class ShotPixels:
         self._pixels: dict[tuple[Quantity, int], Pixels] = {}
 
     def of(self, part: Part, rows: tuple[int, ...]) -> Pixels:
-        """uint8 [count, H, W, 3], not to be written to.
+        """The pixels of a part: uint8 [count, H, W, 3], not to be modified.
 
         Raises:
             TrajectoryError: the row is damaged.
@@ -56,20 +56,20 @@ class Backdrop:
     """A picture without its images and its cursor."""
 
     pixels: Pixels
-    """uint8 [H, W, 3], with the text that stands still."""
+    """uint8 [H, W, 3], with the static text."""
     texts: tuple[tuple[int, Placed], ...]
-    """All text, still or changing, and the number of the run that it is of."""
+    """All text, static or changing, each with the index of its run."""
 
 
 class Composer:
     """Draws the pictures of a scene.
 
     Attributes:
-        scene: what is seen.
+        scene: what the pictures show.
         width: of every picture, in pixels.
         height: of every picture, in pixels.
-        regions: where the panels lie.
-        layout: where everything lies.
+        regions: the positions of the panels.
+        layout: the positions of everything.
         strip: the noise schedule.
     """
 
@@ -82,17 +82,17 @@ class Composer:
         text: float = 1.0,
         pixels: ShotPixels | None = None,
     ) -> None:
-        """Draw what stands still.
+        """Lay out the pictures.
 
         Args:
-            scene: what is seen.
+            scene: what the pictures show.
             size: of the pictures.
-            theme: a name of `themes.THEMES`.
-            text: how much larger than usual text is.
-            pixels: of this scene, where another composer has use of them too.
+            theme: a key of `themes.THEMES`.
+            text: the scale of the text.
+            pixels: of this scene, to share them with another composer.
 
         Raises:
-            SettingsError: a size or a name that is not allowed.
+            SettingsError: a size or a name is not allowed.
         """
         self.scene, self._theme = scene, theme_named(theme)
         self._pixels = pixels or ShotPixels(scene)
@@ -124,14 +124,14 @@ class Composer:
         self._backdrops: dict[tuple[bool, ...], Backdrop] = {}
 
     def backdrop(self, rows: Sequence[int]) -> Backdrop:
-        """What stands around the images of a shot's rows; the same for all rows of steps, another for last samples."""
+        """Everything but the images and the cursor, for a shot's rows: one for all steps, another for last samples."""
         ended = tuple(row == view.run.steps for row, view in zip(rows, self.scene.views, strict=True))
         if ended not in self._backdrops:
             self._backdrops[ended] = self._drawn(ended)
         return self._backdrops[ended]
 
     def compose(self, shot: Shot) -> Frame:
-        """The picture of a shot, in memory of its own.
+        """The picture of a shot, in a new array.
 
         Raises:
             IndexError: a run has no such row.
@@ -152,11 +152,11 @@ class Composer:
         return Frame(picture, shot.seconds)
 
     def frames(self, shots: Iterable[Shot]) -> Iterator[Frame]:
-        """The pictures of shots, one after the other."""
+        """The pictures of shots, one by one."""
         return map(self.compose, shots)
 
     def film(self, shots: Sequence[Shot], fps: float, comment: str = "", *, video_fps: float | None = None) -> FilmInfo:
-        """What an encoder must know before the first of these shots."""
+        """What an encoder must know before the first frame of these shots."""
         turn = turning_point(shots)
         chosen = np.unique(np.linspace(0, turn, SAMPLES).round().astype(int))
         return FilmInfo(
@@ -172,7 +172,7 @@ class Composer:
         )
 
     def _drawn(self, ended: Sequence[bool]) -> Backdrop:
-        """Around runs of which some have come to their last sample."""
+        """The backdrop, where ``ended`` says which runs have reached their last sample."""
         layout, type_, run = self.layout, self._type, self.scene.lead.run
         texts = [(0, text) for text in headings.title(run, layout.title, type_, closing=ended[0])]
         for part, place, running, closing in zip(self._parts, layout.panels, self._running, self._closing, strict=True):
@@ -198,15 +198,15 @@ class Composer:
 
 
 def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:
-    """Fill cells of a picture as `draw_image` does, with as many processors as there are."""
+    """Call `draw_image` for each cell, on several threads."""
     quick = all(_is_repeated(cell, image) for cell, image in zip(cells, images, strict=True))
-    spread = map if quick else threads().map  # Quick ones would only wait for the interpreter.
+    spread = map if quick else threads().map  # Threads with quick work would only wait for the interpreter.
     for _ in spread(functools.partial(draw_image, picture), cells, images):
         pass
 
 
 def _is_repeated(cell: Box, image: Pixels) -> bool:
-    """Whether an image fills a cell when its pixels are repeated."""
+    """Whether repeating an image's pixels makes it fill a cell."""
     factor = cell.width // image.shape[1]
     return (cell.height, cell.width) == (factor * image.shape[0], factor * image.shape[1])
 
@@ -214,8 +214,8 @@ def _is_repeated(cell: Box, image: Pixels) -> bool:
 def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
     """Fill a cell of a picture [H, W, 3] with an image [h, w, 3], in place.
 
-    A whole multiple is made by repeating pixels; any other size by Lanczos' filter, which averages over all that one
-    pixel stands for, so that fine detail does not turn into moiré.
+    For a whole multiple of its size, pixels are repeated. Other sizes use a Lanczos filter, which averages over the
+    source area of each pixel, so that fine detail does not become moiré.
     """
     place = picture[cell.slices]
     if _is_repeated(cell, image):

@@ -1,8 +1,8 @@
-"""What the lines of text say, and which of it fits.
+"""The lines of text, shortened to fit.
 
-Short of room, a line lets go in a fixed order. The title shortens the model, then loses the guidance, the scheduler,
-the word that the run was interrupted, and the model, but never the step. A caption takes the first of its panel's
-wordings that fits. The legend loses the prompt or the classes, then the words beside its symbols.
+If room is short, a line drops things in a fixed order. The title shortens the model, then drops the guidance, the
+scheduler, the note that the run was interrupted, and the model, but never the step. A caption uses the first of its
+panel's wordings that fits. The legend drops the prompt or the classes, then the words beside its symbols.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from .lines import Placed, Sizes, height, place, width
 from .typeset import legible, shortened
 
 _SHORTEST_NOTE = 8
-"""In em: a prompt shortened below this says nothing."""
+"""In em: a prompt shortened further would say nothing."""
 _SHORTEST_MODEL = 6
-"""In em, likewise."""
+"""In em: the same for a model's name."""
 
 
 @dataclass(frozen=True)
 class Type:
-    """The sizes of type that go together, in pixels. Mathematics is set larger: its letters fill less of an em."""
+    """A set of type sizes, in pixels. Mathematics is set larger, as its letters fill less of an em."""
 
     em: int
 
     @property
     def text(self) -> Sizes:
-        """Of the title, the readouts and the legend."""
+        """For the title, the readouts and the legend."""
         return Sizes(self.em, 1.2 * self.em)
 
     @property
     def symbol(self) -> Sizes:
-        """Of a panel's symbol."""
+        """For a panel's symbol."""
         return Sizes(self.em, 1.4 * self.em)
 
     def heights(self, captions: Iterable[Caption], curves: Iterable[Curve]) -> LineHeights:
-        """How much room the lines need above and below."""
+        """How far the lines reach above and below their baselines."""
         capitals: Phrase = (Words("Bg"),)
         over = [(capitals, self.text)]
         for caption in captions:
@@ -51,7 +51,7 @@ class Type:
 
 
 def title(run: Trajectory, line: Line, type_: Type, *, closing: bool) -> list[Placed]:
-    """The model, the scheduler and what else made the run at the left, the step at the right."""
+    """On the left the model, the scheduler and so on; on the right the step."""
     sizes = type_.text
     step = list(_at_right(_step(run, closing=closing), sizes, line))
     room = line.width - width(_step(run, closing=closing), sizes) - type_.em
@@ -59,7 +59,7 @@ def title(run: Trajectory, line: Line, type_: Type, *, closing: bool) -> list[Pl
 
 
 def caption(wordings: Sequence[Caption], line: Line, type_: Type) -> list[Placed]:
-    """The first of a panel's wordings that fits over it; none if none does."""
+    """The first of a panel's wordings that fits above it; empty if none does."""
     for wording in wordings:
         words: Phrase = (Words(wording.words),) if wording.words else ()
         title, readouts = width(wording.title, type_.symbol), [width(r, type_.text) for r in wording.readouts]
@@ -78,7 +78,7 @@ def caption(wordings: Sequence[Caption], line: Line, type_: Type) -> list[Placed
 
 
 def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> list[Placed]:
-    """The curves' symbols in their colours at the left, the prompt or the images' classes at the right."""
+    """On the left the curves' symbols in their colours; on the right the prompt or the images' classes."""
     sizes = type_.text
     for worded in (True, False):
         phrases = [_key(curve, worded=worded) for curve in curves]
@@ -99,7 +99,7 @@ def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> l
 
 
 def scheduler_title(class_name: str) -> str:
-    """A scheduler's class as words: ``EulerAncestralDiscreteScheduler`` is "Euler Ancestral"."""
+    """A scheduler's class in words: ``EulerAncestralDiscreteScheduler`` becomes "Euler Ancestral"."""
     name = class_name.removesuffix("Scheduler").removesuffix("Discrete") or class_name
     return re.sub(r"(?<=[A-Za-z0-9])(?=[A-Z][a-z]{2})", " ", name)
 
@@ -112,7 +112,7 @@ def _step(run: Trajectory, *, closing: bool) -> Phrase:
 
 
 def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
-    """As much as fits of what made the run: model, scheduler, guidance, and whether it was interrupted."""
+    """The model, the scheduler, the guidance and whether the run was interrupted, as far as they fit."""
     info = run.info
     model, scheduler = Words(info.model, "strong"), Words(scheduler_title(info.scheduler))
     guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
@@ -126,7 +126,7 @@ def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
 
 
 def _dotted(first: Words, *others: Words) -> Phrase:
-    """The parts with dots between."""
+    """The parts, separated by dots."""
     return first, *(piece for other in others for piece in (Words("·"), other))
 
 
@@ -138,7 +138,7 @@ def _key(curve: Curve, *, worded: bool) -> Phrase:
 def _note(info: RunInfo) -> str:
     if info.prompt and legible(info.prompt):
         return f"“{info.prompt}”"
-    labels = dict.fromkeys(info.labels)  # One for all images is said once.
+    labels = dict.fromkeys(info.labels)  # One class for all images is named once.
     note = ", ".join(labels if len(labels) == 1 else info.labels)
     return note if legible(note) else ""
 

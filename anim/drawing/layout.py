@@ -1,8 +1,8 @@
-"""Where everything goes: from the number and the size of the images and the picture's size to boxes, in whole pixels.
+"""Layout: boxes in whole pixels, from the number and size of the images and the size of the picture.
 
-From top to bottom: the title line, a caption over each panel, the panels side by side, the schedule strip, its legend.
-The panels get all the room that the lines of text leave, and the images in them are drawn as large as fits. Panels
-may also lie in several rows, each with its captions.
+From top to bottom: the title, a caption over each panel, the panels side by side, the schedule strip, its legend. The
+panels get all the room that the text leaves, and their images are as large as fits. Panels may also form several rows,
+each with captions.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from dataclasses import dataclass, replace
 from ..errors import SettingsError
 
 TEXT_RANGE = (0.5, 3.0)
-"""How much smaller and larger than usual text may be."""
+"""Minimum and maximum scale of the text."""
 Size = tuple[int, int | None]
-"""(width, height) in pixels; where the height is None it follows the content, and the width is the most."""
+"""(width, height) in pixels; if the height is None, it follows the content, and the width is a maximum."""
 README_WIDTH = 830
-"""As wide as GitHub shows a README's pictures."""
+"""The width at which GitHub shows pictures in a README."""
 README_SIZE: Size = (README_WIDTH, None)
 LECTURE_SIZE = (1920, 1080)
 """Full HD."""
 SHEET_SIZE: Size = (1950, None)
 """A contact sheet: 6.5 inches, the text width of a page with the usual margins."""
 SHEET_DPI = 300
-"""Pixels of it that make an inch."""
+"""Pixels per inch of a contact sheet."""
 DEFAULT_COLUMNS = 6
-"""Timesteps on it."""
+"""Timesteps on a contact sheet."""
 SMALLEST_WIDTH = 240
 LARGEST = (16000, 8700)
-"""Pixels that every format holds: WebP has no more across, AV1 no more down."""
+"""Maximum (width, height) in pixels that every format supports: WebP limits the width, AV1 the height."""
 MOST_PIXELS = 2**25
-"""A few more than 8K video has: a film of them takes gigabytes of memory while it is written."""
+"""Slightly more than 8K video: writing a film of this size takes gigabytes of memory."""
 SMALLEST_TEXT = 12
-"""1 em in pixels; below it nobody reads."""
+"""1 em in pixels; smaller text is illegible."""
 
 _NARROWEST_GAP = 2
-"""Pixels between two images: room for the hairline around each."""
+"""Pixels between two images, enough for the hairline around each."""
 _TALLEST_ROOM = (1.2, 1.4)
-"""Where only a width is given, a panel's room is at most this much higher than wide; the second if images are tall."""
+"""Maximum ratio of height to width of a panel's room if only a width is given; the second for tall images."""
 _NOTICED = 1.15
-"""How much larger an image's area has to be to count as larger."""
+"""Ratio of areas from which an image counts as larger."""
 _WORTH_SMOOTHING = 1.25
-"""Between 1 and 2, an image is enlarged (smoothly, as no whole factor fits) only if that makes it this much larger."""
+"""Between factors 1 and 2, an image is enlarged, which needs smoothing, only from this factor."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Line:
 
 @dataclass(frozen=True)
 class LineHeights:
-    """How far text goes above and below its baseline, in pixels."""
+    """How far text reaches above and below its baseline, in pixels."""
 
     title: tuple[int, int]
     caption: tuple[int, int]
@@ -102,10 +102,10 @@ class Grid:
     columns: int
     rows: int
     cell_width: int
-    """Of an image as it is shown, in pixels."""
+    """Of an image as shown, in pixels."""
     cell_height: int
     gap: int
-    """Pixels between two cells, which all begin on even pixels."""
+    """Pixels between two cells; every cell begins on an even pixel."""
 
     @property
     def width(self) -> int:
@@ -126,24 +126,24 @@ class Grid:
             yield Box(left, upper, self.cell_width, self.cell_height)
 
     def across(self, panels: int, space: _Spacing) -> int:
-        """How wide a picture of so many panels is."""
+        """The width of a picture with this number of panels."""
         return panels * self.width + (panels - 1) * space.gutter + 2 * space.margin
 
 
 @dataclass(frozen=True)
 class PanelPlace:
-    """Where one panel goes."""
+    """The position of one panel."""
 
     box: Box
     """Around its cells."""
     cells: tuple[Box, ...]
-    """One for each image, all of one size."""
+    """One for each image, all of the same size."""
     caption: Line
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything goes."""
+    """The position of everything."""
 
     width: int
     height: int
@@ -154,17 +154,17 @@ class Layout:
 
 
 def text_size(width: int, height: int | None) -> int:
-    """1 em of the text, in pixels: a sixtieth of the width, so 32 at Full HD; small pictures need more: 16 at 830."""
+    """1 em of the text, in pixels: 1/60 of the width, so 32 at Full HD, but more for small pictures: 16 at 830."""
     across = width if height is None else min(width, height * 16 / 9)
     legible = min(SMALLEST_TEXT + (across - 480) / 90, 16)
     return round(max(SMALLEST_TEXT, legible, across / 60))
 
 
 def check_text(text: float) -> None:
-    """Text beyond `TEXT_RANGE` is not read, or leaves no room for images.
+    """Check the scale of the text: outside `TEXT_RANGE` it is illegible, or leaves no room for images.
 
     Raises:
-        SettingsError: it is beyond.
+        SettingsError: it is out of range.
     """
     if not TEXT_RANGE[0] <= text <= TEXT_RANGE[1]:
         raise SettingsError(
@@ -184,21 +184,21 @@ def arrange(
     em: int | None = None,
     columns: int | None = None,
 ) -> Layout:
-    """Lay a picture out.
+    """Lay out a picture.
 
     Args:
-        count: how many images each panel shows.
-        image: (height, width) of one, in its own pixels.
-        width: of the picture, in pixels; where no height is given, the most: it shrinks to what the images fill.
-        height: of the picture; None for as high as its content.
+        count: the number of images in each panel.
+        image: (height, width) of an image, in its own pixels.
+        width: of the picture, in pixels; a maximum if no height is given, as it then shrinks to fit the images.
+        height: of the picture; None to fit its content.
         lines: the heights of its text.
-        panels: how many there are.
-        beside: how many of them stand in a row.
-        em: the size of the text, in pixels; None for what suits the width.
-        columns: how many images stand in a row of a panel; None for the best arrangement.
+        panels: the number of panels.
+        beside: the number of panels in a row.
+        em: the size of the text, in pixels; None to choose it from the width.
+        columns: the number of images in a row of a panel; None for the best arrangement.
 
     Raises:
-        SettingsError: the picture is too small for anything to be seen.
+        SettingsError: the picture is too small for its images.
     """
     check_size(width, height)
     em = em or text_size(width, height)
@@ -211,7 +211,7 @@ def arrange(
     ]
     if not fits:
         raise SettingsError(f"{_size(width, height)} pixels leave no room for images; make the picture larger")
-    grid, space = max(fits, key=lambda fit: _rank(fit[0]))  # Of equals the first, which is the more spacious.
+    grid, space = max(fits, key=lambda fit: _rank(fit[0]))  # Of equals, the first, which is more spacious.
     if height is not None:
         room = _room(image, width, height, beside, below, space, space.chrome(lines, below))
         space = space.stretched(em, width - grid.across(beside, space), below * (room[1] - grid.height), beside)
@@ -223,29 +223,29 @@ def arrange(
 def _room(
     image: tuple[int, int], width: int, height: int | None, beside: int, below: int, space: _Spacing, chrome: int
 ) -> tuple[int, int]:
-    """(width, height) that one panel may have at most."""
+    """The maximum (width, height) of a panel."""
     across = (width - 2 * space.margin - (beside - 1) * space.gutter) // beside
     tallest = min(max(image[0] / image[1], _TALLEST_ROOM[0]), _TALLEST_ROOM[1])
     return across, round(across * tallest) if height is None else (height - chrome) // below
 
 
 def _rank(grid: Grid) -> int:
-    """How large a grid's images are, in steps that the eye notices: nothing else is given up for less than one."""
+    """How large a grid's images are, in steps that the eye notices; smaller gains are not worth any sacrifice."""
     return math.floor(math.log(grid.cell_width * grid.cell_height, _NOTICED))
 
 
 def best_grid(
     count: int, image: tuple[int, int], room: tuple[int, int], *, gap: int, smooth: bool, columns: int | None = None
 ) -> Grid:
-    """The arrangement with the largest images; of equal ones the fullest, the squarest, the widest, the airiest.
+    """The arrangement with the largest images; ties go to the fullest, squarest, widest, then airiest.
 
     Args:
-        count: of images.
-        image: (height, width) of one, in its own pixels.
+        count: the number of images.
+        image: (height, width) of an image, in its own pixels.
         room: (width, height) for all of them.
-        gap: pixels between two; less where that makes room for larger images.
-        smooth: whether images between once and twice enlarged may be resampled.
-        columns: how many stand in a row, if that is not to be chosen.
+        gap: pixels between two images; less if that makes room for larger ones.
+        smooth: whether images may be resampled to enlarge them by a factor between 1 and 2.
+        columns: the number of images in a row; None to choose it.
     """
 
     def merit(grid: Grid) -> tuple[float, ...]:
@@ -267,38 +267,37 @@ def best_grid(
 
 
 def _share(room: int, cells: int, gap: int) -> int:
-    """The even number of pixels that each of so many cells gets."""
+    """The pixels for each of several cells, an even number."""
     return (room - (cells - 1) * gap) // cells // 2 * 2
 
 
 def shown_size(image: tuple[int, int], cell: tuple[int, int], *, smooth: bool) -> tuple[int, int]:
-    """How large an image is shown: (width, height) of the picture's pixels.
+    """The size at which an image is shown: (width, height) in the picture's pixels.
 
-    A whole multiple of its own size, so that every pixel of it stays a sharp square; or smaller, where it has to be.
-    Between once and twice its size no whole factor helps: with ``smooth`` it is enlarged all the same, if that gains
-    enough.
+    It is a whole multiple of the image's own size, so that its pixels stay sharp squares, or smaller if it must be.
+    Between factors 1 and 2 there is no whole factor: with ``smooth``, the image is resampled if that gains enough.
 
     Args:
         image: (height, width), in its own pixels.
         cell: (width, height) that it must fit into, in the picture's pixels.
-        smooth: whether resampling it for a larger size is allowed.
+        smooth: whether it may be resampled to a larger size.
     """
     height, width = image
     factor = min(cell[0] / width, cell[1] / height)
     if factor >= 2 or (1 <= factor < _WORTH_SMOOTHING) or (factor >= 1 and not smooth):
         return math.floor(factor) * width, math.floor(factor) * height
-    # Whole and even, as video needs, and at least something.
+    # Even, as video needs, and not empty.
     return max(round(width * factor / 2) * 2, 2), max(round(height * factor / 2) * 2, 2)
 
 
 def even(length: int) -> int:
-    """The next even number, which keeps a video's colour pairs within one image."""
+    """The length rounded up to an even number, so that images do not share the subsampled colours of a video."""
     return length + length % 2
 
 
 @dataclass(frozen=True)
 class _Spacing:
-    """What separates things, in pixels, all even."""
+    """Distances between things, in pixels, all even."""
 
     margin: int
     """Left and right."""
@@ -312,12 +311,12 @@ class _Spacing:
     under_caption: int
     over_strip: int
     strip: int
-    """How high the schedule is."""
+    """The height of the schedule."""
     under_strip: int
 
     @classmethod
     def of(cls, em: int) -> _Spacing:
-        """The tightest that looks good with text of this size."""
+        """The tightest spacing that looks good with text of this size."""
 
         def ems(count: float) -> int:
             return 2 * round(count * em / 2)
@@ -336,11 +335,11 @@ class _Spacing:
         )
 
     def tightened(self, em: int) -> _Spacing:
-        """For images that would just miss their next whole factor: less room beside the panels and between them."""
+        """Less room beside and between the panels, for images that just miss their next whole factor."""
         return replace(self, margin=2 * round(0.25 * em), gutter=2 * round(0.35 * em))
 
     def chrome(self, lines: LineHeights, below: int) -> int:
-        """How much of the picture's height is not panels, of which so many lie below each other."""
+        """The height of everything but the panels, where ``below`` is the number of rows of panels."""
         gaps = (self.top, self.under_title, self.over_strip, self.under_strip, self.bottom)
         captions = below * self.caption(lines) + (below - 1) * self.under_title
         return even(sum(gaps) + self.strip + sum(lines.title) + captions + sum(lines.legend))
@@ -350,7 +349,7 @@ class _Spacing:
         return even(sum(lines.caption) + self.under_caption)
 
     def stretched(self, em: int, across: int, down: int, beside: int) -> _Spacing:
-        """Spread room that the images cannot use: some into a higher schedule and wider gaps, the rest all round."""
+        """Use the room that the images leave: some for a taller schedule and wider gaps, the rest for the margins."""
 
         def share(part: float, most: float, room: int) -> int:
             return 2 * int(min(part * room, most * em) / 2)
@@ -393,7 +392,7 @@ def _place(
 
 
 def check_size(width: int, height: int | None) -> None:
-    """Find a picture that nobody could read, or no machine write, as far as its size is known beforehand.
+    """Check that a picture is neither too small to read nor too large to write, as far as its size is known.
 
     Raises:
         SettingsError: it is too small or too large.
@@ -401,20 +400,20 @@ def check_size(width: int, height: int | None) -> None:
     if width < SMALLEST_WIDTH:
         raise SettingsError(f"the picture is {width} pixels wide; its text needs at least {SMALLEST_WIDTH}")
     if height is not None and height < 1:
-        raise SettingsError(f"the picture is {height} pixels high; there must be some")
+        raise SettingsError(f"the picture is {height} pixels high; it needs at least 1")
     check_largest(width, height)
 
 
 def check_largest(width: int, height: int | None) -> None:
-    """Find a picture that no machine could write.
+    """Check that a picture is not too large to write.
 
     Raises:
         SettingsError: it is too large.
     """
     if width > LARGEST[0] or (height or 1) > LARGEST[1] or width * (height or 1) > MOST_PIXELS:
         raise SettingsError(
-            f"{_size(width, height)} pixels are too large a picture; it can have {LARGEST[0]} across, {LARGEST[1]} "
-            f"down, and {MOST_PIXELS / 1e6:.1f} million in all"
+            f"{_size(width, height)} pixels is too large for a picture; it can have {LARGEST[0]} across, {LARGEST[1]} "
+            f"down, and {MOST_PIXELS / 1e6:.1f} million in total"
         )
 
 

@@ -1,4 +1,4 @@
-"""Lines of words, mathematics and changing numbers: how wide they are, which fit, and where each piece goes."""
+"""Lines of words, mathematics and changing numbers: their widths, and the position of each piece."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .typeset import Mask, mathematics, number, word_number, words
 
 @dataclass(frozen=True)
 class Sizes:
-    """1 em of each kind of type, in pixels."""
+    """The size of each kind of type: 1 em in pixels."""
 
     words: float
     maths: float
@@ -27,7 +27,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Placed:
-    """A piece at its place in the picture."""
+    """A piece and its position in the picture."""
 
     piece: Piece
     sizes: Sizes
@@ -37,18 +37,18 @@ class Placed:
     """In pixels from the top: the first row below the baseline."""
 
     def mask(self, row: int | None = None) -> Mask:
-        """Its ink: a number's for that row, or for None its widest."""
+        """Its ink; for a number the string of that row, or the widest one if ``row`` is None."""
         return _mask(self.piece, self.sizes, row)
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) of all the ink it can ever have; right and bottom are outside."""
+        """(left, top, right, bottom) of the ink at any row; right and bottom are exclusive."""
         mask = self.mask()
         return self.x, self.baseline - mask.ascent, self.x + mask.width, self.baseline + mask.descent
 
 
 def place(phrase: Phrase, sizes: Sizes, x: int, baseline: int) -> Iterator[Placed]:
-    """The pieces of a phrase from left to right, beginning at ``x``."""
+    """The pieces of a phrase from left to right, starting at ``x``."""
     for piece in phrase:
         yield Placed(piece, sizes, x, baseline)
         x += _mask(piece, sizes).width + sizes.space
@@ -66,7 +66,7 @@ def height(phrases: Iterable[tuple[Phrase, Sizes]]) -> tuple[int, int]:
 
 
 def blend(picture: NDArray[np.uint8], mask: Mask, x: int, baseline: int, colour: tuple[int, int, int]) -> None:
-    """Draw ink of a colour into a picture [H, W, 3], in place. What lies outside of the picture is left out."""
+    """Draw ink of a colour into a picture [H, W, 3], in place, clipped to the picture."""
     top = baseline - mask.ascent
     left, above = max(-x, 0), max(-top, 0)
     under = picture[max(top, 0) : max(top + mask.alpha.shape[0], 0), max(x, 0) : max(x + mask.width, 0)]

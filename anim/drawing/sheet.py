@@ -1,8 +1,8 @@
-"""The contact sheet: chosen timesteps side by side for print, the panels above each other, t under each.
+"""The contact sheet: chosen timesteps side by side for print, with a row for each panel and t under each column.
 
-This is the static figure of diffusion courses. It is laid out once, in pixels of which `SHEET_DPI` make an inch, and
-painted twice: here as pixels, in `diffanim.files.pdf` with text and lines as vectors. Text of a sheet of the usual
-width is 8 points.
+It is the static figure known from courses on diffusion. One layout, at `SHEET_DPI` pixels per inch, is drawn in two
+ways: as pixels here, and with text and lines as vectors in `diffanim.files.pdf`. On a sheet of the default width, text
+is 8 points.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .themes import Theme
 
 @dataclass(frozen=True, eq=False)
 class PlacedImage:
-    """An image at its place."""
+    """An image and its position."""
 
     image: Pixels
     """uint8 [h, w, 3], in its own pixels."""
@@ -37,29 +37,29 @@ class PlacedImage:
 
 @dataclass(frozen=True, eq=False)
 class ContactSheet:
-    """Where everything goes."""
+    """The position of everything."""
 
     width: int
     height: int
     images: tuple[PlacedImage, ...]
     texts: tuple[Placed, ...]
     line: int
-    """How wide the hairline around each image is, in pixels."""
+    """The width of the hairline around each image, in pixels."""
     theme: Theme
 
 
 def lay_out(
     scene: Scene, shots: Sequence[tuple[int, ...]], *, theme: Theme, width: int, text: float, whole: bool
 ) -> ContactSheet:
-    """Lay the sheet out.
+    """Lay out the sheet.
 
     Args:
-        scene: what is seen.
-        shots: the columns, from left to right: which row of each run.
+        scene: what the sheet shows.
+        shots: the row of each run for every column, from left to right.
         theme: its colours.
-        width: in pixels, the most; the height follows.
-        text: how much larger than usual text is.
-        whole: whether images are enlarged by whole factors, as pixels must be, and the sheet may so become narrower.
+        width: the maximum, in pixels; the height follows.
+        text: the scale of the text.
+        whole: whether to enlarge images by whole factors only, as a sheet in pixels needs; it may become narrower.
 
     Raises:
         SettingsError: the columns leave no room for images.
@@ -72,7 +72,7 @@ def lay_out(
     left = type_.margin + max(type_.block_width(name) for name in names) + type_.em // 2
     across = (width - left - type_.margin - (len(shots) - 1) * type_.column_gap) // len(shots)
     if across < 2 * type_.em:
-        raise SettingsError(f"{len(shots)} columns do not fit into {width} pixels; choose fewer, or a wider sheet")
+        raise SettingsError(f"{len(shots)} columns do not fit into {width} pixels; use fewer columns or a wider sheet")
     grid = _grid(lead, across, gap=type_.image_gap, whole=whole)
     tops = [type_.margin + number * (grid.height + type_.row_gap) for number in range(len(parts))]
     lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(shots))]
@@ -114,13 +114,13 @@ def paint(sheet: ContactSheet) -> Pixels:
 
 @dataclass(frozen=True)
 class _Type:
-    """Sizes that go together, in pixels."""
+    """Type sizes and distances, in pixels."""
 
     em: int
 
     @property
     def margin(self) -> int:
-        """Around everything: little, as the page has its own."""
+        """Around everything; small, as the page has margins of its own."""
         return max(round(0.25 * self.em), 2)
 
     @property
@@ -136,7 +136,7 @@ class _Type:
         return max(round(0.12 * self.em), 2)
 
     def sizes(self, phrase: Phrase) -> Sizes:
-        """Of a line: symbols alone are larger."""
+        """The type sizes of a line; a symbol on its own is larger."""
         alone = len(phrase) == 1 and isinstance(phrase[0], Maths)
         return Sizes(0.85 * self.em, (1.5 if alone else 1.1) * self.em)
 
@@ -151,7 +151,7 @@ class _Type:
         return sum(self.line_height(phrase) for phrase in phrases)
 
     def centred(self, phrases: Sequence[Phrase], x: int, room: int | None, top: int) -> Iterator[Placed]:
-        """Lines below each other, in the middle of ``room`` or of the widest of them."""
+        """Lines, centred within ``room``, or within the widest line if it is None."""
         room = self.block_width(phrases) if room is None else room
         for phrase in phrases:
             sizes = self.sizes(phrase)
@@ -160,7 +160,7 @@ class _Type:
 
 
 def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
-    """How the images of one timestep are arranged: about as high as wide, or as one image is."""
+    """The arrangement of one timestep's images, about square, or shaped like an image if that is tall."""
     image = view.size
     room = across, round(across * max(1, image[0] / image[1]))
     grid = best_grid(view.count, image, room, gap=gap, smooth=True)
@@ -171,12 +171,12 @@ def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
 
 
 def _named(part: Part) -> tuple[Phrase, ...]:
-    """What stands beside a row of the sheet, line by line."""
+    """The text beside a row of the sheet, line by line."""
     return (Maths(part.panel.symbol),), *((Words(line),) for line in part.panel.sheet_words(part.view))
 
 
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:
-    """What stands under a column of the sheet: t, and where samples are rescaled the noise, which t does not tell."""
+    """The text under a column: t, and if samples are rescaled the noise, which t does not show."""
     if row == run.steps:
         return ((Words("finished"),),) if run.finished else ((Words("noise left"),), noise_left_readout(run))
     readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
@@ -184,5 +184,5 @@ def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:
 
 
 def _fixed(piece: Piece, row: int) -> Piece:
-    """What a number says at one row."""
+    """A number replaced by its text at one row."""
     return Maths(piece.strings[row].strip(), piece.ink) if isinstance(piece, Number) else piece

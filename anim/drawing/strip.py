@@ -1,4 +1,4 @@
-"""The noise schedule as a strip under the panels, with a cursor at the step that they show."""
+"""The noise schedule, a strip under the panels with a cursor at the current step."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .typeset import Mask
 
 _OVERSAMPLING = 4
 _DIMMED = 0.5
-"""How much of its colour a curve keeps where the cursor has not been."""
+"""How much of its colour a curve keeps ahead of the cursor."""
 
 
 class Strip:
-    """Curves over the steps: full where the run has been, dimmed ahead. Drawn once, then only cut at the cursor."""
+    """Curves over the steps, dimmed ahead of the cursor. Both versions are drawn once, then joined at the cursor."""
 
     def __init__(self, curves: Sequence[Curve], points: int, box: Box, theme: Theme, em: int) -> None:
-        """Lay the strip out.
+        """Draw both versions of the strip.
 
         Args:
             curves: what to draw, from back to front.
-            points: how many steps the whole run has or was to have; the curves may end earlier.
-            box: where.
+            points: the planned number of steps; the curves of an interrupted run end earlier.
+            box: its position.
             theme: its colours.
-            em: the size of the text beside it, in pixels, from which strokes take their width.
+            em: the size of the text, in pixels, which decides the width of strokes.
         """
         self.box = box
         self._curves, self._points, self._theme, self._em = curves, points, theme, em
@@ -39,7 +39,7 @@ class Strip:
         self._behind, self._ahead = self._draw(1.0), self._draw(_DIMMED)
 
     def column(self, row: int) -> int:
-        """Where a row stands, in pixels from the left of the picture: from edge to edge."""
+        """The position of a row, in pixels from the left of the picture; rows span the whole strip."""
         return self.box.x + round(row / self._points * (self.box.width - 1))
 
     def draw(self, picture: NDArray[np.uint8], row: int) -> None:
@@ -78,13 +78,13 @@ class Strip:
         ]
 
     def _level(self, height: float) -> float:
-        """Pixels below the strip's top, from where the cursor's dots stay inside at both ends."""
+        """The position of a height, in pixels below the strip's top; keeps the cursor's dots within the strip."""
         return self._radius + (1 - height) * (self.box.height - 1 - 2 * self._radius)
 
 
 @lru_cache(maxsize=16)
 def _disc(radius: int) -> Mask:
-    """A filled circle, its centre in the middle of the last row above the baseline."""
+    """A filled circle, centred on the last row above the baseline."""
     offsets = np.arange(-radius, radius + 1)
     distance = np.hypot(offsets[:, None], offsets)
     alpha = np.clip(radius - distance, 0, 1) * 255

@@ -13,13 +13,13 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Theme:
-    """A background and the inks on it, each at least 4.5 : 1 against it (WCAG 2.2, 1.4.3) but for the hairline."""
+    """A background and its inks. All but the hairline have a contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3)."""
 
     background: Colour
     surface: Colour
-    """Under the noise curve, barely off the background."""
+    """Under the noise curve, close to the background."""
     hairline: Colour
-    """Around images, so that a white one is seen to end on white paper."""
+    """Around images, so that the edge of a white one shows on white paper."""
     strong: Colour
     quiet: Colour
     signal: Colour
@@ -58,7 +58,7 @@ DEFAULT_THEME = "dark"
 
 
 def theme_named(name: str) -> Theme:
-    """Look a theme up.
+    """Look up a theme.
 
     Raises:
         SettingsError: there is none of that name.

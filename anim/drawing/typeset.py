@@ -1,8 +1,8 @@
 """Words, numbers and mathematics as alpha masks.
 
-Words are DejaVu Sans, mathematics is set in STIX by matplotlib's TeX-like typesetter; both fonts come with matplotlib,
-so a picture looks the same on every machine. Each mask is drawn once and kept. Numbers that change from picture to
-picture are put together from digits of one width, so that they cost next to nothing and do not jump about.
+Words are set in DejaVu Sans, mathematics in STIX by matplotlib's TeX-like typesetter. Both fonts come with matplotlib,
+so a picture looks the same on every machine. Each mask is drawn once and cached. Changing numbers are assembled from
+digits of equal width, which is cheap and keeps them from jumping about.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from PIL import Image, ImageDraw, ImageFont
 Alpha = NDArray[np.uint8]
 
 ELLIPSIS = "…"
-_MATH_FONT = "stix"  # Darker than Computer Modern, which fades at the sizes of a README.
+_MATH_FONT = "stix"  # Darker than Computer Modern, which is too faint at the size of a README.
 _SUBSTITUTE = "\N{WHITE VERTICAL RECTANGLE}"
-_OVERSAMPLING = 4  # Mathematics is drawn this much larger and averaged, so that glyphs need not sit on whole pixels.
+_OVERSAMPLING = 4  # Mathematics is drawn this much larger, then averaged, so glyphs need no whole pixels.
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +36,16 @@ class Mask:
     alpha: Alpha
     """uint8 [height, width], 0 for none and 255 for full."""
     ascent: int
-    """How many of its rows lie above the baseline."""
+    """The number of its rows above the baseline."""
 
     @property
     def width(self) -> int:
-        """Pixels from the left edge to the right one."""
+        """In pixels."""
         return int(self.alpha.shape[1])
 
     @property
     def descent(self) -> int:
-        """How many of its rows lie below the baseline."""
+        """The number of its rows below the baseline."""
         return int(self.alpha.shape[0]) - self.ascent
 
 
@@ -54,13 +54,13 @@ EMPTY = Mask(np.zeros((0, 0), np.uint8), 0)
 
 @lru_cache(maxsize=4096)
 def words(string: str, size: float) -> Mask:
-    """A line of plain text, in which no character has a special meaning; ``size`` is 1 em in pixels."""
+    """A line of plain text, where no character has a special meaning; ``size`` is 1 em in pixels."""
     string = drawable(string)
     if not string:
         return EMPTY
     font = _font(size)
     left, top, right, bottom = (round(side) for side in font.getbbox(string, anchor="ls"))
-    # From the pen's start to its end, and whatever ink lies beyond either.
+    # From the pen's start to its end, plus any ink beyond them.
     left, right = min(left, 0), max(right, round(font.getlength(string)))
     top, bottom = min(top, 0), max(bottom, 0)
     image = Image.new("L", (right - left, bottom - top))
@@ -88,7 +88,7 @@ def mathematics(tex: str, size: float) -> Mask:
 def number(string: str, size: float) -> Mask:
     """A number in the type of `mathematics`.
 
-    All digits have one width, and so have spaces: ``format(x, "6.2f")`` always puts the point at the same place.
+    Digits and spaces have the same width: ``format(x, "6.2f")`` always puts the point at the same position.
     """
     glyphs = [EMPTY if c == " " else mathematics(rf"\mathrm{{{c}}}", size) for c in string]
     digit = _extent("00", size) - _extent("0", size)
@@ -98,16 +98,16 @@ def number(string: str, size: float) -> Mask:
 
 @lru_cache(maxsize=4096)
 def word_number(string: str, size: float) -> Mask:
-    """As `number`, in the type of `words`."""
+    """Like `number`, but in the type of `words`."""
     return beside([words(c, size) for c in string], [words("0", size).width] * len(string))
 
 
 def shortened(string: str, size: float, width: int) -> str:
-    """As much of a line of plain text as fits into ``width`` pixels, with an ellipsis if that is not all of it."""
+    """A line of plain text, cut to fit into ``width`` pixels, with an ellipsis if anything is cut."""
     if words(string, size).width <= width:
         return string
     string = drawable(string)
-    low, high = 0, len(string)  # So many characters fit, or none do; so many do not.
+    low, high = 0, len(string)  # `low` characters fit, unless none do; `high` do not.
     while high - low > 1:
         middle = (low + high) // 2
         fits = words(string[:middle] + ELLIPSIS, size).width <= width
@@ -121,15 +121,15 @@ def legible(string: str) -> bool:
 
 
 def drawable(string: str) -> str:
-    """The line as the font can draw it: one space for any white space, ▯ for each character that it lacks."""
+    """The line as the font can draw it: one space for any white space, ▯ for each missing character."""
     known = _characters()
     return "".join(c if ord(c) in known else _SUBSTITUTE for c in " ".join(string.split()))
 
 
 def beside(masks: Sequence[Mask], widths: Sequence[int]) -> Mask:
-    """Masks on one baseline, each beginning where the ``widths`` of those before it end.
+    """Masks side by side on one baseline, each with its own of the ``widths``.
 
-    The result is as wide as the widths together and one pixel more, whatever the ink: soft edges may spill into it.
+    The result is one pixel wider than the sum of the widths, as soft edges may spill into it.
     """
     ascent = max((mask.ascent for mask in masks), default=0)
     descent = max((mask.descent for mask in masks), default=0)

@@ -1,1 +1,1 @@
-"""Outputs by name: films, stills and sheets, as large as they may be."""
+"""Output files: films, posters and contact sheets, within a size limit."""

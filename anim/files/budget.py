@@ -1,9 +1,8 @@
-"""Files that must not be larger than a limit: what is given up for it, in which order, and the search for as little
-of it as will do.
+"""Size limits for files: what is given up, in which order, and the search for the smallest sacrifice that is enough.
 
-What a file will weigh cannot be told beforehand, so each attempt is a real encode. A format has a table of rungs, each
-smaller than the one before: first goes what nobody misses, the fine panels and the finished image go last. Of them
-the first that fits is found by halving, which takes as many attempts as a number of that many rungs has binary digits.
+The size of a file cannot be predicted, so each attempt is a real encode. A format has a table of rungs, each smaller
+than the one before: what is least noticed is given up first, the fine panels and the finished image last. A binary
+search finds the first rung that fits.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ if TYPE_CHECKING:
     )
 
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-"""Bytes. A megabyte is a million of them, as it is to the sites that have limits."""
+"""Bytes in each unit. A megabyte is a million bytes, as on the sites that have limits."""
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One way to make a film smaller, and all that it gives up."""
+    """One way to make a film smaller, with everything that it gives up."""
 
     level: int = 0
-    """Of the encoder (`EncodeOptions.level`)."""
+    """The encoder's level (`EncodeOptions.level`)."""
     look: str = ""
     """What that level gives up, in words."""
     scale: float = 1.0
-    """Of the picture's width and height. It is composed anew: pixels stay squares, text stays legible."""
+    """For the picture's width and height. It is composed again, so pixels stay square and text legible."""
     early: int = 1
-    """Of the first half of the way, every so many-th frame is kept; those before a gap are shown for longer."""
+    """Keep every n-th frame of the first half; a frame before a gap is shown longer."""
     late: int = 1
-    """The same for the second half. The way back, if there is one, is that way the other way round."""
+    """The same for the second half. If the film plays backwards too, that part mirrors the first one."""
 
     def words(self, size: Size) -> str:
-        """What it gives up of a film that was to have this size."""
+        """What it gives up of a film of this size, in words."""
         frames = {
             (1, 1): "",
             (2, 1): "every second step of the first half is left out",
@@ -59,14 +58,14 @@ class Rung:
         return "; ".join(part for part in (self.look, smaller, frames) if part)
 
     def size(self, size: Size) -> Size:
-        """Of the picture, even in both directions, from what was asked for; text keeps the width that it needs."""
+        """The size of the picture, scaled to even numbers; it stays wide enough for its text."""
         width, height = size
         if height is None:
             return max(_scaled(width, self.scale), min(width, SMALLEST_WIDTH)), None
         return _scaled(width, self.scale), _scaled(height, self.scale)
 
     def shots(self, shots: Sequence[Shot]) -> tuple[Shot, ...]:
-        """Those that are shown. What is held stays, and the whole lasts as long as before."""
+        """The shots that are kept. Held shots are always kept, and the total time does not change."""
         held = 2 * statistics.median(shot.seconds for shot in shots)
         turn, end = turning_point(shots), len(shots) - 1
         kept: list[Shot] = []
@@ -82,12 +81,12 @@ class Rung:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search came to."""
+    """The result of a search."""
 
     rung: Rung | None
-    """The first that fits; None if none does."""
+    """The first rung that fits; None if none does."""
     smallest: int | None
-    """In bytes: of all files that were tried. None if there was none to try."""
+    """The size of the smallest file that was tried, in bytes; None if no file could be made."""
 
 
 def rungs_of(entry: Format, scene: Scene) -> tuple[Rung, ...]:
@@ -128,17 +127,17 @@ def _be(signs: str, of_one: str, of_several: str) -> str:
 
 
 def parse_bytes(text: str | int) -> int:
-    """A number of bytes out of "5MB", "700 kB", "4.8 MiB" or 5000000.
+    """The number of bytes meant by "5MB", "700 kB", "4.8 MiB" or 5000000.
 
     Raises:
-        SettingsError: it is none, or not above 0.
+        SettingsError: it is not a size, or not above 0.
     """
     found = _AMOUNT.fullmatch(str(text).strip())
     if not found or found[2].lower() not in UNITS:
-        raise SettingsError(f"{str(text)!r} is no file size; give one such as 5MB, 700KB, 4.8MiB or 5000000")
+        raise SettingsError(f"{str(text)!r} is not a file size; give one such as 5MB, 700KB, 4.8MiB or 5000000")
     size = float(found[1]) * UNITS[found[2].lower()]
     if not math.isfinite(size):
-        raise SettingsError("a number of hundreds of digits is no file size; give one such as 5MB")
+        raise SettingsError("a number with hundreds of digits is not a file size; give one such as 5MB")
     count = int(size)
     if count < 1:
         raise SettingsError(f"the largest size allowed is {text}; it must be above 0, such as 5MB")
@@ -146,25 +145,25 @@ def parse_bytes(text: str | int) -> int:
 
 
 def spelled(count: int) -> str:
-    """Bytes as people read them, to three figures."""
+    """A number of bytes for people, to three significant digits."""
     unit, size = next(((name, size) for name, size in (("MB", 10**6), ("KB", 10**3)) if count >= size), ("bytes", 1))
     return f"{count / size:.0f} {unit}" if count >= 100 * size or size == 1 else f"{count / size:.3g} {unit}"
 
 
 def first_that_fits(rungs: Sequence[Rung], limit: int, encode: Callable[[Rung], int | None]) -> Found:
-    """The first rung whose file has no more than ``limit`` bytes: of the files that fitted, the last one written.
+    """The first rung whose file has at most ``limit`` bytes; its file is the last one written that fits.
 
     Args:
         rungs: each smaller than the one before.
         limit: in bytes.
-        encode: writes the file of a rung and returns its size, or None if a picture so small cannot be drawn.
+        encode: writes the file of a rung and returns its size, or None if the picture would be too small to draw.
     """
     found = Found(None, None)
     first, last = 0, len(rungs) - 1
     while first <= last:
         middle = (first + last) // 2
         size = encode(rungs[middle])
-        if size is None:  # Nor can those after it.
+        if size is None:  # Later rungs are too small, too.
             last = middle - 1
         elif size > limit:
             found = Found(found.rung, min(size, found.smallest or size))

@@ -1,8 +1,8 @@
-"""The films of one rendering: each picture is composed once for all that have its size, and handed to every encoder.
+"""The films of one rendering: each picture is composed once per size, and handed to all encoders of that size.
 
-Each encoder works in a thread of its own while the next picture is composed, so that where there are cores enough an
-animation takes as long as its slowest part: GIF and MP4 of four noisy 256×256 images at 40 steps took 2.5 s on 32
-cores, 3.5 one after the other (2.3 and 1.6 each alone); on two cores 3.7 and 4.1.
+Each encoder has its own thread, which works while the next picture is composed. With enough cores, an animation thus
+takes as long as its slowest part: a GIF and an MP4 of four noisy 256×256 images at 40 steps took 2.5 s on 32 cores, and
+3.5 s one after the other (2.3 and 1.6 s alone); on two cores 3.7 and 4.1 s.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Film:
     size: Size
     options: EncodeOptions
     comment: str = ""
-    """Where it comes from; kept in the file."""
+    """Its provenance, to store in the file."""
 
 
 def write(jobs: Sequence[Job], rendering: Rendering) -> None:
-    """Write films and folders of frames: those without a limit in one pass, then those that have one.
+    """Write films and folders of frames: those without a size limit in one pass, then those with one.
 
     Raises:
-        DiffanimError: of the kind that fits.
+        DiffanimError: a subclass says what is wrong.
     """
     films = [
         (Film(job.path, rendering.size or job.output.size, rendering.encoding, job.comment), job.output.limited)
@@ -60,7 +60,7 @@ def write_films(rendering: Rendering, films: Sequence[Film]) -> None:
     """Write them in one pass. A film that fails leaves what was at its path, and so do those not finished by then.
 
     Raises:
-        DiffanimError: of the kind that fits.
+        DiffanimError: a subclass says what is wrong.
     """
     if not films:
         return
@@ -85,7 +85,7 @@ def write_films(rendering: Rendering, films: Sequence[Film]) -> None:
 
 
 class _Lane:
-    """A thread that writes frames to an encoder, one behind: whoever hands it the next waits for the one before."""
+    """A thread that writes frames to an encoder; handing over a frame waits for the frame before it."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -96,7 +96,7 @@ class _Lane:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.shutdown()  # The encoder is not finished, and not aborted, while it writes.
+        self._thread.shutdown()  # The encoder must not be finished or aborted while it writes.
         if kind is None:
             self._wait()
 
@@ -104,7 +104,7 @@ class _Lane:
         """Hand over a frame.
 
         Raises:
-            OutputError: the one before could not be written.
+            OutputError: the frame before it could not be written.
         """
         self._wait()
         self._written = self._thread.submit(self._encoder.write, frame)
@@ -118,8 +118,8 @@ def write_films_within(rendering: Rendering, films: Sequence[Film], limit: int) 
     """Write them, none larger than ``limit`` bytes; `Rendering.on_note` is told what that cost.
 
     Raises:
-        OutputError: a film cannot be made so small, which is then not written. The others are.
-        DiffanimError: of the kind that fits.
+        OutputError: a film cannot be made that small. It is not written, but the others are.
+        DiffanimError: a subclass says what is wrong.
     """
     with ExitStack() as hidden:
         drafts = [hidden.enter_context(hidden_beside(Path(film.path))) for film in films]
@@ -175,7 +175,7 @@ def _fit(rendering: Rendering, film: Film, draft: Path, limit: int) -> str:
 
 @contextlib.contextmanager
 def _told_as(names: dict[Path, StrPath]) -> Iterator[None]:
-    """Errors name the file that was asked for, not the hidden one; what the system says is put into words."""
+    """Make errors name the requested file instead of the hidden one, and turn an `OSError` into an `OutputError`."""
     with writing(next(iter(names.values()))):
         try:
             yield

@@ -1,6 +1,6 @@
-"""What can be written, found by the end of its name in one table: a row says what it is, and which module writes it.
+"""The table of outputs, by the end of their names: a row says what an output is, and which module writes it.
 
-Nothing heavy is imported here: the command line's help is made from this table.
+The command line's help is made from this table, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
     from ..timeline.shots import Shot
 
 Shown = Literal["picture", "video", "frames", "sheet", "poster"]
-"""What an output is to a page or a slide."""
+"""What a page or a slide treats an output as."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What can be written, as help texts and errors tell it."""
+    """A kind of output, as help texts and errors describe it."""
 
     ending: str
     """What its paths end with; `FOLDER` for a folder of files."""
     name: str
     about: str
     size: Size
-    """What is taken unless another is asked for."""
+    """The default size."""
     shown: Shown
     module: str
-    """The module of this package that writes it, imported when it is needed."""
+    """The module of this package that writes it, imported only when needed."""
     theme: str = DEFAULT_THEME
-    """What is taken unless another is asked for."""
+    """The default theme."""
     format: Format | None = None
-    """How frames become bytes; None for what does not move."""
+    """How frames are encoded; None for stills."""
 
     @property
     def written(self) -> str:
-        """The ending as help shows it: a bare slash would puzzle."""
+        """The ending as help shows it, where a bare slash would be unclear."""
         return f"frames{FOLDER}" if self.ending == FOLDER else self.ending
 
     @property
     def limited(self) -> bool:
-        """Whether a largest size is meant for it: it is for films, not for stills and folders of frames."""
+        """Whether a size limit applies to it, as it does to films, but not to stills and folders of frames."""
         return self.format is not None and self.shown != "frames"
 
 
@@ -74,60 +74,60 @@ ENDINGS = tuple(output.written for output in OUTPUTS.values())
 
 @dataclass(frozen=True)
 class Job:
-    """One file that is to be written."""
+    """A file to write."""
 
     path: str
-    """A folder's ends with a slash, which a `Path` would forget."""
+    """For a folder it ends with a slash, which a `Path` would drop."""
     output: Output
     comment: str = ""
-    """Where it comes from; kept in the file."""
+    """Its provenance, to store in the file."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """What all files of one rendering show, and how; each writer takes of it what it has a use for."""
+    """What all files of one rendering show, and how; each writer uses the fields that it needs."""
 
     scene: Scene
     shots: tuple[Shot, ...]
-    """Of what moves."""
+    """For films and frames."""
     way: tuple[Shot, ...]
-    """One way and without holds, of what does not."""
+    """For stills: without holds and without a bounce."""
     fps: float
     """Nominal: most shots are shown for 1/fps seconds."""
     size: Size | None = None
-    """None for each output's own."""
+    """None for the default of each output."""
     theme: str | None = None
-    """None for each output's own."""
+    """None for the default of each output."""
     text: float = 1.0
-    """How much larger than usual text is."""
+    """The scale of the text."""
     columns: int = 6
     """Timesteps on a contact sheet."""
     video_fps: float | None = None
-    """Frames a second in the stream of a video, where that is asked for."""
+    """Frames per second of a video stream; None to choose a rate that suits the times."""
     encoding: EncodeOptions = DEFAULT_OPTIONS
     limit: int | None = None
-    """Bytes that each film may have."""
+    """Maximum size of each film, in bytes."""
     on_frame: Callable[[int, int], None] | None = None
     on_note: Callable[[str], None] | None = None
 
 
 def write(jobs: Sequence[Job], rendering: Rendering) -> None:
-    """Write files, those of one kind together. One that fails leaves what was at its path.
+    """Write files, those of one kind together. If one fails, its path is left unchanged.
 
     Raises:
-        DiffanimError: of the kind that fits.
+        DiffanimError: a subclass says what is wrong.
     """
     for module in sorted({job.output.module for job in jobs}, reverse=True):  # Stills take no time.
         import_module(f".{module}", __package__).write([job for job in jobs if job.output.module == module], rendering)
 
 
 def output_of(path: StrPath) -> Output:
-    """What the end of a path asks for, in any case of letters; a slash, or a folder that is there, for frames.
+    """The output for the end of a path, ignoring case; a path with a slash, or an existing folder, is for frames.
 
-    A `Path` forgets the slash: a folder that is not there yet must be given as text.
+    Give a folder that does not exist yet as text, as a `Path` drops the slash.
 
     Raises:
-        OutputError: nothing has that ending.
+        OutputError: no output has that ending.
     """
     name, suffix = os.fspath(path).lower(), Path(path).suffix
     stills = [output for output in OUTPUTS.values() if output.format is None]
@@ -144,15 +144,15 @@ def output_of(path: StrPath) -> Output:
         raise OutputError(f"{path} could be more than one picture; {either}")
     known = ", ".join(f"{output.ending} ({output.about})" for output in OUTPUTS.values())
     if not suffix:
-        raise OutputError(f"{path} has no suffix that says what to write; there are {known}")
-    raise OutputError(f"cannot write {suffix} files; choose one of {known}")
+        raise OutputError(f"{path} has no suffix that says what to write; choose from {known}")
+    raise OutputError(f"cannot write {suffix} files; choose from {known}")
 
 
 def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPTIONS) -> None:
-    """Find what would make writing fail, before any expensive work is done.
+    """Check, before any expensive work, that an output can be written.
 
     Raises:
-        OutputError: the ending, the rate, an option, the folder, the path or a missing encoder prevent it.
+        OutputError: the ending, the rate, an option, the folder, the path or a missing encoder prevents it.
     """
     if output_of(path).format is None:
         check_place(Path(path))
@@ -161,28 +161,28 @@ def check_output(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPT
 
 
 def check_apart(paths: Sequence[StrPath]) -> None:
-    """Find outputs that would be written over each other: one place named twice, or one in a folder of frames.
+    """Check that no output would overwrite another: none is named twice, and none is in a folder of frames.
 
     Raises:
-        OutputError: says which.
+        OutputError: says which would.
     """
     places = [Path(path).resolve() for path in paths]
     for number, (path, place) in enumerate(zip(paths, places, strict=True)):
         for other, before in zip(paths[:number], places, strict=False):
             if place == before:
-                raise OutputError(f"{other} and {path} are one place; name it once")
+                raise OutputError(f"{other} and {path} are the same path; name it once")
             if place.parent == before.parent and place.name.casefold() == before.name.casefold():
-                raise OutputError(f"{other} and {path} are one place where capitals do not count; name another")
+                raise OutputError(f"{other} and {path} are the same path where case is ignored; name another")
             if place in before.parents or before in place.parents:
                 outer, inner = (path, other) if place in before.parents else (other, path)
-                raise OutputError(f"{inner} lies in {outer}, which holds frames and nothing else; name another place")
+                raise OutputError(f"{inner} is in {outer}, a folder for frames only; name another path")
 
 
 def check_use(paths: Sequence[StrPath], options: EncodeOptions) -> None:
-    """Find an option that none of the outputs has a choice in: it was meant for another.
+    """Check that each option applies to at least one of the outputs.
 
     Raises:
-        OutputError: says which, and what has the choice.
+        OutputError: says which does not, and which outputs it applies to.
     """
     formats = [output.format for output in map(output_of, paths) if output.format is not None]
     choices: dict[str, tuple[str | None, Callable[[Format], Sequence[str]]]] = {
@@ -192,11 +192,11 @@ def check_use(paths: Sequence[StrPath], options: EncodeOptions) -> None:
     for what, (asked, choice) in choices.items():
         if asked is not None and not any(map(choice, formats)):
             known = ", ".join(suffix for suffix, entry in FORMATS.items() if choice(entry))
-            raise OutputError(f"{what} {asked} is of no use here; there is a choice of {what} for {known}")
+            raise OutputError(f"{what} {asked} applies to none of these outputs; {what} is for {known}")
 
 
 def timing_note(path: StrPath, fps: float) -> str | None:
-    """A sentence for the user if the output cannot show every frame for exactly 1/fps seconds."""
+    """A note for the user if the output cannot show every frame for exactly 1/fps seconds."""
     entry = output_of(path).format
     if entry is None or entry.ticks is None:
         return None

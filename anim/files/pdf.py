@@ -1,7 +1,7 @@
-"""A contact sheet as PDF: text and lines are vectors, images are their own pixels and not blurred.
+"""Contact sheets as PDF: text and lines are vectors, and images are not blurred.
 
-Some viewers smooth images that are enlarged on the page, whatever the file says. So each pixel is kept as a square of
-several: what is smoothed then is a fraction of a pixel wide, and repeated pixels pack into next to nothing.
+Some viewers smooth enlarged images, whatever the file says. So each pixel is stored as a square of several pixels: the
+smoothing then covers only a fraction of the original pixel, and repeated pixels compress to almost nothing.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from ..version import __version__
 _POINT = 72 / SHEET_DPI
 """Points in a pixel of the sheet."""
 _SETTINGS: Mapping[Any, Any] = {"pdf.fonttype": 42, "font.family": "DejaVu Sans", "mathtext.fontset": "stix"}
-"""TrueType, which every publisher takes, where matplotlib's own choice would be Type 3; the fonts of `typeset`."""
+"""TrueType, which every publisher accepts, instead of matplotlib's default of Type 3; and the fonts of `typeset`."""
 
 
 def write_pdf(sheet: ContactSheet, path: Path, comment: str) -> None:
-    """Write the sheet as a page of its size, `SHEET_DPI` pixels an inch; ``comment`` is kept as the document's subject.
+    """Write the sheet as one page, `SHEET_DPI` pixels per inch; ``comment`` is stored as the document's subject.
 
     Raises:
         OSError: it cannot be written.
     """
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # A user's own style is for a user's own figures.
+        matplotlib.rcdefaults()  # The user's own style must not apply.
         matplotlib.rcParams.update(_SETTINGS)
         figure = _figure(sheet)
         said = {"Creator": f"diffanim {__version__}", "CreationDate": None, "Subject": comment or None}
@@ -58,7 +58,7 @@ def _figure(sheet: ContactSheet) -> Figure:
         image = AxesImage(axes, interpolation="none", extent=(box.x, box.right, box.bottom, box.y), zorder=2)
         image.set_data(_squares(placed))
         axes.add_artist(image)
-    # All as one path: a sheet may have thousands of images, and a patch for each would take longer than they do.
+    # One path for all: a sheet may have thousands of images, and a patch for each would take longer than the images.
     around = PathPatch(Outline.make_compound_path(*map(_outline, sheet.images)), fill=False, zorder=3)
     around.set(linewidth=sheet.line * _POINT, edgecolor=_rgb(sheet.theme.hairline))
     axes.add_artist(around)
@@ -74,7 +74,7 @@ def _write(figure: Figure, sheet: ContactSheet, text: Placed) -> None:
         case Maths(tex):
             size, drawn = text.sizes.maths, f"${tex}$"
         case _:
-            raise TypeError(f"{text.piece} changes from row to row, and a page does not")
+            raise TypeError(f"{text.piece} changes from row to row, which a page cannot show")
     figure.text(
         text.x / sheet.width,
         1 - text.baseline / sheet.height,

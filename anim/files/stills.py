@@ -1,4 +1,4 @@
-"""Pictures that do not move: the contact sheet and the poster, written whole or not at all."""
+"""Stills: the contact sheet and the poster, written atomically."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def write(jobs: Sequence[Job], rendering: Rendering) -> None:
     """Write stills, one by one.
 
     Raises:
-        SettingsError: a size or a name that is not allowed.
-        OutputError: one cannot be written, and what was at its path stays.
+        SettingsError: a size or a name is not allowed.
+        OutputError: one cannot be written; its path is left unchanged.
     """
     for job in jobs:
         _WRITERS[job.output.ending](job, rendering)
@@ -57,7 +57,7 @@ _WRITERS: Mapping[str, Callable[[Job, Rendering], None]] = MappingProxyType(
 
 
 def _sheet(job: Job, rendering: Rendering, *, whole: bool) -> ContactSheet:
-    """Columns that lie evenly in time; the height follows from the width."""
+    """A sheet whose columns are evenly spaced in time; the height follows from the width."""
     check_columns(rendering.columns)
     theme, (width, _) = theme_named(rendering.theme or job.output.theme), rendering.size or job.output.size
     shots = spread(rendering.way, rendering.columns)
@@ -65,10 +65,10 @@ def _sheet(job: Job, rendering: Rendering, *, whole: bool) -> ContactSheet:
 
 
 def check_columns(columns: int) -> None:
-    """A sheet has a column at least.
+    """Check that a sheet has at least one column.
 
     Raises:
-        SettingsError: there are fewer.
+        SettingsError: it has none.
     """
     if columns < 1:
         raise SettingsError(f"columns is {columns}; a contact sheet needs at least 1, such as 6")

@@ -1,11 +1,11 @@
-"""A latent run's pictures, kept beside its latents, so that they are decoded once and drawn without torch ever after.
+"""A latent run's decoded pictures, stored with its latents, so that it is decoded once and rendered without torch.
 
-They are a Zarr group called ``decoded`` within the recording, with an array for each quantity that was decoded, such as
-``x`` [N+1, cells, H, W, 3] and ``x0`` [N, cells, H, W, 3]: uint8 sRGB with one chunk a row and a CRC-32C on each. The
-cells are the images of the batch; of a clip, the chosen frames of each, clip after clip.
+They are a Zarr group called ``decoded`` in the recording, with an array for each decoded quantity, such as
+``x`` [N+1, cells, H, W, 3] and ``x0`` [N, cells, H, W, 3]: uint8 sRGB with one chunk per row and a CRC-32C on each. The
+cells are the images of the batch; for clips, the chosen frames of each, clip after clip.
 
-A row's digest is that of its chunk as it lies on the disk, so that all rows can be checked without making a picture of
-any: what is damaged is known before a render begins, and made again from the latents.
+A row's digest is that of its compressed chunk, so all rows can be checked without decompressing them. Damage is thus
+found before a render begins, and damaged rows are decoded again.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ from .digests import Digests, is_plain_file
 
 GROUP = "decoded"
 MOST_BYTES_A_LATENT = 1 << 14
-"""Of pixels: the coarsest autoencoders make some hundred bytes of a number. Nothing larger is read."""
+"""Limit for the pixels: the coarsest autoencoders make a few hundred bytes from a number. Nothing larger is read."""
 _DIMENSIONS = ("step", "image", "height", "width", "colour")
 _COMPRESSORS = (ZstdCodec(level=1), Crc32cCodec())
 _NEW, _OLD = f".{GROUP}-new", f".{GROUP}-old"
-"""Folders in the recording: of a group that is not whole yet, and of one that goes."""
+"""Folders in the recording: of a group that is not complete yet, and of one that is being removed."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 Rows = Mapping[str, Collection[int]]
-"""Rows by the name of their quantity, counted from 0."""
+"""Indices of rows, from 0, by the name of their quantity."""
 
 
 @dataclass(frozen=True)
 class _Attributes:
-    """What the group says of itself."""
+    """The group's attributes."""
 
     clip: NotNegative | None
     frames: tuple[NotNegative, ...]
     kept: dict[str, tuple[NotNegative, ...]] | None = None
-    """The rows of each quantity that are there."""
+    """The stored rows of each quantity."""
     rows: NotNegative | None = None
-    """In its place, in recordings of before: so many of x and, as far as there is one a step, of x0."""
+    """Used instead in older recordings: the number of stored rows of x, and of x0 up to its last step."""
 
 
 class DecodedRows:
-    """Pictures by row, read when they are asked for."""
+    """Decoded pictures by row, read on demand."""
 
     def __init__(self, group: zarr.Group, where: str, digests: Digests | None, most: int) -> None:
-        """Use `DecodedRows.of`."""
+        """Use `DecodedRows.of` instead."""
         self._where, self._digests = where, digests
         told = typed(group.attrs.asdict(), _Attributes)
         names = ("x", "x0") if told.kept is None else tuple(told.kept)
@@ -69,24 +69,24 @@ class DecodedRows:
             name: frozenset(range(min(told.rows or 0, array.shape[0])) if told.kept is None else told.kept[name])
             for name, array in self._arrays.items()
         }
-        """The rows of each quantity that are there, by its name; `damaged` tells whether they are whole."""
+        """The stored rows of each quantity, by its name; `damaged` finds those that are damaged."""
         self.clip = told.clip
-        """How many frames each clip has; None for images."""
+        """The number of frames of each clip; None for images."""
         self.frames = told.frames
-        """Those that are kept, counted from 0; empty for images."""
+        """The indices of the stored frames, from 0; empty for images."""
         shapes = {array.shape[1:] for array in self._arrays.values()}
         if len(shapes) > 1 or any(max(self.kept[n], default=0) >= a.shape[0] for n, a in self._arrays.items()):
             raise ValueError(f"{GROUP} has pictures of several sizes, or more rows than there are")
 
     @classmethod
     def of(cls, group: zarr.Group, where: str, digests: Digests | None, most: int) -> Self | None:
-        """What a recording holds of them; None if nothing that can be read.
+        """The decoded pictures of a recording; None if it has none that can be read.
 
         Args:
             group: of the recording.
-            where: that is, for messages.
-            digests: of the recording; None where it has none.
-            most: bytes that the pictures of a row may have.
+            where: the recording's path, for messages.
+            digests: of the recording; None if it has none.
+            most: limit for the pictures of a row, in bytes.
         """
         try:
             member = group[GROUP]
@@ -96,21 +96,21 @@ class DecodedRows:
 
     @property
     def size(self) -> tuple[int, int, int] | None:
-        """(cells, height, width) of every row; None as long as there is none."""
+        """(cells, height, width) of every row; None if there are no rows yet."""
         if not self._arrays:
             return None
         cells, height, width = next(iter(self._arrays.values())).shape[1:4]
         return cells, height, width
 
     def has(self, wanted: Rows) -> bool:
-        """Whether all of these rows are kept, damaged or not."""
+        """Whether all of these rows are stored, damaged or not."""
         return all(self.kept.get(name, frozenset()).issuperset(rows) for name, rows in wanted.items())
 
     def read(self, name: str, row: int) -> Pixels:
-        """uint8 [cells, H, W, 3] of a quantity.
+        """A row of a quantity: uint8 [cells, H, W, 3].
 
         Raises:
-            IndexError: that row of it is not kept.
+            IndexError: that row is not stored.
             TrajectoryError: the row is damaged or missing.
         """
         where = f"{GROUP}/{name}[{row}] of {self._where}"
@@ -126,15 +126,15 @@ class DecodedRows:
         raise TrajectoryError(f"{where} is {wrong}; render again, which decodes it again")
 
     def holds(self, rows: int) -> bool:
-        """Whether its arrays were made for a recording of so many rows, and not for one that has gone on since."""
+        """Whether its arrays were made for this number of rows; False if the recording was resumed since."""
         return max((array.shape[0] for array in self._arrays.values()), default=rows) == rows
 
     def shows(self, wanted: ClipFrames) -> bool:
-        """Whether the frames that are asked for are those that are kept."""
+        """Whether the wanted frames are the stored ones."""
         return self.clip is None or wanted.of(self.clip) == self.frames
 
     def damaged(self, wanted: Rows | None = None) -> Iterator[tuple[str, int, str]]:
-        """The rows that are damaged or missing, of all that are kept or of those wanted; every byte is looked at.
+        """The damaged or missing rows among all stored rows, or only among those wanted; every byte is checked.
 
         Yields:
             The name of the quantity, the row, and what is wrong with it.
@@ -145,7 +145,7 @@ class DecodedRows:
                     yield name, row, f"{GROUP}/{name}[{row}] of {self._where} is {wrong}"
 
     def _wrong(self, name: str, row: int) -> str | None:
-        """What is wrong with a row's chunk on the disk, which is not decompressed for that; None if nothing is."""
+        """What is wrong with a row's chunk on disk, found without decompressing it; None if nothing is."""
         array = self._arrays[name]
         file = chunk_file(array, row)
         if file is None:
@@ -154,26 +154,26 @@ class DecodedRows:
         try:
             if not is_plain_file(file):
                 return "missing"
-            if file.stat().st_size > size + size // 128 + 1024:  # More than zstd makes of what cannot be compressed.
+            if file.stat().st_size > size + size // 128 + 1024:  # More than zstd needs for incompressible data.
                 return "damaged: its file is too large"
             frame, crc = _taken_apart(file)
         except OSError as error:
             return f"damaged ({error.strerror or error})"
         if google_crc32c.value(frame) != crc:
-            return "damaged: its checksum is not that of its bytes"
-        if _size_told(frame) != size:  # What it says is what is laid out for it.
+            return "damaged: its checksum does not match its bytes"
+        if _size_told(frame) != size:  # Reading would allocate the size that it states.
             return f"damaged: it does not hold {size} bytes"
         if self._digests is not None and not self._digests.agree(
             f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), _bound(self.clip, self.frames, array), crc
         ):
-            return "damaged: it is not what was decoded there"
+            return "damaged: it is not the picture that was decoded there"
         return None
 
 
 class DecodedWriter:
-    """Keeps rows as they are decoded; what is whole stays when the work is interrupted, and is resumed.
+    """Stores rows as they are decoded; if interrupted, complete rows stay, and the next writer resumes.
 
-    It is a context, at whose end others may write to the recording.
+    A context manager; others may write to the recording once it is closed.
     """
 
     def __init__(
@@ -188,20 +188,20 @@ class DecodedWriter:
         most: int,
         release: Callable[[], object],
     ) -> None:
-        """Begin; or, where frames of the same choice are, do what is not there or not whole.
+        """Begin; or, if the same frames are stored already, only add missing rows and replace damaged ones.
 
-        A `DiffanimWarning` tells of pictures that were there and are made again.
+        A `DiffanimWarning` says which stored pictures are decoded again.
 
         Args:
             group: of the recording, open for writing.
-            where: the recording is, for messages.
-            rows: that the recording has; no quantity has more.
-            wanted: those that are to be kept.
-            clip: how many frames each clip has; None for images.
-            frames: the chosen ones, counted from 0.
-            digests: of the recording; None where it has none.
-            most: bytes that the pictures of a row may have.
-            release: called when it is done: lets others write.
+            where: the recording's path, for messages.
+            rows: the number of rows of the recording; no quantity has more.
+            wanted: the rows to store.
+            clip: the number of frames of each clip; None for images.
+            frames: the indices of the chosen frames, from 0.
+            digests: of the recording; None if it has none.
+            most: limit for the pictures of a row, in bytes.
+            release: called at the end, to let others write.
         """
         self._digests, self._release = digests, release
         self._parent, self._where, self._rows = group, where, rows
@@ -218,7 +218,7 @@ class DecodedWriter:
             self._kept[name].discard(row)
         self._total = sum(map(len, wanted.values()))
         self.missing = {name: set(rows) - self._kept.get(name, set()) for name, rows in wanted.items()}
-        """Rows of each quantity that are to be decoded."""
+        """The rows of each quantity that are still to be decoded."""
         if damaged:
             _tell(damaged[0][-1], len(damaged))
         elif old is None and self._folder is not None and (self._folder / GROUP).exists():
@@ -232,21 +232,21 @@ class DecodedWriter:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """How many of the pictures that are wanted are kept, and how many there are to be."""
+        """How many of the wanted rows are stored, and how many are wanted."""
         return self._total - sum(map(len, self.missing.values())), self._total
 
     def add(self, name: str, row: int, pixels: Pixels) -> None:
-        """A missing row of a quantity: uint8 [cells, H, W, 3].
+        """Store a missing row of a quantity: uint8 [cells, H, W, 3].
 
         Raises:
-            TrajectoryError: it cannot be written, or is of another shape than the rows that are there.
+            TrajectoryError: it cannot be written, or its shape differs from that of the stored rows.
         """
         try:
             self._write(name, row, pixels)
         except OSError as error:
             raise TrajectoryError(
-                f"cannot keep the decoded pictures in {self._where}: {error.strerror or error}; "
-                f"pictures decoded and kept: {self.progress[0]}"
+                f"cannot store the decoded pictures in {self._where}: {error.strerror or error}; "
+                f"pictures decoded and stored: {self.progress[0]}"
             ) from error
         self.missing[name].discard(row)
 
@@ -254,7 +254,7 @@ class DecodedWriter:
         if self._group is None:
             self._group = self._create()
         array = self._array(self._group, name, pixels.shape)
-        # Zarr leaves chunks out that hold zeros only, and a black picture would pass for one that is lost.
+        # By default Zarr writes no chunks of zeros, so a black picture would look like a lost one.
         array.with_config({"write_empty_chunks": True})[row] = pixels
         file = chunk_file(array, row)
         if self._digests is not None and file is not None:
@@ -269,7 +269,7 @@ class DecodedWriter:
         return {"clip": self._clip, "frames": list(self._frames), "kept": kept}
 
     def _array(self, group: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
-        """Where the rows of a quantity go; made for the first of them."""
+        """The array for the rows of a quantity, created for the first of them."""
         for other in self._kept:
             array = group[other]
             assert isinstance(array, zarr.Array)
@@ -292,7 +292,7 @@ class DecodedWriter:
         )
 
     def _create(self) -> zarr.Group:
-        """The group without rows: it gets its name when it can be read."""
+        """The group, without rows; it gets its name once it is readable."""
         name = GROUP if self._folder is None else _NEW
         group = self._parent.create_group(name, overwrite=True, attributes=self._attributes())
         if self._folder is None:
@@ -331,7 +331,7 @@ def _taken_apart(chunk: Path) -> tuple[bytes, int]:
 
 
 def _size_told(frame: bytes) -> int | None:
-    """How many bytes a zstd frame says that it holds (RFC 8878, 3.1.1.1); None if it does not."""
+    """The content size that a zstd frame states, in bytes (RFC 8878, 3.1.1.1); None if it states none."""
     if len(frame) < 14 or not frame.startswith(_ZSTD):
         return None
     descriptor = frame[4]
@@ -343,7 +343,7 @@ def _size_told(frame: bytes) -> int | None:
 
 
 def _bound(clip: int | None, frames: tuple[int, ...], array: zarr.Array[Any]) -> tuple[Any, ...]:
-    """What is bound to every row."""
+    """The values that the digest of every row includes."""
     return clip, frames, array.shape[1:]
 
 
@@ -352,4 +352,4 @@ def _tell(damage: str, rows: int) -> None:
 
 
 OnRow = Callable[[int, int], None]
-"""Called with how many rows are decoded, and of how many."""
+"""Called with the number of rows decoded, and their total."""

@@ -1,4 +1,4 @@
-"""What is computed of a row of a run: its sample, the model's guess, and later whatever follows from the two."""
+"""What is computed from a row of a run: its sample, the model's guess, and quantities that follow from them."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from .trajectory import Trajectory
 
 @dataclass(frozen=True)
 class Quantity:
-    """Numbers of the shape of a sample, one array for each row of a run.
+    """An array of a sample's shape for each row of a run.
 
-    Rows are counted from 0; the row behind the steps is the last sample, of which nothing is predicted any more.
+    Rows count from 0; the row after the steps is the last sample, from which nothing is predicted.
     """
 
     name: str
     kind: Literal["image", "field"]
-    """``image``: the values of images, or latents that are decoded to be seen. ``field``: values around 0, of either
-    sign, that are drawn around grey."""
+    """``image``: values of images, or latents that are decoded for display. ``field``: values around 0, of either sign,
+    drawn around grey."""
     values: Callable[[Trajectory, int], Array]
-    """float32 [B, C, …] of a row that the quantity has."""
+    """Computes a row that the quantity has: float32 [B, C, …]."""
     of_last: bool = False
-    """Whether the last sample has it too; else there is a value for each step alone."""
+    """Whether the last sample has it too; else only the steps do."""
     becomes: Quantity | None = None
-    """What takes its place beside the finished image; None for the value of the last step."""
+    """The quantity shown in its place at the finished image; None to show its own value of the last step."""
     scale: float = 1.0
-    """Of a field: the value that is drawn white; its negative is black."""
+    """For a field: the value drawn white; its negative is drawn black."""
 
     def rows(self, run: Trajectory) -> int:
-        """How many rows of a run have it."""
+        """The number of rows of a run that have it."""
         return len(run.x) if self.of_last else run.steps
 
     def at(self, run: Trajectory, row: int) -> tuple[Quantity, int]:
-        """What stands for it at a row, and the row that this is of: beside the last sample the most recent there is."""
+        """The quantity and row to show for a row: themselves, or a substitute at a last sample, which lacks it."""
         if row < self.rows(run):
             return self, row
         if self.becomes is not None and run.finished:
@@ -47,9 +47,9 @@ class Quantity:
 
 
 SAMPLE = Quantity("x", "image", lambda run, row: natural(run, run.x[row], row), of_last=True)
-"""x_t, at unit variance where the samples of a run explode."""
+"""x_t, scaled to unit variance if the samples of a run explode."""
 GUESS = Quantity("x0", "image", lambda run, row: run.x0[row], becomes=SAMPLE)
-"""x̂0, predicted from the x_t of the same row; beside the finished image that image."""
+"""x̂0, predicted from the x_t of the same row; at the finished image, that image."""
 
 
 def _found_noise(run: Trajectory, row: int) -> Array:
@@ -60,12 +60,12 @@ def _found_noise(run: Trajectory, row: int) -> Array:
 
 
 FOUND_NOISE = Quantity("eps", "field", _found_noise, scale=3.0)
-"""ε̂ = (x_t − a·x̂0) / b, the noise that x̂0 leaves over in x_t: N(0, 1) where the model is right (Ho et al. 2020, DDPM,
-eq. 15, solved for ε); 0 where there is no noise. Beyond −3 and 3 lie 3 of 1000 values of that distribution."""
+"""ε̂ = (x_t − a·x̂0) / b, what remains of x_t without x̂0: N(0, 1) if the model is right (Ho et al. 2020, DDPM, eq. 15,
+solved for ε); 0 if there is no noise. 3 of 1000 values of that distribution are outside −3 to 3."""
 
 
 def rows_behind(run: Trajectory, quantities: Iterable[Quantity]) -> dict[Quantity, set[int]]:
-    """The rows of which quantities are seen where these are shown at every row of a run."""
+    """The rows of each quantity that are needed to show these quantities at every row of a run."""
     behind: dict[Quantity, set[int]] = {}
     for quantity in quantities:
         for row in range(len(run.x)):

@@ -308,10 +308,10 @@ class Trajectory:
         return MOST_BYTES_A_LATENT * math.prod(self.x.shape[1:])
 
     def decoded_damage(self, wanted: Rows | None = None) -> str | None:
-        """What is wrong with its decoded pictures, or those wanted, in words; None if nothing is or none are there.
+        """What is wrong with the decoded pictures, or with those wanted, in words; None if nothing is, or without any.
 
-        Every byte of them is looked at, and no picture is made, so it takes no time to speak of. Render asks it, and
-        decodes again what is damaged; so does `verify`.
+        It checks every byte without decompressing, so it takes little time. `render` calls it to decode damaged
+        pictures again, `verify` to report them.
         """
         if (decoded := self.decoded) is not None:
             return next((words for *_, words in decoded.damaged(wanted)), None)
@@ -320,14 +320,14 @@ class Trajectory:
         return None
 
     def decoding(self, wanted: Rows, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
-        """To keep those pictures. Until it is closed nobody else writes to the recording.
+        """A writer that stores decoded pictures. Until it is closed, no one else can write to the recording.
 
-        Where another process decodes it, that is waited for, and a `DiffanimWarning` tells so.
+        If another process is decoding it, this waits, and a `DiffanimWarning` says so.
 
         Args:
             wanted: the rows of each quantity, by its name (`diffanim.runs.quantities`).
-            clip: how many frames each clip has; None for images.
-            frames: those that are kept, counted from 0.
+            clip: the number of frames of each clip; None for images.
+            frames: the indices of the frames to store, from 0.
 
         Raises:
             TrajectoryError: the recording is not writable, is being recorded, or has been replaced by another.

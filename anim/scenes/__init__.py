@@ -1,1 +1,1 @@
-"""What is seen: panels of a run's numbers as pixels."""
+"""What a picture shows: panels that turn a run's numbers into pixels."""

@@ -1,10 +1,9 @@
-"""How much x̂0 changes from step to step: what `--ease` gives time to.
+"""How much x̂0 changes from step to step, which decides how `--ease` shares out time.
 
-The measure is the root mean square difference of what is shown, over all images of the run and their pixels: 0 for no
-change, 1 for black turned white everywhere. It is cheap, has no parameter, and is the distance that a still background
-or a shared shift of brightness adds to as much as the edge that an eye follows. So it cannot tell a change that means
-something from one that does not, and a sampler that adds fresh noise keeps it up where nothing is decided any more.
-A perceptual distance would need a network of its own.
+The measure is the root mean square difference of the pixels shown, over all images of the run: 0 for no change, 1 if
+all of black turns white. It is cheap and has no parameters. But it counts a shift of brightness over the background as
+much as the edge that an eye follows, so it cannot tell which changes matter; and with a sampler that adds fresh noise
+it stays high after the image is settled. A perceptual distance would need a network of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .views import View
 
 
 def x0_changes(view: View, rows: Sequence[int]) -> list[float]:
-    """The change of x̂0 from each of these rows to the next: one number less than rows, each between 0 and 1.
+    """The change of x̂0 from each of these rows to the next: one number fewer than rows, each between 0 and 1.
 
     Raises:
         TrajectoryError: a row is damaged.

@@ -1,4 +1,4 @@
-"""The schedule of a run as curves: how much signal and noise its samples are made of, step by step."""
+"""The schedule of a run as curves: the signal and noise in its samples, step by step."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Curve:
 
 
 def curves(run: Trajectory) -> tuple[Curve, ...]:
-    """The schedule, one point for each recorded step, and if the run is complete one for its last sample.
+    """The schedule: a point for each recorded step, and one for the last sample if the run is complete.
 
-    Signal and noise where both stay within 0 and 1; where samples explode the signal is always 1, and the noise spans
-    so many decades that only a logarithm shows it.
+    These are signal and noise if both stay between 0 and 1. Where samples explode, the signal is always 1 and the
+    noise spans decades, so it is the only curve, on a log scale.
     """
     notation = notation_of(run)
     if rescaled(run):
@@ -43,9 +43,9 @@ def curves(run: Trajectory) -> tuple[Curve, ...]:
 
 
 def _log_heights(run: Trajectory) -> NDArray[np.float64]:
-    """From 1 at the most noise to 0 at the least; a finished image, whose logarithm may be −∞, lies at 0 too.
+    """From 1 at the most noise to 0 at the least, or at a finished image, whose logarithm may be −∞.
 
-    Of a run that ends with noise left 0 is where it would not be seen any more, so that the curve does not reach it.
+    If a run ends with noise left, 0 stands for noise too weak to see, so its curve does not reach 0.
     """
     _, noise = _with_end(run)
     least = noise[noise > 0].min()

@@ -1,6 +1,4 @@
-"""The numbers of a row as they are read in a picture: the timestep and the noise, with as many decimals as tell steps
-apart.
-"""
+"""The numbers of a row, for a picture: the timestep and the noise, with enough decimals to tell steps apart."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ def noise_left_readout(run: Trajectory) -> Phrase:
 
 
 def last_time_readout(run: Trajectory) -> Phrase:
-    """The timestep of the last step, standing still."""
+    """The timestep of the last step, as fixed text."""
     return Maths("t ="), Maths(f"{run.t[-1]:.{_decimals_of_time(run)}f}")
 
 
@@ -28,7 +26,7 @@ def time_readout(run: Trajectory) -> Phrase:
 
 
 def noise_readout(run: Trajectory) -> Phrase:
-    """The noise of a row, as its kind of schedule calls it."""
+    """The noise of a row, with the symbol that its kind of schedule uses."""
     return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise")
 
 
@@ -40,7 +38,7 @@ def _decimals_of_time(run: Trajectory) -> int:
 
 
 def _decimals_of_noise(run: Trajectory) -> int:
-    """Two, or three where two would show some noise as none."""
+    """Two, or three if two would show some noise as 0."""
     noise = run.noise if run.finished or run.end is None else np.append(run.noise, run.end.noise)
     positive = noise[noise > 0]
     return 3 if positive.size and positive.min() < 0.005 else 2

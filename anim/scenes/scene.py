@@ -1,4 +1,4 @@
-"""Which panels of which runs are seen, and how they lie."""
+"""Which panels of which runs a picture shows, and how they are arranged."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .views import View, view_of
 
 @dataclass(frozen=True)
 class Part:
-    """A panel of one of a scene's runs."""
+    """One panel of one of a scene's runs."""
 
     panel: Panel
     view: View
     run: int
-    """Which of the runs, counted from 0; a shot says which row of it is seen."""
+    """The index of the run, from 0; a shot says which row of it is shown."""
 
     def pixels(self, rows: Sequence[int]) -> Pixels:
-        """uint8 [count, H, W, 3] of a shot's rows.
+        """The pixels at a shot's rows: uint8 [count, H, W, 3].
 
         Raises:
             TrajectoryError: the row is damaged.
@@ -32,28 +32,28 @@ class Part:
         return self.view.pixels(self.panel.quantity, rows[self.run])
 
     def is_of(self, rows: Sequence[int]) -> bool:
-        """Whether it is of these very rows: a field of the last step would pass for one of the last sample."""
+        """Whether it shows these very rows; False where a field of the last step stands in for the last sample's."""
         quantity, row = self.panel.quantity, rows[self.run]
         return quantity.kind == "image" or quantity.at(self.view.run, row) == (quantity, row)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows, whatever its size.
+    """What a picture shows, independent of its size.
 
     Raises:
-        SettingsError: its runs differ in how many images they show or how large these are.
+        SettingsError: its runs differ in the number or the size of their images.
     """
 
     views: tuple[View, ...]
-    """The runs, as they are seen. The first gives the title, the schedule and the legend."""
+    """A view of each run. The first gives the title, the schedule and the legend."""
     panels: tuple[Panel, ...]
-    """Of each run, in the order in which they are read."""
+    """The panels of each run, in reading order."""
 
     def __post_init__(self) -> None:
-        """Find runs that have no place beside each other."""
+        """Refuse runs that cannot be shown side by side."""
         if len({(view.count, view.size, view.columns) for view in self.views}) > 1:
-            raise SettingsError("runs are shown beside each other only if their images are of one number and size")
+            raise SettingsError("runs can be shown side by side only if their images have the same number and size")
 
     @property
     def lead(self) -> View:
@@ -62,21 +62,21 @@ class Scene:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Every panel of every run: a run's own lie next to each other."""
+        """Every panel of every run; the panels of a run are next to each other."""
         return tuple(Part(panel, view, run) for run, view in enumerate(self.views) for panel in self.panels)
 
     @property
     def beside(self) -> int:
-        """How many panels stand in a row; where images stand in rows themselves, as the frames of clips do, one."""
+        """The number of panels in a row; 1 if the images form rows themselves, as the frames of clips do."""
         return len(self.panels) if self.lead.columns is None else 1
 
     @property
     def arrangement(self) -> Arrangement:
-        """How a run's panels lie."""
+        """How a run's panels are arranged."""
         return "" if self.lead.columns is None else STACKED
 
     def signs(self, fidelity: Fidelity) -> str:
-        """The panels that an encoder may treat so, such as "x_t and ε̂"; nothing if there are none."""
+        """The panels with this fidelity, such as "x_t and ε̂"; empty if there are none."""
         return " and ".join(panel.sign for panel in self.panels if panel.fidelity == fidelity)
 
 
@@ -87,17 +87,17 @@ def scene_of(
     preview: bool = False,
     frames: ClipFrames = MIDDLE_FRAME,
 ) -> Scene:
-    """One run, seen by some panels.
+    """A scene of one run.
 
     Args:
-        run: with one step at least.
-        panels: names of `PANELS`.
-        preview: whether latents are shown by a linear map to colours, though they may be decoded.
-        frames: which frames of clips are shown.
+        run: has at least one step.
+        panels: names from `PANELS`.
+        preview: whether to show latents by a linear map to colours, even if they are decoded.
+        frames: which frames of clips to show.
 
     Raises:
         OutputError: the run has nothing that can be shown, or its latents are not decoded.
-        SettingsError: a panel is not known, or something is asked for that the run does not have.
+        SettingsError: a panel is unknown, or an option does not apply to the run.
     """
     shown = panels_named(panels)
     quantities = [panel.quantity for panel in shown]

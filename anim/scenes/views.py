@@ -1,8 +1,7 @@
-"""What is looked at: the rows of a run as pixels, and in which manner they became pixels.
+"""Views of a run: its rows as pixels, and how they became pixels.
 
-A run of images is shown as it is. A run of latents is shown decoded, or by a linear preview of them. Fields, which have
-values of either sign, are drawn around grey; those of latents always by the preview's linear map, as no autoencoder
-decodes a difference.
+Images are shown unchanged. Latents are shown decoded, or by a linear preview. Fields, whose values have either sign,
+are drawn around grey; fields of latents always use the preview's linear map, as autoencoders cannot decode differences.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ Manner = Literal["images", "decoded", "preview"]
 
 
 class View(ABC):
-    """A run, as it is seen.
+    """A run turned into pixels.
 
     Attributes:
         run: the run.
-        count: how many images a row has; of clips, their chosen frames.
-        size: (height, width) of one.
-        columns: how many frames of each clip there are, if they stand in a row; else None.
-        frames: which frames of clips they are, counted from 0; empty for images.
+        count: the number of images in a row; for clips, of their chosen frames.
+        size: (height, width) of an image.
+        columns: the number of frames of each clip, if they are shown in a row; else None.
+        frames: the indices of the frames shown, from 0; empty for images.
     """
 
     manner: ClassVar[Manner]
@@ -43,22 +42,22 @@ class View(ABC):
     columns: int | None = None
     frames: tuple[int, ...] = ()
     colours: str = ""
-    """How the channels became colours, in words, if they are not grey or red, green and blue."""
+    """How channels became colours, in words; empty if they are grey or red, green and blue."""
     field_colours: str = ""
-    """How those of a field did."""
+    """The same for fields."""
 
     @property
     def which_frames(self) -> str:
-        """Which frames of the clip are seen, in words; nothing for images."""
+        """Which frames of the clip are shown, in words; empty for images."""
         if not self.frames:
             return ""
         shown = ", ".join(str(frame + 1) for frame in self.frames)
         return f"frame{'s' * (len(self.frames) > 1)} {shown} of {self.run.clip}"
 
     def pixels(self, quantity: Quantity, row: int) -> Pixels:
-        """A quantity, uint8 [count, H, W, 3], at a row counted from 0; the row behind the steps is the last sample.
+        """A quantity at a row: uint8 [count, H, W, 3]. Rows count from 0; the row after the steps is the last sample.
 
-        Beside that, of which nothing is predicted any more, stands what `Quantity.at` says.
+        As nothing is predicted from the last sample, predicted quantities show there what `Quantity.at` says.
 
         Raises:
             TrajectoryError: the row is damaged.
@@ -68,11 +67,11 @@ class View(ABC):
 
     @abstractmethod
     def _image(self, quantity: Quantity, row: int) -> Pixels:
-        """Of a row that the quantity has."""
+        """The pixels of an image, at a row that the quantity has."""
 
     @abstractmethod
     def _field(self, quantity: Quantity, row: int) -> Pixels:
-        """Likewise."""
+        """The pixels of a field, at a row that the quantity has."""
 
 
 class ImageView(View):
@@ -92,12 +91,12 @@ class ImageView(View):
 
     @functools.cached_property
     def _finished(self) -> Pixels:
-        """The finished image: as the pipeline made it where it changed its last sample, else that sample's colours."""
+        """The finished image: the pipeline's own if it changed the last sample, else that sample in colours."""
         made = self.run.image
         if made is None:
             return to_rgb(self.run.x[self.run.steps], self.run.info.value_range)
         if made.dtype != np.uint8 or made.shape != (self.count, *self.size, 3):
-            raise TrajectoryError(f"the run's image is {list(made.shape)}, and its samples are not; record it again")
+            raise TrajectoryError(f"the run's image is {list(made.shape)}, unlike its samples; record it again")
         return made
 
     def _image(self, quantity: Quantity, row: int) -> Pixels:
@@ -125,12 +124,12 @@ class _LatentView(View):
     def _field(self, quantity: Quantity, row: int) -> Pixels:
         pixels = self._preview.field(quantity.values(self.run, row), quantity.scale)
         down, across = (whole // own for whole, own in zip(self.size, pixels.shape[1:3], strict=True))
-        # As squares: each is one place of the latents.
+        # Draw each position of the latents as a square.
         return pixels.repeat(max(down, 1), axis=1).repeat(max(across, 1), axis=2)
 
 
 class DecodedView(_LatentView):
-    """A run of latents that were decoded."""
+    """A run of latents, shown decoded."""
 
     manner = "decoded"
 
@@ -148,7 +147,7 @@ class DecodedView(_LatentView):
 
 
 class PreviewView(_LatentView):
-    """A run of latents by a linear map to colours."""
+    """A run of latents, shown by a linear map to colours."""
 
     manner = "preview"
 
@@ -170,33 +169,32 @@ def view_of(
     frames: ClipFrames = MIDDLE_FRAME,
     quantities: Sequence[Quantity] = (SAMPLE, GUESS),
 ) -> View:
-    """How a run is seen.
+    """The view of a run.
 
     Args:
-        run: with one step at least.
-        preview: whether latents are shown by a linear map to colours, though they may be decoded.
-        frames: which frames of clips are shown.
-        quantities: what is to be seen of it.
+        run: has at least one step.
+        preview: whether to show latents by a linear map to colours, even if they are decoded.
+        frames: which frames of clips to show.
+        quantities: those that will be shown.
 
     Raises:
         OutputError: the run has nothing that can be shown, or its latents are not decoded.
-        SettingsError: a preview or frames are asked for of what has none.
+        SettingsError: a preview is asked for of images, or frames of a run without clips.
     """
     if run.steps < 1:
-        raise OutputError("the run has no whole step to show; record it again")
+        raise OutputError("the run has no complete step to show; record it again")
     if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):
         raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":
         if preview:
-            raise SettingsError("the run holds images, which are shown as they are: --preview is for latents")
+            raise SettingsError("the run holds images, which need no preview: --preview is for latents")
         return ImageView(run)
     behind = _pictures_behind(run, quantities)
     if preview or not behind:
         return PreviewView(run, frames)
     if not _is_decoded(run, behind, frames):
         raise OutputError(
-            "the run holds latents that are not decoded: render it with --model and the model that made it, "
-            "or with --preview"
+            "the run holds latents that are not decoded: add --model with the model that made it, or --preview"
         )
     assert run.decoded is not None
     return DecodedView(run, frames, run.decoded)
@@ -205,7 +203,7 @@ def view_of(
 def waits_for_decoding(
     run: Trajectory, *, preview: bool, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
 ) -> bool:
-    """Whether a run can only be seen after latents are decoded, for the first time or where pictures are damaged."""
+    """Whether latents must be decoded before a run can be shown, because pictures are missing or damaged."""
     if run.info.space != "latent" or run.steps < 1 or preview:
         return False
     behind = _pictures_behind(run, quantities)
@@ -213,12 +211,12 @@ def waits_for_decoding(
 
 
 def _pictures_behind(run: Trajectory, quantities: Sequence[Quantity]) -> Rows:
-    """What has to be decoded, so that these can be seen."""
+    """The rows that must be decoded to show these quantities."""
     behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
     return {quantity.name: rows for quantity, rows in behind.items()}
 
 
 def _is_decoded(run: Trajectory, behind: Rows, frames: ClipFrames) -> bool:
-    """Whether these rows of a run are decoded, with these frames of its clips, damaged or not."""
+    """Whether these rows are decoded, damaged or not, with these frames of the run's clips."""
     decoded = run.decoded
     return decoded is not None and decoded.has(behind) and decoded.shows(frames)

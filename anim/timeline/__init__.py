@@ -1,1 +1,1 @@
-"""When: which row of a run is shown, for how long."""
+"""Timing: which row of a run is shown, and for how long."""

@@ -1,4 +1,4 @@
-"""Which step is shown for how long: pure functions of numbers, with no picture in sight."""
+"""Which step is shown, and for how long: pure functions of numbers that need no pictures."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ..arguments import shown
 from ..errors import SettingsError
 
 DEFAULT_FPS = 10.0
-"""Steps shown a second."""
+"""Steps shown per second."""
 DEFAULT_HOLD = 2.0
-"""Seconds for which the last picture stays."""
+"""Seconds for which the last picture is held."""
 LONGEST = 3600.0
-"""Seconds that an animation takes at most."""
+"""Maximum length of an animation, in seconds."""
 EASE_RANGE = (0.25, 4.0)
-"""How much shorter and longer than evenly an eased shot may be shown: no step flashes by, none seems to hang."""
+"""How much shorter or longer than average an eased shot may be, so that no step flashes by or seems to hang."""
 SHORTEST_EASED = 0.02
-"""Seconds: easing makes no shot shorter than this, as browsers slow a GIF down that has one."""
+"""Seconds: easing makes no shot shorter than this, as browsers slow down GIFs with shorter delays."""
 VIDEO_FPS_RANGE = (10, 120)
-"""Frames a second of a video's stream."""
+"""Frames per second of a video stream."""
 
 Bound = int | str
 """A step, counted from 1 as the picture's "step k of N" counts them, or a timestep such as "t=500"."""
 Changes = Callable[[Sequence[int]], Sequence[float]]
-"""How much the picture changes from each of these rows to the next, 0 or more: one number less than rows."""
+"""How much the picture changes from each of these rows to the next, 0 or more: one number fewer than rows."""
 
-_STEP = re.compile(r"[-+]?\d{1,300}")  # A float holds so many.
+_STEP = re.compile(r"[-+]?\d{1,300}")  # A float can hold 300 digits.
 _TIMESTEP = re.compile(r"t\s*=\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _UNCHANGED = 1e-6
-"""Where nothing changes this part of the greatest change is taken, so that every shot has a share of the time."""
+"""Minimum weight of a shot, relative to the greatest change, so that every shot has a share of the time."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Shot:
     """One picture of the animation."""
 
     rows: tuple[int, ...]
-    """Which step of each run it shows, counted from 0; the number of steps stands for the last sample."""
+    """The row of each run that it shows, from 0; the row after the last step is the last sample."""
     seconds: float
     """How long it is shown."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """An animation in time."""
+    """The shots of an animation."""
 
     shots: tuple[Shot, ...]
     """In order."""
@@ -56,39 +56,39 @@ class Timeline:
 
     @property
     def seconds(self) -> float:
-        """From the beginning to the end."""
+        """The total length."""
         return sum(shot.seconds for shot in self.shots)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a user can say about time; what comes of it for a run, `timeline` says.
+    """A user's settings for time; `timeline` applies them to a run.
 
     Raises:
-        SettingsError: a setting is out of its range.
+        SettingsError: a setting is out of range.
     """
 
     fps: float = DEFAULT_FPS
-    """Steps shown a second, above 0; not looked at where a duration is given."""
+    """Steps shown per second, above 0; ignored if a duration is given."""
     hold: float = DEFAULT_HOLD
-    """Seconds for which the finished image stays; it stays at least as long as a step."""
+    """Seconds for which the finished image is held, which is never shorter than a step."""
     hold_first: float = 0.0
-    """Seconds for which the first picture stays; likewise."""
+    """Seconds for which the first picture is held, which is never shorter than a step."""
     every: int = 1
     """Show every n-th step, beginning with the first of the range."""
     first: Bound | None = None
-    """Where the range begins; None for the run's first step."""
+    """The first step shown; None for the run's first step."""
     last: Bound | None = None
-    """Where it ends, shown too; None for the run's last step and the finished image."""
+    """The last step shown; None for the run's last step and the finished image."""
     bounce: bool = False
-    """After the hold, go back to the beginning by the same way."""
+    """After the hold, play backwards to the beginning."""
     ease: bool = False
-    """Give more time to where x̂0 changes most."""
+    """Spend more time where x̂0 changes most."""
     duration: float | None = None
-    """Seconds from the beginning to the end, holds included; None for what fps leads to."""
+    """Total length in seconds, holds included; None if fps decides it."""
 
     def __post_init__(self) -> None:
-        """Find a setting that is out of its range before any work is done."""
+        """Check the ranges before any work is done."""
         if not (math.isfinite(self.fps) and self.fps > 0 and math.isfinite(1 / self.fps)):
             raise SettingsError(f"fps is {self.fps}; it must be above 0, such as {DEFAULT_FPS:g}")
         for name, seconds in (("hold", self.hold), ("hold-first", self.hold_first)):
@@ -113,20 +113,20 @@ class Timing:
 def timeline(
     timesteps: Sequence[float], timing: Timing | None = None, *, complete: bool, changes: Changes | None = None
 ) -> Timeline:
-    """Lay an animation of one run out in time.
+    """The timeline of an animation of one run.
 
-    Every chosen step is shown equally long, or with ``ease`` in proportion to the change around it. What comes last is
-    held: the finished image where the run has one and the range reaches it, else the last step of the range, which is
-    shown whether or not it is an n-th one. With ``bounce`` the way back follows, down to the first picture.
+    Every chosen step is shown equally long, or with ``ease`` in proportion to the change around it. The last picture is
+    held: the finished image if the run has one and the range reaches it, else the last step of the range, which is
+    shown even if ``every`` would skip it. With ``bounce``, the same pictures follow backwards to the first.
 
     Args:
-        timesteps: the run's t, one for each whole step.
-        timing: what is asked for.
+        timesteps: the run's t, one for each complete step.
+        timing: the user's settings.
         complete: whether the run has a finished image.
-        changes: measures how much the picture changes; asked only for ``ease``.
+        changes: measures how much the picture changes; called only for ``ease``.
 
     Raises:
-        SettingsError: the range has nothing to show, or the holds leave no time for the rest of a duration.
+        SettingsError: the range has nothing to show, the holds use up the duration, or the animation is too long.
     """
     timing = timing or Timing()
     rows = _rows(timesteps, timing, complete=complete)
@@ -142,9 +142,9 @@ def timeline(
         eased = eased_seconds([around[way[place]] for place in free], even)
         for place, length in zip(free, eased, strict=True):
             seconds[place] = length
-    if sum(seconds) > LONGEST * (1 + 1e-9):  # Of a duration, the sum is rounded.
+    if sum(seconds) > LONGEST * (1 + 1e-9):  # The sum is rounded.
         raise SettingsError(
-            f"the animation would take {sum(seconds):g} seconds, and {LONGEST:g} are the most: raise --fps, or show "
+            f"the animation would take {sum(seconds):g} seconds; it can take at most {LONGEST:g}: raise --fps, or show "
             "less of the run"
         )
     shots = tuple(Shot((rows[place],), length) for place, length in zip(way, seconds, strict=True))
@@ -152,23 +152,23 @@ def timeline(
 
 
 def check_video_fps(video_fps: float | None) -> None:
-    """Players agree on the rates of films and displays, and on little else.
+    """Check the rate of a video stream: players only agree on the rates of films and displays.
 
     Raises:
-        SettingsError: it is beyond them.
+        SettingsError: it is out of `VIDEO_FPS_RANGE`.
     """
     if video_fps is not None and not VIDEO_FPS_RANGE[0] <= video_fps <= VIDEO_FPS_RANGE[1]:
         raise SettingsError(f"video-fps is {video_fps:g}; it must be from {VIDEO_FPS_RANGE[0]} to {VIDEO_FPS_RANGE[1]}")
 
 
 def spread(shots: Sequence[Shot], count: int) -> tuple[tuple[int, ...], ...]:
-    """Rows of ``count`` shots of an animation, or of all if it has fewer: first, last, and evenly in time between.
+    """The rows of ``count`` shots, or of all if there are fewer: the first, the last, and others evenly spaced in time.
 
-    So where steps are eased, equal changes lie between what is chosen.
+    If the shots are eased, the picture therefore changes equally between the chosen ones.
 
     Args:
-        shots: without holds, one way only.
-        count: 1 or more; a single one is the last.
+        shots: without holds and without a bounce.
+        count: 1 or more; 1 chooses the last shot.
     """
     count = min(count, len(shots))
     if count == 1:
@@ -183,14 +183,12 @@ def spread(shots: Sequence[Shot], count: int) -> tuple[tuple[int, ...], ...]:
 
 
 def turning_point(shots: Sequence[Shot]) -> int:
-    """The place of the shot at which an animation turns back; the last one if it does not."""
+    """The index of the shot at which an animation turns back; that of the last one if it does not."""
     return max(range(len(shots)), key=lambda place: shots[place].rows)
 
 
 def fraction_done(place: int, count: int, turn: int | None = None) -> float:
-    """How far one of ``count`` pictures is on its way: from 0 at the beginning to 1 at the end, or where they turn back
-    by the way that they came.
-    """
+    """The progress of one of ``count`` pictures: from 0 at the beginning to 1 at the end, or at the turning point."""
     turn = count - 1 if turn is None else turn
     if place < turn:
         return place / turn
@@ -198,14 +196,14 @@ def fraction_done(place: int, count: int, turn: int | None = None) -> float:
 
 
 def even_seconds(duration: float, holds: Sequence[float]) -> float:
-    """How long each shot is shown, so that all of them together take ``duration`` seconds.
+    """How long each shot must be shown so that all of them take ``duration`` seconds.
 
     Args:
         duration: seconds, above 0.
-        holds: how long each shot is shown at least, 0 for most.
+        holds: the minimum time of each shot, 0 for most.
 
     Raises:
-        SettingsError: nothing is left beside the holds.
+        SettingsError: the holds use up the duration.
     """
     held: list[float] = []
     for hold in sorted(holds, reverse=True):
@@ -215,22 +213,22 @@ def even_seconds(duration: float, holds: Sequence[float]) -> float:
     left = duration - sum(held)
     if left <= 0:
         raise SettingsError(
-            f"the duration is {duration:g} seconds, and {sum(held):g} of them are held; hold for less, or take longer"
+            f"the duration is {duration:g} seconds, and holds take {sum(held):g}; lower --hold or raise --duration"
         )
     return left / (len(holds) - len(held))
 
 
 def around_each(changes: Sequence[float]) -> list[float]:
-    """The change around each of the rows that ``changes`` lie between: the mean of that before it and that after."""
+    """The change around each row: the mean of the change before it and the change after it."""
     return [(before + after) / 2 for before, after in zip([changes[0], *changes], [*changes, changes[-1]], strict=True)]
 
 
 def eased_seconds(changes: Sequence[float], even: float) -> list[float]:
-    """Share out the time that shots would take evenly, in proportion to change, within `EASE_RANGE`.
+    """Share out the total time among shots in proportion to their change, within `EASE_RANGE`.
 
     Args:
         changes: around each shot, 0 or more.
-        even: seconds that each shot is shown for without easing.
+        even: how long each shot is shown without easing, in seconds.
 
     Returns:
         Seconds for each shot, ``even`` on average.
@@ -246,7 +244,7 @@ def eased_seconds(changes: Sequence[float], even: float) -> list[float]:
         return [min(max(scale * weight, shortest), longest) for weight in weights]
 
     low, high = 0.0, longest / min(weights)
-    for _ in range(100):  # The sum grows with the scale: halve the interval until a float holds no more.
+    for _ in range(100):  # The sum grows with the scale: bisect to the precision of a float.
         middle = (low + high) / 2
         low, high = (middle, high) if sum(shares(middle)) < even * len(weights) else (low, middle)
     return shares(high)
@@ -255,7 +253,7 @@ def eased_seconds(changes: Sequence[float], even: float) -> list[float]:
 def _rows(timesteps: Sequence[float], timing: Timing, *, complete: bool) -> list[int]:
     steps = len(timesteps)
     if steps < 1:
-        raise SettingsError("the run has no whole step to show; record it again")
+        raise SettingsError("the run has no complete step to show; record it again")
     start = 1 if timing.first is None else _step(timing.first, timesteps, "first")
     end = steps if timing.last is None else _step(timing.last, timesteps, "last")
     if start > end:
@@ -267,9 +265,10 @@ def _rows(timesteps: Sequence[float], timing: Timing, *, complete: bool) -> list
 
 
 def _step(bound: Bound, timesteps: Sequence[float], name: str) -> int:
-    """The step that a bound means, counted from 1.
+    """The step that a bound refers to, counted from 1.
 
-    The first to reach a timestep begins a range, and the last that is not beyond it ends one, whichever way t runs.
+    For a timestep, a range begins at the first step that reaches it and ends at the last step that is not beyond it,
+    whether t rises or falls.
     """
     number, is_step = _parsed(bound)
     if is_step:
@@ -290,10 +289,10 @@ def _step(bound: Bound, timesteps: Sequence[float], name: str) -> int:
 
 
 def _parsed(bound: Bound) -> tuple[float, bool]:
-    """The number, and whether it counts steps."""
+    """The number, and whether it is a step rather than a timestep."""
     text = str(bound).strip()
     if _STEP.fullmatch(text):
         return int(text), True
     if (match := _TIMESTEP.fullmatch(text)) and math.isfinite(float(match[1])):
         return float(match[1]), False
-    raise SettingsError(f"{shown(bound)} is no step; give one counted from 1, such as 10, or a timestep, such as t=500")
+    raise SettingsError(f"{shown(bound)} is not a step; give its number, such as 10, or a timestep, such as t=500")

@@ -37,10 +37,10 @@ def timed(run: Run, *words: object) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--size", "99999", "too large a picture"),
-        ("--size", "20000x20000", "too large a picture"),
+        ("--size", "99999", "too large for a picture"),
+        ("--size", "20000x20000", "too large for a picture"),
         ("--size", "1x1", "its text needs at least 240"),
-        ("--size", f"{HUGE}{HUGE}", "too large a picture"),
+        ("--size", f"{HUGE}{HUGE}", "too large for a picture"),
         ("--size", "300x10", "leave no room for images"),
         ("--hold", "1e6", "at most 3600"),
         ("--hold", "1e308", "at most 3600"),
@@ -54,7 +54,7 @@ def timed(run: Run, *words: object) -> tuple[int, str]:
         ("--text", "1e-9", "times the usual size"),
         ("--video-fps", "1e6", "video-fps is 1e[+]06; it must be from 10 to 120"),
         ("--from", f"{HUGE}{HUGE}", "the run has steps 1 to 3"),
-        ("--to", "t=1e400", "is no step"),
+        ("--to", "t=1e400", "is not a step"),
         ("--clip-frame", HUGE, "image"),
         ("--clip-row", HUGE, "image"),
     ],
@@ -79,7 +79,7 @@ def test_no_film_is_so_small(run: Run, recording: Path, tmp_path: Path, name: st
 def test_stills(run: Run, recording: Path, tmp_path: Path, name: str, size: str) -> None:
     code, said = timed(run, "render", "-q", recording, "--size", size, "-o", name)
     assert code == 1
-    assert re.fullmatch(r"diffanim: .*(too large a picture|needs at least 240).*\n", said), said
+    assert re.fullmatch(r"diffanim: .*(too large for a picture|needs at least 240).*\n", said), said
     assert files(tmp_path) == []
 
 
@@ -125,5 +125,5 @@ def test_runs(run: Run, tiny_model: Path, tmp_path: Path, option: str, value: st
 def test_sizes_of_files_that_are_none(run: Run, recording: Path, tmp_path: Path, value: str) -> None:
     code, said = timed(run, "render", "-q", recording, "--max-size", value, "-o", "a.gif")
     assert code == 2
-    assert re.search(r"(is no file size|must be above 0)", said.splitlines()[-1]), said
+    assert re.search(r"(is not a file size|must be above 0)", said.splitlines()[-1]), said
     assert files(tmp_path) == []

@@ -107,7 +107,7 @@ def test_damaged_pictures_are_decoded_again_with_a_word(run: Run, saved: Any) ->
     (chunk,) = (file for file in (path / "decoded" / "x" / "c" / "1").rglob("*") if file.is_file())
     kept = chunk.read_bytes()
     chunk.write_bytes(kept[:40] + bytes([kept[40] ^ 1]) + kept[41:])
-    damage = f"decoded/x[1] of {path} is damaged: its checksum is not that of its bytes"
+    damage = f"decoded/x[1] of {path} is damaged: its checksum does not match its bytes"
     assert f"diffanim: {damage}; render again, which decodes it again\n" in run("inspect", path).err
     again = shell("render", path, *GIF)
     assert again.returncode == 0, again.stderr

@@ -283,7 +283,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("zarr.storage._local._put", full)
-    with pytest.raises(TrajectoryError, match=r"decoded pictures in .*run.zarr: No space left on device; .* kept: 0"):
+    with pytest.raises(TrajectoryError, match=r"decoded pictures in .*run.zarr: No space left on device; .* stored: 0"):
         diffanim.render(run, tmp_path / "a.gif")
     assert not (tmp_path / "a.gif").exists()
     monkeypatch.undo()

@@ -227,7 +227,7 @@ class TestFrames:
                 raise kind
         resource = pytest.importorskip("resource")
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        with pytest.raises(OutputError, match="the file would grow larger"):
+        with pytest.raises(OutputError, match="the file would exceed the system's size limit"):
             try:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
                 self.write(tmp_path / "frames", cells=48)

@@ -120,9 +120,9 @@ def test_what_does_not_go_together(tmp_path: Path, name: str, options: dict[str,
 
 def test_an_option_that_no_output_has_use_for() -> None:
     check_use(["a.gif", "a.mp4", "a-sheet.png"], EncodeOptions(codec="h265"))
-    with pytest.raises(OutputError, match=r"codec h265 is of no use here; .* for \.mp4, \.webm"):
+    with pytest.raises(OutputError, match=r"codec h265 applies to none of these outputs; .* for \.mp4, \.webm"):
         check_use(["a.gif"], EncodeOptions(codec="h265"))
-    with pytest.raises(OutputError, match=r"chroma 444 is of no use here; .* for \.mp4, \.webm, \.avif"):
+    with pytest.raises(OutputError, match=r"chroma 444 applies to none of these outputs; .* for \.mp4, \.webm, \.avif"):
         check_use(["a.gif"], EncodeOptions(chroma="444"))
 
 

@@ -357,7 +357,7 @@ def test_a_model_that_needs_a_class(labelled_model: Path, tmp_path: Path) -> Non
     (model / "labels.json").unlink()
     with pytest.raises(SettingsError, match="add --label with a number from 0 to 3"):
         diffanim.record(model, steps=1)
-    with pytest.raises(SettingsError, match="trained without a class for none"):
+    with pytest.raises(SettingsError, match="trained without a null class"):
         diffanim.record(model, steps=1, labels=["1"], guidance=2)
     assert diffanim.record(model, steps=1, batch=2, labels=["1"]).info.labels == ("1", "1")
 

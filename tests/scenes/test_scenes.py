@@ -78,7 +78,7 @@ def test_every_run_is_seen_at_its_own_row() -> None:
 
 def test_runs_that_have_no_place_beside_each_other() -> None:
     views = (view_of(synthetic_run()), view_of(synthetic_run(shape=(4, 3, 8, 8))))
-    with pytest.raises(SettingsError, match="only if their images are of one number and size"):
+    with pytest.raises(SettingsError, match="only if their images have the same number and size"):
         Scene(views, panels_named("x"))
 
 

@@ -350,7 +350,7 @@ def test_the_command_makes_the_same_file_again(
     [
         (["inspect", "plain.gif"], "plain.gif does not say where it comes from"),
         (["inspect", "missing.gif"], "missing.gif"),
-        (["render", "-o", "a.gif", "--codec", "h265"], "codec h265 is of no use here"),
+        (["render", "-o", "a.gif", "--codec", "h265"], "codec h265 applies to none of these outputs"),
         (["render", "-o", "a.webm", "--codec", "h265"], "WebM has no codec h265; there are vp9, av1"),
         (["render", "-o", "a.mp4", "--codec", "av1", "--chroma", "444"], "AV1 is not written with chroma 444 here"),
         (["render", "-o", "folder/"], "holds notes.txt, which is no frame"),

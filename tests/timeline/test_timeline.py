@@ -164,7 +164,7 @@ def test_a_duration_of_eight_seconds() -> None:
 
 
 def test_holds_that_leave_no_time() -> None:
-    with pytest.raises(SettingsError, match="the duration is 2 seconds, and 3 of them are held"):
+    with pytest.raises(SettingsError, match="the duration is 2 seconds, and holds take 3"):
         even_seconds(2, [0, 1, 0, 2])
     assert even_seconds(3, [0, 0.5, 0]) == 1, "a hold that is shorter than the rest is none"
 
@@ -242,15 +242,15 @@ def test_spread_evenly_in_time() -> None:
         ({"every": 0}, "every is 0"),
         ({"duration": 0}, "duration is 0"),
         ({"duration": math.inf}, "duration is inf"),
-        ({"duration": 2}, "2 of them are held"),
+        ({"duration": 2}, "holds take 2"),
         ({"first": 0}, "steps 1 to 40"),
         ({"last": 41}, "steps 1 to 40"),
         ({"first": 5, "last": 4}, "no step lies between 5 and 4"),
         ({"first": "t=-1"}, "no step is shown with t = -1 as the first; the run's t goes from 39 to 0"),
         ({"last": "t=99"}, "no step is shown with t = 99 as the last"),
-        ({"first": "x=1"}, "'x=1' is no step; give one counted from 1, such as 10, or a timestep, such as t=500"),
-        ({"last": "t=1e999"}, "is no step"),
-        ({"last": "1.5"}, "is no step"),
+        ({"first": "x=1"}, "'x=1' is not a step; give its number, such as 10, or a timestep, such as t=500"),
+        ({"last": "t=1e999"}, "is not a step"),
+        ({"last": "1.5"}, "is not a step"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], words: str) -> None:
@@ -259,7 +259,7 @@ def test_bad_settings(settings: dict[str, Any], words: str) -> None:
 
 
 def test_a_run_without_a_step() -> None:
-    with pytest.raises(SettingsError, match="no whole step"):
+    with pytest.raises(SettingsError, match="no complete step"):
         shots(0, complete=False)
 
 

@@ -1,7 +1,7 @@
-"""What can be shown of a run: one module each, found by name in one table.
+"""The panels that can show a run: a module for each, listed in one table.
 
-A panel is a quantity (`diffanim.runs.quantities`) and all that is said of it; nothing else in the program knows one by
-its name. Nothing heavy is imported here: the command line's help is made from this table.
+A panel is a quantity (`diffanim.runs.quantities`) with its captions; no other part of the program refers to a panel by
+name. The command line's help is made from this table, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from ..views import View
 
 Arrangement = Literal["", "stacked"]
-"""How panels lie: side by side, or below each other."""
+"""How panels are arranged: side by side (the empty string), or one above the other."""
 STACKED: Arrangement = "stacked"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A quantity and how it is spoken of. It says nothing about places."""
+    """A quantity and how to describe it; where it is drawn is decided elsewhere."""
 
     name: str
     symbol: str
@@ -35,29 +35,29 @@ class Panel:
     sign: str
     """The symbol in plain text."""
     shows: str
-    """What it shows, for help and for those who do not see it: words that go on from "above"."""
+    """What it shows, for help and alternative texts: words that can follow "above"."""
     fidelity: Fidelity
     module: str
-    """The module of this package that has the rest, imported when it is needed."""
+    """The module of this package that has the rest, imported only when needed."""
 
     @property
     def quantity(self) -> Quantity:
-        """What is drawn."""
+        """The quantity that is drawn."""
         found: Quantity = self._module.QUANTITY
         return found
 
     def captions(self, view: View) -> Sequence[Caption]:
-        """What may stand above it while the run goes on, the best first; the first that fits is taken."""
+        """Captions for the steps of a run, the best first; the first that fits is used."""
         found: Sequence[Caption] = self._module.captions(view)
         return found
 
     def closing(self, view: View) -> Sequence[Caption]:
-        """The same for the last sample."""
+        """Captions for the last sample, the best first."""
         found: Sequence[Caption] = self._module.closing(view)
         return found
 
     def sheet_words(self, view: View) -> Sequence[str]:
-        """What stands under its symbol beside its row on a contact sheet, in lines of some nine letters."""
+        """The text under its symbol beside its row on a contact sheet, in lines of about nine letters."""
         found: Sequence[str] = self._module.sheet_words(view)
         return found
 
@@ -81,7 +81,7 @@ DEFAULT_PANELS = ("x", "x0")
 
 
 def panel_named(name: str) -> Panel:
-    """Look a panel up.
+    """Look up a panel.
 
     Raises:
         SettingsError: there is none of that name.
@@ -90,13 +90,13 @@ def panel_named(name: str) -> Panel:
 
 
 def panels_named(names: str | Sequence[str]) -> tuple[Panel, ...]:
-    """Look panels up.
+    """Look up several panels.
 
     Args:
-        names: of `PANELS`, one by one or with commas between.
+        names: keys of `PANELS`, as a sequence or separated by commas.
 
     Raises:
-        SettingsError: one is not known, or named twice, or there is none.
+        SettingsError: a name is unknown or given twice, or none is given.
     """
     wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else [str(name) for name in names]
     panels = tuple(map(panel_named, wanted))
@@ -108,14 +108,14 @@ def panels_named(names: str | Sequence[str]) -> tuple[Panel, ...]:
 
 
 def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False) -> str:
-    """Say what panels show and where they lie: "on the left the noisy sample of each step, on the right …".
+    """Say what panels show and where: "on the left the noisy sample of each step, on the right …".
 
-    Names that are not known are left out: they come from files, which anybody may have made.
+    Unknown names are left out, as the names come from files, which cannot be trusted.
 
     Args:
         panels: their names.
-        arrangement: how they lie.
-        symbols: whether each has its symbol too, in TeX.
+        arrangement: how they are arranged.
+        symbols: whether to add the symbol of each, in TeX.
     """
     known = [PANELS[name] for name in panels if name in PANELS]
     shown = [f"{panel.shows}, ${panel.symbol}$" if symbols else panel.shows for panel in known]

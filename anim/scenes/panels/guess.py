@@ -1,4 +1,4 @@
-"""x̂0: the finished image as the model expects it at a step."""
+"""x̂0: the model's guess of the finished image at a step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LATENTS = {"decoded": "decoded", "preview": "linear preview"}
 
 
 def captions(view: View) -> Sequence[Caption]:
-    """With the step of x_t: both panels say which, as long as a word about the picture fits beside it."""
+    """Captions with the timestep of x_t, which both panels show if a word about the picture fits beside it."""
     run = view.run
     guess = ("the model’s guess of the finished image", "the model’s guess of the image", "the model’s guess", "guess")
     readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
@@ -25,7 +25,7 @@ def captions(view: View) -> Sequence[Caption]:
 
 
 def closing(view: View) -> Sequence[Caption]:
-    """Nothing is guessed of a finished image; beside a sample with noise left stands the last guess there was."""
+    """Captions for the last guess if the sample still has noise; else they say that nothing is left to guess."""
     if view.run.complete and not view.run.finished:
         last = _words(view, "the model’s last guess", "last guess")
         return timed((Maths(r"\hat{x}_0"),), last, last_time_readout(view.run))
@@ -40,10 +40,10 @@ def sheet_words(view: View) -> Sequence[str]:
 
 
 def _words(view: View, *guess: str) -> list[str]:
-    """Wordings of what a guess is, the longest first, each with what was done to it."""
+    """Descriptions of a guess, the longest first, each with what was done to it."""
     clipped = clipping_words(view.run.info)
     done = ", ".join(filter(None, (_LATENTS.get(view.manner), view.colours, clipped)))
     if not done:
         return [*guess, ""]
-    # Short of room, what was done to the prediction matters more than what it is.
+    # If room is short, what was done to the prediction matters more than what it is.
     return [*(f"{phrase}, {done}" for phrase in guess), done, *(["clipped"] if clipped else []), ""]

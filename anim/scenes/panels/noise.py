@@ -1,4 +1,4 @@
-"""ε̂: the noise that the model finds in a sample, which its guess leaves over."""
+"""ε̂: the noise that the model finds in a sample: what remains of the sample without the model's guess."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TITLE = (Maths(r"\hat{\epsilon}"),)
 
 
 def captions(view: View) -> Sequence[Caption]:
-    """What it is, and which of its values are drawn."""
+    """Captions that say what it is, and which of its values are drawn."""
     phrases = _words(view, "the noise that the model finds, drawn from", "the noise found, from", "noise,")
     return timed(_TITLE, phrases, time_readout(view.run))
 
 
 def closing(view: View) -> Sequence[Caption]:
-    """Of the last step, as nothing is predicted after it."""
+    """Captions for the noise of the last step, as nothing is predicted after it."""
     return timed(_TITLE, _words(view, "the last noise found, drawn from", "last noise,"), last_time_readout(view.run))
 
 
@@ -33,7 +33,7 @@ def sheet_words(view: View) -> Sequence[str]:
 
 
 def _words(view: View, *said: str) -> list[str]:
-    """Wordings, the longest first. Short of room, what was done to it matters more than what it is."""
+    """Descriptions, the longest first. If room is short, what was done to it matters more than what it is."""
     scale, clipping, colours = scale_of(QUANTITY), clipping_words(view.run.info), view.field_colours
     of_clipped = f"x̂0 {clipping}" if clipping else ""
     phrases = [", ".join(filter(None, (f"{phrase} {scale}", colours, of_clipped))) for phrase in said]

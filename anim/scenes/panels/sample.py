@@ -18,11 +18,11 @@ _LATENTS = {
     "decoded": ("decoded latents", "decoded"),
     "preview": ("latents, linear preview", "linear preview", "preview"),
 }
-"""What the picture of a noisy latent is, in words: it is not noise as an image has it."""
+"""How the picture of a noisy latent was made, in words, as it does not look like noise in an image."""
 
 
 def captions(view: View) -> Sequence[Caption]:
-    """A sample is spelled out as its mixture where that fits."""
+    """Captions that spell the sample out as a mixture of signal and noise, then shorter ones."""
     run = view.run
     time, noise = time_readout(run), noise_readout(run)
     title, spelled = _scaled_title(view, time, noise) if rescaled(run) else _mixture_title(view, time)
@@ -32,7 +32,7 @@ def captions(view: View) -> Sequence[Caption]:
 
 
 def closing(view: View) -> Sequence[Caption]:
-    """The finished image, or a last sample in which noise is left."""
+    """Captions for the finished image, or for a last sample that still has noise."""
     if view.run.complete and not view.run.finished:
         return _last_sample(view)
     phrases = with_colours(view, "the finished image", "finished", "")
@@ -55,7 +55,7 @@ def _scaled_title(view: View, time: Phrase, noise: Phrase) -> tuple[Phrase, list
 
 
 def _mixture_title(view: View, time: Phrase) -> tuple[Phrase, list[Caption]]:
-    """What x_t is made of at this step, in numbers."""
+    """x_t as a mixture of signal and noise, with the numbers of each step."""
     run = view.run
     signal, noise = Number.of(run.signal, 2, "signal"), Number.of(run.noise, 2, "noise")
     mixture = (Maths("x_t ="), signal, Maths("x_0 +"), noise, Maths(r"\epsilon"))
@@ -64,14 +64,14 @@ def _mixture_title(view: View, time: Phrase) -> tuple[Phrase, list[Caption]]:
 
 
 def _sample_words(view: View) -> tuple[str, ...]:
-    """What the picture of a noisy sample is, the longest first."""
+    """Descriptions of the picture of a noisy sample, the longest first."""
     if view.manner in _LATENTS:
         return _LATENTS[view.manner]
     return (f"noisy sample, {view.colours}", view.colours) if view.colours else ("noisy sample", "")
 
 
 def _last_sample(view: View) -> tuple[Caption, ...]:
-    """Over a last sample in which noise is left: how much."""
+    """Captions for a last sample that still has noise; they say how much."""
     run = view.run
     title: Phrase = _scaled_symbol(run) if rescaled(run) else (Maths("x_t"),)
     left = (noise_left_readout(run),)
@@ -82,5 +82,5 @@ def _last_sample(view: View) -> tuple[Caption, ...]:
 
 
 def _scaled_symbol(run: Trajectory) -> Phrase:
-    # The formula is the one for images in (−1, 1); others are centred too, which the words alone can say.
+    # The formula only holds for images in (−1, 1). Others are also centred, which is left to the words.
     return (Maths(rf"x_t\,/\,{notation_of(run).scale}" if run.info.value_range == (-1, 1) else "x_t"),)

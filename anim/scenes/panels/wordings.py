@@ -1,4 +1,4 @@
-"""What the panels' wordings share."""
+"""Wording that several panels share."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from ..views import View
 
 
 def timed(title: Phrase, phrases: Sequence[str], *readouts: Phrase) -> list[Caption]:
-    """Captions with each of these phrases, first with readouts, as long as a word fits beside them, then without."""
+    """A caption for each phrase: first those with readouts, which need a phrase beside them, then those without."""
     with_readouts = [Caption(title, phrase, readouts) for phrase in phrases if phrase]
     return [*with_readouts, *(Caption(title, phrase) for phrase in phrases), Caption(())]
 
 
 def with_frames(view: View, phrase: str) -> tuple[str, ...]:
-    """A phrase that also says which frames of a clip these are, if it is one."""
+    """The phrase followed by which frames of a clip are shown; empty if the run has no clips."""
     return (f"{phrase}, {view.which_frames}",) if view.frames else ()
 
 
 def with_colours(view: View, *phrases: str) -> list[str]:
-    """Phrases over a finished image, before them the same with how it became colours where that is not plain."""
+    """Phrases for a finished image; if its colours need explaining, first the same phrases with an explanation."""
     said = "linear preview" if view.manner == "preview" else view.colours
     return [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said, *phrases] if said else list(phrases)
 
 
 def scale_of(quantity: Quantity) -> str:
-    """Which values of a field are black and white."""
+    """The values of a field that are drawn black and white."""
     return f"−{quantity.scale:g} to {quantity.scale:g}"
 
 
 def seen_as(view: View) -> list[str]:
-    """How an image became pixels, in short lines; nothing where it is shown as it is."""
+    """How an image became pixels, in short lines; empty if it is shown unchanged."""
     return {"images": short_lines(view.colours), "decoded": ["decoded"], "preview": ["linear", "preview"]}[view.manner]
 
 
 def clipping_words(info: RunInfo) -> str:
-    """What was done to x̂0 once it was predicted, such as "clipped to ±1"; empty if nothing."""
+    """What was done to x̂0 after it was predicted, such as "clipped to ±1"; empty if nothing."""
     match info.clipped:
         case None:
             return ""
@@ -50,5 +50,5 @@ def clipping_words(info: RunInfo) -> str:
 
 
 def short_lines(words: str) -> list[str]:
-    """As they fit beside a row of a contact sheet."""
+    """Words wrapped to fit beside a row of a contact sheet."""
     return wrap(words, 9)
