@@ -101,13 +101,14 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     made = _made_by(provenance)
     if kind == "poster":
         return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
-    if kind == "sheet":
-        return f"Chosen timesteps of {made}: {_seen(provenance, stacked=True)}"
-    return f"Images come out of noise in {made}: {_seen(provenance, stacked=False)}"
+    sheet = kind == "sheet"
+    start = f"Chosen timesteps of {made}" if sheet else f"Images come out of noise in {made}"
+    seen = _seen(provenance, stacked=sheet)
+    return f"{start}: {seen}" if seen else start
 
 
 def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> str:
-    """What is seen and where it lies, in words; a sheet has its panels below each other."""
+    """What its panels show and where, in words; empty if none of them is known. A sheet has them below each other."""
     arrangement = STACKED if stacked else provenance.arrangement
     return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols)
 
@@ -127,10 +128,8 @@ def _caption(kind: Shown, provenance: Provenance | None) -> str:
         return ""
     seed = "" if provenance.seed is None else f", seed {provenance.seed}"
     made = for_tex(_made_by(provenance) + seed)
-    if kind != "sheet":
-        return f"{made}."
-    seen = _seen(provenance, stacked=True, symbols=True).replace("’", "'")
-    return f"{made}. {seen[:1].upper()}{seen[1:]}."
+    seen = _seen(provenance, stacked=True, symbols=True).replace("’", "'") if kind == "sheet" else ""
+    return f"{made}. {seen[:1].upper()}{seen[1:]}." if seen else f"{made}."
 
 
 def _kind(path: Path) -> Shown:

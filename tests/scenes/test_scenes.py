@@ -133,6 +133,7 @@ def test_where_panels_lie_in_words() -> None:
     assert in_places(["x"], "") == "the noisy sample of each step"
     assert in_places(["x", "nobody knows"], "") == "the noisy sample of each step"
     assert in_places(["nobody knows"], "") == ""
+    assert in_places(["x"] * 20_000, "") == "the noisy sample of each step"
     said = in_places(["x0", "x"], "")
     assert said == "on the left the model’s guess of the finished image, on the right the noisy sample of each step"
     assert in_places(["x0", "x"], "stacked").startswith("above the model’s guess")

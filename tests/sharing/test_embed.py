@@ -107,6 +107,17 @@ def test_a_contact_sheet(tmp_path: Path) -> None:
     assert "finished images of 40 DDIM steps" in pasted(made(tmp_path, "poster.png"))["github"]
 
 
+def test_panels_that_nobody_knows_are_not_spoken_of(tmp_path: Path) -> None:
+    """They come from a file that anybody may have made."""
+    unknown = replace(MADE, panels=("nobody", "knows"))
+    said = pasted(made(tmp_path, "a-sheet.png"), unknown)
+    assert "![Chosen timesteps of 40 DDIM steps of emoji](" in said["github"]
+    assert r"\caption{40 DDIM steps of emoji, seed 10.}" in said["latex"]
+    assert (
+        "![Images come out of noise in 40 DDIM steps of emoji](" in pasted(made(tmp_path, "a.gif"), unknown)["github"]
+    )
+
+
 def test_a_folder_of_frames(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()

@@ -110,14 +110,14 @@ def panels_named(names: str | Sequence[str]) -> tuple[Panel, ...]:
 def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False) -> str:
     """Say what panels show and where: "on the left the noisy sample of each step, on the right …".
 
-    Unknown names are left out, as the names come from files, which cannot be trusted.
+    Unknown and repeated names are left out, as the names come from files, which cannot be trusted.
 
     Args:
         panels: their names.
         arrangement: how they are arranged.
         symbols: whether to add the symbol of each, in TeX.
     """
-    known = [PANELS[name] for name in panels if name in PANELS]
+    known = [PANELS[name] for name in dict.fromkeys(panels) if name in PANELS]
     shown = [f"{panel.shows}, ${panel.symbol}$" if symbols else panel.shows for panel in known]
     stacked = arrangement == STACKED
     first, second = ("above", "below") if stacked else ("on the left", "on the right")
