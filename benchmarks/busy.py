@@ -1,9 +1,9 @@
-"""Sampling on a CPU that does something else too: OpenMP's threads as they are, against as the command line has them.
+"""Sampling on a busy CPU: OpenMP's threads at their defaults, against the command line's settings.
 
 python benchmarks/busy.py [--pairs 5] [--steps 8] [--others 1]
 
-Each run is a process that samples the built-in model and says how long its steps took, idle and beside loops that do
-nothing. Ratios are medians, pair by pair.
+Each run is a process that samples the built-in model and reports how long its steps took, on an idle machine and beside
+busy loops. Ratios are medians over pairs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def seconds(steps: int, environment: dict[str, str]) -> float:
 
 @contextlib.contextmanager
 def busy(others: int) -> Iterator[None]:
-    """So many processors have something else to do."""
+    """Keep this number of processors busy within the block."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
     try:
         yield

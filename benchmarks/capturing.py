@@ -1,9 +1,9 @@
-"""What capturing one step costs, without a network and without a disk: ``scheduler.step`` bare and recorded, in turn.
+"""The cost of capturing a step, without a network or a disk: ``scheduler.step`` bare and recorded, in turn.
 
 python benchmarks/capturing.py [--rounds 30]
 
-The samples have the sizes of well-known models; x̂0 is computed and it and x_t are copied to memory of their own. The
-figures depend on the machine: what counts is the last column, the share of a step of 100 ms.
+The samples have the sizes of well-known models. x̂0 is computed, and it and x_t are copied. The figures depend on the
+machine; the last column matters most, the share of a step of 100 ms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHAPES = {
 
 
 class Dropped:
-    """Stands where a writer does, and keeps nothing."""
+    """Takes the place of a writer, and stores nothing."""
 
     info = RunInfo("", "")
 
@@ -48,7 +48,7 @@ class Dropped:
 
 
 def main() -> None:
-    """Steps of both in turn, on one thread."""
+    """Time steps of both in turn, on one thread."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def measure(shape: tuple[int, ...], rounds: int) -> tuple[float, float]:
-    """Medians in milliseconds: of a bare step, and of a recorded one."""
+    """The median times of a bare and a recorded step, in milliseconds."""
     schedulers: list[Any] = [diffusers.FlowMatchEulerDiscreteScheduler() for _ in range(2)]
     x, velocity = torch.randn(shape), torch.randn(shape)
     for scheduler in schedulers:

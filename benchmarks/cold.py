@@ -1,9 +1,9 @@
-"""One picture from the shell prompt: the seed's script with ``imageio.mimsave``, against ``diffanim render``.
+"""An animation from a cold start: the seed's script with ``imageio.mimsave``, against ``diffanim render``.
 
 python benchmarks/cold.py [--model DIRECTORY] [--steps 40] [--rounds 3]
 
-On CUDA it is the seed's workload (see `sampling.py`), on a CPU the built-in model. Every run is a process of its own in
-which nothing is compiled yet; what importing torch and diffusers takes alone is printed beside.
+On CUDA it runs the seed's workload (see `sampling.py`), on a CPU the built-in model. Every run is a new process with
+nothing compiled yet; the time for importing torch and diffusers alone is printed, too.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def run(command: list[str], folder: Path) -> None:
-    """A process that finds nothing compiled."""
+    """Run a process with empty compile caches."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         caches = {"TRITON_CACHE_DIR": f"{cache}/triton", "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
         subprocess.run([sys.executable, *command], cwd=folder, env={**os.environ, **caches}, check=True, timeout=600)

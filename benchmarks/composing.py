@@ -1,9 +1,9 @@
-"""How fast pictures are composed, against matplotlib drawing the same: one figure reused, or a new one each frame.
+"""The speed of composing pictures, against matplotlib drawing the same with one reused figure, or one per frame.
 
     python benchmarks/composing.py [--steps 20] [--batch 4] [--rounds 3]
 
-All of them draw the same run, made up in memory, at the sizes of a README and of a lecture: both panels, the captions
-with their numbers, the step, the schedule with its cursor. They take turns within one process; medians are compared.
+All draw the same synthetic run from memory, at the sizes for a README and for a lecture: both panels, the captions with
+their numbers, the step, the schedule with its cursor. They take turns in one process; medians are compared.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Plot:
         figure.text(0.5, 0.9, r"$\hat{x}_0$")
 
     def update(self, row: int) -> None:
-        """Set what changes."""
+        """Set everything that changes."""
         images = np.concatenate([self.view.pixels(PANELS[name].quantity, row) for name in ("x", "x0")])
         for shown, image in zip(self.shown, images, strict=True):
             shown.set_data(image)
@@ -99,7 +99,7 @@ def ours(run: Trajectory, composer: Composer) -> None:
 
 
 def figure_per_frame(run: Trajectory, composer: Composer) -> None:
-    """What a loop over `plt.subplots` and `savefig` does, without the writing."""
+    """What a loop over `plt.subplots` and `savefig` does, without writing files."""
     for row in range(run.steps):
         plot = Plot(run, composer)
         plot.update(row)
@@ -107,7 +107,7 @@ def figure_per_frame(run: Trajectory, composer: Composer) -> None:
 
 
 def reused_figure(run: Trajectory, composer: Composer) -> None:
-    """The least that matplotlib can do: one figure, whose artists are given new data, drawn once a frame."""
+    """The minimum for matplotlib: one figure whose artists get new data, drawn once per frame."""
     plot = Plot(run, composer)
     for row in range(run.steps):
         plot.update(row)
@@ -115,14 +115,14 @@ def reused_figure(run: Trajectory, composer: Composer) -> None:
 
 
 def func_animation(run: Trajectory, composer: Composer) -> None:
-    """What `FuncAnimation.save` does, without the encoding."""
+    """What `FuncAnimation.save` does, without encoding."""
     plot = Plot(run, composer)
     animation = FuncAnimation(plot.canvas.figure, plot.update, frames=run.steps, init_func=lambda: None)
     animation.save("nowhere", writer=Discard(plot))
 
 
 class Discard(AbstractMovieWriter):
-    """Takes each frame's pixels and leaves them."""
+    """Takes each frame's pixels and discards them."""
 
     def __init__(self, plot: Plot) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ def seconds(job: Callable[[Trajectory, Composer], None], run: Trajectory, compos
 
 
 def main() -> None:
-    """Print frames a second and ratios."""
+    """Print frames per second and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("steps", 20), ("batch", 4), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)

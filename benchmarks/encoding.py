@@ -1,12 +1,12 @@
-"""diffanim's encoders beside imageio's, ffmpeg's and gifski's, on the same frames and in one run.
+"""diffanim's encoders against imageio's, ffmpeg's and gifski's, on the same frames and in one run.
 
     python benchmarks/encoding.py [--pairs 5] [--steps 40] [--cells 64] [--fresh]
 
-The material is made here: four smooth images emerge from noise, x = a·x0 + b·ε; once in pixels of their own size, once
-enlarged three times. All take turns, so that whatever else the machine does hits each. Seconds are medians; the time
-ratio is the median, over the rounds, of imageio's time through the encoder's own: more is faster. PSNR is in dB,
-averaged over the frames. Banding is the low-passed error of the early, smooth x̂0, in levels of 255: less is better.
-imageio's MP4 is smaller, since it keeps its own, coarser quality (CRF 25 and a keyframe every ten seconds).
+The frames are synthetic: four smooth images emerge from noise, x = a·x0 + b·ε, once at their own size and once enlarged
+three times. All encoders take turns, so that other load on the machine affects each of them. Seconds are medians; the
+time ratio is the median, over the rounds, of imageio's time divided by the encoder's: higher is faster. PSNR is in dB,
+averaged over the frames. Banding is the low-passed error of the early, smooth x̂0, in levels of 255: lower is better.
+imageio's MP4 is smaller, since it keeps its own, lower quality (CRF 25 and a keyframe every ten seconds).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from diffanim.encode.video import pacing
 Pixels = NDArray[np.uint8]
 BACKGROUND = (13, 17, 23)
 EARLY = range(2, 11)
-"""Frames that are looked at for bands."""
+"""Frames in which banding is measured."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def compare(folder: Path, ways: list[Way], film: FilmInfo, frames: list[Pixels], pairs: int) -> None:
-    """Some lines of the table; the first way is imageio's."""
+    """Print some lines of the table; the first way is imageio's."""
     paths = {way.name: folder / f"{number}{way.suffix}" for number, way in enumerate(ways)}
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for _ in range(pairs):
@@ -91,21 +91,21 @@ def compare(folder: Path, ways: list[Way], film: FilmInfo, frames: list[Pixels],
 
 
 def timed(work: Callable[[], None]) -> float:
-    """Seconds that it takes."""
+    """How long it takes, in seconds."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def write_ours(path: Path, film: FilmInfo, frames: list[Pixels], quality: Any = "best") -> None:
-    """Through diffanim."""
+    """Write with diffanim."""
     with open_encoder(path, film, EncodeOptions(quality)) as encoder:
         for pixels, seconds in zip(frames, film.seconds, strict=True):
             encoder.write(Frame(pixels, seconds))
 
 
 def write_with_ffmpeg(path: Path, film: FilmInfo, frames: list[Pixels], dither: str) -> None:
-    """By palettegen and paletteuse, as many recipes have it; the last frame is held by one long delay."""
+    """Write with palettegen and paletteuse, as in many recipes; the last frame is held by one long delay."""
     filters = f"split[a][b];[a]palettegen[p];[b][p]paletteuse=dither={dither}"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     size = ["-s", f"{film.width}x{film.height}", "-r", str(film.fps), "-i", "-"]
@@ -114,7 +114,7 @@ def write_with_ffmpeg(path: Path, film: FilmInfo, frames: list[Pixels], dither: 
 
 
 def write_with_gifski(path: Path, film: FilmInfo, frames: list[Pixels]) -> None:
-    """At quality 90, from PNG files, whose making is part of it."""
+    """Write at quality 90 from PNG files; writing those is included in the time."""
     with tempfile.TemporaryDirectory() as folder:
         names = [Path(folder) / f"{number:04}.png" for number in range(len(frames))]
         for name, pixels in zip(names, frames, strict=True):
@@ -124,7 +124,7 @@ def write_with_gifski(path: Path, film: FilmInfo, frames: list[Pixels]) -> None:
 
 
 def write_theirs(path: Path, film: FilmInfo, frames: list[Pixels]) -> None:
-    """Through imageio, with what a careful user would say: right delays, or right repeats and a rate that plays."""
+    """Write with imageio as a careful user would: with correct delays, or correct repeats and a playable rate."""
     if path.suffix == ".gif":
         imageio.mimsave(path, list[Any](frames), duration=[1000 * seconds for seconds in film.seconds], loop=0)
         return
@@ -151,7 +151,7 @@ def quality_of(path: Path, film: FilmInfo, frames: list[Pixels]) -> tuple[float,
 
 
 def banding(some: Pixels, other: Pixels, side: int = 9) -> float:
-    """The error that is left where each ``side``² pixels are averaged, in levels."""
+    """The error that remains after averaging over ``side``² pixels, in levels."""
     sums = np.cumsum(np.cumsum(some.astype(np.float64) - other, 0), 1)
     means = (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
     return float(np.sqrt((means**2).mean()))

@@ -1,4 +1,4 @@
-"""Things timed in turn: what the benchmarks of sampling and recording share."""
+"""Timing things in turn, for the benchmarks of sampling and recording."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import torch
 
 
 def timed(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run, by round.
+    """The times of each run in seconds, by round.
 
-    Every second round goes backwards, so that neither a machine whose speed drifts nor one that tires favours a side.
+    Every second round runs in reverse order, so that a machine whose speed drifts favours neither side.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     gc.collect()
-    gc.freeze()  # What was imported need not be gone through again: GPUs slow down while nobody uses them.
+    gc.freeze()  # Exclude imported objects from collections, as a GPU slows down while it waits for them.
     for number in range(rounds):
         for name in list(runs)[:: -1 if number % 2 else 1]:
             gc.collect()
-            gc.disable()  # As timeit does: a collection takes as long as all that is compared here, and hits anyone.
+            gc.disable()  # As timeit does: a collection takes as long as the differences measured here.
             start = time.perf_counter()
             kept = runs[name]()
             seconds[name].append(time.perf_counter() - start)
             gc.enable()
-            del kept  # Giving memory back takes its time too, which is no part of the run.
+            del kept  # Freeing memory takes time, too, which is not part of the run.
     return seconds
 
 
 def compare(bare: Callable[[], None], recorded: Callable[[], None], pairs: int) -> None:
-    """Print the medians of both, and of their ratio pair by pair."""
+    """Print the medians of both, and the median of their ratios over pairs."""
     seconds = timed({"bare": bare, "recorded": recorded}, pairs)
     ratios = [ours / theirs for ours, theirs in zip(seconds["recorded"], seconds["bare"], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
@@ -42,7 +42,7 @@ def compare(bare: Callable[[], None], recorded: Callable[[], None], pairs: int) 
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what was launched on a device."""
+    """Wait for all work on a device."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 

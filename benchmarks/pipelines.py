@@ -1,4 +1,4 @@
-"""What recording costs a large pipeline: SDXL's shape with random weights, bare and recorded in turn. Prints the ratio.
+"""The cost of recording a large pipeline: SDXL's shape, random weights, bare and recorded in turn. Prints the ratio.
 
 python benchmarks/pipelines.py [--size 1024] [--images 4] [--steps 20] [--pairs 12] [--device cuda] [--dtype bfloat16]
 """
@@ -18,7 +18,7 @@ from diffanim import Recorder
 
 
 def main() -> None:
-    """Run both in turn, so that a machine whose speed drifts slows both."""
+    """Run both in turn, so that a machine whose speed drifts affects both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=1024, help="pixels of an edge")
     parser.add_argument("--images", type=int, default=4, help="few would show how fast the processor launches kernels")
@@ -40,7 +40,7 @@ def main() -> None:
             num_inference_steps=steps,
             num_images_per_prompt=arguments.images,
             generator=torch.Generator().manual_seed(0),
-            output_type="latent",  # Turning latents into pixels is no part of the loop.
+            output_type="latent",  # Decoding latents is not part of the loop.
         )
         synchronize(pipe.device)
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def sdxl(device: torch.device, dtype: torch.dtype) -> Any:
-    """The pipeline of Stable Diffusion XL, with a network of its shape (2.6 billion weights) and no text encoders."""
+    """Stable Diffusion XL's pipeline with a random network of its shape (2.6 billion weights) and no text encoders."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -108,7 +108,7 @@ _FOUR_LEVELS: dict[str, Any] = {
 
 
 def embeddings(pipe: Any, *shape: int) -> torch.Tensor:
-    """What text encoders would give, for one prompt."""
+    """Random text embeddings for one prompt."""
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(1))
     return noise.to(pipe.unet.device, pipe.unet.dtype)
 

@@ -1,4 +1,4 @@
-"""What capturing costs: our sampling loop bare, and the same loop recorded to the disk. Prints the ratio.
+"""The cost of capturing: our sampling loop bare, and the same loop recorded to disk. Prints the ratio.
 
 python benchmarks/recording.py [--model DIRECTORY] [--steps 10] [--pairs 5]
 """
@@ -19,7 +19,7 @@ from diffanim.models.loading import open_model
 
 
 def main() -> None:
-    """Run both in turn, so that a machine whose speed drifts slows both."""
+    """Run both in turn, so that a machine whose speed drifts affects both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="a directory; the built-in model by default")
     parser.add_argument("--steps", type=int, default=10)

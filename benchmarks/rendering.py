@@ -1,8 +1,8 @@
-"""A finished run to a GIF: ours, against imageio.mimsave of the same frames and matplotlib's FuncAnimation.
+"""From a recorded run to a GIF: ours, against imageio.mimsave of the same frames and matplotlib's FuncAnimation.
 
     python benchmarks/rendering.py [RUN.zarr] [--steps 40] [--pairs 3]
 
-Without a recording it makes one of coloured blobs that come out of noise. Prints seconds, ratios and file sizes.
+Without a recording, it makes one of coloured blobs that emerge from noise. Prints seconds, ratios and file sizes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def with_diffanim(run: diffanim.Trajectory, path: Path) -> None:
 
 
 def with_mimsave(run: diffanim.Trajectory, path: Path) -> None:
-    """The same frames through imageio, all of them in memory, as its documentation has it."""
+    """The same frames with imageio, all in memory, as in its documentation."""
     shots = timeline(run.t.tolist(), Timing(fps=FPS), complete=run.complete).shots
     composer = Composer(scene_of(run), size=README_SIZE)
     frames = [composer.compose(shot) for shot in shots]
@@ -66,7 +66,7 @@ def with_mimsave(run: diffanim.Trajectory, path: Path) -> None:
 
 
 def with_funcanimation(run: diffanim.Trajectory, path: Path) -> None:
-    """What people write for a talk: two axes with an image each, a title, saved by Pillow's writer."""
+    """What people write for a talk: two axes with an image each and a title, saved with Pillow's writer."""
     import matplotlib.pyplot as plt
     from matplotlib.animation import FuncAnimation
 

@@ -1,9 +1,9 @@
-"""The seed's loop as people write it, against ours: x and x̂0 of every step captured in host memory by both.
+"""The seed's loop as people write it, against ours; both capture x and x̂0 of every step in host memory.
 
 python benchmarks/sampling.py [--model DIRECTORY] [--steps 40] [--batch 4] [--pairs 10] [--dtype auto] [--kernels]
 
-On CUDA it is the seed's workload: the architecture of google/ddpm-celebahq-256 with random weights, 256×256. On a CPU
-it is the built-in model. Everything runs in this process, in turn, warm; the table has medians, and how they compare.
+On CUDA it runs the seed's workload: the architecture of google/ddpm-celebahq-256 with random weights, 256×256. On a CPU
+it runs the built-in model. Everything runs in this process, in turn, warmed up; the table has medians and their ratios.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Loop = Callable[[], Any]
 
 
 def main() -> None:
-    """Time all variants in turn, so that a machine whose speed drifts slows them alike."""
+    """Time all variants in turn, so that a machine whose speed drifts affects all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="a directory")
     parser.add_argument("--steps", type=int, default=40)
@@ -83,12 +83,12 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def fast(model: Model, batch: int) -> Denoiser:
-    """As ``diffanim record`` calls a network."""
+    """A denoiser that calls the network as ``diffanim record`` does."""
     return Denoiser(model, classes(model, batch), network=accelerated(model.unet, model.device, batch))
 
 
 def seed_loop(model: Model, arguments: argparse.Namespace) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """As the tutorials have it."""
+    """The loop from the tutorials."""
     scheduler = diffusers.DDIMScheduler.from_config(model.scheduler.config)
     scheduler.set_timesteps(arguments.steps)
     labels = class_labels(model, arguments.batch)
@@ -105,7 +105,7 @@ def seed_loop(model: Model, arguments: argparse.Namespace) -> list[tuple[torch.T
 def our_loop(
     denoiser: Denoiser, arguments: argparse.Namespace, recorder: Callable[[Any], AbstractContextManager[Any]]
 ) -> Any:
-    """What ``diffanim record`` runs, under a recorder of the scheduler or under none; what was recorded."""
+    """The loop of ``diffanim record``, with or without a recorder; returns what was recorded."""
     model, scheduler = denoiser.model, diffusers.DDIMScheduler.from_config(denoiser.model.scheduler.config)
     set_timesteps(scheduler, arguments.steps, "cpu")
     generators = generators_for(0, arguments.batch)
@@ -141,18 +141,18 @@ def celebahq(folder: Path) -> Path:
 
 
 def classes(model: Model, batch: int) -> tuple[int, ...]:
-    """Of each image, where the network knows classes."""
+    """The class of each image, if the network has classes."""
     return () if model.classes is None else (0,) * batch
 
 
 def class_labels(model: Model, batch: int) -> dict[str, torch.Tensor]:
-    """The same, as the network takes them."""
+    """The same as arguments for the network."""
     numbers = classes(model, batch)
     return {"class_labels": torch.tensor(numbers, device=model.device)} if numbers else {}
 
 
 def count(model: Model, batch: int) -> int:
-    """Floating-point operations of one call: two for each multiplication that is added up."""
+    """Floating-point operations of one call: two for each multiply-add."""
     x = torch.zeros(batch, *model.sample_shape, device=model.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.unet(x, torch.tensor(1), **class_labels(model, batch))
@@ -160,7 +160,7 @@ def count(model: Model, batch: int) -> int:
 
 
 def matrix_rate(model: Model, rounds: int) -> float:
-    """Operations a second of a large product of random matrices in the network's precision."""
+    """Operations per second of a large product of random matrices in the network's precision."""
     size = 8192 if model.device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=model.device, dtype=model.unet.dtype) for _ in range(2))
 
@@ -174,7 +174,7 @@ def matrix_rate(model: Model, rounds: int) -> float:
 
 
 def print_kernels(loop: Loop, steps: int) -> None:
-    """The GPU's kernels by the time that they take."""
+    """Print the GPU's kernels, sorted by time."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:

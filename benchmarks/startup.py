@@ -1,4 +1,4 @@
-"""How long ``diffanim --help`` makes a user wait, against an interpreter that does nothing. Prints the ratio.
+"""The time that ``diffanim --help`` takes, against an interpreter that does nothing. Prints the ratio.
 
 python benchmarks/startup.py [--pairs 15]
 """

@@ -1,4 +1,4 @@
-"""The model card: what a person should know of the built-in model, with the figures that were measured."""
+"""The model card: what users should know about the built-in model, with its measured figures."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .network import HISTORY, History
 from .sheets import loss_curve, save_png
 
 CARD = "card"
-"""The folder of the card's pictures; they stay out of the wheel."""
+"""The folder of the card's pictures, which are not part of the wheel."""
 MEASURED = "figures.json"
 NOTES = "notes.md"
-"""What somebody saw who looked at the samples, as a list of Markdown; the card takes it in. In the folder `CARD`."""
+"""A Markdown list of what a person saw in the samples, included in the card; a file in the folder `CARD`."""
 UNCONDITIONAL, CONDITIONAL, GUIDED = "samples.png", "classes.png", "guided.png"
 GUESSES, LOSS = "guesses.png", "loss.png"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One of the figures that are measured."""
+    """One of the measured figures."""
 
     words: str
     form: str = "{:.0%}"
@@ -33,7 +33,7 @@ class Figure:
     at_most: float | None = None
 
     def line(self, value: float) -> tuple[str, str, bool]:
-        """The value and the bound in words, and whether it is kept."""
+        """The value and the bound in words, and whether the value is within the bound."""
         if self.at_least is not None:
             return self.form.format(value), f"at least {self.form.format(self.at_least)}", value >= self.at_least
         if self.at_most is not None:
@@ -74,11 +74,11 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         ),
     }
 )  # fmt: skip
-"""What is measured, in the order in which it is told."""
+"""The figures, in the order of the report."""
 
 
 def report(found: Mapping[str, Any]) -> tuple[list[str], bool]:
-    """The figures as lines of text, and whether all that are there keep their bounds."""
+    """The figures as lines of text, and whether all those found are within their bounds."""
     lines, all_kept = [], True
     for name, figure in FIGURES.items():
         if name in found:
@@ -95,12 +95,12 @@ def write_card(folder: Path, model: Path, found: Mapping[str, Any]) -> None:
     """Write the card of the model in ``model`` into ``folder``, and its loss curve.
 
     Raises:
-        ModelError: the model's directory does not tell how it was trained.
+        ModelError: the model's directory does not say how it was trained.
     """
     try:
         history = History.from_json((model / HISTORY).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{model} has no {HISTORY} that tells how it was trained ({error})") from error
+        raise ModelError(f"{model} has no {HISTORY} that says how it was trained ({error})") from error
     save_png(folder / CARD / LOSS, loss_curve(history))
     config = json.loads((model / "unet" / "config.json").read_text(encoding="utf-8"))
     seen = folder / CARD / NOTES

@@ -1,4 +1,4 @@
-"""The classes that the built-in model is trained on: words that a person would type, made of Unicode's subgroups."""
+"""The classes of the built-in model: words that a user would type, made from Unicode's subgroups."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )  # fmt: skip
 """Class to Unicode subgroups.
 
-What is of one kind and good to look at: a network of this size learns six hundred pictures well in the time that it
-takes to learn sixteen hundred badly.
+Subgroups of one kind that are good to look at: in the same time, a network of this size learns six hundred pictures
+well, or sixteen hundred badly.
 """
 
 _NO_VEHICLES = frozenset(
@@ -48,14 +48,14 @@ _NO_VEHICLES = frozenset(
         "seat", "skateboard", "roller skate",
     )
 )  # fmt: skip
-"""What Unicode files among them all the same."""
+"""Exceptions that Unicode also lists in these subgroups."""
 _MOVED: Mapping[str, str] = MappingProxyType(
     {
         "cat": "cat face|cat|black cat|lion|tiger face|tiger|leopard",
         "heart": "heart suit",
     }
 )
-"""Single emoji that a person would look for in another class than their subgroup's, by Unicode's names."""
+"""Single emoji, by Unicode's names, that a user would expect in another class than their subgroup's."""
 
 LABELS = (*CLASSES, NULL_LABEL)
 """Class names by number; the last stands for "no class"."""
@@ -70,7 +70,7 @@ class Emoji:
     """One line of Unicode's list."""
 
     text: str
-    """What a font draws: one or more code points."""
+    """The text for a font to draw: one or more code points."""
     name: str
     label: str
     """Its class, one of `CLASSES`."""
@@ -79,12 +79,12 @@ class Emoji:
 def read_emoji(path: Path) -> list[Emoji]:
     """The emoji that the model learns, from Unicode's ``emoji-test.txt``: those of `CLASSES`, without near copies.
 
-    Near copies are skin tones, and a man and a woman where there is a person of the kind.
+    Near copies are skin tones, and a man or a woman if there is also a person.
 
     Source: https://www.unicode.org/reports/tr51 (data file ``emoji-test.txt``).
 
     Raises:
-        SettingsError: the file is not there, or is no such list.
+        SettingsError: the file does not exist, or is not such a list.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -96,7 +96,7 @@ def read_emoji(path: Path) -> list[Emoji]:
     names = {one.name for one in listed}
     emoji = [one for one in listed if not _is_variant(one.name, names)]
     if not emoji:
-        raise SettingsError(f"{path} has no emoji in it; it must be Unicode's emoji-test.txt")
+        raise SettingsError(f"{path} contains no emoji; it must be Unicode's emoji-test.txt")
     return emoji
 
 

@@ -38,11 +38,11 @@ PLAIN_OF_EACH_CLASS = 8
 """Without guidance."""
 WITHOUT_CLASS = 256
 ON_SHEET, SHOWN = 160, 8
-"""Of these, how many are shown: without a class, and of each."""
+"""How many of them are shown: without a class, and of each class."""
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler-a", "heun", "dpm++", "unipc")
 STEPS = (10, 20, 40, 100)
 GUESSED = 4
-"""Images of each run whose x̂0 is measured."""
+"""The number of images of each run whose x̂0 is measured."""
 
 Found = dict[str, Any]
 
@@ -61,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def evaluate(asked: argparse.Namespace) -> bool:
-    """Measure, print and, if asked to, write the card; whether all figures keep their bounds."""
+    """Measure, print and, if requested, write the card; returns whether all figures are within their bounds."""
     files = locate(asked.model)
     pictures = load_pictures(asked.pictures) if asked.pictures else draw_pictures(asked.font, asked.list)
     model = open_model(files, device=asked.device, dtype="float32")
     if model.labels is None or model.labels[:-1] != pictures.labels:
-        raise ModelError(f"{files.folder} knows other classes than these pictures have; train it anew")
+        raise ModelError(f"the classes of {files.folder} differ from those of the pictures; train it again")
     written = asked.out or files.folder
     found: Found = _earlier(written / MEASURED)
     for part in [asked.only] if asked.only else PARTS:
@@ -84,7 +84,7 @@ def evaluate(asked: argparse.Namespace) -> bool:
 
 
 def measure_samples(model: Model, _folder: Path, pictures: Pictures) -> tuple[Found, dict[str, Image.Image]]:
-    """Of samples with and without a class: which training pictures they are nearest to."""
+    """Measure samples with and without a class: which training pictures they are nearest to."""
     data, classes = as_floats(pictures.images), range(len(pictures.labels))
     plain_asked = [number for number in classes for _ in range(PLAIN_OF_EACH_CLASS)]
     asked = [number for number in classes for _ in range(OF_EACH_CLASS)]
@@ -124,14 +124,14 @@ def measure_samples(model: Model, _folder: Path, pictures: Pictures) -> tuple[Fo
 
 
 def _rows(labels: Sequence[str], samples: measures.Floats, of_each: int) -> Image.Image:
-    """A row for each class, of as many samples as are shown."""
+    """A row for each class, with as many samples as are shown."""
     return named_rows(
         [(label, to_rgb(samples[number * of_each :][: min(SHOWN, of_each)])) for number, label in enumerate(labels)]
     )
 
 
 def measure_guesses(model: Model, folder: Path, pictures: Pictures) -> tuple[Found, dict[str, Image.Image]]:
-    """Of x̂0 over the steps of each scheduler: its beginning, its sharpening, flashes."""
+    """Measure x̂0 over the steps of each scheduler: how it begins, how it sharpens, and flashes."""
     data = as_floats(pictures.images)
     mean = data.mean(axis=0)
     found: Found = {"first_guess": 0.0, "contrast": 0.0, "outside": 0.0, "sharpness_fall": 0.0}
@@ -140,7 +140,8 @@ def measure_guesses(model: Model, folder: Path, pictures: Pictures) -> tuple[Fou
         for steps in STEPS:
             settings = RunSettings(str(folder), scheduler, steps, GUESSED, device=str(model.device), dtype="float32")
             x0 = np.asarray(record_settings(settings, None).x0)
-            if steps >= DEFAULT_STEPS:  # With fewer the first call is at less noise, and knows more than the mean.
+            # With fewer steps the first call is at less noise, so its guess is better than the mean.
+            if steps >= DEFAULT_STEPS:
                 found["first_guess"] = max(found["first_guess"], float(measures.distance(x0[0], mean).max()))
                 fall = measures.largest_fall(measures.sharpness(x0).mean(axis=1))
                 found["sharpness_fall"] = max(found["sharpness_fall"], fall)
@@ -154,7 +155,7 @@ def measure_guesses(model: Model, folder: Path, pictures: Pictures) -> tuple[Fou
 
 
 def measure_speed(_model: Model, folder: Path, _pictures: Pictures) -> tuple[Found, dict[str, Image.Image]]:
-    """Of the default run on the processor, in both precisions, and how far apart their images are."""
+    """Measure the time of the default run on the CPU in both precisions, and the difference of their images."""
     found: Found = {}
     finals = {}
     for dtype in ("float32", "bfloat16"):
@@ -178,7 +179,7 @@ PARTS: Mapping[str, Callable[[Model, Path, Pictures], tuple[Found, dict[str, Ima
 
 
 def _earlier(path: Path) -> Found:
-    """The figures of the parts that are not measured now."""
+    """The stored figures, for parts that are not measured now."""
     try:
         found: Found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Files of a training, whole or not there, whatever happens while they are written."""
+"""Atomic writing of a training's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..whole import whole_file, writing
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, and the folders above it; what was there before stays if that fails.
+    """Write a file, and create its parent folders; if that fails, the old file stays.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""How good samples and runs are, in numbers; each against the training pictures or a run's own end."""
+"""Measures of the quality of samples and runs, relative to the training pictures or to the end of the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 """Images [N, C, H, W] in (−1, 1)."""
 NEAR_COPY = 0.1
-"""A sample at most this far from a training picture, as RMSE over (−1, 1), looks the same as it."""
+"""A sample whose RMSE to a training picture, over (−1, 1), is at most this looks the same."""
 _GROUND = 2
 """Pixels of a corner's side. No training picture reaches into its corners."""
 
@@ -56,7 +56,7 @@ def sharpness(images: Floats) -> Floats:
 
 
 def largest_fall(values: Sequence[float] | Floats) -> float:
-    """How far a series falls below what it had reached, at most, relative to its end; 0 if it never falls."""
+    """The largest fall of a series below its earlier maximum, relative to its end; 0 if it never falls."""
     series = np.asarray(values, dtype=np.float64)
     return float(np.max(np.maximum.accumulate(series) - series) / series[-1])
 
@@ -64,12 +64,12 @@ def largest_fall(values: Sequence[float] | Floats) -> float:
 def contrast(x0: Floats, pictures: Floats) -> float:
     """The largest distance of a guess x̂0 from the mean of the pictures, relative to the farthest picture's.
 
-    A flash, saturated noise or colour, is farther away than any picture: above 1.
+    Above 1 for a flash of saturated noise or colour, which is farther away than any picture.
     """
     mean = pictures.mean(axis=0)
     return float(distance(x0, mean).max() / distance(pictures, mean).max())
 
 
 def outside(x0: Floats, limit: float = 1.1) -> float:
-    """The largest share of values of a guess x̂0 [..., C, H, W] that are beyond ±``limit``, where no picture is."""
+    """The largest share of values of a guess x̂0 [..., C, H, W] that are outside ±``limit``, as in no picture."""
     return float(np.mean(np.abs(x0) > limit, axis=(-3, -2, -1)).max())

@@ -1,4 +1,4 @@
-"""The built-in model's network and schedule, and the directory that they are shipped in."""
+"""The built-in model's network and schedule, and the directory that they are stored in."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from .files import write_whole
 _library: Any = diffusers  # Its classes have no types.
 
 HISTORY = "training.json"
-"""The file of a model's directory that tells how it was trained."""
+"""The file in a model's directory that says how it was trained."""
 TRAIN_TIMESTEPS = 1000
 CHANNELS = (32, 64, 128, 288)
-"""Of the network's features at each resolution, from the finest: 19 million parameters."""
+"""Feature channels at each resolution, from the finest: 19 million parameters."""
 CLASS_EMBEDDING = "class_embedding.weight"
 MOST_LOSSES = 400
-"""Points of a loss curve that are kept."""
+"""Maximum number of points of a stored loss curve."""
 
 
 def make_network(classes: int, *, sample_size: int = 64, channels: Sequence[int] = CHANNELS) -> Any:
     """A class-conditional U-Net with attention at the two coarsest resolutions.
 
-    Wide coarse levels hold most of what is learned and cost little time, a narrow fine one keeps a laptop fast.
+    Wide coarse levels hold most of the capacity and take little time; a narrow fine level keeps it fast on a laptop.
 
     Args:
-        classes: how many, the one for "no class" included.
-        sample_size: pixels along a side.
+        classes: their number, including the one for "no class".
+        sample_size: pixels per side.
         channels: at each resolution, from the finest.
     """
     attention = [level >= len(channels) - 2 for level in range(len(channels))]
@@ -55,8 +55,8 @@ def make_network(classes: int, *, sample_size: int = 64, channels: Sequence[int]
 def make_scheduler() -> Any:
     """DDPM's linear schedule (Ho et al. 2020); v-prediction (Salimans & Ho 2022), whose x̂0 = a·x − b·v is bounded.
 
-    So x̂0 needs no clipping, and clipping does harm: of a white ground, which lies at the bound, it keeps only what is
-    too dark, and with guidance what is cut off at each step adds up to a texture.
+    So x̂0 needs no clipping, which would do harm: on a white background, which is at the bound, it would keep only
+    errors that are too dark, and with guidance the parts clipped at each step would add up to a texture.
     """
     return _library.DDIMScheduler(
         num_train_timesteps=TRAIN_TIMESTEPS,
@@ -75,13 +75,13 @@ class Session:
     device: str
     """The name of the card or processor."""
     devices: int
-    """How many of them worked together."""
+    """How many of them were used together."""
     batch: int
-    """Pictures a step, over all of them."""
+    """Pictures per step, over all of them."""
     steps: int = 0
     seconds: float = 0.0
     no_class: float = 0.2
-    """How often a picture's class was withheld; the default is what holds for sessions that did not record it."""
+    """How often a picture's class was withheld; the default applies to sessions that did not record it."""
 
 
 @dataclass
@@ -90,9 +90,9 @@ class History:
 
     sessions: list[Session] = field(default_factory=list)
     losses: list[tuple[int, float]] = field(default_factory=list)
-    """Steps made in all, and the mean loss since the entry before."""
+    """The total number of steps, and the mean loss since the previous entry."""
     pictures: dict[str, int] = field(default_factory=dict)
-    """How many training pictures each class had."""
+    """The number of training pictures in each class."""
 
     @property
     def steps(self) -> int:
@@ -101,23 +101,23 @@ class History:
 
     @property
     def samples(self) -> int:
-        """Pictures seen in all sessions, each as often as it was seen."""
+        """Pictures seen in all sessions, counting repeats."""
         return sum(session.steps * session.batch for session in self.sessions)
 
     @property
     def device_hours(self) -> float:
-        """Hours of single cards."""
+        """Hours, summed over devices."""
         return sum(session.seconds * session.devices for session in self.sessions) / 3600
 
     def add_loss(self, loss: float) -> None:
-        """Keep a loss of the present step. When there are many, every two become their mean: a curve needs no more."""
+        """Store the loss of the current step. When there are too many, each two are replaced by their mean."""
         self.losses.append((self.steps, loss))
         if len(self.losses) > MOST_LOSSES:
             pairs = zip(self.losses[::2], self.losses[1::2], strict=False)
             self.losses = [(later[0], (earlier[1] + later[1]) / 2) for earlier, later in pairs]
 
     def to_json(self) -> str:
-        """For `from_json`."""
+        """JSON for `from_json`."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
@@ -129,7 +129,7 @@ class History:
 
 
 def network_of(weights: dict[str, torch.Tensor], config: Any) -> Any:
-    """A network of a given shape and weights, ready to sample."""
+    """A network with a given configuration and weights, ready to sample."""
     network: Any = _library.UNet2DModel(**{name: value for name, value in config.items() if not name.startswith("_")})
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
@@ -138,7 +138,7 @@ def network_of(weights: dict[str, torch.Tensor], config: Any) -> Any:
 def save_model(
     folder: Path, weights: dict[str, torch.Tensor], config: Any, labels: Sequence[str], history: History
 ) -> None:
-    """Write a pipeline directory in half precision; the one that was there is replaced when the new one is whole.
+    """Write a pipeline directory in half precision; an old one is replaced once the new one is complete.
 
     Raises:
         OutputError: it cannot be written.
@@ -153,17 +153,17 @@ def save_model(
 
 
 def load_weights(folder: Path, network: Any, labels: Sequence[str]) -> History:
-    """Start from a directory that `save_model` wrote: its weights into ``network``, and its history back.
+    """Load a directory that `save_model` wrote: puts its weights into ``network`` and returns its history.
 
-    A class is taken over by its name; one that the older model did not know begins as "no class".
+    Classes are matched by name; one that the older model lacks starts as "no class".
 
     Args:
         folder: the directory.
-        network: of the same shape, but for the number of classes.
-        labels: its classes, the last of which stands for "no class".
+        network: has the same shape, except for the number of classes.
+        labels: its classes; the last one stands for "no class".
 
     Raises:
-        ModelError: it is no such directory, or of another shape.
+        ModelError: it is not such a directory, or its network has another shape.
     """
     try:
         weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
@@ -174,5 +174,5 @@ def load_weights(folder: Path, network: Any, labels: Sequence[str]) -> History:
         return History.from_json((folder / HISTORY).read_text(encoding="utf-8"))
     except (OSError, KeyError, ValueError, RuntimeError, IndexError) as error:
         raise ModelError(
-            f"training cannot go on from {folder}: {first_line(error)}; leave --from out to begin anew"
+            f"training cannot continue from {folder}: {first_line(error)}; leave out --from to start from scratch"
         ) from error

@@ -18,16 +18,16 @@ from .classes import CLASSES, Emoji, read_emoji
 from .files import write_whole
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
-"""Where Debian's package fonts-noto-color-emoji puts it."""
+"""Its path in Debian's package fonts-noto-color-emoji."""
 EMOJI_LIST = Path("/usr/share/unicode/emoji/emoji-test.txt")
-"""Where Debian's package unicode-data puts it."""
+"""Its path in Debian's package unicode-data."""
 SIZE = 64
-"""Pixels along a side of a picture."""
+"""Pixels per side of a picture."""
 
 _STRIKE = 109
-"""The one size, in pixels an em, in which this font holds its bitmaps."""
+"""The only size of this font's bitmaps, in pixels per em."""
 _CANVAS = 136
-"""Pixels along a side of a bitmap at that size."""
+"""Pixels per side of a bitmap of that size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +37,14 @@ class Pictures:
     images: NDArray[np.uint8]
     """RGB, [N, 64, 64, 3]."""
     classes: NDArray[np.int64]
-    """Numbers of classes, [N], positions in `labels`."""
+    """Class numbers, [N]: indices into `labels`."""
     names: tuple[str, ...]
-    """What each picture is called, N of them."""
+    """The name of each picture, N of them."""
     labels: tuple[str, ...]
     """Class names, without the one for "no class"."""
 
     def counts(self) -> dict[str, int]:
-        """How many pictures each class has."""
+        """The number of pictures in each class."""
         found = Counter(self.classes.tolist())
         return {label: found[number] for number, label in enumerate(self.labels)}
 
@@ -53,12 +53,14 @@ def draw_pictures(font: Path = FONT, emoji_list: Path = EMOJI_LIST) -> Pictures:
     """Draw the training pictures.
 
     Raises:
-        SettingsError: the font or the list is not there, or Pillow lacks raqm, which joins several code points to one
+        SettingsError: the font or the list is missing, or Pillow lacks raqm, which joins several code points into one
             picture.
     """
     emoji = read_emoji(emoji_list)
     if not features.check("raqm"):
-        raise SettingsError("this Pillow was built without raqm, which joined emoji need; its own wheels have it")
+        raise SettingsError(
+            "this Pillow was built without raqm, which joined emoji need; install one of Pillow's own wheels"
+        )
     try:
         face = ImageFont.truetype(str(font), _STRIKE)
     except OSError as error:
@@ -86,7 +88,7 @@ def _draw(face: ImageFont.FreeTypeFont, text: str) -> NDArray[np.uint8]:
 
 
 def save_pictures(path: Path, pictures: Pictures) -> None:
-    """Keep pictures in a compressed NumPy archive, for machines without the font."""
+    """Save pictures to a compressed NumPy archive, for machines without the font."""
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -102,7 +104,7 @@ def load_pictures(path: Path) -> Pictures:
     """Read what `save_pictures` wrote.
 
     Raises:
-        SettingsError: it is not there or not such an archive.
+        SettingsError: it does not exist, or is not such an archive.
     """
     try:
         with np.load(io.BytesIO(path.read_bytes())) as found:
@@ -114,7 +116,7 @@ def load_pictures(path: Path) -> Pictures:
             )
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SettingsError(
-            f"cannot read the pictures in {path} ({error}); leave --pictures out to draw them"
+            f"cannot read the pictures in {path} ({error}); leave out --pictures to draw them"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What the two commands of this package print as they go, on stderr."""
+"""Progress messages of this package's two commands, on stderr."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from ..progress import Lines
 
 
 def say(text: str) -> None:
-    """A line for the user."""
+    """Print a line for the user."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 class Share:
-    """Prints which share of some work is done."""
+    """Prints how much of some work is done."""
 
     def __init__(self, work: str, *, start: float = 0.0) -> None:
         """Begin.
 
         Args:
-            work: what is done.
-            start: how much of it was done before, 0 to 1.
+            work: what the work is called.
+            start: how much of it is done already, 0 to 1.
         """
         self._lines = Lines(work, start)
 
     def advance(self, progress: float, note: str = "") -> None:
-        """``progress``, 0 to 1, is done."""
+        """Report that ``progress``, 0 to 1, is done."""
         line = self._lines.line(progress, 1.0, f"{min(progress, 1):.1%}")
         if line is not None:
             say(f"{line}{note and ', '}{note}")

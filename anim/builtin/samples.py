@@ -1,4 +1,4 @@
-"""Samples of a model by themselves, many at a time: for previews of a training and for measures."""
+"""Drawing many samples from a model at a time, without recording, for previews in training and for measures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..sampling.loop import Denoiser, initial_noise, sample
 from ..schedulers.choosing import make_scheduler, set_timesteps
 
 OnBatch = Callable[[int, int], None]
-"""Called with the number of samples that are done and of all."""
+"""Called with the number of samples done, and their total."""
 
 
 def model_of(network: Any, scheduler: Any, labels: Sequence[str], device: torch.device) -> Model:

@@ -1,4 +1,4 @@
-"""Contact sheets of bare samples, and the loss curve: the pictures of the model card."""
+"""The pictures of the model card: sheets of samples, and the loss curve."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
 
 
 def named_rows(rows: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
-    """A row of images [N, H, W, 3] for each name, which stands at its left."""
+    """A row of images [N, H, W, 3] for each name, with the name on its left."""
     strips = [grid(images, len(images)) for _, images in rows]
     margin = 90
     sheet = Image.new("RGB", (margin + max(strip.width for strip in strips), sum(s.height for s in strips)), "white")
@@ -61,12 +61,12 @@ def loss_curve(history: History) -> Image.Image:
 
 
 def save_png(path: Path, image: Image.Image) -> None:
-    """Write a picture, whole or not at all.
+    """Write a picture atomically.
 
     Raises:
         OutputError: it cannot be written.
     """
     content = io.BytesIO()
-    # 256 colours of its own are enough to judge by, and a third of the bytes.
+    # A palette of 256 colours is good enough, and takes a third of the bytes.
     image.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
     write_whole(path, content.getvalue())

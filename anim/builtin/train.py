@@ -3,8 +3,8 @@
     python -m diffanim.builtin.train --minutes 60 emoji-training
     torchrun --nproc-per-node 2 -m diffanim.builtin.train --minutes 30 emoji-training
 
-The folder gets a checkpoint, from which the same command goes on after an interruption; the model as a directory that
-``diffanim render --model`` takes; and a sheet of samples. To train an older model further, name its directory with
+The folder gets a checkpoint, from which the same command resumes after an interruption; the model, as a directory for
+``diffanim render --model``; and a sheet of samples. To train an older model further, name its directory with
 ``--from``. ``python -m diffanim.builtin.evaluate`` measures the result and writes its card.
 """
 
@@ -33,11 +33,11 @@ from .sheets import grid, save_png
 from .training import Ranks, Recipe, Trainer
 
 _RECIPE = Recipe(steps=1)
-"""Its defaults are the command's."""
+"""Its defaults are those of the command."""
 CHECKPOINT, MODEL, SHEET, PICTURES = "checkpoint.pt", "model", "samples.png", "pictures.npz"
-"""What the folder of a training has."""
+"""The files in the folder of a training."""
 PREVIEW = 160
-"""Samples on its sheet."""
+"""The number of samples on the sheet."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def train(asked: argparse.Namespace, ranks: Ranks) -> None:
     """Train as the command line asks.
 
     Raises:
-        DiffanimError: of the kind that fits.
+        DiffanimError: a subclass says what is wrong.
     """
     recipe = Recipe(
         steps=asked.steps,
@@ -129,7 +129,7 @@ def _pictures(asked: argparse.Namespace, ranks: Ranks) -> Pictures:
 
 
 def _save(folder: Path, trainer: Trainer) -> None:
-    """The checkpoint, the model and a sheet of its samples without a class, each whole or as it was."""
+    """Write the checkpoint, the model and a sheet of its samples without a class, each atomically."""
     trainer.save(folder / CHECKPOINT)
     labels = (*trainer.history.pictures, NULL_LABEL)
     weights, config = trainer.averaged_weights(), trainer.network.config
@@ -142,7 +142,7 @@ def _save(folder: Path, trainer: Trainer) -> None:
 
 @contextmanager
 def _ranks() -> Iterator[Ranks]:
-    """The place of this process among those that torchrun started; alone without torchrun."""
+    """The rank of this process among those that torchrun started; a single process without torchrun."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Ranks()

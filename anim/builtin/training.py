@@ -1,7 +1,7 @@
-"""The training itself: v-prediction with averaged weights, on one device or several, in sessions one after another.
+"""The training loop: v-prediction with averaged weights, on one or more devices, in one or more sessions.
 
-Everything random at a step follows from the seed, the step and the rank alone, so a training that was interrupted goes
-on, from its last checkpoint, to the same weights as one that was not.
+Randomness at a step depends only on the seed, the step and the rank, so an interrupted training that resumes from its
+last checkpoint ends with the same weights as one without interruption.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ USUAL_LOSS: Mapping[int, float] = MappingProxyType(
 )  # fmt: skip
 """The loss at some timesteps, as measured after two million pictures."""
 SYNC_EVERY = 20
-"""Steps between looks at the clock and the loss, each of which waits for the device."""
+"""Steps between checks of the clock and the loss, each of which waits for the device."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a training, besides its pictures and its first weights."""
+    """The settings of a training, besides its pictures and initial weights."""
 
     steps: int | None = None
-    """How many in all; None to go by `seconds`."""
+    """The total number; None to go by `seconds`."""
     seconds: float | None = None
-    """How long in all, earlier sessions of the same checkpoint included."""
+    """The total time, including earlier sessions of the same checkpoint."""
     batch: int = 512
-    """Pictures a step, over all devices."""
+    """Pictures per step, over all devices."""
     learning_rate: float = 6e-4
     warmup: int = 500
-    """Steps in which the learning rate rises."""
+    """Steps over which the learning rate rises."""
     decay: float = 0.6
-    """The last part of the training, in which the learning rate falls to nothing; 0 to keep it up."""
+    """The last part of the training, over which the learning rate falls to 0; 0 to keep the rate constant."""
     average: float = 0.9995
-    """How much of the averaged weights is kept at each step."""
+    """The weight of the old average at each step."""
     no_class: float = 0.2
     """How often a picture's class is withheld, for samples without a class and for classifier-free guidance."""
     clip: float = 1.0
@@ -71,25 +71,25 @@ class Recipe:
                 raise SettingsError(message)
 
     def rate(self, step: int, progress: float) -> float:
-        """The learning rate at a step: up in the warm-up, then level, then down half a cosine to 0."""
+        """The learning rate at a step: it rises during the warm-up, stays constant, then falls to 0 along a cosine."""
         left = min((1 - progress) / self.decay, 1.0) if self.decay else 1.0
         return self.learning_rate * min((step + 1) / self.warmup, 1.0) * (1 - math.cos(math.pi * max(left, 0.0))) / 2
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes that train together, one a device, as torchrun starts them."""
+    """The processes that train together, one per device, as torchrun starts them."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes and talks."""
+        """Whether this process writes files and prints messages."""
         return self.rank == 0
 
     def agree(self, value: float, device: torch.device) -> float:
-        """The first process's value, in every process: their clocks differ, and their weights must not."""
+        """The first process's value, in every process, as clocks may differ but weights may not."""
         if self.count == 1:
             return value
         shared = torch.tensor([value], dtype=torch.float64, device=device)
@@ -115,13 +115,15 @@ class Trainer:
     def __post_init__(self) -> None:
         self.device = self.images.device
         if self.recipe.batch % self.ranks.count:
-            raise SettingsError(f"a batch of {self.recipe.batch} cannot be shared by {self.ranks.count} devices evenly")
+            raise SettingsError(
+                f"a batch of {self.recipe.batch} cannot be divided evenly among {self.ranks.count} devices"
+            )
         self.step = 0
         self.seconds = 0.0
         self._skipped = torch.zeros((), dtype=torch.int64, device=self.device)
         on_cuda = self.device.type == "cuda"
         self.network.to(self.device, memory_format=torch.channels_last if on_cuda else torch.contiguous_format)
-        self.network.eval()  # It has no dropout, and in training mode diffusers' blocks copy what they are given.
+        self.network.eval()  # It has no dropout, and in training mode diffusers' blocks copy their inputs.
         self.parameters = list(self.network.parameters())
         self.averaged = [parameter.detach().clone() for parameter in self.parameters]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=0.0, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
@@ -141,14 +143,14 @@ class Trainer:
             return network  # type: ignore[no-any-return]
         from torch.nn.parallel import DistributedDataParallel
 
-        # Cutting the network into parts that are compiled by themselves would let gradients travel earlier. They are so
-        # few that this gains nothing, and compiling takes longer.
+        # Compiling the network in parts would let gradients be sent earlier. There are so few that this gains nothing,
+        # and compiling takes longer.
         torch._dynamo.config.optimize_ddp = False
         parallel: Callable[..., Any] = DistributedDataParallel(network, gradient_as_bucket_view=True)
         return parallel
 
     def run(self) -> Iterator[float]:
-        """Train to the end; yields the mean loss since the last yield, each time that the device has caught up."""
+        """Train to the end; yields the mean loss since the last yield whenever the device has caught up."""
         session = Session(_device_name(self.device), self.ranks.count, self.recipe.batch, no_class=self.recipe.no_class)
         self.history.sessions.append(session)
         before, began = self.seconds, time.monotonic()
@@ -169,7 +171,7 @@ class Trainer:
 
     @property
     def skipped(self) -> int:
-        """Steps of this session that were left out, since their gradient was not finite."""
+        """Steps of this session that were skipped because their gradient was not finite."""
         return int(self._skipped)
 
     @property
@@ -190,8 +192,8 @@ class Trainer:
         losses = torch.nn.functional.mse_loss(output.float(), target, reduction="none").mean(dim=(1, 2, 3))
         (losses * self._weights[t]).mean().backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
-        # A gradient that is not finite would spoil all weights for good. The fused optimizer leaves such a step out by
-        # itself, so that nobody has to wait for the device to know.
+        # A gradient that is not finite would ruin all weights for good. The fused optimizer skips such a step by
+        # itself, without waiting for the device.
         bad = ~torch.isfinite(norm)
         self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
         self._skipped += bad
@@ -210,7 +212,7 @@ class Trainer:
         self._generator.manual_seed((self.recipe.seed << 40) + self.step * self.ranks.count + self.ranks.rank)
         chosen = torch.randint(len(self.images), (count,), **draw)
         withheld = torch.rand(count, **draw) < self.recipe.no_class
-        # One timestep from each of B equal shares of the distribution: the loss varies less from step to step.
+        # One timestep from each of B equal shares of the distribution, so that the loss varies less between steps.
         shares = (torch.arange(count, device=self.device) + torch.rand(count, **draw)) / count
         t = torch.searchsorted(self._quantiles, shares).clamp_(max=TRAIN_TIMESTEPS - 1)
         x0 = self.images[chosen].float() / 127.5 - 1
@@ -221,12 +223,12 @@ class Trainer:
         return x, t, classes, a * noise - b * x0
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
-        """The averaged weights by name, on the CPU: what samples are made with."""
+        """The averaged weights by name, on the CPU, for sampling."""
         names = [name for name, _ in self.network.named_parameters()]
         return {name: value.cpu().contiguous() for name, value in zip(names, self.averaged, strict=True)}
 
     def save(self, path: Path) -> None:
-        """Write all that is needed to go on.
+        """Write a checkpoint with all that is needed to resume.
 
         Raises:
             OutputError: it cannot be written; an older checkpoint stays.
@@ -245,10 +247,10 @@ class Trainer:
 
     @torch.no_grad()
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint that `save` wrote.
+        """Resume from a checkpoint that `save` wrote.
 
         Raises:
-            ModelError: it is none, or of a network of another shape.
+            ModelError: it is not a checkpoint, or its network has another shape.
         """
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
@@ -258,19 +260,19 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
             self.history = History.from_json(state["history"])
-        except Exception as error:  # What torch raises for a damaged file depends on where the damage is.
+        except Exception as error:  # torch may raise anything for a damaged file.
             raise ModelError(
-                f"{path} is no checkpoint of this training ({first_line(error)}); name another folder"
+                f"{path} is not a checkpoint of this training ({first_line(error)}); name another folder"
             ) from error
 
 
 def timestep_weights() -> torch.Tensor:
     """How often each timestep is trained, summing to 1: float64 [1000].
 
-    The linear schedule spends its last third on all but pure noise, where there is little to learn, and its first tenth
-    on all but finished images. So most of the effort follows a logit-normal around the middle (Esser et al. 2024, sec.
-    3.1); a quarter is even, since a flash at either end would show; and a tenth goes to the first quarter, where the
-    ground becomes white and a subject's texture is made.
+    The last third of the linear schedule is almost pure noise, where there is little to learn, and its first tenth
+    almost finished images. So most of the effort follows a logit-normal around the middle (Esser et al. 2024, sec.
+    3.1). A quarter is uniform, since a flash at either end would show, and a tenth goes to the first quarter, where the
+    background becomes white and textures form.
     """
     u = (torch.arange(TRAIN_TIMESTEPS, dtype=torch.float64) + 0.5) / TRAIN_TIMESTEPS
     logit_normal = torch.exp(-((torch.logit(u) + 0.1) ** 2) / 2) / (u * (1 - u))
@@ -281,10 +283,10 @@ def timestep_weights() -> torch.Tensor:
 def loss_weights() -> torch.Tensor:
     """How much the loss of each timestep counts, 1 on average over a training: float64 [1000].
 
-    The loss in the middle is a twentieth of that at either end, where much of it can never be learned. Divided by its
-    root, every timestep pulls at the weights about as much as any other, so that a faint mottle in the middle is
-    learned away too (Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", sec. 2.2,
-    divide by the loss itself).
+    The loss in the middle is a twentieth of that at either end, where much of it can never be learned. Dividing by its
+    square root makes all timesteps affect the weights about equally, so that a faint mottle in the middle is learned
+    away, too (Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", sec. 2.2, divide
+    by the loss itself).
     """
     t = torch.arange(TRAIN_TIMESTEPS, dtype=torch.float64)
     usual = np.exp(np.interp(t.numpy(), list(USUAL_LOSS), np.log(list(USUAL_LOSS.values()))))

@@ -1,1 +1,1 @@
-"""From latents to pixels: by the pipeline that made them, or by a linear map to colours."""
+"""Turning latents into pixels: with the pipeline that made them, or by a linear map to colours."""

@@ -1,4 +1,4 @@
-"""Decoding by the pipeline's autoencoder, called by us: scaled, shifted and unpacked as its pipeline does."""
+"""Decoding with the pipeline's autoencoder, called directly; latents are prepared as the pipeline prepares them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from ..pixels import Pixels, to_rgb
 from ..runs.trajectory import Trajectory
 
 _PIXELS_AT_ONCE = 1 << 22
-"""Of images that are decoded together, a quarter of it where there is no GPU: one of 1024×1024 takes some GB."""
+"""Maximum pixels decoded together, a quarter of it without a GPU: a 1024×1024 image takes several GB."""
 _AXES = ("image", "channel", "frame", "height", "width")
-"""Of clips, as autoencoders take them."""
+"""The axes of clips in the order that autoencoders expect."""
 
 
 class Autoencoder:
-    """The pipeline's autoencoder, called by us."""
+    """The pipeline's autoencoder, called directly."""
 
     def __init__(
         self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None, axes: tuple[str | None, ...]
     ) -> None:
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
         self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
-        """Of the axes of clips, as the autoencoder has them."""
+        """Permutes the run's axes into the order that the autoencoder expects; None if they are not those of clips."""
         most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
-        pixels = size[0] * size[1] * (clip or 1) or most  # Unknown: one by one.
+        pixels = size[0] * size[1] * (clip or 1) or most  # If unknown, decode one by one.
         self.at_once = max(1, most // pixels)
 
     @classmethod
     def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> Autoencoder | None:
-        """None where the autoencoder needs more than latents, or there is none."""
+        """The autoencoder of a call's pipeline; None if it needs more than latents, or there is none."""
         pipeline = call.pipeline
         parts: list[Any] = [getattr(pipeline, name, None) for name in AUTOENCODERS]
         autoencoder: Any = next((part for part in parts if part is not None), None)
@@ -53,14 +53,14 @@ class Autoencoder:
 
     @torch.inference_mode()
     def __call__(self, latents: torch.Tensor) -> Pixels:
-        """From [n, …] to uint8 [n, H, W, 3] or, of clips, [n, F, H, W, 3]."""
+        """Decode latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
         with _precise(self._autoencoder):
             while True:
                 try:
                     return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
                 except Exception:
-                    # Memory may be short, and some autoencoders take one latent only. Where one can be decoded, which
-                    # the pipeline itself did, nothing has to fail.
+                    # Memory may be short, or the autoencoder may only accept one latent. The pipeline itself decoded
+                    # its latents, so a smaller batch can work.
                     self.at_once = min(self.at_once, len(latents)) // 2
                     if self.at_once < 1:
                         self.at_once = 1
@@ -73,9 +73,9 @@ class Autoencoder:
         if self._order is not None:
             z = z.permute(self._order)
         frames = z.shape[2] if z.ndim == 5 and type(autoencoder).__name__ == "AutoencoderKL" else None
-        quantised = autoencoder is getattr(pipeline, "movq", None)  # Kandinsky's, which takes latents as they are.
+        quantised = autoencoder is getattr(pipeline, "movq", None)  # Kandinsky's, which takes unscaled latents.
         z = z if quantised else _denormalised(autoencoder, z)
-        if frames is not None:  # An autoencoder of images makes a clip frame by frame.
+        if frames is not None:  # An image autoencoder decodes a clip frame by frame.
             z = z.transpose(1, 2).flatten(0, 1)
         options = {"force_not_quantize": True} if quantised else {}
         pixels = autoencoder.decode(z, return_dict=False, **options)[0].float().cpu()
@@ -86,7 +86,7 @@ class Autoencoder:
         return to_rgb(pixels.numpy())
 
     def _unpacked(self, latents: torch.Tensor) -> torch.Tensor:
-        """[n, tokens, channels] of transformers as [n, C, h, w] or [n, C, F, h, w]; others as they are."""
+        """A transformer's [n, tokens, channels] as [n, C, h, w] or [n, C, F, h, w]; other latents unchanged."""
         if latents.ndim != 3:
             return latents
         pipeline, (height, width) = self._pipeline, self._size
@@ -102,14 +102,14 @@ class Autoencoder:
 
 
 def _needs_more_than_latents(autoencoder: Any) -> bool:
-    """Some also take a timestep (LTX), or how many of the images belong together (Stable Video Diffusion)."""
+    """Whether it also needs a timestep (LTX) or the number of frames (Stable Video Diffusion), for example."""
     more = list(inspect.signature(autoencoder.decode).parameters.values())[1:]
     needed = any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in more)
     return needed or bool(getattr(autoencoder.config, "timestep_conditioning", False))
 
 
 def _denormalised(autoencoder: Any, z: torch.Tensor) -> torch.Tensor:
-    """Latents in the autoencoder's own scale; samplers work on ones of about unit variance."""
+    """Latents in the autoencoder's own scale, from the sampler's, where their variance is about 1."""
     config = autoencoder.config
     scale = getattr(config, "scaling_factor", None) or 1.0
     mean, std = (_per_channel(autoencoder, name, z) for name in ("latents_mean", "latents_std"))
@@ -128,7 +128,7 @@ def _per_channel(autoencoder: Any, name: str, z: torch.Tensor) -> torch.Tensor |
 
 @contextlib.contextmanager
 def _precise(autoencoder: Any) -> Iterator[None]:
-    """In float32 for an autoencoder that overflows in float16, and says so."""
+    """Use float32 within the block if the autoencoder's configuration says that it overflows in float16."""
     if autoencoder.dtype != torch.float16 or not getattr(autoencoder.config, "force_upcast", False):
         yield
         return
@@ -140,7 +140,7 @@ def _precise(autoencoder: Any) -> Iterator[None]:
 
 
 def _size_asked_for(call: PipelineCall) -> tuple[int, int]:
-    """(height, width) of the images, as far as is known before there is one; 0 if not."""
+    """The (height, width) of the images, known before there is one; 0 if unknown."""
     arguments, pipeline = call.arguments or {}, call.pipeline
     usual = (getattr(pipeline, "default_sample_size", None) or 0) * (getattr(pipeline, "vae_scale_factor", None) or 0)
     usual = usual if isinstance(usual, int) else 0

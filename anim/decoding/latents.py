@@ -1,17 +1,17 @@
-"""Latents to pixels, as the pipeline that made them would show them.
+"""Decoding latents to pixels as the pipeline that made them does.
 
-Two ways, both after the run:
+There are two ways, both used after the run:
 
 *direct* (`diffanim.decoding.autoencoders`)
-    The pipeline's autoencoder, on many latents at once. What has to be done to latents before (unpack them, undo their
-    normalisation) is told by what the pipeline and the autoencoder have: Stable Diffusion 1 to 3 and XL, Flux, PixArt,
-    Sana, LDM, DiT, LCM, Kandinsky 2, AnimateDiff, Wan, LTX, Mochi and CogVideoX among others.
+    The pipeline's autoencoder, on many latents at once. The attributes of the pipeline and the autoencoder decide how
+    to prepare latents (unpack them, undo their normalisation). Works for Stable Diffusion 1 to 3 and XL, Flux, PixArt,
+    Sana, LDM, DiT, LCM, Kandinsky 2, AnimateDiff, Wan, LTX, Mochi, CogVideoX and others.
 *replay* (`diffanim.decoding.replay`)
-    For all others. The pipeline is called once more for each row, with a network that answers without computing and a
-    ``step`` that returns the latents in question: then it unpacks, rescales and decodes by itself. Where it puts back
-    parts of a given image outside of its latents (the first frame of a clip), the picture has them.
+    For all others. The pipeline is called again for each row, with a network that answers without computing and a
+    ``step`` that returns the row's latents; it then unpacks, rescales and decodes by itself. If the pipeline restores
+    parts of a given image outside of its latents (the first frame of a clip), the picture has them, too.
 
-Which one is right is not believed but tried, in every run: the finished latents must become the pipeline's own image.
+Which way is right is tested in every run: decoding the finished latents must give the pipeline's own image.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from .autoencoders import Autoencoder
 from .replay import Replay
 
 Decoder = Callable[[torch.Tensor], Pixels]
-"""From latents [n, …] to uint8 [n, H, W, 3] or, of clips, [n, F, H, W, 3]."""
+"""Decodes latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
 
 TOLERANCE = 0.5
-"""How far the decoded image may be from the pipeline's own, on average, in levels of 255: rounding in half precision
-stays below it, a scale or a shift that is left out does not."""
+"""Maximum mean difference between the decoded image and the pipeline's own, in levels of 255: rounding in half
+precision stays below it, a missing scale or shift does not."""
 
 
 def decode(
@@ -57,20 +57,20 @@ def decode(
     quantities: Iterable[Quantity] = (SAMPLE, GUESS),
     on_row: OnRow | None = None,
 ) -> None:
-    """Decode a run's latents and keep the pictures beside them; go on where that was interrupted.
+    """Decode a run's latents and store the pictures in the recording; resumes if interrupted.
 
-    Samples of exploding schedules are decoded at unit variance, the size that the autoencoder knows.
+    Samples of exploding schedules are decoded at unit variance, as the autoencoder expects.
 
     Args:
         run: of latents.
-        call: what made it.
-        wanted: which frames are kept, if it makes clips.
-        quantities: what is to be seen; fields need no decoding.
-        on_row: called with how many pictures are done, and of how many.
+        call: the pipeline and its call.
+        wanted: which frames of clips to store.
+        quantities: those that will be shown; fields need no decoding.
+        on_row: called with the number of rows decoded, and their total.
 
     Raises:
-        OutputError: its latents cannot be made visible.
-        TrajectoryError: the pictures cannot be kept.
+        OutputError: the latents cannot be decoded.
+        TrajectoryError: the pictures cannot be stored.
         SamplingError: there is not enough memory.
     """
     own = run.image
@@ -91,10 +91,10 @@ def decode(
 def _decoded(
     run: Trajectory, quantity: Quantity, decoder: Decoder, together: int, own: Pixels | None, missing: Collection[int]
 ) -> Iterator[tuple[int, Pixels]]:
-    """The missing rows of a quantity, and the pictures of each.
+    """The missing rows of a quantity, each with its pictures.
 
-    Always the same rows are decoded together, missing or not: a picture depends, in its last bit, on those beside it,
-    and one that is made again is to be what it was.
+    The same rows are always decoded together, missing or not: the last bits of a picture depend on the others in its
+    batch, and decoding a row again must give the same picture.
     """
     for start in range(0, run.steps, together):
         rows = range(start, min(start + together, run.steps))
@@ -106,14 +106,14 @@ def _decoded(
             if row in missing:
                 yield row, cells
     if run.steps in missing:
-        # The finished sample is what its pipeline made of it.
+        # For the finished sample, use the pipeline's own image.
         if own is None or (rescaled(run) and not run.finished):
             own = decoder(_tensor(quantity.values(run, run.steps)))
         yield run.steps, own
 
 
 def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
-    """With errors for what an autoencoder says of latents that are not its own, or of a card that is too small."""
+    """The decoder, with one-line errors for latents that are not the autoencoder's and for too little memory."""
 
     def told(latents: torch.Tensor) -> Pixels:
         try:
@@ -123,7 +123,7 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
         except Exception as error:
             if is_out_of_memory(error):
                 raise SamplingError(
-                    "out of memory while latents were decoded; try --offload model, --device cpu, or --preview"
+                    "out of memory while decoding latents; try --offload model, --device cpu, or --preview"
                 ) from error
             raise OutputError(f"{name} cannot decode these latents ({first_line(error)}); did it make them?") from error
 
@@ -131,15 +131,15 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
 
 
 def _cells(pictures: Pixels, frames: tuple[int, ...]) -> Pixels:
-    """uint8 [cells, H, W, 3]: images as they are, of clips the chosen frames."""
+    """The pictures to store, uint8 [cells, H, W, 3]: all images, or the chosen frames of clips."""
     return np.concatenate(pictures[:, list(frames)]) if pictures.ndim == 5 else pictures
 
 
 def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int]:
-    """The way to pixels that makes the pipeline's own image of the finished latents; and how many fit in at once.
+    """The decoder that turns the finished latents into the pipeline's own image, and how many latents it takes at once.
 
-    Every way is tried in turn, whatever goes wrong with the one before. Where none makes that image it is the nearest,
-    and where there is no image to compare with the first that makes any.
+    Every way is tried in turn, even if the one before fails. If none makes that image, the nearest is used; if there is
+    no image to compare with, the first that works.
     """
     name = type(call.pipeline).__name__
     tried: list[tuple[float, Decoder, int]] = []
@@ -166,12 +166,12 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
         raise failure
     if not tried:
         raise OutputError(
-            f"the latents of {name} can only be decoded by calling it again, and what it was called with is not known: "
+            f"the latents of {name} can only be decoded by calling it again, and its arguments are unknown: "
             "record it with diffanim.record(pipe, …) and render what that returns"
         )
     apart, decoder, at_once = min(tried, key=lambda way: way[0])
     if not np.isfinite(apart):
-        raise OutputError(f"the latents of {name} are no pictures, and cannot be shown")
+        raise OutputError(f"the latents of {name} do not decode to its pictures, so they cannot be shown")
     warnings.warn(
         f"the decoded latents differ from the image of {name} by {apart:.1f} levels of 255 on average: "
         "it does more to its latents than decode them",

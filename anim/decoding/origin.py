@@ -1,4 +1,4 @@
-"""Which pipeline decodes a run: the one that made it, if that is known and safe, or the one that is named."""
+"""Choosing the pipeline that decodes a run: the one that made it, if known and safe, or the one that the user names."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ..runs.trajectory import Trajectory
 
 
 def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCall:
-    """The pipeline that a run of latents is decoded with, and its call as far as that is known.
+    """The pipeline that decodes a run's latents, and its call as far as it is known.
 
     Args:
         run: a recording.
         model: the pipeline; or a directory, a hub id, or a model's files. None for the one that made the run, from
-            memory or from where it was opened.
-        **overrides: settings for opening it that differ from those of the recording: device, dtype, offload …
+            memory or from its path.
+        **overrides: settings for opening it that replace the recording's: device, dtype, offload …
 
     Raises:
-        OutputError: nobody knows which it was.
-        ModelError: it is not there any more.
+        OutputError: the recording does not say which model made it.
+        ModelError: that model no longer exists.
     """
     if isinstance(model, PipelineCall):
         return model
@@ -54,35 +54,35 @@ def _files_of(run: Trajectory, model: str | Path | ModelFiles | None) -> ModelFi
 def _recorded_model(run: Trajectory) -> ModelFiles:
     """The files of the model that a recording names, if they are the ones that made it.
 
-    A recording may come from anyone, and what it names is not opened because it says so: only a directory of this
-    machine, or what the hub's cache already has, and only if its files have the fingerprint that the recording has of
-    its model. Nothing is downloaded, and weights are read as safetensors, which hold no code.
+    A recording may come from anyone, so the name alone is not trusted. Only a directory on this machine or an entry in
+    the hub's cache is opened, and only if its files have the fingerprint stored in the recording. Nothing is
+    downloaded, and weights are read as safetensors, which contain no code.
 
     Raises:
         OutputError: the recording does not say which model made it.
-        ModelError: that model is not here.
+        ModelError: that model is not on this machine.
     """
     named, fingerprint = run.info.sources.get("model"), run.info.settings.get("fingerprint")
     damage = f"{damage}: " if (damage := run.decoded_damage()) else ""
     if not isinstance(named, str):
-        holds = f"{damage}the run holds latents, and which model makes pixels of them is not known"
-        raise OutputError(f"{holds}: name it (--model)")
+        holds = f"{damage}the run holds latents, and the model that decodes them is unknown"
+        raise OutputError(f"{holds}: name it with --model")
     folder = Path(named) if Path(named).is_dir() else _in_the_hubs_cache(named)
     needs = f"{damage}the run's latents need its model"
     if folder is None:
-        raise ModelError(f"{needs}: there is none at {named}, here or in the hub's cache; or name it with --model")
+        raise ModelError(f"{needs}: there is none at {named} or in the hub's cache; name it with --model")
     try:
         files = locate(str(folder))
         same = files.fingerprint == fingerprint
     except (ModelError, OSError) as error:
         raise ModelError(f"{needs}: {error}; or name it with --model") from error
     if not same:
-        raise ModelError(f"{needs}: what is at {named} is another one; name it with --model, if you trust it")
+        raise ModelError(f"{needs}: the one at {named} is a different model; name it with --model, if you trust it")
     return files
 
 
 def _in_the_hubs_cache(repository: str) -> Path | None:
-    """Where a hub model lies on this machine already; None if it does not, or that is no name of one."""
+    """The folder of a hub model in the cache; None if it is not there, or the name is not a hub id."""
     from huggingface_hub.errors import HFValidationError
 
     try:
@@ -92,9 +92,9 @@ def _in_the_hubs_cache(repository: str) -> Path | None:
 
 
 def _settings_of(run: Trajectory, source: str, overrides: Mapping[str, Any]) -> tuple[RunSettings, bool]:
-    """What a run was recorded with; and whether that is all of what its pipeline was called with.
+    """The settings of a run, and whether they are complete, so that its pipeline can be called again.
 
-    What may run code is never taken from a recording, and pictures only if they are the ones that it was made with.
+    Settings that may run code are never taken from a recording, and input images only if they are unchanged.
     """
     recorded, sources = run.info.settings, run.info.sources
     places = {name: sources[name] for name in ("image", "mask") if name in sources}

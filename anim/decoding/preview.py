@@ -1,8 +1,8 @@
-"""Latents as colours by a linear map: instant, and only an approximation.
+"""Previewing latents by a linear map to colours: instant, but approximate.
 
-The channels of a latent pixel are mapped to red, green and blue by the least squares fit between the run's own finished
-latents and the image that its pipeline made of them, averaged over what one latent pixel stands for. No table of
-anybody's model is needed, and no network.
+A least squares fit maps the channels of a latent pixel to red, green and blue. It is fitted to the run's own finished
+latents and the pipeline's image of them, averaged over the area of each latent pixel. It needs neither a network nor
+tables for known models.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _GRID = ("image", "frame", "height", "width", "channel")
 
 
 class LinearPreview:
-    """The map of one run."""
+    """The linear map of one run."""
 
     def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
-        """Fit it.
+        """Fit the map.
 
         Args:
             run: of latents, complete, with its pipeline's own image.
-            wanted: which frames are shown, if it makes clips; each with the latent frame that it comes from.
+            wanted: which frames of clips to show; each is drawn from the nearest latent frame.
 
         Raises:
-            OutputError: there is nothing to fit to, or latents whose places in the image are not known.
+            OutputError: there is no image to fit to, or the layout of the latents is unknown.
         """
         image = run.image
         if image is None or not run.complete:
@@ -48,17 +48,17 @@ class LinearPreview:
         self._weights = np.linalg.lstsq(_with_one(grid.reshape(-1, grid.shape[-1])), colours, rcond=None)[0]
 
     def __call__(self, latents: Array) -> Pixels:
-        """uint8 [cells, h, w, 3] of a row, float32 [B, …], in latent pixels."""
+        """Map a row, float32 [B, …], to uint8 [cells, h, w, 3], where h and w are in latent pixels."""
         grid = self._shown(latents)
         return _as_pixels(_with_one(grid.reshape(-1, grid.shape[-1])) @ self._weights, grid)
 
     def field(self, latents: Array, scale: float) -> Pixels:
-        """The same of values around 0, which is grey: the map without its constant.
+        """Map values around 0, which becomes grey: the map without its constant term.
 
         Args:
             latents: float32 [B, …].
-            scale: how many standard deviations of the colour that varies most are white, where each channel of the
-                latents varies by 1 and by itself.
+            scale: the value drawn white, in standard deviations of the colour that varies most if the channels of the
+                latents vary independently, with variance 1.
         """
         grid, linear = self._shown(latents), self._weights[:-1]
         most = max(float(np.sqrt((linear**2).sum(0)).max()), 1e-12)
@@ -66,7 +66,7 @@ class LinearPreview:
         return _as_pixels(127.5 * (1 + colours / (scale * most)), grid)
 
     def _shown(self, latents: Array) -> Array:
-        """[B, F, h, w, C] of the frames that are shown."""
+        """The frames to show: [B, F, h, w, C]."""
         grid = self._grid(latents)
         if self._clip is None:
             return grid
@@ -74,7 +74,7 @@ class LinearPreview:
         return grid[:, [round(frame * (grid.shape[1] - 1) / last) for frame in self._frames]]
 
     def _grid(self, latents: Array) -> Array:
-        """[B, F, h, w, C]; F is 1 for images."""
+        """Latents as [B, F, h, w, C]; F is 1 for images."""
         match self._axes:
             case ("image", "channel", "height", "width"):
                 return np.moveaxis(latents, 1, -1)[:, None]
@@ -83,25 +83,25 @@ class LinearPreview:
             case ("image", "token", "channel"):
                 return self._unrolled(latents)
             case axes:
-                raise OutputError(f"a preview of latents with the axes {', '.join(map(str, axes))} is not known")
+                raise OutputError(f"there is no preview for latents with the axes {', '.join(map(str, axes))}")
 
     def _unrolled(self, tokens: Array) -> Array:
-        """A transformer's tokens, row by row of the image."""
+        """A transformer's tokens, arranged in rows of the image."""
         count, (height, width) = tokens.shape[1], self._shape
         rows = round((count * height / width) ** 0.5)
         if self._clip is not None or rows * (count // max(rows, 1)) != count:
-            raise OutputError("a preview of these packed latents is not known: leave --preview out")
+            raise OutputError("there is no preview for these packed latents; leave out --preview")
         return tokens.reshape(len(tokens), 1, rows, count // rows, tokens.shape[2])
 
 
 def _as_pixels(colours: NDArray[np.float64], grid: Array) -> Pixels:
-    """Levels [n, 3], cut off beyond 0 and 255, as the images of a grid."""
+    """Levels [n, 3], clipped to 0 to 255, as the images of a grid."""
     pixels = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
     return np.asarray(pixels.reshape(-1, *grid.shape[2:4], 3))
 
 
 def _averaged(images: Pixels, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The colours [n·h·w, 3] of images [n, H, W, 3], reduced to h×w by averaging."""
+    """The colours of images [n, H, W, 3], averaged down to h×w: [n·h·w, 3]."""
     from PIL import Image
 
     reduced = [np.asarray(Image.fromarray(i).resize(size[::-1], Image.Resampling.BOX), np.float64) for i in images]

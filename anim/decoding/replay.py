@@ -1,4 +1,4 @@
-"""Decoding by calling the pipeline again: its network answers at once, and its scheduler hands the latents back."""
+"""Decoding by calling the pipeline again: its network does not compute, and its scheduler returns the latents."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..models.pipelines import NETWORKS
 from ..pixels import Pixels
 
 _PER_RUN = ("callback_on_step_end", "callback", "callback_steps")
-"""Arguments that belong to the run, and not to what it made."""
+"""Arguments that concern the run, not its result."""
 
 
 class Replay:
-    """The pipeline itself, made to finish with the latents in question."""
+    """The pipeline itself, made to finish with given latents."""
 
     def __init__(self, call: PipelineCall, batch: int) -> None:
         assert call.arguments is not None
@@ -34,15 +34,15 @@ class Replay:
         if self._arguments.get("output_type") == "latent":
             del self._arguments["output_type"]
         self._answers: dict[Any, Any] = {}
-        """What the networks said to inputs of each shape: any answer does, as ``step`` makes nothing of it."""
+        """The networks' outputs by the shapes of their inputs; any output will do, as ``step`` ignores it."""
 
     def __call__(self, latents: torch.Tensor) -> Pixels:
-        """From [n, …] to uint8 [n, H, W, 3] or, of clips, [n, F, H, W, 3]."""
+        """Decode latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
         return np.concatenate([self._replay(part) for part in torch.split(latents, self._batch)])
 
     def _replay(self, latents: torch.Tensor) -> Pixels:
         pipeline = self._pipeline
-        stepper = scheduler_of(pipeline)  # A prior's is another, and takes its own way.
+        stepper = scheduler_of(pipeline)  # A prior has its own scheduler, which stays.
         networks = [part for name in NETWORKS if isinstance(part := getattr(pipeline, name, None), torch.nn.Module)]
         with contextlib.ExitStack() as changed:
             changed.enter_context(_replaced(stepper, "step", _FixedStep(stepper, latents)))
@@ -53,11 +53,11 @@ class Replay:
             output = pipeline(**arguments)
         pictures = pictures_of(output)
         if pictures is None:
-            raise OutputError(f"what {type(pipeline).__name__} makes is no pictures, and cannot be shown")
+            raise OutputError(f"{type(pipeline).__name__} does not return pictures, so its run cannot be shown")
         return pictures
 
     def _answering(self, network: torch.nn.Module) -> Callable[..., Any]:
-        """A forward that computes for the first input of each shape alone."""
+        """A ``forward`` that only computes for the first input of each shape."""
         forward = network.forward
 
         @functools.wraps(forward)
@@ -72,8 +72,9 @@ class Replay:
 
 
 def _handed_back(pipeline: Any, latents: torch.Tensor) -> dict[str, Any]:
-    """The callback by which a pipeline goes on with the latents in question, even if it put others in their place after
-    the step (what a mask keeps); nothing where it calls nobody back.
+    """A callback that gives the pipeline these latents even if it changes them after the step, as masks do.
+
+    Empty if the pipeline takes no callback.
     """
 
     def callback(_pipeline: Any, _index: int, _t: Any, kept: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _handed_back(pipeline: Any, latents: torch.Tensor) -> dict[str, Any]:
 
 
 class _FixedStep:
-    """A ``step`` that always gives the same sample, in every form in which pipelines read it."""
+    """A ``step`` that always returns the same sample, in every form that pipelines read."""
 
     def __init__(self, scheduler: Any, latents: torch.Tensor) -> None:
         self._latents = latents
@@ -101,11 +102,11 @@ class _FixedStep:
         return _FixedResult((sample, sample))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _KeptStep:
-        return _KeptStep(self)  # What pipelines step by a copy of their scheduler is something else, such as sound.
+        return _KeptStep(self)  # Pipelines use a copy of the scheduler for other things, such as sound.
 
 
 class _KeptStep:
-    """A ``step`` that gives back the sample that it is called with."""
+    """A ``step`` that returns the sample that it is called with."""
 
     def __init__(self, step: Any) -> None:
         functools.update_wrapper(self, step, updated=())
@@ -116,14 +117,14 @@ class _KeptStep:
 
 
 def _sample_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """The sample among the arguments of ``step``: the second that is no number, after the network's output."""
+    """The sample among the arguments of ``step``: the first tensor after the network's output that is not a number."""
     output = args[0] if args else next(iter(kwargs.values()))
     more = (*args[1:], *(kwargs.values() if args else list(kwargs.values())[1:]))
     return next((a for a in more if isinstance(a, torch.Tensor) and a.ndim > 1), output)
 
 
 class _FixedResult(tuple[torch.Tensor, torch.Tensor]):
-    """What ``step`` returns: a tuple, or an object of which one field or another is taken."""
+    """What ``step`` returns: a tuple that also has the fields that pipelines read."""
 
     @property
     def prev_sample(self) -> torch.Tensor:
@@ -134,7 +135,7 @@ class _FixedResult(tuple[torch.Tensor, torch.Tensor]):
 
 @contextlib.contextmanager
 def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of an object, for a while; what stood on the object itself comes back."""
+    """Replace an attribute of an object within the block; afterwards, restore the object's own, if it had one."""
     before = vars(owner).get(name)
     object.__setattr__(owner, name, value)
     try:

@@ -1,13 +1,13 @@
-"""Formats of what moves: one module each, found by suffix in one table.
+"""Formats of animations: a module for each, listed by suffix in one table.
 
-An encoder takes one `Frame` at a time and holds none of them::
+An encoder takes one `Frame` at a time and keeps none of them::
 
     check_format("out.gif", fps=10)          # before any expensive work
     with open_encoder("out.gif", film) as encoder:
         for frame in frames:
             encoder.write(frame)
 
-The file appears at its path when the block ends without an exception; otherwise what was there stays as it was.
+The file appears at its path when the block ends without an exception; otherwise the path is left unchanged.
 Nothing heavy is imported here: the command line's help is made from this table.
 """
 
@@ -37,25 +37,25 @@ DEFAULT_OPTIONS = EncodeOptions()
 class Encoder(Protocol):
     """Writes the frames of one film to one file, as a context manager.
 
-    When the block ends well the file is finished, checked and renamed to its path. After any exception, an interrupt
-    from the keyboard too, nothing is left of it and what was at the path is untouched.
+    If the block ends without an exception, the file is finished, checked and renamed to its path. After any exception,
+    including a keyboard interrupt, nothing of it is left and the path is unchanged.
     """
 
     def __enter__(self) -> Self:
-        """Begin a hidden file beside the path."""
+        """Create a hidden file in the path's folder."""
         ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file and put it at the path; after an exception, remove it."""
+        """Finish the file and rename it to the path; after an exception, remove it."""
         ...
 
     def write(self, frame: Frame) -> None:
         """Write the next frame, uint8 [H, W, 3] in the film's size.
 
         Raises:
-            OutputError: it is not the frame that the film announced, or it cannot be written.
+            OutputError: it does not match the film, or it cannot be written.
         """
         ...
 
@@ -65,33 +65,33 @@ FOLDER = "/"
 
 @dataclass(frozen=True)
 class Format:
-    """What can be written, as help texts and errors tell it."""
+    """A format, as help texts and errors describe it."""
 
     suffix: str
     """What its paths end with; `FOLDER` for a folder of files."""
     name: str
     about: str
     max_fps: float
-    """The highest rate that players show as it is meant."""
+    """The highest rate that players show correctly."""
     why_max: str
     even_sizes: bool
     """Whether width and height must be even; the encoder pads an odd picture by one pixel."""
     size: Size
-    """What is taken unless another is asked for."""
+    """The default size."""
     module: str
-    """The module of this package that writes it, imported when it is needed."""
+    """The module of this package that writes it, imported only when needed."""
     kind: Literal["picture", "video", "frames"] = "picture"
-    """What it is to a page or a slide; ``frames`` are a folder with a file for each."""
+    """What a page or a slide treats it as; ``frames`` is a folder with a file for each frame."""
     ticks: int | None = None
-    """Delays are whole numbers of this part of a second, where that is so coarse that it shows."""
+    """Units per second of its delays, if they are so coarse that it shows; else None."""
     ladder: Literal["quality", "colours"] = "quality"
     """What its levels give up (`diffanim.files.budget`)."""
     codecs: tuple[str, ...] = ()
-    """What `EncodeOptions.codec` may be, the default first; nothing where there is no choice."""
+    """The choices for `EncodeOptions.codec`, the default first; empty if there is no choice."""
     chromas: tuple[Chroma, ...] = ()
-    """What `EncodeOptions.chroma` may be, the default first; nothing where there is no choice."""
+    """The choices for `EncodeOptions.chroma`, the default first; empty if there is no choice."""
     max_level: int = 0
-    """The highest `EncodeOptions.level`; 0 where a smaller file takes a smaller picture."""
+    """The highest `EncodeOptions.level`; 0 if only a smaller picture makes a smaller file."""
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -190,9 +190,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 
 def format_of(path: StrPath) -> Format:
-    """The format that a path's suffix asks for, in any case of letters; what ends with a slash is a folder of frames.
+    """The format for a path's suffix, ignoring case; a path that ends with a slash is a folder of frames.
 
-    A `Path` forgets the slash: a folder that is not there yet must be given as text.
+    Give a folder that does not exist yet as text, as a `Path` drops the slash.
 
     Raises:
         OutputError: there is no format for that suffix.
@@ -203,14 +203,14 @@ def format_of(path: StrPath) -> Format:
     if suffix.lower() in FORMATS:
         return FORMATS[suffix.lower()]
     known = ", ".join(f"{entry.suffix} ({entry.about})" for entry in FORMATS.values())
-    raise OutputError(f"{path} has no suffix of a format; there are {known}")
+    raise OutputError(f"{path} has no suffix of a format; choose from {known}")
 
 
 def check_format(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPTIONS) -> None:
-    """Find what would make writing a film fail, before any expensive work is done.
+    """Check, before any expensive work, that a film can be written.
 
     Raises:
-        OutputError: the suffix, the rate, an option, the folder, the path or a missing encoder prevent it.
+        OutputError: the suffix, the rate, an option, the folder, the path or a missing encoder prevents it.
     """
     entry = format_of(path)
     _check_rate(entry, fps)
@@ -220,10 +220,10 @@ def check_format(path: StrPath, fps: float, options: EncodeOptions = DEFAULT_OPT
 
 
 def open_encoder(path: StrPath, film: FilmInfo, options: EncodeOptions = DEFAULT_OPTIONS) -> Encoder:
-    """The encoder for a path's suffix; nothing is written before its block is entered.
+    """The encoder for a path's suffix; nothing is written until its block is entered.
 
     Raises:
-        OutputError: as `check_format`, or the film is one that the format cannot hold.
+        OutputError: as `check_format`, or the format cannot hold the film.
     """
     from .output import Output
 
@@ -245,20 +245,20 @@ def _check_rate(entry: Format, fps: float) -> None:
     if fps > entry.max_fps:
         raise OutputError(
             f"{fps:g} frames a second are too many for {entry.name} ({entry.why_max}); give at most {entry.max_fps:g}, "
-            "or leave steps out"
+            "or show fewer steps"
         )
 
 
 def _check_options(entry: Format, options: EncodeOptions) -> None:
     for asked, known, what in ((options.codec, entry.codecs, "codec"), (options.chroma, entry.chromas, "chroma")):
         if asked is not None and known and asked not in known:
-            raise OutputError(f"{entry.name} has no {what} {asked}; there are {', '.join(known)}")
+            raise OutputError(f"{entry.name} has no {what} {asked}; choose from {', '.join(known)}")
     if options.level > entry.max_level:
         raise OutputError(f"{entry.name} has no level {options.level}; the highest is {entry.max_level}")
 
 
 def check_place(path: Path, entry: Format | None = None) -> None:
-    """Find out whether a file, or what a format makes, can be put at a path.
+    """Check that a file, or a format's output, can be written to a path.
 
     Raises:
         OutputError: says why not.
@@ -270,13 +270,13 @@ def check_place(path: Path, entry: Format | None = None) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} cannot be written to; name another")
     if place_of(path).is_symlink():
-        raise OutputError(f"{path} is a link to {place_of(path).readlink()}; name that itself, or another place")
+        raise OutputError(f"{path} is a link to {place_of(path).readlink()}; name that file, or another path")
     if entry is not None and entry.kind == "frames":
         _module(entry).check_folder(path)
         return
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is a device or a pipe, and only files are written; name another place")
+        raise OutputError(f"{path} is a device or a pipe, not a file; name another path")
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} cannot be overwritten; name another file")

@@ -1,7 +1,7 @@
-"""Animated PNG, one frame at a time: every pixel as it was composed, in some ten times the bytes of a GIF.
+"""Animated PNG, one frame at a time: lossless, in about ten times the bytes of a GIF.
 
-Pillow's own way of saving holds every frame until the end; here it packs one picture at a time, and what it packed goes
-into the chunks of the APNG specification (now part of PNG, third edition: https://www.w3.org/TR/png-3/).
+Pillow's ``save`` keeps every frame until the end. Here Pillow compresses one picture at a time, and the data goes into
+chunks of the APNG specification (now part of PNG, third edition: https://www.w3.org/TR/png-3/).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from .png import COMPRESSION, text
 from .ticks import ticks
 
 MAX_TICKS = 65535
-"""What the two bytes of a delay hold."""
+"""Maximum of a delay, which has two bytes."""
 UNITS = (1000, 100, 10, 1)
-"""What a second is divided by in delays: the first of them in which the longest one fits into two bytes."""
+"""Possible units of delays, in parts of a second; the first is used in which the longest delay fits into two bytes."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _RGB = struct.pack(">5B", 8, 2, 0, 0, 0)
-"""8 bits, true colour, and the only methods of compression, filtering and no interlacing."""
+"""8 bits, true colour, the only methods of compression and filtering, and no interlacing."""
 
 
 def check_available(options: EncodeOptions) -> None:
-    """Pillow and zlib are always there."""
+    """Pillow and zlib are always available."""
 
 
 def check_film(film: FilmInfo) -> None:
-    """Find what no APNG can hold.
+    """Check that an APNG can hold the film.
 
     Raises:
         OutputError: a frame is shown for too long.
@@ -48,12 +48,12 @@ def check_film(film: FilmInfo) -> None:
 
 
 def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> ApngWriter:  # noqa: ARG001 - one signature for all.
-    """Begin; what is written goes to ``path``, over what is there."""
+    """Begin; overwrites ``path``."""
     return ApngWriter(path, film)
 
 
 class ApngWriter:
-    """Writes each frame as the smallest rectangle that holds all that changes."""
+    """Writes each frame as the smallest rectangle that contains all changes."""
 
     def __init__(self, path: Path, film: FilmInfo) -> None:
         self._unit = next(unit for unit in UNITS if max(film.seconds) * unit <= MAX_TICKS)
@@ -68,11 +68,11 @@ class ApngWriter:
             self._chunk(kind, data)
 
     def write(self, frame: Frame, number: int) -> None:
-        """Write what changed since the frame before."""
+        """Write the changes since the frame before."""
         rows, columns = _changed(self._shown, frame.pixels)
         width, height = columns.stop - columns.start, rows.stop - rows.start
         place = struct.pack(">4I", width, height, columns.start, rows.start)
-        # It stays (0) when the next comes, and replaces what was there (0).
+        # 0: it stays when the next frame comes; 0: it replaces what was there.
         time = struct.pack(">2H2B", self._delays[number], self._unit, 0, 0)
         self._chunk(b"fcTL", self._next() + place + time)
         for data in _packed(frame.pixels[rows, columns]):
@@ -88,8 +88,8 @@ class ApngWriter:
         self._file.close()
 
     def abort(self) -> None:
-        """Let go of the file."""
-        with contextlib.suppress(OSError):  # What could not be written is about to be removed.
+        """Close the file."""
+        with contextlib.suppress(OSError):  # The file is about to be removed anyway.
             self._file.close()
 
     def _next(self) -> bytes:
@@ -114,7 +114,7 @@ def _packed(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
 
 
 def _changed(shown: NDArray[np.uint8] | None, pixels: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Rows and columns of the rectangle that holds every change; one pixel if there is none."""
+    """The rows and columns of the rectangle that contains every change; one pixel if nothing changed."""
     height, width, _ = pixels.shape
     if shown is None:
         return slice(0, height), slice(0, width)

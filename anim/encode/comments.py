@@ -1,7 +1,7 @@
-"""What a finished file says about itself: the comment that its encoder wrote, read back.
+"""Reading the comment that an encoder wrote into a file.
 
-A file may come from anyone. No picture is decoded, no more is read or unpacked than a comment of ours can need, and
-whatever is wrong with a file is one line.
+A file may come from anyone. No picture is decoded, no more is read or decompressed than our comments need, and any
+problem with a file is reported in one line.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from .ffmpeg import read_comment as read_video_comment
 from .options import MAX_COMMENT
 
 _HEAD = 1 << 20
-"""Where PNG and GIF have their comments, before any picture."""
+"""Bytes read from the start, where PNG and GIF have their comments, before any picture."""
 _HEADED = (b"\x89PNG", b"GIF8")
 _FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
 _PDF_SUBJECT = re.compile(rb"/Subject \(((?:[^\\()]++|\\.)*+)\)", re.DOTALL)
 
 
 def read_comment(path: Path) -> str:
-    """The comment of a picture, of a video, or of the first picture in a folder of frames; "" if there is none.
+    """The comment of a picture, a video, or the first picture in a folder of frames; empty if there is none.
 
     Raises:
-        OutputError: there is no such file, nobody can read it, or its comment is longer than any of ours.
+        OutputError: there is no such file, it cannot be read, or its comment is longer than any of ours.
     """
     if not path.exists():
-        raise OutputError(f"there is no {path}")
+        raise OutputError(f"there is no file {path}")
     if path.is_dir():
         return read_comment(_first_frame(path))
     if not path.is_file():
-        raise OutputError(f"{path} is no regular file")
-    if path.stat().st_size == 0:  # Nor is what the system makes up, such as /proc/kmsg, where a reader waits for ever.
+        raise OutputError(f"{path} is not a regular file")
+    if path.stat().st_size == 0:  # So is /proc/kmsg, where reading blocks for ever.
         raise OutputError(f"{path} is empty")
     try:
         comment = _pdf_comment(path) if path.suffix.lower() == ".pdf" else _picture_comment(path)
@@ -47,14 +47,14 @@ def read_comment(path: Path) -> str:
     except OSError as error:
         raise OutputError(f"cannot read {path}: {reason_of(error)}") from error
     if len(comment) > MAX_COMMENT:
-        raise OutputError(f"the comment of {path} is longer than {MAX_COMMENT} characters, and so none of diffanim's")
+        raise OutputError(f"the comment of {path} is longer than {MAX_COMMENT} characters, so it is not diffanim's")
     return comment
 
 
 def _picture_comment(path: Path) -> str:
-    """PNG and GIF have comments; WebP and AVIF have EXIF, and its description of the image."""
+    """The comment of a PNG or GIF; of a WebP or AVIF, EXIF's description of the image."""
     with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of large pictures, and of what is odd in EXIF: nothing to do with comments.
+        warnings.simplefilter("ignore")  # About large pictures and odd EXIF, which do not matter for comments.
         head = file.read(_HEAD)
         file.seek(0)
         try:
@@ -63,13 +63,13 @@ def _picture_comment(path: Path) -> str:
                 comment = comment or picture.getexif().get(ExifTags.Base.ImageDescription, "")
         except UnidentifiedImageError:
             raise
-        except Exception as error:  # Of any kind: Pillow raises whatever a damaged file leads its parsers into.
+        except Exception as error:  # Pillow may raise anything for a damaged file.
             raise OutputError(f"cannot read {path}: {first_line(error)}") from error
     return comment.decode(errors="replace") if isinstance(comment, bytes) else str(comment)
 
 
 def _pdf_comment(path: Path) -> str:
-    """The subject of a document whose dictionary is not packed, as ours is not."""
+    """The subject of a PDF whose info dictionary is not compressed, as in ours."""
     with path.open("rb") as file:
         if not file.read(1):
             return ""

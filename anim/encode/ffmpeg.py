@@ -1,4 +1,4 @@
-"""ffmpeg as a process: find it, feed it, hear it out, and believe only its exit code."""
+"""ffmpeg as a process: find it, feed it, read its messages, and trust only its exit code."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from ..whole import DISK_FULL
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
-"""Linux' fcntl command, which Python names only there: a larger pipe carries twice as much."""
+"""Linux's fcntl command, which Python only defines there: a larger pipe doubles the throughput."""
 _CHECK_SECONDS = 20
 _CLOSE_SECONDS = 600
 _READ_SECONDS = 4
-"""A comment is read in a twentieth of one; what takes longer was made to."""
+"""Time limit for reading a comment, which normally takes 0.05 s; a file that takes longer was made to."""
 _READ_BYTES = 1 << 28
-"""Of memory at one go: a damaged file asks for any amount."""
+"""Limit for a single allocation, as a damaged file may ask for any amount."""
 _QUIET = ("-hide_banner", "-loglevel", "error")
 _OURS = ("-format_whitelist", "mov,matroska,webm", "-protocol_whitelist", "file")
-"""To read MP4 and WebM only: a playlist would have ffmpeg open whatever it names."""
+"""Read only MP4 and WebM, as ffmpeg would open any file that a playlist names."""
 _TAG = re.compile(r"(?P<name>(?:[^\\=\n]++|\\.)*+)(?:=(?P<value>(?:[^\\\n]++|\\.)*+))?(?:\n|$)", re.DOTALL)
-"""A line of ffmpeg's metadata; a backslash goes before every =, ;, #, \\ and end of line that is text."""
+"""A line of ffmpeg's metadata; in text, a backslash precedes every =, ;, #, \\ and end of line."""
 _SURROUNDINGS = {"SVT_LOG": "1"}
-"""SVT-AV1 says how it is set up unless it is told to speak of errors only."""
+"""Makes SVT-AV1 print errors only, not its settings."""
 
 
 class Ffmpeg:
-    """One running ffmpeg: frames in, progress and words out."""
+    """A running ffmpeg process: frames go in, progress and messages come out."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        """Start it with ``arguments``: raw frames come in at ``pipe:0``."""
+        """Start it with ``arguments``; it reads raw frames from ``pipe:0``."""
         command = [program(), *_QUIET, "-nostats", "-progress", "pipe:1", "-y", *arguments]
         self._process = _start(command)
         self._frames = 0
         self._words: deque[str] = deque(maxlen=8)
-        # What it says must be taken away while it works, or it stops when that pipe is full.
+        # Its output must be read while it works, or it stops when that pipe is full.
         self._listener = threading.Thread(target=self._listen, name="diffanim-ffmpeg", daemon=True)
         self._listener.start()
         _widen(self._input)
@@ -61,7 +61,7 @@ class Ffmpeg:
         """Write bytes to its input.
 
         Raises:
-            OutputError: it has ended; the message has its last words.
+            OutputError: it has exited; the message contains its last output.
         """
         try:
             while data:
@@ -70,7 +70,7 @@ class Ffmpeg:
             raise self._failure() from error
 
     def finish(self) -> int:
-        """Close the input, wait, and return the number of frames that ffmpeg says it wrote."""
+        """Close its input, wait, and return the number of frames that it reports."""
         with contextlib.suppress(OSError):
             self._input.close()
         try:
@@ -84,7 +84,7 @@ class Ffmpeg:
         return self._frames
 
     def kill(self) -> None:
-        """End it and whatever it started, now; harmless if it has ended."""
+        """Kill it and its children; does nothing if it has exited."""
         if self._process.poll() is None:
             if sys.platform == "win32":
                 self._process.kill()
@@ -109,7 +109,7 @@ class Ffmpeg:
                 self._words.append(text)
 
     def _failure(self) -> OutputError:
-        """Why it ended, in its own last words."""
+        """The error for its exit, with its last output."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_CHECK_SECONDS)
         self.kill()
@@ -117,10 +117,10 @@ class Ffmpeg:
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    """Start it out of reach of Ctrl-C, which is ours to answer."""
+    """Start a process that does not receive Ctrl-C, which we handle."""
     apart: dict[str, Any] = (
         {"creationflags": 0x00000200} if sys.platform == "win32" else {"start_new_session": True}
-    )  # The number is Windows' CREATE_NEW_PROCESS_GROUP.
+    )  # CREATE_NEW_PROCESS_GROUP on Windows.
     try:
         return subprocess.Popen(
             command,
@@ -139,12 +139,12 @@ def _widen(pipe: IO[bytes]) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        with contextlib.suppress(OSError):  # A user may own only so much pipe.
+        with contextlib.suppress(OSError):  # The system limits a user's pipe memory.
             fcntl.fcntl(pipe.fileno(), _F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def program() -> str:
-    """Where ffmpeg is: what IMAGEIO_FFMPEG_EXE names, else imageio-ffmpeg's own.
+    """The path of ffmpeg: the one in IMAGEIO_FFMPEG_EXE, else the one from imageio-ffmpeg.
 
     Raises:
         OutputError: there is none.
@@ -158,10 +158,10 @@ def program() -> str:
 
 
 def check_encoder(encoder: str, what: str) -> None:
-    """Let the ffmpeg at hand encode one tiny frame.
+    """Check that ffmpeg can encode a tiny frame.
 
     Args:
-        encoder: ffmpeg's name of it, such as libx264.
+        encoder: ffmpeg's name for the encoder, such as libx264.
         what: what it writes, in words.
 
     Raises:
@@ -171,7 +171,7 @@ def check_encoder(encoder: str, what: str) -> None:
 
 
 def read_comment(path: Path) -> str:
-    """The comment that a video holds, "" if none.
+    """The comment of a video; empty if it has none.
 
     Raises:
         OutputError: ffmpeg cannot read the file.
@@ -191,7 +191,7 @@ def read_comment(path: Path) -> str:
     ]
     done = _run(command, _READ_SECONDS, f"ffmpeg comes to no end with {path}: it is damaged")
     if done.returncode != 0:
-        raise OutputError(f"cannot read {path}: it is none of the films and pictures that diffanim writes, or damaged")
+        raise OutputError(f"cannot read {path}: it is damaged, or not a file that diffanim writes")
     for tag in _TAG.finditer(done.stdout.decode(errors="replace")):
         if tag["name"].lower() == "comment":
             return re.sub(r"\\(.)", r"\1", tag["value"], flags=re.DOTALL)
@@ -240,5 +240,5 @@ def _verdict(code: int, words: list[str]) -> str:
     if any("No space left on device" in line for line in words):
         return DISK_FULL
     if code < 0:
-        return f"it was ended from outside ({signal.strsignal(-code) or f'signal {-code}'})"
-    return f"{'; '.join(words[-3:]) or 'it said nothing'} (exit code {code})"
+        return f"it was killed ({signal.strsignal(-code) or f'signal {-code}'})"
+    return f"{'; '.join(words[-3:]) or 'it printed no error'} (exit code {code})"

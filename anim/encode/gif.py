@@ -1,4 +1,4 @@
-"""GIF, one frame at a time: only the pixels that change, in colours chosen for each part of the picture."""
+"""GIF, one frame at a time: only pixels that change, in colours chosen for each part of the picture."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pac
 from .ticks import ticks
 
 MIN_DELAY = 2
-"""Hundredths of a second: browsers show anything shorter for ten."""
+"""Hundredths of a second: browsers change anything shorter to 10."""
 MAX_DELAY = 65535
-"""Hundredths of a second: what two bytes hold."""
+"""Hundredths of a second: the maximum of two bytes."""
 MAX_SIDE = 65535
-"""Pixels, for the same reason."""
+"""Pixels: the maximum of two bytes."""
 FADE = 0.25
-"""The tolerance falls to 0 over this part of the way from noise to the finished image, its last one."""
+"""The last part of the way from noise to the finished image, over which the tolerance falls to 0."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a GIF spends its bytes."""
+    """How a GIF uses its bytes."""
 
     palettes: int = 4
-    """How many times the colours are chosen anew."""
+    """The number of palettes over the animation."""
     dither: bool = True
-    """Whether fine panels are dithered where their pixels are not enlarged."""
+    """Whether to dither fine panels whose pixels are not enlarged."""
     tolerance: float = 24.0
-    """How far, in levels of 255, a pixel of a rough panel may lag behind before it is drawn again."""
+    """How far, in levels of 255, a pixel of a rough panel may be off before it is drawn again."""
     rough_colours: int | None = None
-    """Rough panels have so many colours of their own, and no others, until the last quarter; None: they may use all."""
+    """The number of colours that rough panels may use until the last quarter; None to let them use all colours."""
 
 
 RECIPES: Mapping[Quality, Recipe] = MappingProxyType(
     {"best": Recipe(), "fast": Recipe(palettes=1, dither=False, tolerance=0)}
 )
-"""What the two qualities mean. One palette and no tolerance: equal indices are all that is looked for."""
+"""The recipe of each quality. With one palette and no tolerance, only indices need to be compared."""
 LEVELS: tuple[Recipe | None, ...] = (
     None,
     Recipe(dither=False),
@@ -57,7 +57,7 @@ LEVELS: tuple[Recipe | None, ...] = (
     Recipe(dither=False, rough_colours=16, tolerance=48),
     Recipe(dither=False, rough_colours=8, tolerance=64),
 )
-"""By level, each smaller than the one before; level 0 is what the quality says."""
+"""Recipes by level, each smaller than the one before; level 0 uses the recipe of the quality."""
 
 Packed = NDArray[np.uint32]
 
@@ -73,18 +73,18 @@ def delays(seconds: Sequence[float]) -> list[int]:
 
 
 def check_available(options: EncodeOptions) -> None:
-    """Pillow is always there."""
+    """Pillow is always available."""
 
 
 def check_film(film: FilmInfo) -> None:
-    """Find what no GIF can hold.
+    """Check that a GIF can hold the film.
 
     Raises:
         OutputError: a side or a delay does not fit into two bytes.
     """
     if max(film.width, film.height) > MAX_SIDE:
         raise OutputError(
-            f"a GIF has at most {MAX_SIDE} pixels a side, not {film.width}×{film.height}; make it smaller"
+            f"a GIF has at most {MAX_SIDE} pixels per side, not {film.width}×{film.height}; make it smaller"
         )
     if max(delays(film.seconds)) > MAX_DELAY:
         raise OutputError(
@@ -93,12 +93,12 @@ def check_film(film: FilmInfo) -> None:
 
 
 def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> GifWriter:
-    """Choose the colours; what is written goes to ``path``, over what is there."""
+    """Choose the colours and begin; overwrites ``path``."""
     return GifWriter(path, film, options)
 
 
 class GifWriter:
-    """Writes each frame as the pixels that differ from what is shown already."""
+    """Writes each frame as the pixels that differ from what is shown."""
 
     def __init__(self, path: Path, film: FilmInfo, options: EncodeOptions) -> None:
         self._film = film
@@ -109,12 +109,12 @@ class GifWriter:
         self._panels = [] if self._plain else [_Panel(region) for region in film.regions]
         samples = [frame.pixels for frame in film.samples()]
         self._palettes = choose_palettes(samples, film.regions, self._recipe.palettes, self._recipe.rough_colours)
-        # Packed colours; where there is one palette and no panel is looked at closely, indices say as much.
+        # Packed colours; with one palette and no tolerance, indices are enough.
         self._shown: NDArray[Any] = np.zeros((film.height, film.width), np.uint8 if self._plain else np.uint32)
         self._file = path.open("wb")
 
     def write(self, frame: Frame, number: int) -> None:
-        """Write what changed since the frame before."""
+        """Write the changes since the frame before."""
         palette = self._palette(number)
         picture = Image.fromarray(frame.pixels)
         wanted = pack(picture)
@@ -137,8 +137,8 @@ class GifWriter:
         self._file.close()
 
     def abort(self) -> None:
-        """Let go of the file."""
-        with contextlib.suppress(OSError):  # What could not be written is about to be removed.
+        """Close the file."""
+        with contextlib.suppress(OSError):  # The file is about to be removed anyway.
             self._file.close()
 
     def _palette(self, number: int) -> Palette:
@@ -147,14 +147,14 @@ class GifWriter:
         return last if progress == 1 or not spans else spans[max(math.ceil(progress * len(spans)) - 1, 0)]
 
     def _tolerance(self, frame: Frame, number: int) -> float:
-        """Levels by which rough panels may lag: none on a frame that is held."""
+        """The tolerance for rough panels, in levels; 0 on a frame that is held."""
         if self._is_held(frame):
             return 0.0
         left = 1 - self._film.fraction_done(number)
         return self._recipe.tolerance * min(1.0, left / FADE)
 
     def _is_held(self, frame: Frame) -> bool:
-        """Whether an eye has time to look, at what was rough too: there, it may be the finished image."""
+        """Whether viewers have time to look closely, even at rough panels, which may show the finished image."""
         return frame.seconds > 2 * self._usual
 
     def _draw(self, picture: Image.Image, wanted: Packed, palette: Palette, *, held: bool) -> Pixels:
@@ -166,7 +166,7 @@ class GifWriter:
             elif palette.few is not None:
                 drawn = quantized(wanted[panel.region.slices], palette.few)
                 indices[panel.region.slices] = drawn + np.uint8(palette.few_from)
-        # Pillow's search is rough and dithering spills over; the background is what it is, between images too.
+        # Pillow's search is inexact and dithering spills over, so the background is set explicitly.
         np.putmask(indices, wanted == palette.packed[0], 0)
         return indices
 
@@ -178,14 +178,14 @@ class GifWriter:
             panel.put(indices, nearest(panel.cells(wanted), palette))
 
     def _dithers(self, panel: _Panel) -> bool:
-        """Grain of single pixels hides bands; grain of enlarged pixels would be seen itself, and costs more bytes."""
+        """Whether to dither: grain of single pixels hides bands; that of enlarged ones shows and costs more bytes."""
         return self._recipe.dither and panel.region.fidelity == "fine" and not panel.enlarged
 
     def _keep(self, wanted: Packed, drawn: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
-        """Which pixels stay as they are shown, bool [H, W]."""
+        """Which pixels are left as shown, bool [H, W]."""
         keep: NDArray[np.bool_] = self._shown == drawn
         for panel in self._panels:
-            # A dithered pixel makes up for its neighbours' errors: there, an old one that is nearer is not better.
+            # A dithered pixel compensates for its neighbours' errors, so a nearer old one is not better.
             if not self._dithers(panel):
                 lag = tolerance if panel.region.fidelity == "rough" else 0.0
                 target = panel.cells(wanted)
@@ -198,7 +198,7 @@ class GifWriter:
         self._file.writelines(header(size, palette.colours, self._film.comment))
 
     def _write_part(self, indices: Pixels, palette: Palette, number: int) -> None:
-        """Write the smallest rectangle that holds all that is drawn; one see-through pixel if nothing is."""
+        """Write the smallest rectangle that contains every drawn pixel; one transparent pixel if nothing is drawn."""
         rows, columns = _box(indices != TRANSPARENT)
         blocks = frame_part(
             indices[rows, columns],
@@ -212,7 +212,7 @@ class GifWriter:
 
 
 class _Panel:
-    """A region, and the cells that it consists of: an enlarged image is compared as small as it came."""
+    """A region and its cells: an enlarged image is compared at its original size."""
 
     def __init__(self, region: Region) -> None:
         self.region = region
@@ -226,16 +226,16 @@ class _Panel:
         return bool(self._row_starts.mean() * self._column_starts.mean() < 0.5)
 
     def find_cells(self, wanted: Packed) -> None:
-        """Mark where cells begin on this frame, uint32 [H, W].
+        """Find where cells begin on this frame, uint32 [H, W].
 
-        Borders that were found once stay, so that what was drawn before is constant in every cell too.
+        Borders found earlier are kept, so that every cell of earlier frames is uniform, too.
         """
         part = wanted[self.region.slices]
         self._row_starts[1:] |= (part[1:] != part[:-1]).any(1)
         self._column_starts[1:] |= (part[:, 1:] != part[:, :-1]).any(0)
 
     def cells(self, picture: Packed) -> Packed:
-        """One value for each cell of the region."""
+        """The value of each cell of the region."""
         return picture[self.region.slices][self._row_starts][:, self._column_starts]
 
     def put(self, picture: NDArray[Any], cells: NDArray[Any]) -> None:
@@ -246,7 +246,7 @@ class _Panel:
 
 def _distance(some: Packed, others: Packed) -> NDArray[np.int32]:
     """Squared distance of colours, in levels²."""
-    difference = _bytes(some).astype(np.int16)  # All four bytes: whole words are faster to go through than three.
+    difference = _bytes(some).astype(np.int16)  # All four bytes: whole words are faster to process than three.
     difference -= _bytes(others)
     red, green, blue = (difference[..., channel].astype(np.int32) for channel in range(3))
     squared: NDArray[np.int32] = red * red + green * green + blue * blue

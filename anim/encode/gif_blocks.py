@@ -1,7 +1,7 @@
-"""A GIF's blocks as Pillow makes them: the one place that calls its legacy ``getheader`` and ``getdata``.
+"""The blocks of a GIF, made by Pillow; the only module that calls its legacy ``getheader`` and ``getdata``.
 
-Pillow's ``save`` holds every frame until the end and chooses itself which part of one is written; these two write what
-they are given.
+Pillow's ``save`` keeps every frame in memory until the end and chooses which part of each to write; these two functions
+write what they are given.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from PIL import GifImagePlugin, Image
 Pixels = NDArray[np.uint8]
 
 END = b";"
-"""What follows the last frame."""
+"""The block after the last frame."""
 
 
 def header(size: tuple[int, int], colours: Pixels, comment: str) -> list[bytes]:
-    """What precedes the first frame of a GIF that repeats for ever.
+    """The blocks before the first frame of a GIF that loops for ever.
 
     Args:
         size: (width, height) in pixels.
-        colours: of the palette that all frames have which bring none of their own, uint8 [up to 256, 3].
-        comment: nothing for none.
+        colours: the palette for all frames without one of their own, uint8 [up to 256, 3].
+        comment: empty for none.
     """
     image = Image.new("P", size)
     image.putpalette(colours.tobytes())
@@ -41,15 +41,15 @@ def frame_part(
     transparent: int | None = None,
     own_palette: bool = False,
 ) -> list[bytes]:
-    """One frame, drawn over what is there already.
+    """The blocks of one frame, drawn over the frames before it.
 
     Args:
-        indices: of the rectangle that is drawn, uint8 [H, W].
-        colours: that they stand for, uint8 [up to 256, 3].
+        indices: the rectangle to draw, uint8 [H, W].
+        colours: the palette of the indices, uint8 [up to 256, 3].
         corner: (x, y) of the rectangle's top left.
-        delay: hundredths of a second that it is shown for.
-        transparent: the index of pixels that stay as they are.
-        own_palette: whether the colours are other ones than the header's.
+        delay: how long it is shown, in hundredths of a second.
+        transparent: the index of pixels that do not change.
+        own_palette: whether the colours differ from the header's.
     """
     image = Image.fromarray(indices)
     image.putpalette(colours.tobytes())

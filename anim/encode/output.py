@@ -1,4 +1,4 @@
-"""Encoders: a writer of one format, whose file or folder appears whole or not at all."""
+"""Encoders: they combine a format's writer with atomic files and folders."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ..whole import whole_file, writing
 
 
 class Writer(Protocol):
-    """Turns frames into the bytes of one format. May raise OSError: `Output` puts it into words."""
+    """Turns frames into the bytes of one format. May raise OSError, which `Output` turns into an `OutputError`."""
 
     def write(self, frame: Frame, number: int) -> None:
-        """Write frame ``number`` (0-based), whose shape is known to be right."""
+        """Write frame ``number`` (0-based), whose shape has been checked."""
         ...
 
     def finish(self) -> None:
-        """Write what is left, make sure that the file is whole, and close it."""
+        """Write the rest, make sure that the file is complete, and close it."""
         ...
 
     def abort(self) -> None:
-        """Let go of everything at once. Never raises."""
+        """Release everything at once. Never raises."""
         ...
 
 
 class Output:
-    """An `Encoder`: a writer that works on a hidden file beside the target, which takes its place at the end."""
+    """An `Encoder` whose writer works on a hidden file, which replaces the target at the end."""
 
     def __init__(
         self,
@@ -43,24 +43,24 @@ class Output:
         open_writer: Callable[[Path], Writer],
         whole: Callable[[Path], AbstractContextManager[Path]] = whole_file,
     ) -> None:
-        """Nothing is written yet.
+        """Set up the encoder; nothing is written yet.
 
         Args:
             path: the target.
-            film: what will be written.
+            film: the film that will be written.
             open_writer: called with the hidden file.
-            whole: makes that, and puts it in its place.
+            whole: creates the hidden file and renames it to the target.
         """
         self.path = path
         self.film = film
         self._open_writer, self._whole = open_writer, whole
         self._writer: Writer | None = None
         self._opened = ExitStack()
-        """Lets go of the writer, then puts the hidden file in its place or removes it."""
+        """Releases the writer, then renames the hidden file to the target or removes it."""
         self._count = 0
 
     def __enter__(self) -> Self:
-        """Begin a hidden file beside the target."""
+        """Create the hidden file."""
         with ExitStack() as opened, self._in_words():
             partial = opened.enter_context(self._whole(self.path))
             self._writer = self._open_writer(partial)
@@ -71,7 +71,7 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file and put it at the target; after an exception, remove it."""
+        """Finish the hidden file and rename it to the target; after an exception, remove it."""
         if kind is not None:
             self._opened.__exit__(kind, error, trace)
             return
@@ -82,7 +82,7 @@ class Output:
         """Write the next frame, uint8 [H, W, 3] in the film's size.
 
         Raises:
-            OutputError: it is not the frame that the film announced, or it cannot be written.
+            OutputError: it does not match the film, or it cannot be written.
         """
         if self._writer is None:
             raise OutputError(f"{self.path} is not open; write frames within the encoder's `with` block")

@@ -1,8 +1,8 @@
-"""The 255 colours of a GIF frame, chosen for the three things that a frame shows.
+"""Choosing the 255 colours of a GIF frame for its three parts.
 
-Text, graphics and background get a few colours, exactly; fine panels get most of them, because they are looked at;
-rough ones get the rest, because noise hides its errors. Fine ones are dithered without the colours of the noise: mixed
-in, they are specks.
+Text, graphics and background get a few exact colours; fine panels get most colours, because viewers look at them; rough
+ones get the rest, because noise hides errors. Fine panels are dithered without the colours of the noise, which would
+show as specks.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from ..drawing.film import Region
 
 COLOURS = 255
 TRANSPARENT = 255
-"""The index that is left for "as it was"."""
+"""The index reserved for unchanged pixels."""
 EXACT_COLOURS = 8
-"""So many of the most frequent colours of text and background are taken as they are."""
+"""This many of the most frequent colours of text and background are used unchanged."""
 SAMPLED_PIXELS = 12_000
-"""How many pixels of a panel are looked at in each sample; half as many where one palette sees all samples."""
+"""Pixels of a panel used from each sample; half as many if one palette uses all samples."""
 RARE = 0.7
-"""Colours are weighted by their count to this power, so that a small blue flower keeps its blue."""
+"""Colours are weighted by their count to this power, so that a small blue flower stays blue."""
 FEW_UNTIL = 0.75
-"""For this part of the way rough panels have few colours, if that is asked for; then x_t nears the finished image."""
+"""The part of the way in which rough panels have few colours, if requested; after it, x_t nears the finished image."""
 ROUNDS = 4
-"""Rounds of k-means. From the fourth on they gain less than 0.1 dB."""
+"""Rounds of k-means. From the fourth on, each gains less than 0.1 dB."""
 
 Kind = Literal["chrome", "fine", "rough"]
 Pixels = NDArray[np.uint8]
 
 SHARES: Mapping[Kind, int] = MappingProxyType({"chrome": 32, "fine": 159, "rough": 64})
-"""How many colours each part gets; what a film does not show leaves its share to the others."""
+"""The number of colours for each part; if a film lacks a part, the others get its share."""
 _BITS: Mapping[Kind, int] = MappingProxyType({"chrome": 8, "fine": 6, "rough": 5})
-"""How finely colours are told apart while they are counted, in bits a channel."""
+"""Bits per channel to which colours are rounded for counting."""
 _PIECE = 256
 _SEVEN_BITS = np.uint32(0xFEFEFEFE)
 _WHITE_BLACK = np.array([[255, 255, 255], [0, 0, 0]], np.uint8)
@@ -47,24 +47,24 @@ _WHITE_BLACK = np.array([[255, 255, 255], [0, 0, 0]], np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """What one frame may be drawn with."""
+    """The colours of a frame."""
 
     colours: Pixels
     """uint8 [256, 3]; the last one is never drawn. The first is the background's."""
     every: Image.Image
-    """All of them, in the form that Pillow takes a palette from."""
+    """All colours, as an image from which Pillow can take a palette."""
     calm: Image.Image
-    """Those of text and fine panels only."""
+    """Only the colours of text and fine panels."""
     packed: NDArray[np.uint32]
-    """uint32 [256]: the colours as `pack` puts them."""
+    """uint32 [256]: the colours, packed by `pack`."""
     few: Image.Image | None
-    """Those of rough panels, where they may use no others."""
+    """The colours of rough panels, if they may use no others; else None."""
     few_from: int
     """The index of the first of them."""
 
 
 def pack(picture: Image.Image) -> NDArray[np.uint32]:
-    """An RGB picture as uint32 [H, W]: a number for each pixel, to compare them at once."""
+    """An RGB picture as uint32 [H, W]: one number per pixel, for fast comparison."""
     numbers = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint32)
     return numbers.reshape(picture.height, picture.width)
 
@@ -75,9 +75,9 @@ def unpack(packed: NDArray[np.uint32]) -> Pixels:
 
 
 def nearest(wanted: NDArray[np.uint32], palette: Palette) -> Pixels:
-    """The index of the nearest colour for each of [n, m]. Pillow's own search is rough, by 1 dB on smooth pictures.
+    """The index of the nearest colour for each of [n, m]; Pillow's own search loses 1 dB on smooth pictures.
 
-    Colours that differ in the last bit of a channel are looked up once, which takes half the time and 0.05 dB.
+    Colours that differ only in the last bit of a channel are looked up once, which halves the time and costs 0.05 dB.
     """
     found, inverse = np.unique(wanted & _SEVEN_BITS, return_inverse=True)
     best = _closeness(unpack(found).astype(np.float32), palette.colours[:COLOURS].astype(np.float32)).argmax(1)
@@ -86,7 +86,7 @@ def nearest(wanted: NDArray[np.uint32], palette: Palette) -> Pixels:
 
 
 def quantized(part: NDArray[np.uint32], colours: Image.Image, *, diffused: bool = False) -> Pixels:
-    """The indices of colours for a part of a picture [h, w], by Pillow's quick and rough search."""
+    """The indices of colours for a part of a picture [h, w], by Pillow's fast but inexact search."""
     image = Image.fromarray(np.ascontiguousarray(unpack(part)))
     dither = Image.Dither.FLOYDSTEINBERG if diffused else Image.Dither.NONE
     return np.asarray(image.quantize(palette=colours, dither=dither))
@@ -95,17 +95,17 @@ def quantized(part: NDArray[np.uint32], colours: Image.Image, *, diffused: bool 
 def choose_palettes(
     samples: Sequence[Pixels], regions: Sequence[Region], count: int, few: int | None = None
 ) -> list[Palette]:
-    """Colours for ``count`` equal parts of the way from noise to the finished image, out of samples spread over all of
-    it; then one for the finished image.
+    """Palettes for ``count`` equal parts of the way from noise to the finished image, chosen from samples of all of it;
+    then one for the finished image.
 
-    Text keeps the same colours throughout, so that it is not drawn again at every change.
+    Text has the same colours in every palette, so that it is not drawn again when the palette changes.
 
     Args:
         samples: uint8 [H, W, 3] each, in order.
-        regions: where the panels lie.
-        count: of parts; if 1, its colours are for the finished image too, and there is no other palette.
-        few: rough panels get so many colours of their own and no others, but for the last part; None: they may use
-            all.
+        regions: the panels.
+        count: the number of parts; if 1, its palette is also for the finished image, and there is no other.
+        few: the number of colours that rough panels may use, except in the last part; None to let them use all
+            colours.
     """
     chrome = _chrome(samples, regions, _shares(regions)["chrome"])
     if count == 1:
@@ -117,7 +117,7 @@ def choose_palettes(
 
 
 def _span(samples: Sequence[Pixels], part: int, parts: int) -> Sequence[Pixels]:
-    """The samples of one part of the way, and those just outside: between them, colours lie between theirs."""
+    """The samples of one part of the way and those just outside it, as frames between them have colours in between."""
     last = len(samples) - 1
     return samples[part * last // parts : -(-(part + 1) * last // parts) + 1]
 
@@ -156,19 +156,19 @@ def _palette(
 
 
 def _panel(samples: Sequence[Pixels], regions: Sequence[Region], kind: Kind, count: int, sampled: int) -> Pixels:
-    """``count`` colours for the panels of a kind; white and black among them, as averages would make both grey."""
+    """``count`` colours for the panels of a kind, including white and black, which averages would turn grey."""
     parts = [
         panel[:: max(1, len(panel) // sampled)]
         for pixels, region in itertools.product(samples, regions)
         if region.fidelity == kind
         for panel in [pixels[region.slices].reshape(-1, 3)]
     ]
-    extremes = _WHITE_BLACK[: count // 16]  # Of a few colours, all are needed in between.
+    extremes = _WHITE_BLACK[: count // 16]  # A small palette needs all its colours in between.
     return np.concatenate([extremes, _cluster(np.concatenate(parts), count - len(extremes), _BITS[kind])])
 
 
 def _chrome(samples: Sequence[Pixels], regions: Sequence[Region], count: int) -> Pixels:
-    """``count`` colours for what lies outside of the panels, the most frequent first and as they are."""
+    """``count`` colours for everything outside the panels; the most frequent ones come first, unchanged."""
     outside = np.ones(samples[0].shape[:2], bool)
     for region in regions:
         outside[region.slices] = False
@@ -186,9 +186,9 @@ def _chrome(samples: Sequence[Pixels], regions: Sequence[Region], count: int) ->
 
 
 def _cluster(pixels: Pixels, count: int, bits: int) -> Pixels:
-    """``count`` colours [count, 3] that lie near pixels [n, 3]: an octree's, moved by k-means to where they fit best.
+    """``count`` colours [count, 3] near pixels [n, 3]: from an octree, improved by k-means.
 
-    k-means runs over counted colours, which are some thousands where pixels are hundreds of thousands.
+    k-means runs over counted colours, of which there are thousands, instead of hundreds of thousands of pixels.
     """
     points, weights = _histogram(pixels, bits)
     start = Image.fromarray(pixels[None]).quantize(count, Image.Quantize.FASTOCTREE).getpalette() or [0, 0, 0]
@@ -202,7 +202,7 @@ def _cluster(pixels: Pixels, count: int, bits: int) -> Pixels:
             total = np.bincount(chosen, weights * points[:, channel], count)
             centres[used, channel] = total[used] / weight[used]
         idle = np.flatnonzero(~used)
-        if len(idle):  # They go where the error is largest.
+        if len(idle):  # Move them to where the error is largest.
             error = weights * ((points * points).sum(1) / 2 - scores[np.arange(len(points)), chosen])
             worst = np.argsort(-error, kind="stable")[: len(idle)]
             centres[idle[: len(worst)]] = points[worst]
@@ -212,8 +212,8 @@ def _cluster(pixels: Pixels, count: int, bits: int) -> Pixels:
 def _closeness(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
     """p·c − c²/2 for all points [n, 3] and centres [m, 3], [n, m]: largest for the nearest centre.
 
-    In pieces that are too small for the linear algebra library to wake its threads: where other work goes on, waiting
-    for them takes three times as long as the product.
+    Computed in pieces too small for the linear algebra library to use threads: on a busy machine, waiting for threads
+    takes three times as long as the product.
     """
     ones = np.ones((len(points), 1), np.float32)
     halves = (centres * centres).sum(1, keepdims=True) / -2

@@ -1,7 +1,7 @@
-"""Pillow's encoders of animations, which ask for frames, fed by a film that pushes them.
+"""Adapts Pillow's animation encoders, which pull frames, to our encoders, which are handed frames.
 
-Pillow's ``save`` takes one frame after another from what has ``n_frames`` and ``seek``. Here that waits for frames
-which come through a short queue, so that a run is never held in memory.
+Pillow's ``save`` reads frames one by one from an object with ``n_frames`` and ``seek``. Ours waits for frames from a
+short queue, so a run is never held in memory.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from ..drawing.film import FilmInfo, Frame
 from ..errors import OutputError
 
 QUEUED_FRAMES = 2
-"""How many frames may wait for the encoder."""
+"""Maximum number of frames waiting for the encoder."""
 MILLISECONDS = 1000
-"""What a second has, in the unit that Pillow counts in."""
+"""Pillow's units of time in a second."""
 _PATIENCE = 0.1
-"""Seconds between two looks at whether the other side still works."""
+"""Seconds between checks that the other thread still runs."""
 
 
 def check_feature(name: str) -> None:
-    """Find out whether Pillow was built with a library.
+    """Check that Pillow was built with a library.
 
     Raises:
         OutputError: it was not.
     """
     if not features.check(name):
-        raise OutputError(f"the Pillow at hand writes no {name.upper()}; install Pillow 11.3 or newer")
+        raise OutputError(f"the installed Pillow cannot write {name.upper()}; install Pillow 11.3 or newer")
 
 
 def check_side(film: FilmInfo, name: str, most: int) -> None:
-    """Find a picture that is too large for a format.
+    """Check that the picture is not too large for a format.
 
     Raises:
         OutputError: it is.
     """
     if max(film.width, film.height) > most:
-        raise OutputError(f"{name} has at most {most} pixels a side, not {film.width}×{film.height}; make it smaller")
+        raise OutputError(f"{name} has at most {most} pixels per side, not {film.width}×{film.height}; make it smaller")
 
 
 def exif(comment: str) -> dict[str, Any]:
-    """A comment as the option of ``save`` that keeps it: EXIF's description of the image."""
+    """The option of ``save`` that stores a comment, as EXIF's description of the image."""
     if not comment:
         return {}
     data = Image.Exif()
@@ -56,10 +56,10 @@ def exif(comment: str) -> dict[str, Any]:
 
 
 class PillowWriter:
-    """Hands frames to a thread in which Pillow saves them."""
+    """Hands frames to a thread where Pillow saves them."""
 
     def __init__(self, path: Path, film: FilmInfo, kind: str, options: Mapping[str, Any]) -> None:
-        """Open ``path``; ``kind`` is Pillow's name of the format, ``options`` are those of its ``save``."""
+        """Open ``path``; ``kind`` is Pillow's name for the format, ``options`` go to its ``save``."""
         self.path = path
         self._count, self._kind, self._options = len(film.seconds), kind, options
         self._frames: queue.Queue[Image.Image | None] = queue.Queue(QUEUED_FRAMES)
@@ -69,8 +69,8 @@ class PillowWriter:
         self._thread.start()
 
     def write(self, frame: Frame, number: int) -> None:  # noqa: ARG002 - one signature for all.
-        """Wait until there is room, and hand the frame over."""
-        picture = Image.fromarray(frame.pixels.copy())  # What comes next may be drawn into the same array.
+        """Hand over the frame; waits until there is room."""
+        picture = Image.fromarray(frame.pixels.copy())  # The next frame may be drawn into the same array.
         while True:
             self._raise_error()
             with contextlib.suppress(queue.Full):
@@ -78,20 +78,20 @@ class PillowWriter:
                 return
 
     def finish(self) -> None:
-        """Wait for the end of the file."""
+        """Wait until the file is complete."""
         self._thread.join()
         self._raise_error()
         self._file.close()
 
     def abort(self) -> None:
-        """Let the thread end, at the latest with the frame that it is at, and let go of the file."""
+        """Stop the thread, at the latest after its current frame, and close the file."""
         while self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._frames.put_nowait(None)
             self._thread.join(_PATIENCE)
             with contextlib.suppress(queue.Empty):
                 self._frames.get_nowait()
-        with contextlib.suppress(OSError):  # What could not be written is about to be removed.
+        with contextlib.suppress(OSError):  # The file is about to be removed anyway.
             self._file.close()
 
     def _save(self) -> None:
@@ -123,7 +123,7 @@ class _GivenUpError(Exception):
 
 
 class _Rest:
-    """The frames after the first, as ``append_images`` takes an image of many: it is the one asked for last."""
+    """The frames after the first, as one multi-frame image for ``append_images``; it acts as its current frame."""
 
     def __init__(self, next_picture: Callable[[], Image.Image], count: int) -> None:
         self.n_frames = count
@@ -135,11 +135,11 @@ class _Rest:
         return getattr(self._picture, name)
 
     def tell(self) -> int:
-        """Which frame it is."""
+        """The index of the current frame."""
         return self._number
 
     def seek(self, frame: int) -> None:
-        """Go to a frame: the next one is waited for, and those before are gone."""
+        """Go to a frame: waits for the next one; earlier ones are gone."""
         if frame >= self.n_frames:
             raise EOFError
         while self._number < frame:

@@ -1,6 +1,6 @@
-"""A folder of PNG pictures, ``frame-0000.png`` and on: for LaTeX's animate, manim, or any other program.
+"""A folder of PNG pictures, ``frame-0000.png`` and so on: for LaTeX's animate, manim, or any other program.
 
-One picture is one frame: how long each is shown is not kept, but for the rate in the comment
+Each picture is one frame. Their durations are not stored, except for the rate in the comment
 (`diffanim.sharing.provenance`).
 """
 
@@ -17,14 +17,14 @@ from ..errors import OutputError
 from .options import EncodeOptions
 
 COMPRESSION = 6
-"""zlib's; 9 saves nothing on noise and takes twice as long."""
+"""zlib's level; 9 saves nothing on noise and takes twice as long."""
 DIGITS = 4
-"""At least; so that names are in the order of the frames."""
+"""Minimum number of digits in a name, so that names sort in the order of the frames."""
 _NAME = re.compile(r"frame-\d{4,}\.png")
 
 
 def text(comment: str) -> PngImagePlugin.PngInfo:
-    """A comment as PNG keeps it."""
+    """A comment as stored in PNG."""
     info = PngImagePlugin.PngInfo()
     if comment:
         info.add_text("Comment", comment)
@@ -32,18 +32,18 @@ def text(comment: str) -> PngImagePlugin.PngInfo:
 
 
 def check_available(options: EncodeOptions) -> None:
-    """Pillow is always there."""
+    """Pillow is always available."""
 
 
 def check_film(film: FilmInfo) -> None:
-    """A folder holds what a film can be."""
+    """A folder can hold any film."""
 
 
 def check_folder(folder: Path) -> None:
-    """Find files that are no frames: such a folder is never written over.
+    """Check that a folder has only frames, as any other folder must not be overwritten.
 
     Raises:
-        OutputError: it is not a folder, holds something else, or the process works in it and would be left nowhere.
+        OutputError: it is not a folder, has other files, or the process works in it, so it would disappear.
     """
     if Path.cwd().is_relative_to(folder.resolve()):
         raise OutputError(f"{folder} is the folder that you are in; name one for the frames, such as frames/")
@@ -53,16 +53,16 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"{folder} is a file; name a folder for the frames")
     for entry in folder.iterdir():
         if not (_NAME.fullmatch(entry.name) and entry.is_file()):
-            raise OutputError(f"the folder {folder} holds {entry.name}, which is no frame; name a folder of its own")
+            raise OutputError(f"{folder} contains {entry.name}, which is not a frame; name another folder")
 
 
 def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> FramesWriter:  # noqa: ARG001 - one signature for all.
-    """Begin; the pictures go into the folder ``path``."""
+    """Begin; pictures are written to the folder ``path``."""
     return FramesWriter(path, film)
 
 
 class FramesWriter:
-    """Writes each frame as a file of its own."""
+    """Writes each frame to its own file."""
 
     def __init__(self, path: Path, film: FilmInfo) -> None:
         self._folder = path
@@ -75,7 +75,7 @@ class FramesWriter:
         imageio.imwrite(path, frame.pixels, plugin="pillow", compress_level=COMPRESSION, pnginfo=self._text)
 
     def finish(self) -> None:
-        """All is written."""
+        """Does nothing; everything is written."""
 
     def abort(self) -> None:
-        """Nothing is open."""
+        """Does nothing; no file is open."""

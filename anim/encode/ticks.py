@@ -1,4 +1,4 @@
-"""Times as whole numbers of a format's unit, without drift."""
+"""Rounding times to a format's unit, without drift."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 
 def ticks(seconds: Sequence[float], rate: float, least: int = 1) -> list[int]:
-    """How long each frame is shown, in units of which a second has ``rate``; no frame for less than ``least``.
+    """How long each frame is shown, in units of 1/``rate`` seconds, at least ``least`` units each.
 
-    Every frame ends at the unit nearest to its time, so rounding does not add up.
+    Each frame ends at the unit nearest to its time, so rounding errors do not add up.
     """
     result: list[int] = []
     shown, elapsed = 0, 0.0

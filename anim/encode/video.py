@@ -1,7 +1,7 @@
-"""Video of constant rate, whatever the codec and the container: what is sent to ffmpeg, and how it is told.
+"""Video of constant rate, for any codec and container: the frames and the arguments for ffmpeg.
 
-The picture is converted to BT.709 *and* tagged so: left to itself, ffmpeg converts with BT.601 and players guess
-BT.709, which turns red (255, 42, 35) into (255, 62, 31). Odd sizes are padded with their own edge, never rescaled.
+The picture is converted to BT.709 *and* tagged as such: by default, ffmpeg converts with BT.601 and players assume
+BT.709, which turns red (255, 42, 35) into (255, 62, 31). Odd sizes are padded by repeating the edge, never rescaled.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from .options import Chroma, EncodeOptions
 from .ticks import ticks
 
 KNOWN_RATES = (24, 25, 30, 48, 50, 60)
-"""Frames a second that every player, projector and editor knows. Below them, players stutter when they seek."""
+"""Frames per second that every player, projector and editor supports. At lower rates, players stutter when seeking."""
 FAST_RATE = 120
-"""The same for a film that shows more than the highest of them."""
+"""The rate for films that are faster than the highest of those."""
 UNNOTICED = 1e-3
-"""Seconds: of rates whose shots end off their time by less more or less, the slower one makes the smaller file."""
+"""Seconds: if the pacing errors of two rates differ by less, the lower rate is used, as its file is smaller."""
 KEYFRAME_SECONDS = 2
-"""A lecturer jumps to a step and sees it at once. A keyframe every second would cost a quarter more bytes."""
+"""Short enough that a lecturer can jump to a step at once. A keyframe every second would cost 25% more bytes."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """How ffmpeg is told to encode."""
+    """ffmpeg's arguments for a codec."""
 
     name: str
-    """As messages call it."""
+    """Its name in messages."""
     encoder: str
-    """ffmpeg's name of what writes it."""
+    """ffmpeg's name for the encoder."""
     arguments: tuple[str, ...]
     crf: int
-    """The constant quality of level 0: the highest number at which nothing is seen to be lost."""
+    """The CRF at level 0: the highest value without visible loss."""
     step: int
-    """What each level adds to it."""
+    """How much each level adds to the CRF."""
     profiles: Mapping[Chroma, tuple[str, ...]]
-    """What is said for each chroma that can be had."""
+    """The arguments for each supported chroma."""
 
 
 CODECS: Mapping[str, Codec] = MappingProxyType(
@@ -55,7 +55,7 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         "h264": Codec(
             "H.264",
             "libx264",
-            # A third of the time of medium, which at CRF 20 makes the same size and the same x̂0 within 0.3 dB.
+            # A third of the time of medium, with the same size at CRF 20, and x̂0 the same within 0.3 dB.
             ("-preset", "veryfast"),
             crf=18,
             step=3,
@@ -64,7 +64,7 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         "h265": Codec(
             "H.265",
             "libx265",
-            # Apple's players want the tag.
+            # Apple's players need the tag.
             ("-preset", "veryfast", "-x265-params", "log-level=error", "-tag:v", "hvc1"),
             crf=20,
             step=3,
@@ -73,7 +73,7 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         "vp9": Codec(
             "VP9",
             "libvpx-vp9",
-            # A seventh of the time of the slower way, for an eighth more bytes.
+            # A seventh of the time of the slower setting, for an eighth more bytes.
             ("-b:v", "0", "-deadline", "realtime", "-cpu-used", "6", "-row-mt", "1"),
             crf=28,
             step=5,
@@ -82,35 +82,35 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         "av1": Codec("AV1", "libsvtav1", ("-preset", "8"), crf=28, step=5, profiles={"420": ()}),
     }
 )
-"""Every codec by the name that `EncodeOptions.codec` gives it. Its levels are steps of the constant quality."""
+"""Every codec by its name in `EncodeOptions.codec`. Levels are steps of its CRF."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """What a video file is, around its codec."""
+    """A container format."""
 
     format: Format
     arguments: tuple[str, ...]
-    """What ffmpeg is told of it."""
+    """ffmpeg's arguments for it."""
 
     def codec(self, options: EncodeOptions) -> Codec:
-        """The codec that is asked for, or the format's own."""
+        """The requested codec, or the format's default."""
         return CODECS[options.codec or self.format.codecs[0]]
 
     def chroma(self, options: EncodeOptions) -> Chroma:
-        """The chroma that is asked for, or the format's own."""
+        """The requested chroma, or the format's default."""
         return options.chroma or self.format.chromas[0]
 
     def check_available(self, options: EncodeOptions) -> None:
-        """Find out whether what is asked for goes together, and the ffmpeg at hand can write it.
+        """Check that the codec supports the chroma, and that ffmpeg can write both.
 
         Raises:
-            OutputError: says which not, and what to do.
+            OutputError: says what is not possible, and what to do.
         """
         codec, chroma = self.codec(options), self.chroma(options)
         if chroma not in codec.profiles:
             other = [name for name in self.format.codecs if chroma in CODECS[name].profiles]
-            raise OutputError(f"{codec.name} is not written with chroma {chroma} here; {' or '.join(other)} is")
+            raise OutputError(f"{codec.name} does not support chroma {chroma} here; {' or '.join(other)} does")
         check_encoder(codec.encoder, codec.name)
 
 
@@ -119,24 +119,24 @@ class Pacing:
     """How frames of any duration become a stream of constant rate."""
 
     rate: Fraction
-    """Frames a second in the file."""
+    """Frames per second of the file."""
     tick: int
-    """Every frame but the last is shown for a multiple of this many frames of the file."""
+    """Every frame but the last lasts a multiple of this many frames of the file."""
     ticks: tuple[int, ...]
-    """How many times each frame goes through the pipe; the last one, once."""
+    """How often each frame goes through the pipe; once for the last one."""
     hold: int
-    """How many more frames of the file the last one is shown for, beyond its one tick."""
+    """How many frames of the file the last frame lasts beyond its one tick."""
 
     @property
     def total(self) -> int:
-        """How many frames the file has."""
+        """The number of frames of the file."""
         return self.tick * sum(self.ticks) + self.hold
 
 
 def pacing(film: FilmInfo) -> Pacing:
-    """Every frame ends at the frame of the file that is nearest to its time, so no drift builds up.
+    """The pacing of a film. Each frame ends at the frame of the file nearest to its time, so there is no drift.
 
-    ffmpeg repeats what it has converted at no cost, so as little as possible goes through the pipe.
+    As few frames as possible go through the pipe, as ffmpeg repeats converted frames at no cost.
     """
     rate = _rate(film)
     counts = ticks(film.seconds, float(rate))
@@ -148,30 +148,30 @@ def pacing(film: FilmInfo) -> Pacing:
 
 
 def _rate(film: FilmInfo) -> Fraction:
-    """The rate that is asked for; else, of those that a player knows, the one at which shots end nearest to their time.
+    """The requested rate; else the one, of those that players support, at which shots end nearest to their time.
 
-    Ten steps a second are exact at 30 and twelve at 24; seven, which nothing known is a multiple of, at 28.
+    10 steps per second are exact at 30 and 12 at 24; 7 are exact at 28, as no known rate is a multiple of 7.
     """
-    if film.video_fps is not None and film.video_fps >= film.fps:  # Else shots would be lost, or take too long.
+    if film.video_fps is not None and film.video_fps >= film.fps:  # A lower rate would lose shots, or take too long.
         return Fraction(film.video_fps).limit_denominator(1001)
     fps = Fraction(film.fps).limit_denominator(1000)
     known = [rate for rate in KNOWN_RATES if rate >= film.fps] or [FAST_RATE]
-    plain = fps > 0 and fps.denominator <= 2  # Whole, or and a half: what somebody asks for. A duration leads to any.
+    plain = fps > 0 and fps.denominator <= 2  # A user asks for n or n + ½; a duration can lead to any rate.
     multiples = [rate for rate in range(KNOWN_RATES[0], known[-1] + 1) if plain and (rate / fps).denominator == 1]
     return Fraction(min((*known, *multiples), key=lambda rate: round(_rounding(film.seconds, rate) / UNNOTICED)))
 
 
 def _rounding(seconds: Sequence[float], rate: int) -> float:
-    """How far shots end from their time in a stream of this rate, on average: in seconds.
+    """The mean error of when shots end in a stream of this rate, in seconds.
 
-    The mean, as one hold that is rounded is seen less than steps that are not equally long.
+    The mean, as one rounded hold is less visible than steps of unequal length.
     """
     ends, shown = np.cumsum(seconds), np.cumsum(ticks(seconds, rate))
     return float(np.abs(shown / rate - ends).mean())
 
 
 class VideoWriter:
-    """Feeds one ffmpeg, and believes it only when exit code and frame count say that all went well."""
+    """Feeds an ffmpeg process; succeeds only if both the exit code and the frame count are right."""
 
     def __init__(self, path: Path, film: FilmInfo, container: Container, options: EncodeOptions) -> None:
         self._timing = pacing(film)
@@ -181,19 +181,19 @@ class VideoWriter:
         self._ffmpeg = Ffmpeg(_arguments(path, film, self._timing, (*encoding, *container.arguments)))
 
     def write(self, frame: Frame, number: int) -> None:
-        """Send the frame as often as its time asks for."""
+        """Send the frame as often as its duration needs."""
         data = self._even(frame.pixels).data.cast("B")
         for _ in range(self._timing.ticks[number]):
             self._ffmpeg.send(data)
 
     def finish(self) -> None:
-        """Wait for ffmpeg, and demand every frame of it."""
+        """Wait for ffmpeg, and check that it wrote every frame."""
         written = self._ffmpeg.finish()
         if written != self._timing.total:
             raise OutputError(f"ffmpeg wrote {written} of {self._timing.total} frames; try again")
 
     def abort(self) -> None:
-        """Leave no ffmpeg behind."""
+        """Kill ffmpeg."""
         self._ffmpeg.kill()
 
     def _even(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -207,19 +207,19 @@ class VideoWriter:
 
 
 def _encoding(codec: Codec, chroma: Chroma, level: int, pacing: Pacing) -> list[str]:
-    """What ffmpeg is told of the picture between input and container."""
+    """The arguments of ffmpeg for filters and codec."""
     return [
         *("-vf", ",".join(_filters(pacing, chroma))),
         *("-c:v", codec.encoder, *codec.arguments, "-crf", str(codec.crf + codec.step * level)),
         *codec.profiles[chroma],
         *("-g", str(math.ceil(pacing.rate * KEYFRAME_SECONDS))),
-        # The last frame is held and looked at: it starts afresh, at full quality.
+        # The last frame is held and looked at, so it gets a keyframe of full quality.
         *("-force_key_frames", f"expr:eq(n,{pacing.tick * sum(pacing.ticks[:-1])})"),
     ]
 
 
 def _arguments(path: Path, film: FilmInfo, pacing: Pacing, encoding: Sequence[str]) -> list[str]:
-    """The command line: raw RGB in by pipe, the finished file out."""
+    """The command line: reads raw RGB from a pipe, writes the finished file."""
     width, height = film.width + film.width % 2, film.height + film.height % 2
     return [
         *("-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}"),

@@ -1,6 +1,6 @@
-"""WebM: VP9 or AV1, which browsers play and which cost half of H.264's bytes.
+"""WebM: VP9 or AV1, which browsers play and which take half the bytes of H.264.
 
-The index comes first, so that a player can jump before it has all of the file. A level adds 5 to the constant quality.
+The index comes first, so that a player can seek before it has the entire file. Each level adds 5 to the CRF.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from . import FORMATS
 from .options import EncodeOptions
 from .video import Container, VideoWriter
 
-# Bit-exact: otherwise Matroska's random identifiers make every file another one.
+# Bit-exact: otherwise Matroska's random identifiers make every file different.
 CONTAINER = Container(FORMATS[".webm"], ("-cues_to_front", "1", "-fflags", "+bitexact", "-f", "webm"))
 check_available = CONTAINER.check_available
 
 
 def check_film(film: FilmInfo) -> None:
-    """WebM holds what a film can be."""
+    """WebM can hold any film."""
 
 
 def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> VideoWriter:
-    """Start ffmpeg; what it writes goes to ``path``, over what is there. The best quality is the fast one."""
+    """Start ffmpeg, which overwrites ``path``. Both qualities are the same."""
     return VideoWriter(path, film, CONTAINER, options)

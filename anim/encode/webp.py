@@ -1,7 +1,7 @@
-"""Animated WebP, through Pillow: a GIF's place with all colours, at about its size.
+"""Animated WebP, through Pillow: a GIF with all colours, at about the same size.
 
-libwebp keeps the encoded frames until the end, so memory grows with the file, but not with the pictures. Equal frames
-that follow each other become one that is shown for longer. Each level takes 10 off the quality.
+libwebp keeps the encoded frames until the end, so memory grows with the file, but not with the pictures. Consecutive
+equal frames are merged into one that is shown longer. Each level lowers the quality by 10.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .pillow import MILLISECONDS, PillowWriter, check_feature, check_side, exif
 from .ticks import ticks
 
 MAX_SIDE = 16383
-"""Pixels: what 14 bits hold."""
+"""Pixels: the maximum of 14 bits."""
 MAX_DELAY = 2**24 - 1
-"""Milliseconds: what 24 bits hold."""
+"""Milliseconds: the maximum of 24 bits."""
 QUALITY = 80
 STEP = 10
 METHODS = {"best": 4, "fast": 0}
@@ -25,16 +25,16 @@ METHODS = {"best": 4, "fast": 0}
 
 
 def check_available(options: EncodeOptions) -> None:  # noqa: ARG001 - one signature for all.
-    """Find out whether Pillow writes WebP.
+    """Check that Pillow can write WebP.
 
     Raises:
-        OutputError: it does not.
+        OutputError: it cannot.
     """
     check_feature("webp")
 
 
 def check_film(film: FilmInfo) -> None:
-    """Find what no WebP can hold.
+    """Check that a WebP can hold the film.
 
     Raises:
         OutputError: a side or a delay is too long.
@@ -45,7 +45,7 @@ def check_film(film: FilmInfo) -> None:
 
 
 def open_writer(path: Path, film: FilmInfo, options: EncodeOptions) -> PillowWriter:
-    """Begin; what is written goes to ``path``, over what is there."""
+    """Begin; overwrites ``path``."""
     settings = {
         "quality": QUALITY - STEP * options.level,
         "method": METHODS[options.quality],

@@ -1,8 +1,8 @@
-"""What to paste to show a file: in a README, on a web page, on slides, in a paper. Only text is made; the only files
-looked at are those in the same folder.
+"""Text to paste that shows a file in a README, on a web page, on slides or in a paper. No files are written, and only
+those in the same folder are looked at.
 
-A file in two themes is named ``out-dark.gif`` and ``out-light.gif``, and either name stands for both. The poster of
-``out.mp4`` is ``out-poster.png``.
+A file in two themes is named ``out-dark.gif`` and ``out-light.gif``; either name finds both. The poster of ``out.mp4``
+is ``out-poster.png``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def url(self) -> str:
-        """The path as a web page needs it."""
+        """The path as a link on a web page."""
         return _url(self.path)
 
 
@@ -69,7 +69,7 @@ def target_of(path: Path, provenance: Provenance | None) -> Target:
     """Find out what a file is, and which related files are beside it.
 
     Raises:
-        OutputError: it is not there, or not a file that diffanim writes.
+        OutputError: it does not exist, or is not a file that diffanim writes.
     """
     if not path.exists():
         raise OutputError(f"there is no file {path}; render it first")
@@ -81,7 +81,7 @@ def target_of(path: Path, provenance: Provenance | None) -> Target:
         for name in (f"{stem}-dark{path.suffix}", f"{stem}-light{path.suffix}", f"{path.stem}-poster.png")
     )
     if not {dark, light} - {path.as_posix(), None}:
-        dark = light = None  # Without a twin there is nothing to choose from.
+        dark = light = None  # With one theme there is nothing to choose.
     frames = _frames(path) if kind == "frames" else None
     caption, fps = _caption(kind, provenance) or for_tex(alt), provenance.fps if provenance else None
     return Target(path.as_posix(), kind, alt, caption, dark, light, poster, frames, fps)
@@ -95,7 +95,7 @@ def snippets(target: Target) -> Iterator[Snippet]:
 
 
 def alt_text(kind: Shown, provenance: Provenance | None) -> str:
-    """What a file shows, in a sentence; empty where it does not say where it comes from."""
+    """What a file shows, in a sentence; empty if its provenance is unknown."""
     if provenance is None:
         return ""
     made = _made_by(provenance)
@@ -108,13 +108,13 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
 
 
 def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> str:
-    """What its panels show and where, in words; empty if none of them is known. A sheet has them below each other."""
+    """What its panels show and where, in words; empty if none is known. A sheet has its panels one above the other."""
     arrangement = STACKED if stacked else provenance.arrangement
     return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols)
 
 
 def _made_by(provenance: Provenance) -> str:
-    from ..drawing.headings import scheduler_title  # Here, as help must not wait for what draws.
+    from ..drawing.headings import scheduler_title  # Here, as help must not wait for drawing code.
 
     steps = f"{provenance.steps} {scheduler_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
     asked = f", prompt “{provenance.prompt}”" if provenance.prompt else ""
@@ -123,7 +123,7 @@ def _made_by(provenance: Provenance) -> str:
 
 
 def _caption(kind: Shown, provenance: Provenance | None) -> str:
-    """For LaTeX: the same with symbols."""
+    """The caption in LaTeX, with symbols; empty if the provenance is unknown."""
     if provenance is None:
         return ""
     seed = "" if provenance.seed is None else f", seed {provenance.seed}"
@@ -242,13 +242,13 @@ def _latex_figure(target: Target) -> str:
 
 
 def _tex_path(path: str) -> tuple[str, str]:
-    """A path for LaTeX, and before it a line that says so if the file must be renamed."""
+    """A line that asks to rename the file, empty if LaTeX can read its name; and the path for LaTeX."""
     name = tex_name(path)
     return "" if name == path else f"% LaTeX cannot read the file's name; rename it to {name}\n", name
 
 
 def _url(path: str) -> str:
-    """A path as a link, from the bytes of its name, which need not be text."""
+    """A path as a link, made from the bytes of its name, which need not be valid text."""
     return quote(os.fsencode(path))
 
 
@@ -288,4 +288,4 @@ PLACES: Mapping[str, tuple[str, Callable[[Target], str]]] = MappingProxyType(
         "powerpoint": ("PowerPoint, Keynote", _powerpoint),
     }
 )
-"""What is written for each place, by name."""
+"""For each place, by name: a description, and the function that writes its text."""

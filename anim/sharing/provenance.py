@@ -1,4 +1,4 @@
-"""Where an animation comes from: stored in the file as JSON, and read back from it."""
+"""Provenance of an animation: stored in the file as JSON, and read back from it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOT_RECORDED = ("device", "dtype", "allow_pickle")
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a file; unknown fields are None or empty."""
+    """How a file was made; unknown fields are None or empty."""
 
     model: str
     scheduler: str
@@ -48,11 +48,11 @@ class Provenance:
     fps: Finite | None = None
     """Steps shown per second, if it moves."""
     arrangement: str = ""
-    """`scene.STACKED` where panels lie below each other; else they stand side by side."""
+    """`STACKED` if panels are one above the other; empty if they are side by side."""
     panels: tuple[str, ...] = ()
-    """Their names, where they are not `DEFAULT_PANELS`."""
+    """Their names; empty for `DEFAULT_PANELS`."""
     noise_left: Finite | None = None
-    """b of the run's last sample, if that is not the finished image."""
+    """b of the run's last sample, if it is not the finished image."""
 
     @classmethod
     def of(
@@ -63,13 +63,13 @@ class Provenance:
         *,
         fps: float | None = None,
     ) -> Self:
-        """What makes ``output`` out of a run.
+        """The provenance of ``output``.
 
         Args:
-            scene: what is seen, of a recording.
+            scene: what it shows.
             asked: the options of `diffanim.render` that are not at their defaults, by name.
-            output: the file; the folder that it lies in is nobody's business.
-            fps: steps shown a second, if it moves.
+            output: the file; its folder is not stored, as it is private.
+            fps: steps shown per second, if it moves.
         """
         run = scene.lead.run
         info, panels = run.info, tuple(panel.name for panel in scene.panels)
@@ -101,7 +101,7 @@ class Provenance:
         """One line of ASCII, as some formats' comments allow nothing else; unknown fields are left out.
 
         Raises:
-            OutputError: it is longer than a comment may be in every format (`MAX_COMMENT`).
+            OutputError: it is longer than the limit for comments (`MAX_COMMENT`).
         """
         facts = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
         text = json.dumps({MARK: facts.pop("version"), **facts})
@@ -114,7 +114,7 @@ class Provenance:
 
 
 def read_provenance(path: Path) -> tuple[Provenance | None, str]:
-    """What a finished file says about itself: parsed, or None if it is not ours, and the bare comment.
+    """The provenance stored in a file, or None if its comment is not ours; and the comment itself.
 
     Raises:
         OutputError: there is no such file, or it cannot be read.
@@ -126,7 +126,7 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
 
 
 def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
-    """The command that makes it from scratch; for a pipeline called from Python, the one that renders its recording."""
+    """The command that makes the file from scratch, or for a pipeline called from Python, from its recording."""
     settings = run.info.settings
     if "steps" in settings:
         words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]

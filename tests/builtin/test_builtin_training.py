@@ -125,7 +125,7 @@ def test_an_older_model_is_trained_further_under_other_classes(pictures: Picture
     longer = History.from_json((tmp_path / "next" / "model" / "training.json").read_text())
     assert longer.steps == 40
     assert [session.no_class for session in longer.sessions] == [0.2, 0.5]
-    with pytest.raises(ModelError, match="leave --from out"):
+    with pytest.raises(ModelError, match="leave out --from"):
         load_weights(tmp_path / "model", make_network(3, sample_size=16, channels=(8, 8)), LABELS[:3])
 
 
@@ -153,7 +153,7 @@ def test_wrong_usage_is_one_line(
 
 def test_a_damaged_checkpoint(pictures: Pictures, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match="is no checkpoint of this training"):
+    with pytest.raises(ModelError, match="is not a checkpoint of this training"):
         trainer(pictures).load(tmp_path / "checkpoint.pt")
 
 

@@ -211,7 +211,7 @@ def test_record_then_render_finds_the_model_again(run: Run, saved: Any, tmp_path
     model.rename(tmp_path / "moved")
     lost = run("render", "run.zarr", *GIF)
     assert lost.code == 1
-    assert re.search(r"need its model: .*elsewhere/ltx.*; or name it with --model", lost.err), lost.err
+    assert re.search(r"need its model: .*elsewhere/ltx.*; name it with --model", lost.err), lost.err
     assert not Path("a.gif").exists()
     done = run("render", "run.zarr", "--model", tmp_path / "moved", "--device", "cpu", *GIF)
     assert done.code == 0, done.err

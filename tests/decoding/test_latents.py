@@ -85,10 +85,10 @@ def test_replay_needs_the_call(family: str) -> None:
     run, _ = record(family)
     call = PipelineCall(run.made_by.pipeline, None)
     if family in ("flux 2", "svd"):
-        with pytest.raises(OutputError, match=r"what it was called with is not known: record it with diffanim.record"):
+        with pytest.raises(OutputError, match=r"its arguments are unknown: record it with diffanim.record"):
             decode(run, call, ClipFrames())
     elif family == "ltx img2vid":  # Its first frame is in none of its latents.
-        with pytest.raises(OutputError, match="no pictures"):
+        with pytest.raises(OutputError, match="do not decode to its pictures"):
             decode(run, call, ClipFrames())
     else:
         with pytest.warns(DiffanimWarning, match="levels of 255 on average: it does more to its latents"):
@@ -190,7 +190,7 @@ def test_fewer_at_once_where_several_fail(says: str, monkeypatch: pytest.MonkeyP
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
 
     monkeypatch.setattr(type(autoencoder), "decode", decode_none)
-    with pytest.raises(SamplingError, match="out of memory while latents were decoded; try --offload model"):
+    with pytest.raises(SamplingError, match="out of memory while decoding latents; try --offload model"):
         decode(run, PipelineCall(run.made_by.pipeline, None), ClipFrames())
 
 
@@ -406,7 +406,7 @@ def test_what_is_no_latent_has_no_preview(tmp_path: Path) -> None:
 def test_latents_whose_model_nobody_knows(tmp_path: Path) -> None:
     run, _ = record("sd", tmp_path / "run.zarr")
     opened = Trajectory.open(tmp_path / "run.zarr")
-    with pytest.raises(OutputError, match=r"which model makes pixels of them is not known: name it \(--model\)"):
+    with pytest.raises(OutputError, match=r"the model that decodes them is unknown: name it with --model"):
         diffanim.render(opened, tmp_path / "a.gif")
     assert not (tmp_path / "a.gif").exists()
     diffanim.render(opened, tmp_path / "a.gif", model=run.made_by.pipeline)

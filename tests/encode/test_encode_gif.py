@@ -247,5 +247,5 @@ def test_what_no_gif_can_hold(tmp_path: Path) -> None:
         open_encoder(tmp_path / "out.gif", material(hold=700.0).film)
     assert max(delays([MAX_DELAY / 100])) == MAX_DELAY
     wide = FilmInfo(70_000, 2, 10, (0.1,), (), list)
-    with pytest.raises(OutputError, match="65535 pixels a side"):
+    with pytest.raises(OutputError, match="65535 pixels per side"):
         open_encoder(tmp_path / "out.gif", wide)

@@ -216,7 +216,7 @@ def test_ffmpeg_that_is_killed(tmp_path: Path) -> None:
     source, target = material(), tmp_path / "out.mp4"
     target.write_bytes(b"before")
     with (
-        pytest.raises(OutputError, match=r"ended from outside \(Killed\)"),
+        pytest.raises(OutputError, match=r"was killed \(Killed\)"),
         open_encoder(target, source.film) as encoder,
     ):
         for number, frame in enumerate(source.frames()):
@@ -232,7 +232,7 @@ def test_ffmpeg_that_is_killed(tmp_path: Path) -> None:
     ("script", "message"),
     [
         (None, "cannot start ffmpeg at .*No such file.*IMAGEIO_FFMPEG_EXE"),
-        ("exit 3", r"does not work as ffmpeg: it said nothing \(exit code 3\)"),
+        ("exit 3", r"does not work as ffmpeg: it printed no error \(exit code 3\)"),
         ("echo \"Unknown encoder 'libx264'\" >&2; exit 8", "cannot write H.264: it lacks libx264"),
     ],
 )

@@ -195,7 +195,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     links = {"link.gif": "real.gif", "gone.gif": "nowhere.gif", "sheet.png": "real.gif", "linked": "frames"}
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
-        with pytest.raises(OutputError, match=rf"{name}.* is a link to {target}; name that itself"):
+        with pytest.raises(OutputError, match=rf"{name}.* is a link to {target}; name that file"):
             check_output(f"{tmp_path / name}{'/' * (target == 'frames')}", 10)
     assert (tmp_path / "real.gif").read_bytes() == b"before"
     (tmp_path / "folder").symlink_to("frames")

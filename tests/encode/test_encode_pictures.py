@@ -159,7 +159,7 @@ def test_apng_holds_a_frame_for_long(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["webp", "avif"])
 def test_pillow_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(features, "check", lambda feature: feature != name)
-    with pytest.raises(OutputError, match=f"writes no {name.upper()}; install Pillow 11.3 or newer"):
+    with pytest.raises(OutputError, match=f"cannot write {name.upper()}; install Pillow 11.3 or newer"):
         check_output(tmp_path / f"out.{name}", 10)
 
 
@@ -213,7 +213,7 @@ class TestFrames:
             folder.mkdir()
             (folder / "frame-0000.png").touch()
             (folder / name).touch()
-            with pytest.raises(OutputError, match=f"holds {name}, which is no frame"):
+            with pytest.raises(OutputError, match=f"contains {name}, which is not a frame"):
                 check_output(f"{folder}/", 10)
         (tmp_path / "file").touch()
         with pytest.raises(OutputError, match="is a file; name a folder"):

@@ -280,7 +280,7 @@ def test_a_recording_opens_no_other_model(recorded: tuple[Path, Path], tmp_path:
     edited(other, lambda index: index.update(requires_safety_checker=True))
     (other / "unet" / "config.json").write_text((other / "unet" / "config.json").read_text() + " ")
     sent = rewritten(run, lambda info: info["sources"].update(model=str(other)))
-    with pytest.raises(ModelError, match="is another one; name it with --model, if you trust it"):
+    with pytest.raises(ModelError, match="is a different model; name it with --model, if you trust it"):
         diffanim.render(sent, tmp_path / "a.gif")
     diffanim.render(sent, tmp_path / "a.gif", model=other)  # Its user may.
 
