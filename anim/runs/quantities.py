@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .noising import natural
+from .noising import FLOW, natural, notation_of
 from .step import Array
 from .trajectory import Trajectory
 
@@ -33,6 +34,8 @@ class Quantity:
     """The quantity shown in its place at the finished image; None to show its own value of the last step."""
     scale: float | Callable[[Trajectory], float] = 1.0
     """For a field: the value drawn white, which may depend on the run; its negative is drawn black."""
+    next_of: Quantity | None = None
+    """The quantity of which it is the next row; it is shown, and decoded, as that row."""
 
     def scale_in(self, run: Trajectory) -> float:
         """The scale in a run.
@@ -53,6 +56,8 @@ class Quantity:
 
     def at(self, run: Trajectory, row: int) -> tuple[Quantity, int]:
         """The quantity and row to show for a row: themselves, or a substitute at a last sample, which lacks it."""
+        if self.next_of is not None:
+            return self.next_of, min(row, self.rows(run) - 1) + 1
         if row < self.rows(run):
             return self, row
         if self.becomes is not None and run.finished:
@@ -62,6 +67,8 @@ class Quantity:
 
 _SCALES: WeakKeyDictionary[Trajectory, dict[Quantity, float]] = WeakKeyDictionary()
 """The scales that depend on a run, for as long as it is in use."""
+
+_SMALLEST_SCALE = 1e-6
 
 SAMPLE = Quantity("x", "image", lambda run, row: natural(run, run.x[row], row), of="sample")
 """x_t, scaled to unit variance if the samples of a run explode."""
@@ -79,6 +86,63 @@ def _found_noise(run: Trajectory, row: int) -> Array:
 FOUND_NOISE = Quantity("eps", "field", _found_noise, scale=3.0)
 """ε̂ = (x_t − a·x̂0) / b, what remains of x_t without x̂0: N(0, 1) if the model is right (Ho et al. 2020, DDPM, eq. 15,
 solved for ε); 0 if there is no noise. 3 of 1000 values of that distribution are outside −3 to 3."""
+
+
+NEXT = Quantity("next", "image", lambda run, row: SAMPLE.values(run, row + 1), of="move", next_of=SAMPLE)
+"""x_{t−1}, the sample that the step leads to; at the finished image, that image."""
+
+
+def _velocity(run: Trajectory, row: int) -> Array:
+    signal, noise = np.float32(run.signal[row]), np.float32(run.noise[row])
+    if noise == 0:
+        return np.zeros_like(run.x[row])
+    x0, found = run.x0[row], _found_noise(run, row)
+    if notation_of(run) is FLOW:
+        return found - x0
+    return np.asarray((signal * found - noise * x0) / np.hypot(signal, noise))
+
+
+VELOCITY = Quantity("v", "field", _velocity, scale=lambda run: 4.0 if notation_of(run) is FLOW else 3.0)
+"""The direction in which the sample moves as noise is added, with the model's guess in place of the image.
+
+- In a flow u = ε̂ − x̂0, the derivative of x = (1 − σ)·x̂0 + σ·ε̂ by σ (Liu et al. 2023, Rectified Flow, eq. 1). Its
+  values spread further, to −4 and 4, as noise and image are both whole.
+- Otherwise v = (a·ε̂ − b·x̂0) / √(a² + b²), the derivative of the sample at unit variance by the angle atan(b/a)
+  (Salimans & Ho 2022, Progressive Distillation, app. D, where a² + b² = 1). Where samples explode, dx/dσ would just be
+  ε̂; v is what networks with v-prediction are asked for there, too.
+
+0 if there is no noise."""
+
+
+def _change(run: Trajectory, row: int) -> Array:
+    return np.asarray(run.x0[row] - run.x0[row - 1]) if row else np.zeros_like(run.x0[0])
+
+
+CHANGE = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE))
+"""x̂0 less that of the step before: where the model changes its mind; 0 at the first step."""
+
+
+def largest_in(run: Trajectory, quantity: Quantity) -> float:
+    """A scale for a field that suits all rows of a run, so that they can be compared.
+
+    It is the 99.5th percentile of the values' size at the row where that is largest, rounded up to two digits. So a few
+    extreme values do not make all others grey.
+
+    Returns:
+        At least 1e-6, for fields that are 0 everywhere.
+
+    Raises:
+        TrajectoryError: a row is damaged.
+    """
+    largest = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # A broken model may predict numbers whose difference is inf.
+        for row in range(quantity.rows(run)):
+            sizes = np.fmin(np.abs(quantity.values(run, row)), np.float32(1e38))
+            largest = max(largest, float(np.percentile(sizes, 99.5)))
+    if largest <= _SMALLEST_SCALE:
+        return _SMALLEST_SCALE
+    unit = 10.0 ** (math.floor(math.log10(largest)) - 1)
+    return float(f"{math.ceil(largest / unit - 1e-6) * unit:.2g}")
 
 
 def rows_behind(run: Trajectory, quantities: Iterable[Quantity]) -> dict[Quantity, set[int]]:
