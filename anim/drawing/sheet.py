@@ -172,7 +172,7 @@ def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
 
 def _named(part: Part) -> tuple[Phrase, ...]:
     """The text beside a row of the sheet, line by line."""
-    return (Maths(part.panel.symbol),), *((Words(line),) for line in part.panel.sheet_words(part.view))
+    return (Maths(part.panel.symbol_in(part.view)),), *((Words(line),) for line in part.panel.sheet_words(part.view))
 
 
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:

@@ -31,9 +31,9 @@ class Panel:
 
     name: str
     symbol: str
-    """TeX."""
+    """TeX; empty if it depends on the run."""
     sign: str
-    """The symbol in plain text."""
+    """The symbol in plain text, or what it is if the symbol depends on the run."""
     shows: str
     """What it shows, for help and alternative texts: words that can follow "above"."""
     fidelity: Fidelity
@@ -44,6 +44,11 @@ class Panel:
     def quantity(self) -> Quantity:
         """The quantity that is drawn."""
         found: Quantity = self._module.QUANTITY
+        return found
+
+    def symbol_in(self, view: View) -> str:
+        """The symbol in a run: TeX."""
+        found: str = self.symbol or self._module.symbol(view)
         return found
 
     def captions(self, view: View) -> Sequence[Caption]:
@@ -73,6 +78,33 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
             Panel("x", "x_t", "x_t", "the noisy sample of each step", "rough", "sample"),
             Panel("x0", r"\hat{x}_0", "x̂0", "the model’s guess of the finished image", "fine", "guess"),
             Panel("eps", r"\hat{\epsilon}", "ε̂", "the noise that the model finds", "rough", "noise"),
+            Panel("v", "", "the velocity", "the velocity that the model finds", "rough", "velocity"),
+            Panel("next", "x_{t-1}", "x_{t−1}", "the sample that the step leads to", "rough", "following"),
+            Panel("step", "x_{t-1}-x_t", "x_{t−1} − x_t", "what the step does to the sample", "rough", "move"),
+            Panel(
+                "step:drift",
+                r"\mu_t-x_t",
+                "μ_t − x_t",
+                "what the step does by the model’s guess",
+                "rough",
+                "drift",
+            ),
+            Panel(
+                "step:noise",
+                r"x_{t-1}-\mu_t",
+                "x_{t−1} − μ_t",
+                "what the step adds to that, such as fresh noise",
+                "rough",
+                "fresh",
+            ),
+            Panel(
+                "change",
+                r"\Delta\hat{x}_0",
+                "Δx̂0",
+                "the change of the model’s guess since the step before",
+                "rough",
+                "change",
+            ),
         )
     }
 )
@@ -118,7 +150,7 @@ def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False)
         symbols: whether to add the symbol of each, in TeX.
     """
     known = [PANELS[name] for name in dict.fromkeys(panels) if name in PANELS]
-    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols else panel.shows for panel in known]
+    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols and panel.symbol else panel.shows for panel in known]
     stacked = arrangement == STACKED
     first, second = ("above", "below") if stacked else ("on the left", "on the right")
     match shown:
