@@ -37,7 +37,7 @@ def _explained(run: Trajectory, row: int) -> Array:
     return explained
 
 
-STEP = Quantity("step", "field", _step, of="move", scale=lambda run: largest_in(run, STEP))
+STEP: Quantity = Quantity("step", "field", _step, of="move", scale=lambda run: largest_in(run, STEP))
 """x_{t−1} − x_t, at unit variance if samples explode."""
 FRESH = Quantity("step:noise", "field", _fresh, of="move", scale=lambda run: STEP.scale_in(run))
 """x_{t−1} − μ_t, what x̂0 and ε̂ do not explain of the next sample, drawn as `STEP` is.

@@ -118,7 +118,7 @@ def _change(run: Trajectory, row: int) -> Array:
     return np.asarray(run.x0[row] - run.x0[row - 1]) if row else np.zeros_like(run.x0[0])
 
 
-CHANGE = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE))
+CHANGE: Quantity = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE))
 """x̂0 less that of the step before: where the model changes its mind; 0 at the first step."""
 
 
