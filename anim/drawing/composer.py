@@ -12,18 +12,17 @@ from PIL import Image
 
 from ..pixels import Pixels
 from ..runs.quantities import Quantity
-from ..scenes.curves import curves
 from ..scenes.phrases import Number
 from ..scenes.scene import Part, Scene
 from ..threads import threads
 from ..timeline.shots import Shot, turning_point
-from . import headings
 from .film import FilmInfo, Frame, Region
 from .headings import Type
-from .layout import README_SIZE, Box, Size, arrange, check_text, text_size
+from .layout import README_SIZE, Box, Size, check_text, text_size
 from .lines import Placed, blend
-from .strip import Strip
-from .themes import DEFAULT_THEME, theme_named
+from .single import Single
+from .stage import Stage
+from .themes import DEFAULT_THEME, Theme, theme_named
 
 SAMPLES = 9
 """The number of frames from which an encoder chooses colours."""
@@ -70,7 +69,7 @@ class Composer:
         height: of every picture, in pixels.
         regions: the positions of the panels.
         layout: the positions of everything.
-        strip: the noise schedule.
+        stage: everything but the panels.
     """
 
     def __init__(
@@ -98,29 +97,15 @@ class Composer:
         self._pixels = pixels or ShotPixels(scene)
         self._parts = scene.parts
         check_text(text)
-        lead = scene.lead
-        self._type, self._curves = Type(round(text * text_size(*size))), curves(lead.run)
-        self._running = [part.panel.captions(part.view) for part in self._parts]
-        self._closing = [part.panel.closing(part.view) for part in self._parts]
-        wordings = [wording for state in (self._running, self._closing) for part in state for wording in part]
-        self.layout = arrange(
-            lead.count,
-            lead.size,
-            width=size[0],
-            height=size[1],
-            lines=self._type.heights(wordings, self._curves),
-            panels=len(self._parts),
-            beside=scene.beside,
-            em=self._type.em,
-            columns=lead.columns,
-        )
+        type_ = Type(round(text * text_size(*size)))
+        self._line = max(type_.em // 24, 1)
+        self.stage = _stage_of(scene, size, self._theme, type_)
+        self.layout = self.stage.layout
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
             Region(place.box.x, place.box.y, place.box.width, place.box.height, part.panel.fidelity)
             for part, place in zip(self._parts, self.layout.panels, strict=True)
         )
-        points = max(lead.run.total, lead.run.steps)
-        self.strip = Strip(self._curves, points, self.layout.strip, self._theme, self._type.em)
         self._backdrops: dict[tuple[bool, ...], Backdrop] = {}
 
     def backdrop(self, rows: Sequence[int]) -> Backdrop:
@@ -145,7 +130,7 @@ class Composer:
         images = [image for part in self._parts for image in self._pixels.of(part, shot.rows)]
         cells = [cell for place in self.layout.panels for cell in place.cells]
         _draw_images(picture, cells, images)
-        self.strip.draw(picture, shot.rows[0])
+        self.stage.draw(picture, shot.rows)
         for run, text in backdrop.texts:
             if isinstance(text.piece, Number):
                 self._write(picture, text, shot.rows[run])
@@ -173,28 +158,27 @@ class Composer:
 
     def _drawn(self, ended: Sequence[bool]) -> Backdrop:
         """The backdrop, where ``ended`` says which runs have reached their last sample."""
-        layout, type_, run = self.layout, self._type, self.scene.lead.run
-        texts = [(0, text) for text in headings.title(run, layout.title, type_, closing=ended[0])]
-        for part, place, running, closing in zip(self._parts, layout.panels, self._running, self._closing, strict=True):
-            wordings = closing if ended[part.run] else running
-            texts += [(part.run, text) for text in headings.caption(wordings, place.caption, type_)]
-        texts += [(0, text) for text in headings.legend(run.info, self._curves, layout.legend, type_)]
+        texts = tuple(self.stage.texts(ended))
         pixels = np.empty((self.height, self.width, 3), np.uint8)
         pixels[:] = self._theme.background
-        for place in layout.panels:
+        for place in self.layout.panels:
             for cell in place.cells:
                 self._outline(pixels, cell)
         for _, text in texts:
             if not isinstance(text.piece, Number):
                 self._write(pixels, text)
-        return Backdrop(pixels, tuple(texts))
+        return Backdrop(pixels, texts)
 
     def _outline(self, picture: Pixels, cell: Box) -> None:
-        line = max(self._type.em // 24, 1)
+        line = self._line
         picture[cell.y - line : cell.bottom + line, cell.x - line : cell.right + line] = self._theme.hairline
 
     def _write(self, picture: Pixels, text: Placed, row: int | None = None) -> None:
         blend(picture, text.mask(row), text.x, text.baseline, self._theme.ink(text.piece.ink))
+
+
+def _stage_of(scene: Scene, size: Size, theme: Theme, type_: Type) -> Stage:
+    return Single(scene, size=size, theme=theme, type_=type_)
 
 
 def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:

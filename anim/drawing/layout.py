@@ -354,12 +354,13 @@ class _Spacing:
         def share(part: float, most: float, room: int) -> int:
             return 2 * int(min(part * room, most * em) / 2)
 
-        gutter, strip = share(1 / 3, 2, across) if beside > 1 else 0, share(0.4, 3, down)
+        gutters = beside - 1
+        gutter, strip = share(1 / 3 / gutters, 2, across) if gutters else 0, share(0.4, 3, down)
         title, over = share(0.12, 0.8, down), share(0.12, 0.8, down)
         rest = down - strip - title - over
         return replace(
             self,
-            margin=self.margin + (across - gutter) // 4 * 2,
+            margin=self.margin + (across - gutters * gutter) // 4 * 2,
             gutter=self.gutter + gutter,
             strip=self.strip + strip,
             under_title=self.under_title + title,

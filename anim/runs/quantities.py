@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -26,16 +27,29 @@ class Quantity:
     drawn around grey."""
     values: Callable[[Trajectory, int], Array]
     """Computes a row that the quantity has: float32 [B, C, …]."""
-    of_last: bool = False
-    """Whether the last sample has it too; else only the steps do."""
+    of: Literal["sample", "step", "move"] = "step"
+    """Which rows have it: those with a sample, thus all; those with a prediction; or those with a next sample."""
     becomes: Quantity | None = None
     """The quantity shown in its place at the finished image; None to show its own value of the last step."""
-    scale: float = 1.0
-    """For a field: the value drawn white; its negative is drawn black."""
+    scale: float | Callable[[Trajectory], float] = 1.0
+    """For a field: the value drawn white, which may depend on the run; its negative is drawn black."""
+
+    def scale_in(self, run: Trajectory) -> float:
+        """The scale in a run.
+
+        Raises:
+            TrajectoryError: a row needed to choose it is damaged.
+        """
+        if not callable(self.scale):
+            return self.scale
+        scales = _SCALES.setdefault(run, {})
+        if self not in scales:
+            scales[self] = self.scale(run)
+        return scales[self]
 
     def rows(self, run: Trajectory) -> int:
         """The number of rows of a run that have it."""
-        return len(run.x) if self.of_last else run.steps
+        return {"sample": len(run.x), "step": run.steps, "move": len(run.x) - 1}[self.of]
 
     def at(self, run: Trajectory, row: int) -> tuple[Quantity, int]:
         """The quantity and row to show for a row: themselves, or a substitute at a last sample, which lacks it."""
@@ -43,10 +57,13 @@ class Quantity:
             return self, row
         if self.becomes is not None and run.finished:
             return self.becomes, row
-        return self, run.steps - 1
+        return self, self.rows(run) - 1
 
 
-SAMPLE = Quantity("x", "image", lambda run, row: natural(run, run.x[row], row), of_last=True)
+_SCALES: WeakKeyDictionary[Trajectory, dict[Quantity, float]] = WeakKeyDictionary()
+"""The scales that depend on a run, for as long as it is in use."""
+
+SAMPLE = Quantity("x", "image", lambda run, row: natural(run, run.x[row], row), of="sample")
 """x_t, scaled to unit variance if the samples of a run explode."""
 GUESS = Quantity("x0", "image", lambda run, row: run.x0[row], becomes=SAMPLE)
 """x̂0, predicted from the x_t of the same row; at the finished image, that image."""

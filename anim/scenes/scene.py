@@ -10,7 +10,7 @@ from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.trajectory import Trajectory
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named
-from .phrases import Fidelity
+from .phrases import Fidelity, Phrase
 from .views import View, view_of
 
 
@@ -49,6 +49,10 @@ class Scene:
     """A view of each run. The first gives the title, the schedule and the legend."""
     panels: tuple[Panel, ...]
     """The panels of each run, in reading order."""
+    kind: str = "panels"
+    """What the panels are together: just "panels", or an equation by its name."""
+    between: tuple[Phrase, ...] = ()
+    """For an equation: what is drawn before each panel but the first."""
 
     def __post_init__(self) -> None:
         """Refuse runs that cannot be shown side by side."""

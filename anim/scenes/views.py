@@ -105,8 +105,8 @@ class ImageView(View):
         return to_rgb(quantity.values(self.run, row), self.run.info.value_range)
 
     def _field(self, quantity: Quantity, row: int) -> Pixels:
-        values = quantity.values(self.run, row)
-        return to_rgb(values[:, :3] if values.shape[1] == 4 else values, (-quantity.scale, quantity.scale))
+        values, scale = quantity.values(self.run, row), quantity.scale_in(self.run)
+        return to_rgb(values[:, :3] if values.shape[1] == 4 else values, (-scale, scale))
 
 
 class _LatentView(View):
@@ -122,7 +122,7 @@ class _LatentView(View):
         return LinearPreview(self.run, self._wanted)
 
     def _field(self, quantity: Quantity, row: int) -> Pixels:
-        pixels = self._preview.field(quantity.values(self.run, row), quantity.scale)
+        pixels = self._preview.field(quantity.values(self.run, row), quantity.scale_in(self.run))
         down, across = (whole // own for whole, own in zip(self.size, pixels.shape[1:3], strict=True))
         # Draw each position of the latents as a square.
         return pixels.repeat(max(down, 1), axis=1).repeat(max(across, 1), axis=2)
@@ -183,6 +183,9 @@ def view_of(
     """
     if run.steps < 1:
         raise OutputError("the run has no complete step to show; record it again")
+    for quantity in quantities:
+        if quantity.rows(run) < 1:
+            raise OutputError(f"the run was interrupted in its first step, so it has no {quantity.name} to show")
     if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):
         raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":

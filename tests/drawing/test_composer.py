@@ -135,7 +135,7 @@ def test_the_cursor_walks_from_edge_to_edge() -> None:
         assert len(columns) == 1
         found.append(strip.x + int(columns[0]))
     assert found == sorted(found)
-    assert found == [composer.strip.column(row) for row in range(run.steps + 1)]
+    assert found == [composer.stage.strip.column(row) for row in range(run.steps + 1)]
     assert (found[0], found[-1]) == (strip.x, strip.right - 1)
     np.testing.assert_allclose(np.diff(found), strip.width / run.steps, atol=1.5)
 
@@ -162,7 +162,7 @@ def test_an_interrupted_run_says_so_and_draws_only_what_it_has() -> None:
     said = [getattr(text.piece, "text", "") for _, text in composer.backdrop([0]).texts]
     assert "interrupted: 12 of 40 steps" in said
     strip = picture(composer, 11)[composer.layout.strip.slices]
-    recorded = composer.strip.column(11) - composer.layout.strip.x + 12  # and the cursor's dot
+    recorded = composer.stage.strip.column(11) - composer.layout.strip.x + 12  # and the cursor's dot
     assert (strip[:-1, recorded:] == THEMES["dark"].background).all()
     with pytest.raises(IndexError, match="rows 0 to 11"):
         picture(composer, 12)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from diffanim.drawing.layout import (
@@ -55,6 +55,7 @@ def check(layout: Layout, count: int, beside: int = 2) -> None:
     assert layout.strip.right == rows[0][-1].box.right == layout.title.right
 
 
+@example(count=2, image=(8, 8), width=240, height=200, panels=4, beside=4)
 @given(
     count=st.integers(1, 20),
     image=st.tuples(st.integers(8, 600), st.integers(8, 600)),

@@ -474,7 +474,7 @@ def test_damaged_pictures_without_a_model_to_decode_them_again(tmp_path: Path) -
     run, _ = latents.record("sd", tmp_path / "run.zarr")
     decode_latents(run, run.made_by, ClipFrames())
     latents.flip(tmp_path / "run.zarr", "x", 0)
-    with pytest.raises(OutputError, match=r"^decoded/x\[0\] of .*run.zarr is damaged: [^\n]*name it \(--model\)$"):
+    with pytest.raises(OutputError, match=r"^decoded/x\[0\] of .*run.zarr is damaged: [^\n]*name it with --model$"):
         diffanim.render(tmp_path / "run.zarr", tmp_path / "a.gif")
     assert not (tmp_path / "a.gif").exists()
 

@@ -29,12 +29,12 @@ def closing(view: View) -> Sequence[Caption]:
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     clipped = short_lines("of clipped x̂0") if view.run.info.clipped else []
-    return ["noise", "found", *clipped, *short_lines(view.field_colours), scale_of(QUANTITY)]
+    return ["noise", "found", *clipped, *short_lines(view.field_colours), scale_of(QUANTITY, view.run)]
 
 
 def _words(view: View, *said: str) -> list[str]:
     """Descriptions, the longest first. If room is short, what was done to it matters more than what it is."""
-    scale, clipping, colours = scale_of(QUANTITY), clipping_words(view.run.info), view.field_colours
+    scale, clipping, colours = scale_of(QUANTITY, view.run), clipping_words(view.run.info), view.field_colours
     of_clipped = f"x̂0 {clipping}" if clipping else ""
     phrases = [", ".join(filter(None, (f"{phrase} {scale}", colours, of_clipped))) for phrase in said]
     done = ", ".join(filter(None, (colours, of_clipped and "clipped")))

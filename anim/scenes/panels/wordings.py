@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from ...runs.quantities import Quantity
 from ...runs.run_info import Clipping, RunInfo
+from ...runs.trajectory import Trajectory
 from ..phrases import Caption, Phrase
 from ..views import View
 
@@ -28,9 +29,10 @@ def with_colours(view: View, *phrases: str) -> list[str]:
     return [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said, *phrases] if said else list(phrases)
 
 
-def scale_of(quantity: Quantity) -> str:
+def scale_of(quantity: Quantity, run: Trajectory) -> str:
     """The values of a field that are drawn black and white."""
-    return f"−{quantity.scale:g} to {quantity.scale:g}"
+    scale = quantity.scale_in(run)
+    return f"−{scale:g} to {scale:g}"
 
 
 def seen_as(view: View) -> list[str]:
