@@ -51,7 +51,7 @@ class Strip:
         line = max(self._em // 16, 1)
         left = min(max(x - line // 2, columns.start), columns.stop - line)
         picture[rows, left : left + line] = self._theme.quiet
-        dot = _disc(self._radius)
+        dot = disc(self._radius)
         for curve in self._curves:
             y = round(self.box.y + self._level(curve.heights[row]))
             blend(picture, dot, x - self._radius, y + 1, self._theme.ink(curve.ink))
@@ -83,7 +83,7 @@ class Strip:
 
 
 @lru_cache(maxsize=16)
-def _disc(radius: int) -> Mask:
+def disc(radius: int) -> Mask:
     """A filled circle, centred on the last row above the baseline."""
     offsets = np.arange(-radius, radius + 1)
     distance = np.hypot(offsets[:, None], offsets)
@@ -92,6 +92,6 @@ def _disc(radius: int) -> Mask:
 
 
 def mixed(colour: Colour, background: Colour, strength: float) -> Colour:
-    """A colour of which the rest is the background's."""
+    """A colour of this strength, from 0 to 1, over a background."""
     red, green, blue = (round(b + strength * (c - b)) for c, b in zip(colour, background, strict=True))
     return red, green, blue
