@@ -161,7 +161,7 @@ class _Fit:
     @property
     def strip(self) -> int:
         """The height of all lines of dots."""
-        return even(round((1.35 if len(self.runs) <= 6 else 1.15) * self.em) * len(self.runs))
+        return even(round((1.35 if len(self.runs) <= 4 else 1.1) * self.em) * len(self.runs))
 
     @property
     def height(self) -> int:
@@ -232,9 +232,9 @@ class _Fit:
             places.append(PanelPlace(box, tuple(grid.cells(x, upper, images.count)), Line(x, 0, upper)))
             return places, [Box(box.right + self.em // 2, upper, room, self.small_row - self.space.gap)]
         upper = even(below + self.space.under_caption + self.space.caption(self.lines))
-        pitch = (self.column + self.space.gap) // (self.panels - 1) // 2 * 2
+        pitch = _pitch(self.column, self.panels, self.em)
         places += [
-            self._panel(x + number * pitch, upper, images.count, grid, pitch - self.space.gap)
+            self._panel(x + number * pitch, upper, images.count, grid, pitch - _small_gap(self.em))
             for number in range(self.panels - 1)
         ]
         return places, []
@@ -254,7 +254,7 @@ def _fits(
     for room in range(most, 2 * em, -max(2, most // 100 * 2)):
         try:
             large = tuple(_grid(run, room, space.gap, height is not None) for run in runs)
-            below = _small(max(grid.width for grid in large), panels, space.gap)
+            below = _small(max(grid.width for grid in large), panels, em)
             small = tuple(_grid(run, below, space.gap, True) for run in runs if below)
         except SettingsError:
             return []
@@ -264,13 +264,23 @@ def _fits(
     return []
 
 
-def _small(room: int, panels: int, gap: int) -> int:
+def _small(room: int, panels: int, em: int) -> int:
     """The width of a small panel under a large one; 0 if there is none."""
     if panels == 1:
         return 0
     if panels == 2:
         return round(_SMALL * room) // 2 * 2
-    return (room + gap) // (panels - 1) // 2 * 2 - gap
+    return _pitch(room, panels, em) - _small_gap(em)
+
+
+def _pitch(room: int, panels: int, em: int) -> int:
+    """From one of several small panels to the next."""
+    return (room + _small_gap(em)) // (panels - 1) // 2 * 2
+
+
+def _small_gap(em: int) -> int:
+    """Between two small panels, whose captions must not run together."""
+    return even(round(0.6 * em))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.trajectory import Trajectory
 from ..scenes.levels import log_snr, on_one_axis
@@ -13,10 +14,10 @@ from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
 from ..scenes.readouts import time_readout
 from ..scenes.scene import Part, Scene
 from . import headings
-from .columns import Images, arrange_columns
+from .columns import ColumnsLayout, Images, arrange_columns
 from .dots import Dots
 from .headings import Type
-from .layout import Line, Size
+from .layout import SMALLEST_TEXT, Line, Size
 from .lines import Placed, Sizes, blend, place, width
 from .themes import Theme
 from .typeset import number, shortened, words
@@ -33,6 +34,10 @@ _MOMENTS = {
     "step": ("at the same step", "same step"),
     "calls": ("after equally many calls of the network", "equal calls"),
 }
+_SCALES = (1, 0.85, 0.72, 0.6)
+"""Of the text: many runs leave no room for large type."""
+_COMFORTABLE = 7
+"""In em: the width of a large panel that needs no smaller type."""
 _LARGEST = 2 * np.log(999.99)
 """Minus the logarithm of the signal-to-noise ratio that is written as the most noise."""
 _LEVEL = Maths(r"\sigma\,/\,\alpha =", "noise")
@@ -48,13 +53,29 @@ class Comparison:
             SettingsError: the picture is too small for its images.
         """
         assert scene.comparison is not None
-        self._scene, self._type, self._theme, self._told = scene, type_, theme, scene.comparison
+        self._scene, self._theme, self._told = scene, theme, scene.comparison
         self._running = [part.panel.captions(part.view) for part in scene.parts]
         self._closing = [part.panel.closing(part.view) for part in scene.parts]
+        smaller = [Type(round(scale * type_.em)) for scale in _SCALES if scale * type_.em >= SMALLEST_TEXT]
+        for self._type in smaller or [type_]:
+            try:
+                self.layout = self._laid_out(size)
+            except SettingsError:
+                if self._type is smaller[-1]:
+                    raise
+                continue
+            if self.layout.panels[0].box.width >= _COMFORTABLE * self._type.em:
+                break
+        runs = [view.run for view in scene.views]
+        self._levels = [log_snr(run) for run in runs]
+        self.dots = Dots(on_one_axis(runs), self._told.labels, self.layout.strip, theme, self._type.text)
+
+    def _laid_out(self, size: Size) -> ColumnsLayout:
+        scene, type_ = self._scene, self._type
         asides = [self._aside(part) for part in scene.parts[1::2]] if len(scene.panels) == 2 else []
         lines = [(phrase, self._sizes(phrase)) for aside in asides for phrase in aside]
         wordings = [wording for state in (self._running, self._closing) for part in state for wording in part]
-        self.layout = arrange_columns(
+        return arrange_columns(
             [Images(view.count, view.size, view.columns) for view in scene.views],
             size=size,
             lines=type_.heights(wordings, ()),
@@ -63,9 +84,6 @@ class Comparison:
             aside=(max((width(*line) for line in lines), default=0), self._pitch * max(map(len, asides), default=0)),
             columns=self._told.columns,
         )
-        runs = [view.run for view in scene.views]
-        self._levels = [log_snr(run) for run in runs]
-        self.dots = Dots(on_one_axis(runs), self._told.labels, self.layout.strip, theme, type_.text)
 
     def texts(self, ended: Sequence[bool]) -> Iterator[tuple[int, Placed]]:
         """The title, a header and captions for each run, the labels of the dots and the legend."""
