@@ -16,7 +16,6 @@ import numpy as np
 from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.noising import rescaled
-from ..runs.trajectory import Trajectory
 from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
 from ..scenes.readouts import noise_left_readout, noise_readout, time_readout
 from ..scenes.scene import Part, Scene
@@ -95,7 +94,7 @@ def lay_out(
             images += _row(part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em)
             texts += type_.centred(name, type_.margin, None, top + (tall - block) // 2)
         under = bottom + round(0.25 * type_.em)
-        readouts = [_readout(scene.views[run].run, rows[run]) for rows in shots]
+        readouts = [_readout(scene, run, rows[run]) for rows in shots]
         for phrases, x in zip(readouts, lefts, strict=True):
             texts += type_.centred(phrases, x, grid.width, under)
         bottom = under + max(type_.block_height(phrases) for phrases in readouts)
@@ -194,19 +193,26 @@ def _row(
 def _named(scene: Scene, part: Part) -> tuple[Phrase, ...]:
     """The text beside a row of the sheet, line by line; the first row of one of several runs names the run."""
     words = part.panel.sheet_words(part.view)
-    about: tuple[Phrase, ...] = ((Maths(part.panel.symbol_in(part.view)),), *((Words(word),) for word in words))
+    symbol, term = Maths(part.panel.symbol_in(part.view)), scene.term_of(part)
+    about: tuple[Phrase, ...] = (((*term.symbols, symbol) if term else (symbol,)), *((Words(word),) for word in words))
     if scene.comparison is None or part.panel != scene.panels[0]:
         return about
     label = min(scene.comparison.labels[part.run], key=len)
     return (*((Words(line, "strong"),) for line in wrap(label, _LABEL)), *about)
 
 
-def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:
-    """The text under a column: t, and if samples are rescaled the noise, which t does not show."""
+def _readout(scene: Scene, number: int, row: int) -> tuple[Phrase, ...]:
+    """The text under a column: t, and the factors of an equation, or if samples are rescaled the noise."""
+    run = scene.views[number].run
+    if row == run.steps and not run.finished:
+        return (Words("noise left"),), noise_left_readout(run)
+    factors = tuple(_fixed(term.factor, row) for term in scene.terms if term.factor)
     if row == run.steps:
-        return ((Words("finished"),),) if run.finished else ((Words("noise left"),), noise_left_readout(run))
-    readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
-    return tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
+        return (Words("finished"),), *((factors,) if factors else ())
+    noise = (noise_readout(run),) if rescaled(run) else ()
+    readouts = (time_readout(run), *(noise if not factors else ()))
+    fixed = tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
+    return *fixed, *((factors,) if factors else ())
 
 
 def _fixed(piece: Piece, row: int) -> Piece:
