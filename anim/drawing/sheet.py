@@ -143,12 +143,10 @@ class _Type:
 
     def sizes(self, phrase: Phrase) -> Sizes:
         """The type sizes of a line; a symbol on its own is larger."""
-        alone = len(phrase) == 1 and isinstance(phrase[0], Maths)
-        return Sizes(0.85 * self.em, (1.5 if alone else 1.1) * self.em)
+        return Sizes(0.85 * self.em, (1.5 if _is_symbol(phrase) else 1.1) * self.em)
 
     def line_height(self, phrase: Phrase) -> int:
-        alone = len(phrase) == 1 and isinstance(phrase[0], Maths)
-        return round((1.7 if alone else 1.25) * self.em)
+        return round((1.7 if _is_symbol(phrase) else 1.25) * self.em)
 
     def block_width(self, phrases: Sequence[Phrase]) -> int:
         return max(width(phrase, self.sizes(phrase)) for phrase in phrases)
@@ -163,6 +161,10 @@ class _Type:
             sizes = self.sizes(phrase)
             top += self.line_height(phrase)
             yield from place(phrase, sizes, x + (room - width(phrase, sizes)) // 2, top - round(0.3 * self.em))
+
+
+def _is_symbol(phrase: Phrase) -> bool:
+    return len(phrase) == 1 and isinstance(phrase[0], Maths) and phrase[0].ink == "strong"
 
 
 def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:

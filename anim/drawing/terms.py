@@ -1,6 +1,6 @@
 """What stands between the panels of an equation: signs and factors, larger than text, with the factors' symbols below.
 
-They are centred in the room between two panels, or to the left of panels that are one above the other.
+They are centred in the room between two panels; if panels are one above the other, they are to the left of each.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def rooms_for(terms: Sequence[Term], sizes: Sizes, small: Sizes) -> list[int]:
 def placed_terms(terms: Sequence[Term], layout: Layout, sizes: Sizes, small: Sizes) -> Iterator[Placed]:
     """Every term at its place."""
     for term, (before, panel) in zip(terms, pairwise(place_.box for place_ in layout.panels), strict=True):
-        left = before.right if before.y == panel.y else layout.title.x
-        middle = (left + panel.x) // 2
         above, below = height([(term.spelled, sizes)])
         baseline = panel.y + (panel.height + above - below) // 2
         spelled, named = _widths(term, sizes, small)
-        start = middle - spelled // 2
+        start = (before.right + panel.x - spelled) // 2
+        if before.y < panel.y:
+            start = panel.x - 2 * _padding(small) - spelled
         yield from place(term.spelled, sizes, start, baseline)
         if term.name is not None and term.factor is not None:
             factor = width((term.factor,), sizes)

@@ -76,7 +76,10 @@ class Term:
     @property
     def symbols(self) -> Phrase:
         """The sign and the factor's symbol."""
-        return Maths(self.sign), *(() if self.name is None else (self.name,))
+        if self.name is None:
+            return (Maths(self.sign),)
+        whole = "-" not in self.name.tex or self.name.tex.startswith(r"\sqrt")
+        return Maths(self.sign), self.name if whole else Maths(f"({self.name.tex})", self.name.ink)
 
 
 @dataclass(frozen=True)

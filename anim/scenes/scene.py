@@ -8,8 +8,11 @@ from typing import Literal
 
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
+from ..runs.noising import rescaled
+from ..runs.quantities import NEXT, SAMPLE
 from ..runs.trajectory import Trajectory
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
+from .panels.wordings import UNIT_VARIANCE
 from .phrases import Caption, Fidelity, Maths, Term
 from .views import View, view_of
 
@@ -38,6 +41,11 @@ class Part:
     def is_plot(self) -> bool:
         """Whether it is a plot, which has no pixels of its own."""
         return self.panel.draws == "plot"
+
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether it shows samples that are scaled to unit variance."""
+        return not self.is_plot and self.panel.quantity in (SAMPLE, NEXT) and rescaled(self.view.run)
 
     def is_of(self, rows: Sequence[int]) -> bool:
         """Whether it shows these very rows; False where a field of the last step stands in for the last sample's."""
@@ -103,6 +111,9 @@ class Scene:
             return captions
         # The equation has the formulas and the noise, and the timestep, which is the same for all, is in the title.
         title = (Maths(part.panel.symbol_in(part.view)),)
+        if part.is_rescaled:  # Its usual title says that, which would change the equation.
+            said = dict.fromkeys(caption.words for caption in captions if UNIT_VARIANCE in caption.words)
+            return [*(Caption(title, words) for words in [*said, UNIT_VARIANCE, "scaled"]), Caption(())]
         return _without_readouts(replace(caption, title=title) for caption in captions if caption.title)
 
     def closing(self, part: Part) -> Sequence[Caption]:

@@ -9,7 +9,7 @@ from ...runs.quantities import NEXT as QUANTITY
 from ..phrases import Caption, Maths
 from ..readouts import noise_left_readout
 from ..views import View
-from .wordings import seen_as, timed, with_colours, with_last_twice
+from .wordings import UNIT_VARIANCE, seen_as, timed, with_colours, with_last_twice
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
@@ -40,5 +40,5 @@ def sheet_words(view: View) -> Sequence[str]:
 
 
 def _done(view: View) -> str:
-    scaled = "at unit variance" if rescaled(view.run) else ""
+    scaled = UNIT_VARIANCE if rescaled(view.run) else ""
     return ", ".join(filter(None, (_LATENTS.get(view.manner, view.colours), scaled)))

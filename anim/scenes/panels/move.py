@@ -9,7 +9,7 @@ from ...runs.noising import rescaled
 from ..phrases import Caption, Maths
 from ..readouts import last_time_readout, time_readout
 from ..views import View
-from .wordings import field_words, short_lines, short_scale_of, timed, with_last_twice
+from .wordings import UNIT_VARIANCE, field_words, short_lines, short_scale_of, timed, with_last_twice
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
@@ -34,6 +34,6 @@ def sheet_words(view: View) -> Sequence[str]:
 
 
 def _words(view: View, first: str, second: str) -> list[str]:
-    also = "both at unit variance" if rescaled(view.run) else ""
+    also = f"both {UNIT_VARIANCE}" if rescaled(view.run) else ""
     said = (f"{first}, drawn from", f"{second}, from")
     return field_words(view, QUANTITY, *said, also=also, briefly="unit variance")

@@ -11,6 +11,8 @@ from ...runs.trajectory import Trajectory
 from ..phrases import Caption, Phrase
 from ..views import View
 
+UNIT_VARIANCE = "at unit variance"
+
 
 def timed(title: Phrase, phrases: Sequence[str], *readouts: Phrase) -> list[Caption]:
     """A caption for each phrase: first those with readouts, which need a phrase beside them, then those without."""
