@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ..errors import SettingsError
 from ..runs.noising import log_snr
 from ..runs.trajectory import Trajectory
-from ..schedulers.catalogue import CLASSES, Calls
-from ..schedulers.choosing import SCHEDULERS
+from ..schedulers.catalogue import Calls
+from ..schedulers.choosing import calls_of
 from .shots import Shot, Timeline, Timing, timeline
 
 Align = Literal["noise", "step", "calls"]
@@ -67,7 +67,12 @@ class Alignment:
 
 def course_of(run: Trajectory) -> Course:
     """The course of a run that has at least one step."""
-    return Course(log_snr(run.signal, run.noise).tolist(), run.t.tolist(), run.complete, _calls_of(run))
+    return Course(
+        log_snr(run.signal, run.noise).tolist(),
+        run.t.tolist(),
+        run.complete,
+        calls_of(run.info.scheduler, run.info.scheduler_config),
+    )
 
 
 def aligned(courses: Sequence[Course], by: Align = "noise") -> Alignment:
@@ -170,19 +175,6 @@ def _first_call(calls: Calls, step: int) -> int:
     more for the very first (Liu et al. 2022, PNDM).
     """
     return max(calls.each, 1) * step + (min(3 * step, calls.more) if calls.each == 1 and calls.more > 0 else 0)
-
-
-def _calls_of(run: Trajectory) -> Calls:
-    """How often a run's scheduler calls the network, by its class and its settings."""
-    name, config = run.info.scheduler, run.info.scheduler_config
-    fitting = [
-        choice
-        for choice in SCHEDULERS
-        if choice.class_name == name and all(config.get(key) == value for key, value in choice.overrides.items())
-    ]
-    if fitting:
-        return max(fitting, key=lambda choice: len(choice.overrides)).calls
-    return CLASSES[name].calls if name in CLASSES else ONE_A_STEP
 
 
 def _side_by_side(rows: Sequence[Sequence[int]]) -> tuple[Moment, ...]:
