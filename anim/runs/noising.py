@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .step import Array, Mixture
 from .trajectory import Trajectory
@@ -53,6 +54,17 @@ def notation_of(run: Trajectory) -> Notation:
     if np.allclose(a + b, 1, atol=_TOLERANCE):
         return FLOW
     return GENERAL
+
+
+def log_snr(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """λ = log(a²/b²), the logarithm of the signal-to-noise ratio (Kingma et al. 2021, VDM, eq. 3), of each mixture.
+
+    It does not depend on how samples are scaled, so it is the same for a noise level of any schedule. It is ∞ without
+    noise, and −∞ without signal.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        levels = 2 * (np.log(np.abs(signal)) - np.log(np.abs(noise)))
+    return np.where(noise == 0, np.inf, levels)
 
 
 def natural(run: Trajectory, images: Array, row: int) -> Array:
