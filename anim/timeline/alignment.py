@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,8 @@ from ..runs.noising import log_snr
 from ..runs.trajectory import Trajectory
 from ..schedulers.catalogue import Calls
 from ..schedulers.choosing import calls_of
-from .shots import Shot, Timeline, Timing, timeline
+from .shots import Align, Shot, Timeline, Timing, timeline
 
-Align = Literal["noise", "step", "calls"]
-"""What runs have in common at a moment: the noise level, the number of inference steps done, or the number of calls of
-the network done."""
 Moment = tuple[int, ...]
 
 ONE_A_STEP = Calls()
