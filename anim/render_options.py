@@ -10,7 +10,7 @@ from .encode.options import Chroma, EncodeOptions, Quality
 from .files.outputs import OUTPUTS, check_apart, check_output, check_use
 from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
-from .scenes.panels import DEFAULT_PANELS, PANELS, panels_named
+from .scenes.panels import DEFAULT_PANELS, PANELS, panels_named, quantities_in
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timing
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def quantities_of(options: Mapping[str, Any]) -> "tuple[Quantity, ...]":
     """
     from .runs.quantities import GUESS  # Here, as help must not wait for modules that read recordings.
 
-    quantities = [panel.quantity for panel in panels_named(options["panels"])]
+    quantities = quantities_in(panels_named(options["panels"]))
     return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))
 
 

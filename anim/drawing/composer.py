@@ -16,10 +16,12 @@ from ..scenes.phrases import Number
 from ..scenes.scene import Part, Scene
 from ..threads import threads
 from ..timeline.shots import Shot, turning_point
+from .comparison import Comparison
 from .film import FilmInfo, Frame, Region
 from .headings import Type
 from .layout import README_SIZE, Box, Size, check_text, text_size
 from .lines import Placed, blend
+from .plots import DrawnPlot
 from .single import Single
 from .stage import Stage
 from .themes import DEFAULT_THEME, Theme, theme_named
@@ -95,17 +97,22 @@ class Composer:
         """
         self.scene, self._theme = scene, theme_named(theme)
         self._pixels = pixels or ShotPixels(scene)
-        self._parts = scene.parts
         check_text(text)
         type_ = Type(round(text * text_size(*size)))
         self._line = max(type_.em // 24, 1)
         self.stage = _stage_of(scene, size, self._theme, type_)
         self.layout = self.stage.layout
+        self._placed = tuple(zip(scene.parts, self.layout.panels, strict=True))
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
             Region(place.box.x, place.box.y, place.box.width, place.box.height, part.panel.fidelity)
-            for part, place in zip(self._parts, self.layout.panels, strict=True)
+            for part, place in self._placed
         )
+        self._plots = [
+            (part.run, place.box, _drawn_plot(part, place.box, self._theme, type_.em))
+            for part, place in self._placed
+            if part.is_plot
+        ]
         self._backdrops: dict[tuple[bool, ...], Backdrop] = {}
 
     def backdrop(self, rows: Sequence[int]) -> Backdrop:
@@ -127,9 +134,11 @@ class Composer:
                 raise IndexError(f"the run has rows 0 to {len(view.run.x) - 1} to show, not {row}")
         backdrop = self.backdrop(shot.rows)
         picture = backdrop.pixels.copy()
-        images = [image for part in self._parts for image in self._pixels.of(part, shot.rows)]
-        cells = [cell for place in self.layout.panels for cell in place.cells]
-        _draw_images(picture, cells, images)
+        shown = [(part, place) for part, place in self._placed if not part.is_plot]
+        images = [image for part, _ in shown for image in self._pixels.of(part, shot.rows)]
+        _draw_images(picture, [cell for _, place in shown for cell in place.cells], images)
+        for run, box, plot in self._plots:
+            picture[box.slices] = plot.at(shot.rows[run])
         self.stage.draw(picture, shot.rows)
         for run, text in backdrop.texts:
             if isinstance(text.piece, Number):
@@ -161,8 +170,8 @@ class Composer:
         texts = tuple(self.stage.texts(ended))
         pixels = np.empty((self.height, self.width, 3), np.uint8)
         pixels[:] = self._theme.background
-        for place in self.layout.panels:
-            for cell in place.cells:
+        for part, place in self._placed:
+            for cell in () if part.is_plot else place.cells:
                 self._outline(pixels, cell)
         for _, text in texts:
             if not isinstance(text.piece, Number):
@@ -178,7 +187,12 @@ class Composer:
 
 
 def _stage_of(scene: Scene, size: Size, theme: Theme, type_: Type) -> Stage:
-    return Single(scene, size=size, theme=theme, type_=type_)
+    stage = Single if scene.comparison is None else Comparison
+    return stage(scene, size=size, theme=theme, type_=type_)
+
+
+def _drawn_plot(part: Part, box: Box, theme: Theme, em: int) -> DrawnPlot:
+    return DrawnPlot(part.panel.plot(part.view), box.width, box.height, theme, em)
 
 
 def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:

@@ -61,20 +61,30 @@ def title(run: Trajectory, line: Line, type_: Type, *, closing: bool) -> list[Pl
 def caption(wordings: Sequence[Caption], line: Line, type_: Type) -> list[Placed]:
     """The first of a panel's wordings that fits above it; empty if none does."""
     for wording in wordings:
-        words: Phrase = (Words(wording.words),) if wording.words else ()
-        title, readouts = width(wording.title, type_.symbol), [width(r, type_.text) for r in wording.readouts]
-        parts = [part for part in (title, width(words, type_.text), *readouts) if part]
-        if sum(parts) + type_.em * (len(parts) - 1) > line.width:
+        if not caption_fits(wording, line.width, type_):
             continue
-        start = line.x + title + round(0.6 * type_.em)
+        words = _described(wording)
         placed = [*place(wording.title, type_.symbol, line.x, line.baseline)]
+        start = line.x + width(wording.title, type_.symbol) + round(0.6 * type_.em)
         placed += place(words, type_.text, start, line.baseline)
         right = line.right
-        for readout, needed in zip(reversed(wording.readouts), reversed(readouts), strict=True):
+        for readout in reversed(wording.readouts):
+            needed = width(readout, type_.text)
             placed += place(readout, type_.text, right - needed, line.baseline)
             right -= needed + type_.em
         return placed
     return []
+
+
+def caption_fits(wording: Caption, room: int, type_: Type) -> bool:
+    """Whether a wording fits into a line of this width, in pixels."""
+    texts = [_described(wording), *wording.readouts]
+    parts = [part for part in (width(wording.title, type_.symbol), *(width(t, type_.text) for t in texts)) if part]
+    return sum(parts) + type_.em * (len(parts) - 1) <= room
+
+
+def _described(wording: Caption) -> Phrase:
+    return (Words(wording.words),) if wording.words else ()
 
 
 def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> list[Placed]:

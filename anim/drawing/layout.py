@@ -125,7 +125,7 @@ class Grid:
             upper = y + row * (even(self.cell_height) + self.gap)
             yield Box(left, upper, self.cell_width, self.cell_height)
 
-    def across(self, panels: int, space: _Spacing) -> int:
+    def across(self, panels: int, space: Spacing) -> int:
         """The width of a picture with this number of panels."""
         return panels * self.width + (panels - 1) * space.gutter + 2 * space.margin
 
@@ -206,7 +206,7 @@ def arrange(
     below = math.ceil(panels / beside)
     fits = [
         (best_grid(count, image, room, gap=space.gap, smooth=height is not None, columns=columns), space)
-        for space in (_Spacing.of(em), _Spacing.of(em).tightened(em))
+        for space in (Spacing.of(em), Spacing.of(em).tightened(em))
         if min(room := _room(image, width, height, beside, below, space, space.chrome(lines, below))) >= em
     ]
     if not fits:
@@ -221,7 +221,7 @@ def arrange(
 
 
 def _room(
-    image: tuple[int, int], width: int, height: int | None, beside: int, below: int, space: _Spacing, chrome: int
+    image: tuple[int, int], width: int, height: int | None, beside: int, below: int, space: Spacing, chrome: int
 ) -> tuple[int, int]:
     """The maximum (width, height) of a panel."""
     across = (width - 2 * space.margin - (beside - 1) * space.gutter) // beside
@@ -296,7 +296,7 @@ def even(length: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Spacing:
+class Spacing:
     """Distances between things, in pixels, all even."""
 
     margin: int
@@ -315,7 +315,7 @@ class _Spacing:
     under_strip: int
 
     @classmethod
-    def of(cls, em: int) -> _Spacing:
+    def of(cls, em: int) -> Spacing:
         """The tightest spacing that looks good with text of this size."""
 
         def ems(count: float) -> int:
@@ -334,7 +334,7 @@ class _Spacing:
             under_strip=ems(0.4),
         )
 
-    def tightened(self, em: int) -> _Spacing:
+    def tightened(self, em: int) -> Spacing:
         """Less room beside and between the panels, for images that just miss their next whole factor."""
         return replace(self, margin=2 * round(0.25 * em), gutter=2 * round(0.35 * em))
 
@@ -348,7 +348,7 @@ class _Spacing:
         """From the top of a caption to the images below it."""
         return even(sum(lines.caption) + self.under_caption)
 
-    def stretched(self, em: int, across: int, down: int, beside: int) -> _Spacing:
+    def stretched(self, em: int, across: int, down: int, beside: int) -> Spacing:
         """Use the room that the images leave: some for a taller schedule and wider gaps, the rest for the margins."""
 
         def share(part: float, most: float, room: int) -> int:
@@ -370,7 +370,7 @@ class _Spacing:
 
 
 def _place(
-    grid: Grid, count: int, panels: int, beside: int, space: _Spacing, lines: LineHeights, size: tuple[int, int]
+    grid: Grid, count: int, panels: int, beside: int, space: Spacing, lines: LineHeights, size: tuple[int, int]
 ) -> Layout:
     inside = grid.across(beside, space) - 2 * space.margin
     title = space.top + lines.title[0]

@@ -23,6 +23,7 @@ from ..scenes.views import View
 from .composer import draw_image
 from .layout import Box, Grid, best_grid, check_largest, check_size, check_text, even, text_size
 from .lines import Placed, Sizes, blend, place, width
+from .plots import DrawnPlot
 from .themes import Theme
 
 
@@ -78,11 +79,9 @@ def lay_out(
     lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(shots))]
     under = tops[-1] + grid.height + round(0.25 * type_.em)
     images = [
-        PlacedImage(pixels, cell)
+        image
         for part, top in zip(parts, tops, strict=True)
-        for rows, x in zip(shots, lefts, strict=True)
-        if part.is_of(rows)
-        for pixels, cell in zip(part.pixels(rows), grid.cells(x, top, lead.count), strict=True)
+        for image in _row(part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em)
     ]
     texts = [
         text
@@ -168,6 +167,20 @@ def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
         return grid
     cell = (across - (grid.columns - 1) * grid.gap) // grid.columns // 2 * 2
     return replace(grid, cell_width=cell, cell_height=max(round(cell * image[0] / image[1]), 1))
+
+
+def _row(
+    part: Part, shots: Sequence[tuple[int, ...]], boxes: Sequence[Box], grid: Grid, theme: Theme, em: int
+) -> Iterator[PlacedImage]:
+    """A part at every column; a column stays empty where the part has nothing to show."""
+    if part.is_plot:
+        plot = DrawnPlot(part.panel.plot(part.view), grid.width, grid.height, theme, em)
+        yield from (PlacedImage(plot.at(rows[part.run]), box) for rows, box in zip(shots, boxes, strict=True))
+        return
+    for rows, box in zip(shots, boxes, strict=True):
+        if part.is_of(rows):
+            cells = grid.cells(box.x, box.y, part.view.count)
+            yield from map(PlacedImage, part.pixels(rows), cells)
 
 
 def _named(part: Part) -> tuple[Phrase, ...]:

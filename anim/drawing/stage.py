@@ -13,8 +13,9 @@ from .lines import Placed
 class Stage(Protocol):
     """The layout of a picture, its text and its schedule."""
 
-    layout: Layout
-    """The position of everything; its panels are the scene's parts."""
+    @property
+    def layout(self) -> Layout:
+        """The position of everything; its panels are the scene's parts."""
 
     def texts(self, ended: Sequence[bool]) -> Iterator[tuple[int, Placed]]:
         """All text, static or changing, each with the index of its run; ``ended`` is true for runs at their end."""

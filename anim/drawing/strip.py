@@ -16,7 +16,7 @@ from .themes import Colour, Theme
 from .typeset import Mask
 
 _OVERSAMPLING = 4
-_DIMMED = 0.5
+DIMMED = 0.5
 """How much of its colour a curve keeps ahead of the cursor."""
 
 
@@ -36,7 +36,7 @@ class Strip:
         self.box = box
         self._curves, self._points, self._theme, self._em = curves, points, theme, em
         self._stroke, self._radius = max(em / 10, 1.5), round(em * 0.22) + 1
-        self._behind, self._ahead = self._draw(1.0), self._draw(_DIMMED)
+        self._behind, self._ahead = self._draw(1.0), self._draw(DIMMED)
 
     def column(self, row: int) -> int:
         """The position of a row, in pixels from the left of the picture; rows span the whole strip."""
@@ -51,7 +51,7 @@ class Strip:
         line = max(self._em // 16, 1)
         left = min(max(x - line // 2, columns.start), columns.stop - line)
         picture[rows, left : left + line] = self._theme.quiet
-        dot = _disc(self._radius)
+        dot = disc(self._radius)
         for curve in self._curves:
             y = round(self.box.y + self._level(curve.heights[row]))
             blend(picture, dot, x - self._radius, y + 1, self._theme.ink(curve.ink))
@@ -67,7 +67,7 @@ class Strip:
                 pen.polygon([(line[0][0], base), *line, (line[-1][0], base)], fill=self._theme.surface)
         pen.rectangle((0, base - _OVERSAMPLING, image.width, base), fill=self._theme.hairline)
         for curve in self._curves:
-            colour = _mixed(self._theme.ink(curve.ink), self._theme.background, strength)
+            colour = mixed(self._theme.ink(curve.ink), self._theme.background, strength)
             pen.line(self._polyline(curve), fill=colour, width=round(self._stroke * _OVERSAMPLING), joint="curve")
         return np.asarray(image.resize((self.box.width, self.box.height), Image.Resampling.BOX))
 
@@ -83,7 +83,7 @@ class Strip:
 
 
 @lru_cache(maxsize=16)
-def _disc(radius: int) -> Mask:
+def disc(radius: int) -> Mask:
     """A filled circle, centred on the last row above the baseline."""
     offsets = np.arange(-radius, radius + 1)
     distance = np.hypot(offsets[:, None], offsets)
@@ -91,6 +91,7 @@ def _disc(radius: int) -> Mask:
     return Mask(np.rint(alpha).astype(np.uint8), radius + 1)
 
 
-def _mixed(colour: Colour, background: Colour, strength: float) -> Colour:
+def mixed(colour: Colour, background: Colour, strength: float) -> Colour:
+    """A colour of this strength, from 0 to 1, over a background."""
     red, green, blue = (round(b + strength * (c - b)) for c, b in zip(colour, background, strict=True))
     return red, green, blue

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.trajectory import Trajectory
-from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named
+from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
 from .phrases import Fidelity, Phrase
 from .views import View, view_of
+
+Alignment = Literal["noise", "step", "calls"]
+"""What several runs have in common at each moment: their noise level, their step, or the calls made so far."""
 
 
 @dataclass(frozen=True)
@@ -24,40 +27,54 @@ class Part:
     """The index of the run, from 0; a shot says which row of it is shown."""
 
     def pixels(self, rows: Sequence[int]) -> Pixels:
-        """The pixels at a shot's rows: uint8 [count, H, W, 3].
+        """The pixels of a picture at a shot's rows: uint8 [count, H, W, 3].
 
         Raises:
             TrajectoryError: the row is damaged.
         """
         return self.view.pixels(self.panel.quantity, rows[self.run])
 
+    @property
+    def is_plot(self) -> bool:
+        """Whether it is a plot, which has no pixels of its own."""
+        return self.panel.draws == "plot"
+
     def is_of(self, rows: Sequence[int]) -> bool:
         """Whether it shows these very rows; False where a field of the last step stands in for the last sample's."""
+        if self.is_plot:
+            return True
         quantity, row = self.panel.quantity, rows[self.run]
         return quantity.kind == "image" or quantity.at(self.view.run, row) == (quantity, row)
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a picture shows, independent of its size.
+class Comparison:
+    """How several runs are compared, in words."""
 
-    Raises:
-        SettingsError: its runs differ in the number or the size of their images.
-    """
+    shared: tuple[str, ...]
+    """What all runs share, the longest wording first; the last may be cut off."""
+    labels: tuple[tuple[str, ...], ...]
+    """What differs in each run, the longest wording first; the last may be cut off."""
+    align: Alignment = "noise"
+    """What the runs have in common at each moment."""
+    columns: int | None = None
+    """The number of runs in a row, if they form a table; None for what fits best."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture shows, independent of its size."""
 
     views: tuple[View, ...]
-    """A view of each run. The first gives the title, the schedule and the legend."""
+    """A view of each run. A single one gives the title, the schedule and the legend."""
     panels: tuple[Panel, ...]
     """The panels of each run, in reading order."""
     kind: str = "panels"
     """What the panels are together: just "panels", or an equation by its name."""
     between: tuple[Phrase, ...] = ()
     """For an equation: what is drawn before each panel but the first."""
-
-    def __post_init__(self) -> None:
-        """Refuse runs that cannot be shown side by side."""
-        if len({(view.count, view.size, view.columns) for view in self.views}) > 1:
-            raise SettingsError("runs can be shown side by side only if their images have the same number and size")
+    comparison: Comparison | None = None
+    """How they are compared, if there are several runs."""
 
     @property
     def lead(self) -> View:
@@ -104,5 +121,4 @@ def scene_of(
         SettingsError: a panel is unknown, or an option does not apply to the run.
     """
     shown = panels_named(panels)
-    quantities = [panel.quantity for panel in shown]
-    return Scene((view_of(run, preview=preview, frames=frames, quantities=quantities),), shown)
+    return Scene((view_of(run, preview=preview, frames=frames, quantities=quantities_in(shown)),), shown)

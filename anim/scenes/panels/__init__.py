@@ -1,12 +1,13 @@
 """The panels that can show a run: a module for each, listed in one table.
 
-A panel is a quantity (`diffanim.runs.quantities`) with its captions; no other part of the program refers to a panel by
-name. The command line's help is made from this table, so nothing heavy is imported here.
+A panel is a quantity (`diffanim.runs.quantities`) or a plot (`diffanim.scenes.plots`), with its captions; no other part
+of the program refers to a panel by name. The command line's help is made from this table, so nothing heavy is imported
+here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from ..phrases import Caption, Fidelity
 
 if TYPE_CHECKING:
     from ...runs.quantities import Quantity
+    from ..plots import Plot
     from ..views import View
 
 Arrangement = Literal["", "stacked"]
@@ -27,7 +29,7 @@ STACKED: Arrangement = "stacked"
 
 @dataclass(frozen=True)
 class Panel:
-    """A quantity and how to describe it; where it is drawn is decided elsewhere."""
+    """A quantity or a plot, and how to describe it; where it is drawn is decided elsewhere."""
 
     name: str
     symbol: str
@@ -39,11 +41,23 @@ class Panel:
     fidelity: Fidelity
     module: str
     """The module of this package that has the rest, imported only when needed."""
+    draws: Literal["picture", "plot"] = "picture"
+    """Whether a quantity is drawn as a picture, or a plot of one or more of them."""
 
     @property
     def quantity(self) -> Quantity:
-        """The quantity that is drawn."""
+        """The quantity that is drawn, for a picture."""
         found: Quantity = self._module.QUANTITY
+        return found
+
+    def plot(self, view: View) -> Plot:
+        """What is drawn of a run, for a plot.
+
+        Raises:
+            OutputError: the run lacks what the plot needs.
+            TrajectoryError: a row is damaged.
+        """
+        found: Plot = self._module.plot(view)
         return found
 
     def captions(self, view: View) -> Sequence[Caption]:
@@ -105,6 +119,11 @@ def panels_named(names: str | Sequence[str]) -> tuple[Panel, ...]:
             f"the panels are {','.join(wanted) or 'none'}; name each once, such as {','.join(DEFAULT_PANELS)}"
         )
     return panels
+
+
+def quantities_in(panels: Iterable[Panel]) -> list[Quantity]:
+    """The quantities that are drawn as pictures."""
+    return [panel.quantity for panel in panels if panel.draws == "picture"]
 
 
 def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False) -> str:

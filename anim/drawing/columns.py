@@ -1,0 +1,280 @@
+"""Layout of several runs: each has a column with one large panel, and the others small below it.
+
+From top to bottom: the title, the runs in one or more rows, the line of dots of each run, the legend. All columns are
+equally wide, whatever the sizes of the runs' images.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import SettingsError
+from .layout import (
+    LARGEST,
+    Box,
+    Grid,
+    Layout,
+    Line,
+    LineHeights,
+    PanelPlace,
+    Size,
+    Spacing,
+    best_grid,
+    check_largest,
+    check_size,
+    even,
+)
+
+_NARROWEST = 9.5
+"""In em: a narrower column has no room for its text."""
+_TALLEST = 1.25
+"""Maximum ratio of height to width of an image's room."""
+_SMALL = 0.5
+"""Width of the small panels' row in large ones, if there is only one of them."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one run."""
+
+    count: int
+    size: tuple[int, int]
+    """(height, width) of an image, in its own pixels."""
+    columns: int | None = None
+    """The number of images in a row; None for the best arrangement."""
+
+
+@dataclass(frozen=True)
+class ColumnsLayout(Layout):
+    """The position of everything; ``panels`` has those of the first run, then those of the second, and so on."""
+
+    headers: tuple[Line, ...]
+    """Over each run's column."""
+    asides: tuple[Box, ...]
+    """The room beside each run's small panel, if there is exactly one; else empty."""
+
+
+def arrange_columns(
+    runs: Sequence[Images],
+    *,
+    size: Size,
+    lines: LineHeights,
+    panels: int,
+    em: int,
+    aside: tuple[int, int],
+    columns: int | None = None,
+) -> ColumnsLayout:
+    """Lay out a picture of several runs.
+
+    Args:
+        runs: their images.
+        size: of the picture; without a height, it shrinks to fit the images.
+        lines: the heights of its text.
+        panels: the number of panels of each run.
+        em: the size of the text, in pixels.
+        aside: the (width, height) of the text beside a small panel, in pixels.
+        columns: the number of runs in a row; None for the one with the largest images.
+
+    Raises:
+        SettingsError: the picture is too small for the runs.
+    """
+    width, height = size
+    check_size(width, height)
+    wanted = range(1, len(runs) + 1) if columns is None else (columns,)
+    fits = [fit for across in wanted for fit in _fits(runs, across, size, lines, panels, em, aside)]
+    if not fits:
+        raise SettingsError(
+            f"{len(runs)} runs do not fit into {width}{'' if height is None else f'×{height}'} pixels; make the "
+            "picture larger, or show fewer runs or panels"
+        )
+    if height is None:
+        # Wide rather than tall, as a page shows it.
+        fits = [fit for fit in fits if fit.height <= width] or [min(fits, key=lambda fit: fit.height)]
+    return max(fits, key=lambda fit: fit.merit).placed(None if height is None else (width, height))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A number of columns, and the largest images that fit into them."""
+
+    runs: Sequence[Images]
+    across: int
+    panels: int
+    em: int
+    aside: tuple[int, int]
+    lines: LineHeights
+    space: Spacing
+    large: tuple[Grid, ...]
+    small: tuple[Grid, ...]
+    """Empty if there is one panel."""
+
+    @property
+    def rows(self) -> int:
+        return math.ceil(len(self.runs) / self.across)
+
+    @property
+    def merit(self) -> tuple[float, ...]:
+        """The larger the better: the images' area, then full rows."""
+        shown = min(grid.cell_width * grid.cell_height for grid in self.large)
+        return math.floor(math.log(shown, 1.15)), -self.rows * self.across
+
+    @property
+    def column(self) -> int:
+        """The width of a column."""
+        beside = max((grid.width for grid in self.small), default=0) + self.em // 2 + self.aside[0]
+        narrowest = even(max(round(_NARROWEST * self.em), beside if self.panels == 2 else 0))
+        return max(*(grid.width for grid in self.large), narrowest)
+
+    @property
+    def header(self) -> int:
+        """From the top of a run's header to the top of the caption below it."""
+        return even(sum(self.lines.title))
+
+    @property
+    def small_row(self) -> int:
+        """The height of the row of small panels with its text, and the gap above it."""
+        if not self.small:
+            return 0
+        tallest = max(grid.height for grid in self.small)
+        if self.panels == 2:
+            return even(self.space.gap + max(tallest, self.aside[1]))
+        return self.space.under_caption + self.space.caption(self.lines) + tallest
+
+    @property
+    def run(self) -> int:
+        """The height of one run."""
+        return self.header + self.space.caption(self.lines) + max(grid.height for grid in self.large) + self.small_row
+
+    @property
+    def between(self) -> int:
+        """Between two rows of runs."""
+        return even(self.em)
+
+    @property
+    def under_title(self) -> int:
+        """Between the title and the first row of runs."""
+        return even(round(0.9 * self.em))
+
+    @property
+    def strip(self) -> int:
+        """The height of all lines of dots."""
+        return even(round((1.35 if len(self.runs) <= 6 else 1.15) * self.em) * len(self.runs))
+
+    @property
+    def height(self) -> int:
+        """Of the picture."""
+        space = self.space
+        text = sum(self.lines.title) + sum(self.lines.legend)
+        gaps = space.top + self.under_title + space.over_strip + space.under_strip + space.bottom
+        return even(text + gaps + self.rows * self.run + (self.rows - 1) * self.between + self.strip)
+
+    @property
+    def width(self) -> int:
+        """Of the picture."""
+        return self.across * self.column + (self.across - 1) * self.space.gutter + 2 * self.space.margin
+
+    def placed(self, size: tuple[int, int] | None) -> ColumnsLayout:
+        """The layout; with a size, what is left of it becomes wider gutters and margins."""
+        width, height = size or (self.width, self.height)
+        check_largest(width, height)
+        space, gutters = self.space, self.across - 1
+        spare, down = width - self.width, height - self.height
+        wider = even(int(min(spare / (gutters + 2), 3 * self.em))) if gutters else 0
+        wider -= 2 * (wider * gutters > spare)
+        gutter = space.gutter + wider
+        margin = space.margin + (spare - wider * gutters) // 4 * 2
+        under_title = self.under_title + even(min(down // 6, self.em))
+        over_strip = space.over_strip + even(min(down // 4, 2 * self.em))
+        top = space.top + max(down - (under_title + over_strip - self.under_title - space.over_strip), 0) // 4 * 2
+        title = top + self.lines.title[0]
+        inside = self.across * self.column + gutters * gutter
+        first = title + self.lines.title[1] + under_title
+        headers, places, asides = [], [], []
+        for number, images in enumerate(self.runs):
+            row, column = divmod(number, self.across)
+            x, y = margin + column * (self.column + gutter), first + row * (self.run + self.between)
+            headers.append(Line(x, self.column, y + self.lines.title[0]))
+            parts, aside = self._run_at(x, y + self.header, images, self.large[number], self.small[number:][:1])
+            places += parts
+            asides += aside
+        strip = Box(
+            margin, first + self.rows * self.run + (self.rows - 1) * self.between + over_strip, inside, self.strip
+        )
+        legend = strip.bottom + space.under_strip + self.lines.legend[0]
+        return ColumnsLayout(
+            width,
+            height,
+            Line(margin, inside, title),
+            tuple(places),
+            strip,
+            Line(margin, inside, legend),
+            tuple(headers),
+            tuple(asides),
+        )
+
+    def _run_at(
+        self, x: int, y: int, images: Images, large: Grid, small: Sequence[Grid]
+    ) -> tuple[list[PanelPlace], list[Box]]:
+        """The panels of a run, and the room beside its small one if there is only one."""
+        tallest = max(grid.height for grid in self.large)
+        places = [self._panel(x, even(y + self.space.caption(self.lines)), images.count, large, self.column)]
+        below = places[0].box.y + tallest
+        if not small:
+            return places, []
+        (grid,) = small
+        if self.panels == 2:
+            upper = even(below + self.space.gap)
+            box = Box(x, upper, grid.width, grid.height)
+            room = self.column - grid.width - self.em // 2
+            places.append(PanelPlace(box, tuple(grid.cells(x, upper, images.count)), Line(x, 0, upper)))
+            return places, [Box(box.right + self.em // 2, upper, room, self.small_row - self.space.gap)]
+        upper = even(below + self.space.under_caption + self.space.caption(self.lines))
+        pitch = (self.column + self.space.gap) // (self.panels - 1) // 2 * 2
+        places += [
+            self._panel(x + number * pitch, upper, images.count, grid, pitch - self.space.gap)
+            for number in range(self.panels - 1)
+        ]
+        return places, []
+
+    def _panel(self, x: int, y: int, count: int, grid: Grid, width: int) -> PanelPlace:
+        caption = Line(x, width, y - self.space.under_caption - self.lines.caption[1])
+        return PanelPlace(Box(x, y, grid.width, grid.height), tuple(grid.cells(x, y, count)), caption)
+
+
+def _fits(
+    runs: Sequence[Images], across: int, size: Size, lines: LineHeights, panels: int, em: int, aside: tuple[int, int]
+) -> list[_Fit]:
+    """The largest images for a number of columns; none if there is no room."""
+    width, height = size
+    space = Spacing.of(em)
+    most = (width - 2 * space.margin - (across - 1) * space.gutter) // across // 2 * 2
+    for room in range(most, 2 * em, -max(2, most // 100 * 2)):
+        try:
+            large = tuple(_grid(run, room, space.gap, height is not None) for run in runs)
+            below = _small(max(grid.width for grid in large), panels, space.gap)
+            small = tuple(_grid(run, below, space.gap, True) for run in runs if below)
+        except SettingsError:
+            return []
+        fit = _Fit(runs, across, panels, em, aside, lines, space, large, small)
+        if fit.width <= width and fit.height <= (height or LARGEST[1]):
+            return [fit]
+    return []
+
+
+def _small(room: int, panels: int, gap: int) -> int:
+    """The width of a small panel under a large one; 0 if there is none."""
+    if panels == 1:
+        return 0
+    if panels == 2:
+        return round(_SMALL * room) // 2 * 2
+    return (room + gap) // (panels - 1) // 2 * 2 - gap
+
+
+@functools.lru_cache(maxsize=1024)
+def _grid(images: Images, room: int, gap: int, smooth: bool) -> Grid:
+    count, (high, wide) = images.count, images.size
+    tall = round(room * min(max(high / wide, 1), _TALLEST)) if images.columns is None else room
+    return best_grid(count, images.size, (room, tall), gap=gap, smooth=smooth, columns=images.columns)

@@ -1,0 +1,191 @@
+"""The surroundings of several runs: what they share in the title, what differs over each, their steps as dots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..pixels import Pixels
+from ..runs.trajectory import Trajectory
+from ..scenes.levels import log_snr, on_one_axis
+from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
+from ..scenes.readouts import time_readout
+from ..scenes.scene import Part, Scene
+from . import headings
+from .columns import Images, arrange_columns
+from .dots import Dots
+from .headings import Type
+from .layout import Line, Size
+from .lines import Placed, Sizes, blend, place, width
+from .themes import Theme
+from .typeset import number, shortened, words
+
+_LEGENDS = (
+    "each dot is a call of the network, from the most noise at the left to the least at the right",
+    "each dot is a call of the network, from noise to image",
+    "each dot is a call of the network",
+    "dots: calls of the network",
+    "",
+)
+_MOMENTS = {
+    "noise": ("at the same noise level", "same noise"),
+    "step": ("at the same step", "same step"),
+    "calls": ("after equally many calls of the network", "equal calls"),
+}
+_LARGEST = 2 * np.log(999.99)
+"""Minus the logarithm of the signal-to-noise ratio that is written as the most noise."""
+_LEVEL = Maths(r"\sigma\,/\,\alpha =", "noise")
+
+
+class Comparison:
+    """A stage for the panels of several runs."""
+
+    def __init__(self, scene: Scene, *, size: Size, theme: Theme, type_: Type) -> None:
+        """Lay it out.
+
+        Raises:
+            SettingsError: the picture is too small for its images.
+        """
+        assert scene.comparison is not None
+        self._scene, self._type, self._theme, self._told = scene, type_, theme, scene.comparison
+        self._running = [part.panel.captions(part.view) for part in scene.parts]
+        self._closing = [part.panel.closing(part.view) for part in scene.parts]
+        asides = [self._aside(part) for part in scene.parts[1::2]] if len(scene.panels) == 2 else []
+        lines = [(phrase, self._sizes(phrase)) for aside in asides for phrase in aside]
+        wordings = [wording for state in (self._running, self._closing) for part in state for wording in part]
+        self.layout = arrange_columns(
+            [Images(view.count, view.size, view.columns) for view in scene.views],
+            size=size,
+            lines=type_.heights(wordings, ()),
+            panels=len(scene.panels),
+            em=type_.em,
+            aside=(max((width(*line) for line in lines), default=0), self._pitch * max(map(len, asides), default=0)),
+            columns=self._told.columns,
+        )
+        runs = [view.run for view in scene.views]
+        self._levels = [log_snr(run) for run in runs]
+        self.dots = Dots(on_one_axis(runs), self._told.labels, self.layout.strip, theme, type_.text)
+
+    def texts(self, ended: Sequence[bool]) -> Iterator[tuple[int, Placed]]:
+        """The title, a header and captions for each run, the labels of the dots and the legend."""
+        layout, each = self.layout, len(self._scene.panels)
+        yield from ((0, text) for text in self._title())
+        for run, (header, at_end) in enumerate(zip(layout.headers, ended, strict=True)):
+            yield from ((run, text) for text in self._header(run, header, ended=at_end))
+            parts = range(run * each, (run + 1) * each)
+            for part, place_ in zip(parts, layout.panels[run * each :], strict=False):
+                if layout.asides and part % each:
+                    yield from ((run, text) for text in self._beside(part, run, ended=at_end))
+                else:
+                    wordings = self._alike(part % each, place_.caption.width, ended=at_end)[run]
+                    yield from ((run, text) for text in headings.caption(wordings, place_.caption, self._type))
+        yield from ((0, text) for text in self.dots.texts())
+        line = layout.legend
+        legend = next(text for text in _LEGENDS if words(text, self._type.text.words).width <= line.width)
+        yield from ((0, text) for text in place((Words(legend),), self._type.text, line.x, line.baseline))
+
+    def draw(self, picture: Pixels, rows: Sequence[int]) -> None:
+        """Draw the dots, and the noise level that all runs have reached."""
+        self.dots.draw(picture, rows, cursor=self._by_noise)
+        reached = [level[row] for level, row in zip(self._levels, rows, strict=True) if row < len(level)]
+        if self._by_noise and reached:
+            line, sizes = self.layout.title, self._type.text
+            mask = number(_spelled(max(reached)), sizes.maths)
+            blend(picture, mask, line.right - mask.width, line.baseline, self._theme.noise)
+            for piece in place((_LEVEL,), sizes, line.right - mask.width - self._level_name, line.baseline):
+                blend(picture, piece.mask(), piece.x, piece.baseline, self._theme.ink(_LEVEL.ink))
+
+    @property
+    def _by_noise(self) -> bool:
+        return self._told.align == "noise"
+
+    @property
+    def _level_name(self) -> int:
+        """The width of the noise level's symbol with the space after it."""
+        sizes = self._type.text
+        return width((_LEVEL,), sizes) + sizes.space
+
+    def _title(self) -> list[Placed]:
+        """What all runs share, and at which moments they are shown; the noise level is drawn on the right."""
+        line, type_ = self.layout.title, self._type
+        sizes = type_.text
+        level = self._level_name + number(_spelled(-_LARGEST), sizes.maths).width + type_.em if self._by_noise else 0
+        return list(place(self._shared(line.width - level), sizes, line.x, line.baseline))
+
+    def _shared(self, room: int) -> Phrase:
+        sizes = self._type.text
+        for shared in self._told.shared:
+            for moments in _MOMENTS[self._told.align]:
+                phrase: Phrase = (Words(shared, "strong"), Words("·"), Words(moments)) if shared else (Words(moments),)
+                if width(phrase, sizes) <= room:
+                    return phrase
+        return (Words(shortened(self._told.shared[-1], sizes.words, room), "strong"),)
+
+    def _header(self, run: int, line: Line, *, ended: bool) -> Iterator[Placed]:
+        """On the left what differs, on the right the calls made, in the same words for all runs."""
+        sizes, runs = self._type.text, [view.run for view in self._scene.views]
+        for word in (" calls", "", None):
+            rooms = [
+                line.width - (0 if word is None else width(_calls(other, word, ended=False), sizes) + self._type.em)
+                for other in runs
+            ]
+            if all(
+                words(label[-1], sizes.words).width <= room
+                for label, room in zip(self._told.labels, rooms, strict=True)
+            ):
+                break
+        wordings, room = self._told.labels[run], rooms[run]
+        fits = [label for label in wordings if words(label, sizes.words).width <= room]
+        label = fits[0] if fits else shortened(wordings[-1], sizes.words, room)
+        yield from place((Words(label, "strong"),), sizes, line.x, line.baseline)
+        if word is not None:
+            calls = _calls(runs[run], word, ended=ended)
+            yield from place(calls, sizes, line.right - width(calls, sizes), line.baseline)
+
+    def _alike(self, panel: int, room: int, *, ended: bool) -> list[Sequence[Caption]]:
+        """A panel's wordings for each run, from the first place at which those of all runs fit into this width."""
+        each = len(self._scene.panels)
+        wordings = (self._closing if ended else self._running)[panel::each]
+        if len({len(own) for own in wordings}) > 1:
+            return wordings
+        for place_, alike in enumerate(zip(*wordings, strict=True)):
+            if all(headings.caption_fits(wording, room, self._type) for wording in alike):
+                return [own[place_:] for own in wordings]
+        return wordings
+
+    def _aside(self, part: Part) -> list[Phrase]:
+        """The text beside a small panel, line by line."""
+        said = [(Words(line),) for line in part.panel.sheet_words(part.view)]
+        return [(Maths(part.panel.symbol),), time_readout(part.view.run), *said]
+
+    def _beside(self, part: int, run: int, *, ended: bool) -> Iterator[Placed]:
+        room, baseline = self.layout.asides[run], self.layout.asides[run].y
+        lines = self._aside(self._scene.parts[part])
+        if ended:  # There is no timestep after the last one.
+            del lines[1]
+        for phrase in lines:
+            baseline += self._pitch
+            yield from place(phrase, self._sizes(phrase), room.x, baseline - round(0.35 * self._type.em))
+
+    @property
+    def _pitch(self) -> int:
+        """From one baseline beside a small panel to the next."""
+        return round(1.3 * self._type.em)
+
+    def _sizes(self, phrase: Phrase) -> Sizes:
+        """The type of a line beside a small panel: a symbol on its own is larger."""
+        return self._type.symbol if len(phrase) == 1 and isinstance(phrase[0], Maths) else self._type.text
+
+
+def _spelled(level: float) -> str:
+    """The noise σ/α of a logarithm of the signal-to-noise ratio."""
+    return f"{np.exp(-max(level, -_LARGEST) / 2):.2f}"
+
+
+def _calls(run: Trajectory, word: str, *, ended: bool) -> Phrase:
+    """How many calls of the network have been made."""
+    if ended:
+        return (Words(f"{run.steps}{word}"),)
+    counted = Number.of(range(1, run.steps + 1), 0, "quiet", upright=True)
+    return counted, Words(f"of {max(run.total, run.steps)}{word}")
