@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..errors import SchedulerError
+from ..runs.forward import Level
 from ..runs.step import Mixture
 from .catalogue import classify
 from .prediction import Call, Schedule, demand_images
 
 CLEAN = Mixture(1.0, 0.0)
 """The mixture of an image without noise."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """A noise level of a schedule."""
-
-    mixture: Mixture
-    t: float | None
-    """The timestep, in the scheduler's own units; None for the end of a run, which usually has none."""
 
 
 def noise_levels(scheduler: Any) -> list[Level]:
