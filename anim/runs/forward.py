@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,13 +61,13 @@ def record_forward(
         on_step: called with every step.
 
     Raises:
-        TrajectoryError: it cannot be written.
+        TrajectoryError: it cannot be written; nothing half-written is left at ``path``.
     """
     *before, last = levels
     times = _times(levels)
     info = replace(info, process="forward", last_t=last.t, clipped=None, versions=library_versions())
     writer = TrajectoryWriter(path, info, overwrite=overwrite, axes=axes)
-    with closing(writer):
+    try:
         for index, (level, t) in enumerate(zip(before, times, strict=False)):
             a, b = level.mixture.signal, level.mixture.noise
             step = Step(index, len(before), t, _mixed(images, noise, level.mixture), images, a, b)
@@ -76,6 +75,11 @@ def record_forward(
             if on_step is not None:
                 on_step(step)
         return writer.finish(_mixed(images, noise, last.mixture), picture, last.mixture, owned=True)
+    except BaseException:
+        writer.discard()  # Made again in no time, it is not worth keeping half of it.
+        raise
+    finally:
+        writer.close()
 
 
 def forward_of(
@@ -165,6 +169,6 @@ def _mixed(images: Array, noise: Array, mixture: Mixture) -> Array:
 
 
 def _times(levels: Sequence[Level]) -> list[float]:
-    """t of each level. The image itself has none: it is 0, as in x_0, or the next level's where t is negative."""
+    """The timestep of each level. The image itself has none: it is 0, as in x_0, or the next level's where t is negative."""
     known = [level.t for level in levels if level.t is not None]
     return [min([0.0, *known]) if level.t is None else level.t for level in levels]

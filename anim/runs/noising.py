@@ -91,7 +91,7 @@ def rescaled(run: Trajectory) -> bool:
 
 
 def levels(run: Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """a and b of the steps; for a forward process followed by those of the last sample, which is its noisiest."""
+    """Signal and noise of the steps; for a forward process followed by those of the last sample, which is its noisiest."""
     if not run.is_forward or run.end is None:
         return run.signal, run.noise
     return np.append(run.signal, run.end.signal), np.append(run.noise, run.end.noise)

@@ -270,8 +270,8 @@ class Trajectory:
 
     @property
     def image(self) -> Pixels | None:
-        """The picture that the pipeline made from its last sample (`pictured`), uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3];
-        None if there is none.
+        """The picture that the pipeline made from its last sample (`pictured`), uint8 [B, H, W, 3] or, for clips,
+        [B, F, H, W, 3]; None if there is none.
 
         Raises:
             TrajectoryError: it is damaged.

@@ -53,5 +53,5 @@ def _demand_levels(scheduler: Any) -> None:
     for true, reason in reasons:
         if true:
             raise SchedulerError(
-                f"the timesteps of {name} do not say how much noise its samples have, as {reason}; use another scheduler"
+                f"the timesteps of {name} do not say how much noise there is, as {reason}; use another scheduler"
             )

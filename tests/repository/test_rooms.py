@@ -17,10 +17,10 @@ TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),
     *("scenes", "timeline", "drawing", "encode", "files", "render_options", "sharing"),
-    *("recording", "own_loops", "rendering", "builtin"),
+    *("recording", "own_loops", "noise_options", "forward", "rendering", "builtin"),
 )
 """Each may import those before it."""
-LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "builtin"}
+LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "forward", "builtin"}
 """What may need torch; decoding does once, for what is not decoded yet."""
 
 
