@@ -16,8 +16,8 @@ from .arguments import check_names, checked, is_path, plain, shown
 from .errors import ModelError, SettingsError, TrajectoryError
 from .models.files import ModelFiles
 from .models.finding import BUILTIN, locate
-from .models.settings import DEFAULT_STEPS, MOST_IMAGES
-from .noise_options import DEFAULT_PIXELS, NoiseSettings
+from .models.settings import MOST_IMAGES
+from .noise_options import NoiseSettings, usual_noise
 from .recording import differences
 from .runs.forward import forward_of, levels_of, record_forward
 from .runs.run_info import RunInfo
@@ -100,17 +100,14 @@ def plan_noise(pictures: Sequence[Path], settings: NoiseSettings, like: Trajecto
     from .models.pictures import digest_of
 
     contents = [digest_of(picture) for picture in pictures]
-    files = locate(settings.model)
+    files, open_ = locate(settings.model), usual_noise(settings.model)
     to_record = {
         "process": "forward",
         "pictures": [_name_of(picture) for picture in pictures],
         "contents": contents,
-        "pixels": settings.pixels or DEFAULT_PIXELS,
-        "model": files.name,
         "fingerprint": files.fingerprint,
-        "scheduler": settings.scheduler or ("ddim" if settings.model in (None, BUILTIN) else None),
-        "steps": settings.steps or DEFAULT_STEPS,
-        "seed": settings.seed or 0,
+        **{name: value if (value := getattr(settings, name)) is not None else usual for name, usual in open_.items()},
+        "model": files.name,
     }
     return PlannedNoise(settings, tuple(pictures), files, to_record)
 
@@ -186,7 +183,7 @@ def _of_run(
     seed, shape = planned.settings.seed, run.x.shape[1:]
     drawn = None if seed is None else _drawn(shape, seed)
     return forward_of(
-        run, path, noise=drawn, settings=dict(planned.to_record), overwrite=overwrite, on_step=on_step
+        run, path, noise=drawn, seed=seed, settings=dict(planned.to_record), overwrite=overwrite, on_step=on_step
     )
 
 

@@ -1,10 +1,11 @@
 """The table of `noise`'s options; nothing heavy is imported here, as the command line's help is made from it."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from .arguments import check_kinds
 from .errors import SettingsError
+from .models.finding import BUILTIN
 from .models.settings import DEFAULT_STEPS, MAX_SEED, MOST_IMAGES
 from .options import Option, options_of
 from .schedulers.choosing import BY_NAME
@@ -99,6 +100,18 @@ class NoiseSettings:
                         f"--like takes images and noise levels from a recording, so --{name} does not apply: leave "
                         "out one of the two"
                     )
+
+
+def usual_noise(model: str | None) -> dict[str, Any]:
+    """The values of settings left open, for pictures and a model's name; None stands for the built-in one."""
+    ours = model in (None, BUILTIN)
+    return {
+        "pixels": DEFAULT_PIXELS,
+        "scheduler": "ddim" if ours else None,
+        "model": BUILTIN if ours else None,
+        "steps": DEFAULT_STEPS,
+        "seed": 0,
+    }
 
 
 NOISE_OPTIONS = options_of(NoiseSettings)

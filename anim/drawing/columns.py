@@ -53,6 +53,8 @@ class ColumnsLayout(Layout):
 
     headers: tuple[Line, ...]
     """Over each run's column."""
+    rows: tuple[Line, ...]
+    """Over each row of runs, if rows have names; else empty."""
     asides: tuple[Box, ...]
     """The room beside each run's small panel, if there is exactly one; else empty."""
 
@@ -66,6 +68,7 @@ def arrange_columns(
     em: int,
     aside: tuple[int, int],
     columns: int | None = None,
+    named_rows: bool = False,
 ) -> ColumnsLayout:
     """Lay out a picture of several runs.
 
@@ -77,6 +80,7 @@ def arrange_columns(
         em: the size of the text, in pixels.
         aside: the (width, height) of the text beside a small panel, in pixels.
         columns: the number of runs in a row; None for the one with the largest images.
+        named_rows: whether there is a line of text over each row.
 
     Raises:
         SettingsError: the picture is too small for the runs.
@@ -84,7 +88,7 @@ def arrange_columns(
     width, height = size
     check_size(width, height)
     wanted = range(1, len(runs) + 1) if columns is None else (columns,)
-    fits = [fit for across in wanted for fit in _fits(runs, across, size, lines, panels, em, aside)]
+    fits = [fit for across in wanted for fit in _fits(runs, across, size, lines, panels, em, aside, named_rows)]
     if not fits:
         raise SettingsError(
             f"{len(runs)} runs do not fit into {width}{'' if height is None else f'×{height}'} pixels; make the "
@@ -106,6 +110,7 @@ class _Fit:
     em: int
     aside: tuple[int, int]
     lines: LineHeights
+    named_rows: bool
     space: Spacing
     large: tuple[Grid, ...]
     small: tuple[Grid, ...]
@@ -144,6 +149,11 @@ class _Fit:
         return self.space.under_caption + self.space.caption(self.lines) + tallest
 
     @property
+    def row_name(self) -> int:
+        """From the top of a row's name to the top of the headers below it."""
+        return even(sum(self.lines.title) + self.space.under_caption) if self.named_rows else 0
+
+    @property
     def run(self) -> int:
         """The height of one run."""
         return self.header + self.space.caption(self.lines) + max(grid.height for grid in self.large) + self.small_row
@@ -161,7 +171,7 @@ class _Fit:
     @property
     def strip(self) -> int:
         """The height of all lines of dots."""
-        return even(round((1.35 if len(self.runs) <= 6 else 1.15) * self.em) * len(self.runs))
+        return even(round((1.35 if len(self.runs) <= 4 else 1.1) * self.em) * len(self.runs))
 
     @property
     def height(self) -> int:
@@ -169,7 +179,7 @@ class _Fit:
         space = self.space
         text = sum(self.lines.title) + sum(self.lines.legend)
         gaps = space.top + self.under_title + space.over_strip + space.under_strip + space.bottom
-        return even(text + gaps + self.rows * self.run + (self.rows - 1) * self.between + self.strip)
+        return even(text + gaps + self.rows * (self.row_name + self.run) + (self.rows - 1) * self.between + self.strip)
 
     @property
     def width(self) -> int:
@@ -192,17 +202,19 @@ class _Fit:
         title = top + self.lines.title[0]
         inside = self.across * self.column + gutters * gutter
         first = title + self.lines.title[1] + under_title
-        headers, places, asides = [], [], []
+        headers, rows, places, asides = [], [], [], []
         for number, images in enumerate(self.runs):
             row, column = divmod(number, self.across)
-            x, y = margin + column * (self.column + gutter), first + row * (self.run + self.between)
+            x = margin + column * (self.column + gutter)
+            y = first + row * (self.row_name + self.run + self.between) + self.row_name
+            if self.named_rows and not column:
+                rows.append(Line(x, inside, y - self.row_name + self.lines.title[0]))
             headers.append(Line(x, self.column, y + self.lines.title[0]))
             parts, aside = self._run_at(x, y + self.header, images, self.large[number], self.small[number:][:1])
             places += parts
             asides += aside
-        strip = Box(
-            margin, first + self.rows * self.run + (self.rows - 1) * self.between + over_strip, inside, self.strip
-        )
+        bottom = first + self.rows * (self.row_name + self.run) + (self.rows - 1) * self.between
+        strip = Box(margin, bottom + over_strip, inside, self.strip)
         legend = strip.bottom + space.under_strip + self.lines.legend[0]
         return ColumnsLayout(
             width,
@@ -212,6 +224,7 @@ class _Fit:
             strip,
             Line(margin, inside, legend),
             tuple(headers),
+            tuple(rows),
             tuple(asides),
         )
 
@@ -232,9 +245,9 @@ class _Fit:
             places.append(PanelPlace(box, tuple(grid.cells(x, upper, images.count)), Line(x, 0, upper)))
             return places, [Box(box.right + self.em // 2, upper, room, self.small_row - self.space.gap)]
         upper = even(below + self.space.under_caption + self.space.caption(self.lines))
-        pitch = (self.column + self.space.gap) // (self.panels - 1) // 2 * 2
+        pitch = _pitch(self.column, self.panels, self.em)
         places += [
-            self._panel(x + number * pitch, upper, images.count, grid, pitch - self.space.gap)
+            self._panel(x + number * pitch, upper, images.count, grid, pitch - _small_gap(self.em))
             for number in range(self.panels - 1)
         ]
         return places, []
@@ -245,7 +258,14 @@ class _Fit:
 
 
 def _fits(
-    runs: Sequence[Images], across: int, size: Size, lines: LineHeights, panels: int, em: int, aside: tuple[int, int]
+    runs: Sequence[Images],
+    across: int,
+    size: Size,
+    lines: LineHeights,
+    panels: int,
+    em: int,
+    aside: tuple[int, int],
+    named_rows: bool,
 ) -> list[_Fit]:
     """The largest images for a number of columns; none if there is no room."""
     width, height = size
@@ -254,23 +274,33 @@ def _fits(
     for room in range(most, 2 * em, -max(2, most // 100 * 2)):
         try:
             large = tuple(_grid(run, room, space.gap, height is not None) for run in runs)
-            below = _small(max(grid.width for grid in large), panels, space.gap)
+            below = _small(max(grid.width for grid in large), panels, em)
             small = tuple(_grid(run, below, space.gap, True) for run in runs if below)
         except SettingsError:
             return []
-        fit = _Fit(runs, across, panels, em, aside, lines, space, large, small)
+        fit = _Fit(runs, across, panels, em, aside, lines, named_rows, space, large, small)
         if fit.width <= width and fit.height <= (height or LARGEST[1]):
             return [fit]
     return []
 
 
-def _small(room: int, panels: int, gap: int) -> int:
+def _small(room: int, panels: int, em: int) -> int:
     """The width of a small panel under a large one; 0 if there is none."""
     if panels == 1:
         return 0
     if panels == 2:
         return round(_SMALL * room) // 2 * 2
-    return (room + gap) // (panels - 1) // 2 * 2 - gap
+    return _pitch(room, panels, em) - _small_gap(em)
+
+
+def _pitch(room: int, panels: int, em: int) -> int:
+    """From one of several small panels to the next."""
+    return (room + _small_gap(em)) // (panels - 1) // 2 * 2
+
+
+def _small_gap(em: int) -> int:
+    """Between two small panels, whose captions must not run together."""
+    return even(round(0.6 * em))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -87,6 +87,7 @@ def forward_of(
     path: str | os.PathLike[str] | None = None,
     *,
     noise: Array | None = None,
+    seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     on_step: Callable[[Step], None] | None = None,
@@ -100,6 +101,7 @@ def forward_of(
         run: complete.
         path: the folder to write; None keeps it in memory.
         noise: ε of the shape of a sample; None for the noise that the run began with (`first_noise`).
+        seed: of the noise, if there is one.
         settings: replaces the run's settings.
         overwrite: whether to replace a recording at ``path``.
         on_step: called with every step.
@@ -109,12 +111,13 @@ def forward_of(
             cannot be written.
     """
     levels = levels_of(run)
+    sources = run.info.sources if run.path is None else {**run.info.sources, "like": str(run.path.resolve())}
     known = {**run.info.settings, "process": "forward"} if settings is None else settings
     forward = record_forward(
         run.x[-1],
         first_noise(run) if noise is None else noise,
         levels,
-        replace(run.info, settings=known, guidance=None),
+        replace(run.info, settings=known, sources=sources, guidance=None, seed=run.info.seed if seed is None else seed),
         path,
         picture=run.image if run.info.space == "latent" else None,
         axes=tuple(map(str, run.axes)) if None not in run.axes else None,
@@ -169,6 +172,6 @@ def _mixed(images: Array, noise: Array, mixture: Mixture) -> Array:
 
 
 def _times(levels: Sequence[Level]) -> list[float]:
-    """The timestep of each level. The image itself has none: it is 0, as in x_0, or the next level's where t is negative."""
+    """The timestep of each level. The image itself has none; it gets 0, as in x_0, or the least one if below 0."""
     known = [level.t for level in levels if level.t is not None]
     return [min([0.0, *known]) if level.t is None else level.t for level in levels]

@@ -56,6 +56,17 @@ def notation_of(run: Trajectory) -> Notation:
     return GENERAL
 
 
+def log_snr(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """λ = log(a²/b²), the logarithm of the signal-to-noise ratio (Kingma et al. 2021, VDM, eq. 3), of each mixture.
+
+    It does not depend on how samples are scaled, so it is the same for a noise level of any schedule. It is ∞ without
+    noise, and −∞ without signal.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        levels = 2 * (np.log(np.abs(signal)) - np.log(np.abs(noise)))
+    return np.where(noise == 0, np.inf, levels)
+
+
 def natural(run: Trajectory, images: Array, row: int) -> Array:
     """Samples of a row as they are shown: divided by √(a² + b²) if the run's samples explode, otherwise unchanged.
 
@@ -91,7 +102,7 @@ def rescaled(run: Trajectory) -> bool:
 
 
 def levels(run: Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Signal and noise of the steps; for a forward process followed by those of the last sample, which is its noisiest."""
+    """Signal and noise of the steps, and of a forward process' last sample, which is its noisiest."""
     if not run.is_forward or run.end is None:
         return run.signal, run.noise
     return np.append(run.signal, run.end.signal), np.append(run.noise, run.end.noise)

@@ -32,7 +32,7 @@ def noise_readout(run: Trajectory) -> Phrase:
 
 
 def _times(run: Trajectory) -> NDArray[np.float64]:
-    """The timestep of each row, NaN where there is none: at the image of a forward process whose t only falls towards −∞."""
+    """The timestep of each row; NaN at the image of a forward process if t falls towards −∞, and so has no value."""
     if not run.is_forward:
         return run.t
     times = np.append(run.t, np.nan if run.info.last_t is None else run.info.last_t)

@@ -83,5 +83,5 @@ def test_an_unknown_class() -> None:
         def __init__(self) -> None:
             pass
 
-    with pytest.raises(SchedulerError, match="Unheard .* does not know how it mixes image and noise"):
+    with pytest.raises(SchedulerError, match=r"Unheard do not .* as diffanim does not know how it mixes"):
         noise_levels(Unheard())

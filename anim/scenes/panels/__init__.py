@@ -155,9 +155,7 @@ def quantities_in(panels: Iterable[Panel]) -> list[Quantity]:
     return [panel.quantity for panel in panels if panel.draws == "picture"]
 
 
-def in_places(
-    panels: Sequence[str], arrangement: str, *, symbols: bool = False, process: str = "reverse"
-) -> str:
+def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False, process: str = "reverse") -> str:
     """Say what panels show and where: "on the left the noisy sample of each step, on the right …".
 
     Unknown and repeated names are left out, as the names come from files, which cannot be trusted.
