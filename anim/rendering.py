@@ -83,14 +83,15 @@ def render(
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
+    if kind is not None:  # Before latents are decoded, which takes time.
+        shots = timeline(trajectory.t.tolist(), replace(timing, ease=False), complete=trajectory.complete).shots
+        demand_truth(kind, trajectory, (shot.rows[0] for shot in shots))
     view = _view(trajectory, quantities_of(asked, trajectory), asked["preview"], frames, model, on_row)
     scene = Scene((view,), panels_named(asked["panels"])) if kind is None else equation_of(kind, view)
     planned = plan_shots(view, timing)
     outputs_of = {path: output_of(path) for path in paths}
     still = any(output.format is None for output in outputs_of.values())
     one_way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False)) if still else planned
-    if kind is not None:
-        demand_truth(kind, trajectory, (shot.rows[0] for shot in (*planned.shots, *one_way.shots)))
     jobs = [
         Job(path, output, _comment(scene, planned.fps if output.format else None, asked, path))
         for path, output in outputs_of.items()

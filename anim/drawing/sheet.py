@@ -206,13 +206,12 @@ def _named(scene: Scene, part: Part) -> tuple[Phrase, ...]:
 def _readout(scene: Scene, number: int, row: int) -> tuple[Phrase, ...]:
     """The text under a column: t, and the factors of an equation, or if samples are rescaled the noise."""
     run = scene.views[number].run
-    if row == run.steps and not run.finished:
+    ended = row == run.steps and not run.is_forward
+    if ended and not run.finished:
         return (Words("noise left"),), noise_left_readout(run)
     factors = tuple(_fixed(term.factor, row) for term in scene.terms if term.factor)
-    if row == run.steps:
-        return (Words("finished"),), *((factors,) if factors else ())
-    noise = (noise_readout(run),) if rescaled(run) else ()
-    readouts = (time_readout(run), *(noise if not factors else ()))
+    noise = (noise_readout(run),) if rescaled(run) and not factors else ()
+    readouts = ((Words("finished"),),) if ended else (time_readout(run), *noise)
     fixed = tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
     return *fixed, *((factors,) if factors else ())
 

@@ -66,7 +66,7 @@ class Single:
         placed = headings.title(run, layout.title, self._type, closing=ended[0], timed=bool(self._scene.terms))
         for place, wordings in zip(layout.panels, self._closing if ended[0] else self._running, strict=True):
             placed += headings.caption(wordings, place.caption, self._type)
-        if not ended[0] or run.finished:  # A last sample with noise has no guess to be made of.
+        if not ended[0] or run.finished or run.is_forward:  # A last sample with noise has no guess to be made of.
             placed += placed_terms(self._scene.terms, layout, self._large, self._type.text)
         placed += headings.legend(run.info, self._curves, layout.legend, self._type)
         return ((0, text) for text in placed)

@@ -30,6 +30,8 @@ def rooms_for(terms: Sequence[Term], sizes: Sizes, small: Sizes) -> list[int]:
 
 def placed_terms(terms: Sequence[Term], layout: Layout, sizes: Sizes, small: Sizes) -> Iterator[Placed]:
     """Every term at its place."""
+    if not terms:
+        return
     for term, (before, panel) in zip(terms, pairwise(place_.box for place_ in layout.panels), strict=True):
         above, below = height([(term.spelled, sizes)])
         baseline = panel.y + (panel.height + above - below) // 2

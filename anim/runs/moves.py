@@ -37,9 +37,9 @@ def _explained(run: Trajectory, row: int) -> Array:
     return explained
 
 
-STEP: Quantity = Quantity("step", "field", _step, of="move", scale=lambda run: largest_in(run, STEP))
+STEP: Quantity = Quantity("step", "field", _step, of="move", of_sampler=True, scale=lambda run: largest_in(run, STEP))
 """x_{t−1} − x_t, at unit variance if samples explode."""
-FRESH = Quantity("step:noise", "field", _fresh, of="move", scale=lambda run: STEP.scale_in(run))
+FRESH = Quantity("step:noise", "field", _fresh, of="move", of_sampler=True, scale=lambda run: STEP.scale_in(run))
 """x_{t−1} − μ_t, what x̂0 and ε̂ do not explain of the next sample, drawn as `STEP` is.
 
 If a scheduler adds noise to a mixture of the two, this is that noise (Ho et al. 2020, DDPM, alg. 2; Song et al. 2021,
@@ -51,6 +51,7 @@ DRIFT = Quantity(
     "field",
     lambda run, row: _step(run, row) - _fresh(run, row),
     of="move",
+    of_sampler=True,
     scale=lambda run: STEP.scale_in(run),
 )
 """μ_t − x_t, the rest of the step, where μ_t is the best mixture of x̂0 and ε̂ for the next sample."""

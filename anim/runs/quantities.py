@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .noising import FLOW, natural, notation_of
+from .noising import FLOW, mixture_at, natural, notation_of
 from .step import Array
 from .trajectory import Trajectory
 
@@ -34,8 +34,12 @@ class Quantity:
     """The quantity shown in its place at the finished image; None to show its own value of the last step."""
     scale: float | Callable[[Trajectory], float] = 1.0
     """For a field: the value drawn white, which may depend on the run; its negative is drawn black."""
+    of_sampler: bool = False
+    """Whether it is about what a sampler or a model did; a forward process has neither."""
     next_of: Quantity | None = None
     """The quantity of which it is the next row; it is shown, and decoded, as that row."""
+    fixed_forward: bool = False
+    """Whether it is the same at all rows of a forward process, whose image and noise do not change."""
 
     def scale_in(self, run: Trajectory) -> float:
         """The scale in a run.
@@ -52,12 +56,19 @@ class Quantity:
 
     def rows(self, run: Trajectory) -> int:
         """The number of rows of a run that have it."""
-        return {"sample": len(run.x), "step": run.steps, "move": len(run.x) - 1}[self.of]
+        known = len(run.x) if run.is_forward else run.steps
+        return {"sample": len(run.x), "step": known, "move": len(run.x) - 1}[self.of]
+
+    def is_fixed(self, run: Trajectory) -> bool:
+        """Whether all rows of a run, the last sample included, have the same values of it."""
+        return self.fixed_forward and run.is_forward
 
     def at(self, run: Trajectory, row: int) -> tuple[Quantity, int]:
         """The quantity and row to show for a row: themselves, or a substitute at a last sample, which lacks it."""
         if self.next_of is not None:
             return self.next_of, min(row, self.rows(run) - 1) + 1
+        if self.is_fixed(run):
+            return self, 0
         if row < self.rows(run):
             return self, row
         if self.becomes is not None and run.finished:
@@ -72,31 +83,38 @@ _SMALLEST_SCALE = 1e-6
 
 SAMPLE = Quantity("x", "image", lambda run, row: natural(run, run.x[row], row), of="sample")
 """x_t, scaled to unit variance if the samples of a run explode."""
-GUESS = Quantity("x0", "image", lambda run, row: run.x0[row], becomes=SAMPLE)
-"""x̂0, predicted from the x_t of the same row; at the finished image, that image."""
+GUESS = Quantity("x0", "image", lambda run, row: run.x0[row], becomes=SAMPLE, fixed_forward=True)
+"""x̂0, predicted from the x_t of the same row; at the finished image, that image. In a forward process, the image that
+noise is added to."""
 
 
 def _found_noise(run: Trajectory, row: int) -> Array:
-    signal, noise = np.float32(run.signal[row]), np.float32(run.noise[row])
+    row = len(run.x) - 1 if run.is_forward else row  # The noisiest sample, which loses the fewest digits.
+    mixture = mixture_at(run, row)
+    signal, noise = np.float32(mixture.signal), np.float32(mixture.noise)
     if noise == 0:
         return np.zeros_like(run.x[row])
-    return np.asarray((run.x[row] - signal * run.x0[row]) / noise)
+    return np.asarray((run.x[row] - signal * run.x0[min(row, run.steps - 1)]) / noise)
 
 
-FOUND_NOISE = Quantity("eps", "field", _found_noise, scale=3.0)
+FOUND_NOISE = Quantity("eps", "field", _found_noise, scale=3.0, fixed_forward=True)
 """ε̂ = (x_t − a·x̂0) / b, what remains of x_t without x̂0: N(0, 1) if the model is right (Ho et al. 2020, DDPM, eq. 15,
-solved for ε); 0 if there is no noise. 3 of 1000 values of that distribution are outside −3 to 3."""
+solved for ε); 0 if there is no noise. In a forward process, the noise that is added. 3 of 1000 values of that
+distribution are outside −3 to 3."""
 
 
-NEXT = Quantity("next", "image", lambda run, row: SAMPLE.values(run, row + 1), of="move", next_of=SAMPLE)
+NEXT = Quantity(
+    "next", "image", lambda run, row: SAMPLE.values(run, row + 1), of="move", next_of=SAMPLE, of_sampler=True
+)
 """x_{t−1}, the sample that the step leads to; at the finished image, that image."""
 
 
 def _velocity(run: Trajectory, row: int) -> Array:
-    signal, noise = np.float32(run.signal[row]), np.float32(run.noise[row])
-    if noise == 0:
+    mixture = mixture_at(run, row)
+    signal, noise = np.float32(mixture.signal), np.float32(mixture.noise)
+    if noise == 0 and not run.is_forward:
         return np.zeros_like(run.x[row])
-    x0, found = run.x0[row], _found_noise(run, row)
+    x0, found = run.x0[min(row, run.steps - 1)], _found_noise(run, row)
     if notation_of(run) is FLOW:
         return found - x0
     return np.asarray((signal * found - noise * x0) / np.hypot(signal, noise))
@@ -111,14 +129,15 @@ VELOCITY = Quantity("v", "field", _velocity, scale=lambda run: 4.0 if notation_o
   (Salimans & Ho 2022, Progressive Distillation, app. D, where a² + b² = 1). Where samples explode, dx/dσ would just be
   ε̂; v is what networks with v-prediction are asked for there, too.
 
-0 if there is no noise."""
+Without noise a run does not say what its model finds, and it is 0. In a forward process image and noise are known; this
+is then what networks learn to predict."""
 
 
 def _change(run: Trajectory, row: int) -> Array:
     return np.asarray(run.x0[row] - run.x0[row - 1]) if row else np.zeros_like(run.x0[0])
 
 
-CHANGE: Quantity = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE))
+CHANGE: Quantity = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE), of_sampler=True)
 """x̂0 less that of the step before: where the model changes its mind; 0 at the first step."""
 
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..runs.noising import EXPLODING, FLOW, mixture_at, notation_of
+from ..runs.quantities import FOUND_NOISE
+from ..runs.step import Mixture
 from ..runs.trajectory import Trajectory
 from ..schedulers.catalogue import CLASSES
 from .panels import Panel, panels_named
@@ -48,6 +50,8 @@ def demand_truth(kind: str, run: Trajectory, rows: Iterable[int]) -> None:
         OutputError: it does not; says at which step, and why if that is known.
         TrajectoryError: a row is damaged.
     """
+    if kind == "step" and run.is_forward:
+        raise OutputError("a forward process has no steps of a sampler; use the scene equation")
     for row in sorted({row for row in rows if row < run.steps}):
         if kind == "step" and row + 1 >= len(run.x):
             raise OutputError(
@@ -84,15 +88,17 @@ def _terms(kind: str, run: Trajectory) -> tuple[Term, ...]:
         name = r"\sigma_t-\sigma_{t-1}" if way == "-" else r"\sigma_{t-1}-\sigma_t"
         return Term("="), _term(way, change, 0.0, _decimals_of(change), name, "noise")
     index = "_{t-1}" if ahead else "_t"
-    added = _term("+", noise, 0.0, decimals_of_noise(run), notation.noise.replace("_t", index), "noise")
+    # The finished image has no noise. That a last sample has some is only told in a forward process.
+    end = mixture_at(run, run.steps) if run.is_forward else Mixture(1.0, 0.0)
+    added = _term("+", noise, end.noise, decimals_of_noise(run), notation.noise.replace("_t", index), "noise")
     if notation is EXPLODING:
         return Term("="), added
     kept = [mixture.signal for mixture in mixtures]
-    return _term("=", kept, 1.0, 2, notation.signal.replace("_t", index), "signal"), added
+    return _term("=", kept, end.signal, 2, notation.signal.replace("_t", index), "signal"), added
 
 
 def _term(sign: str, factors: Iterable[float], end: float, decimals: int, name: str, ink: Ink) -> Term:
-    """A factor for each step, and that of the finished image."""
+    """A factor for each step, and that of the last sample."""
     return Term(sign, Number.of([*factors, end], decimals, ink), Maths(name, ink))
 
 
@@ -103,14 +109,10 @@ def _decimals_of(changes: NDArray[np.float64]) -> int:
 
 def _apart(kind: str, run: Trajectory, row: int) -> float:
     """How far the sides are apart at a row: their root mean square difference, relative to the left side."""
-    signal, noise = float(run.signal[row]), float(run.noise[row])
-    x, x0 = run.x[row].astype(np.float64), run.x0[row].astype(np.float64)
-    found = (x - signal * x0) / noise if noise else np.zeros_like(x)
-    left, mixture = x, mixture_at(run, row)
-    if kind == "step":
-        left, mixture = run.x[row + 1].astype(np.float64), mixture_at(run, row + 1)
-    right = mixture.signal * x0 + mixture.noise * found
-    return _size(left - right) / max(_size(left), 1e-12)
+    ahead = row + 1 if kind == "step" else row
+    left, mixture = run.x[ahead].astype(np.float64), mixture_at(run, ahead)
+    x0, found = run.x0[row].astype(np.float64), FOUND_NOISE.values(run, row).astype(np.float64)
+    return _size(left - mixture.signal * x0 - mixture.noise * found) / max(_size(left), 1e-12)
 
 
 def _size(values: NDArray[np.float64]) -> float:

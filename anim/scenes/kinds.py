@@ -65,9 +65,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 """Every equation by its name."""
 
 
-def form_of(kind: str, panels: Sequence[str]) -> Form | None:
-    """How an equation reads with these panels; None if there is none, as both may come from a file."""
-    return KINDS[kind].forms.get(tuple(panels)) if kind in KINDS else None
+def form_of(kind: str, panels: Sequence[str], process: str = "reverse") -> Form | None:
+    """How an equation reads with these panels; None if there is none, as all may come from a file."""
+    form = KINDS[kind].forms.get(tuple(panels)) if kind in KINDS else None
+    if form is None or process != "forward":
+        return form
+    # Image and noise are known, so they have no hats.
+    words = form.words.replace("x̂0", "x_0").replace("ε̂", "ε")
+    return Form(words, form.tex.replace(r"\hat{x}", "x").replace(r"\hat{\epsilon}", r"\epsilon"))
 
 
 def check_seen(kind: str | None, panels: str | Sequence[str]) -> None:

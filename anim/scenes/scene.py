@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.noising import rescaled
 from ..runs.quantities import NEXT, SAMPLE
 from ..runs.trajectory import Trajectory
+from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
 from .panels.wordings import UNIT_VARIANCE
 from .phrases import Caption, Fidelity, Maths, Term
 from .views import View, view_of
-
-Alignment = Literal["noise", "step", "calls"]
-"""What several runs have in common at each moment: their noise level, their step, or the calls made so far."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,9 @@ class Part:
         if self.is_plot:
             return True
         quantity, row = self.panel.quantity, rows[self.run]
-        return quantity.kind == "image" or quantity.at(self.view.run, row) == (quantity, row)
+        if quantity.kind == "image" or quantity.is_fixed(self.view.run):
+            return True
+        return quantity.at(self.view.run, row) == (quantity, row)
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,12 @@ class Comparison:
     """What all runs share, the longest wording first; the last may be cut off."""
     labels: tuple[tuple[str, ...], ...]
     """What differs in each run, the longest wording first; the last may be cut off."""
-    align: Alignment = "noise"
+    align: Align = "noise"
     """What the runs have in common at each moment."""
-    columns: int | None = None
-    """The number of runs in a row, if they form a table; None for what fits best."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    """If runs form a table, row by row: the name of each row, likewise."""
+    columns: tuple[tuple[str, ...], ...] = ()
+    """If runs form a table: the name of each column, likewise."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ class Scene:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Every panel of every run; the panels of a run are next to each other."""
-        return tuple(Part(panel, view, run) for run, view in enumerate(self.views) for panel in self.panels)
+        return tuple(
+            Part(panel.named_for(view.run.info.process), view, run)
+            for run, view in enumerate(self.views)
+            for panel in self.panels
+        )
 
     @property
     def beside(self) -> int:
@@ -118,6 +123,8 @@ class Scene:
 
     def closing(self, part: Part) -> Sequence[Caption]:
         """A panel's captions for the last sample; in an equation, without the timestep of the step before."""
+        if part.view.run.is_forward:
+            return self.captions(part)
         captions = part.panel.closing(part.view)
         if not self.terms or not part.view.run.finished:
             return captions
@@ -130,7 +137,8 @@ class Scene:
 
     def signs(self, fidelity: Fidelity) -> str:
         """The panels with this fidelity, such as "x_t and ε̂"; empty if there are none."""
-        return " and ".join(panel.sign for panel in self.panels if panel.fidelity == fidelity)
+        panels = (panel.named_for(self.lead.run.info.process) for panel in self.panels)
+        return " and ".join(panel.sign for panel in panels if panel.fidelity == fidelity)
 
 
 def _without_readouts(captions: Iterable[Caption]) -> list[Caption]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ class SchedulerChoice:
     name: str
     class_name: str
     """The class in diffusers."""
+    title: str
+    """A name for pictures, as the literature and user interfaces write it."""
     about: str
     family: Family = "discrete"
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -57,35 +60,38 @@ class SchedulerChoice:
 
 
 SCHEDULERS: tuple[SchedulerChoice, ...] = (
-    SchedulerChoice("ddim", "DDIMScheduler", "DDIM (Song et al. 2021), deterministic"),
-    SchedulerChoice("ddpm", "DDPMScheduler", "DDPM (Ho et al. 2020), fresh noise at every step"),
-    SchedulerChoice("pndm", "PNDMScheduler", "PNDM (Liu et al. 2022), Runge–Kutta start: +9 calls"),
-    SchedulerChoice("plms", "PNDMScheduler", "PNDM without that start: +1 call",
+    SchedulerChoice("ddim", "DDIMScheduler", "DDIM", "DDIM (Song et al. 2021), deterministic"),
+    SchedulerChoice("ddpm", "DDPMScheduler", "DDPM", "DDPM (Ho et al. 2020), fresh noise at every step"),
+    SchedulerChoice("pndm", "PNDMScheduler", "PNDM", "PNDM (Liu et al. 2022), Runge–Kutta start: +9 calls"),
+    SchedulerChoice("plms", "PNDMScheduler", "PLMS", "PNDM without that start: +1 call",
                     overrides={"skip_prk_steps": True}, calls_with_overrides=Calls(1, 1)),
-    SchedulerChoice("euler", "EulerDiscreteScheduler", "Euler's method on the ODE (Karras et al. 2022)"),
-    SchedulerChoice("euler-a", "EulerAncestralDiscreteScheduler", "Euler with ancestral noise"),
-    SchedulerChoice("heun", "HeunDiscreteScheduler", "Heun's method, 2nd order: 2N − 1 calls"),
-    SchedulerChoice("dpm++", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M (Lu et al. 2022)"),
-    SchedulerChoice("dpm++-karras", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M on Karras noise levels",
-                    overrides={"use_karras_sigmas": True}),
-    SchedulerChoice("dpm++-sde", "DPMSolverMultistepScheduler", "DPM-Solver++ 2M for the SDE",
+    SchedulerChoice("euler", "EulerDiscreteScheduler", "Euler", "Euler's method on the ODE (Karras et al. 2022)"),
+    SchedulerChoice("euler-a", "EulerAncestralDiscreteScheduler", "Euler a", "Euler with ancestral noise"),
+    SchedulerChoice("heun", "HeunDiscreteScheduler", "Heun", "Heun's method, 2nd order: 2N − 1 calls"),
+    SchedulerChoice("dpm++", "DPMSolverMultistepScheduler", "DPM++ 2M", "DPM-Solver++ 2M (Lu et al. 2022)"),
+    SchedulerChoice("dpm++-karras", "DPMSolverMultistepScheduler", "DPM++ 2M Karras",
+                    "DPM-Solver++ 2M on Karras noise levels", overrides={"use_karras_sigmas": True}),
+    SchedulerChoice("dpm++-sde", "DPMSolverMultistepScheduler", "DPM++ 2M SDE", "DPM-Solver++ 2M for the SDE",
                     overrides={"algorithm_type": "sde-dpmsolver++"}, stochastic_with_overrides=True),
-    SchedulerChoice("dpm++-single", "DPMSolverSinglestepScheduler", "DPM-Solver++, single-step",
+    SchedulerChoice("dpm++-single", "DPMSolverSinglestepScheduler", "DPM++ 2S", "DPM-Solver++, single-step",
                     overrides={"lower_order_final": True}),
-    SchedulerChoice("unipc", "UniPCMultistepScheduler", "UniPC (Zhao et al. 2023), predictor and corrector"),
-    SchedulerChoice("deis", "DEISMultistepScheduler", "DEIS (Zhang & Chen 2023), exponential integrator"),
-    SchedulerChoice("sa", "SASolverScheduler", "SA-Solver (Xue et al. 2023), stochastic Adams"),
-    SchedulerChoice("lms", "LMSDiscreteScheduler", "linear multistep on the ODE"),
-    SchedulerChoice("kdpm2", "KDPM2DiscreteScheduler", "DPM-Solver-2 in Karras form: 2N − 1 calls"),
-    SchedulerChoice("kdpm2-a", "KDPM2AncestralDiscreteScheduler", "the same with ancestral noise"),
-    SchedulerChoice("dpm-sde", "DPMSolverSDEScheduler", "DPM-Solver for the SDE, Brownian tree"),
-    SchedulerChoice("lcm", "LCMScheduler", "for distilled latent consistency models: few steps"),
-    SchedulerChoice("tcd", "TCDScheduler", "for trajectory-consistency models: few steps"),
-    SchedulerChoice("flow-euler", "FlowMatchEulerDiscreteScheduler", "flow matching, Euler", family="flow"),
-    SchedulerChoice("flow-heun", "FlowMatchHeunDiscreteScheduler", "flow matching, Heun: 2N − 1 calls", family="flow"),
-    SchedulerChoice("edm-euler", "EDMEulerScheduler", "Euler for EDM-preconditioned networks", family="edm"),
-    SchedulerChoice("edm-dpm++", "EDMDPMSolverMultistepScheduler", "DPM-Solver++ for the same networks", family="edm"),
-    SchedulerChoice("consistency", "CMStochasticIterativeScheduler", "consistency models (Song et al. 2023)",
+    SchedulerChoice("unipc", "UniPCMultistepScheduler", "UniPC", "UniPC (Zhao et al. 2023), predictor and corrector"),
+    SchedulerChoice("deis", "DEISMultistepScheduler", "DEIS", "DEIS (Zhang & Chen 2023), exponential integrator"),
+    SchedulerChoice("sa", "SASolverScheduler", "SA-Solver", "SA-Solver (Xue et al. 2023), stochastic Adams"),
+    SchedulerChoice("lms", "LMSDiscreteScheduler", "LMS", "linear multistep on the ODE"),
+    SchedulerChoice("kdpm2", "KDPM2DiscreteScheduler", "DPM2", "DPM-Solver-2 in Karras form: 2N − 1 calls"),
+    SchedulerChoice("kdpm2-a", "KDPM2AncestralDiscreteScheduler", "DPM2 a", "the same with ancestral noise"),
+    SchedulerChoice("dpm-sde", "DPMSolverSDEScheduler", "DPM++ SDE", "DPM-Solver for the SDE, Brownian tree"),
+    SchedulerChoice("lcm", "LCMScheduler", "LCM", "for distilled latent consistency models: few steps"),
+    SchedulerChoice("tcd", "TCDScheduler", "TCD", "for trajectory-consistency models: few steps"),
+    SchedulerChoice("flow-euler", "FlowMatchEulerDiscreteScheduler", "Euler", "flow matching, Euler", family="flow"),
+    SchedulerChoice("flow-heun", "FlowMatchHeunDiscreteScheduler", "Heun", "flow matching, Heun: 2N − 1 calls",
+                    family="flow"),
+    SchedulerChoice("edm-euler", "EDMEulerScheduler", "Euler", "Euler for EDM-preconditioned networks", family="edm"),
+    SchedulerChoice("edm-dpm++", "EDMDPMSolverMultistepScheduler", "DPM++ 2M", "DPM-Solver++ for the same networks",
+                    family="edm"),
+    SchedulerChoice("consistency", "CMStochasticIterativeScheduler", "consistency",
+                    "consistency models (Song et al. 2023)",
                     family="consistency"),
 )  # fmt: skip
 # Settings of the training or of the images, which carry over to any other scheduler.
@@ -95,6 +101,40 @@ _TRAINED = (
     *("thresholding", "dynamic_thresholding_ratio", "sample_max_value"),
 )
 BY_NAME = {choice.name: choice for choice in SCHEDULERS}
+
+
+def choice_of(class_name: str, config: Mapping[str, Any]) -> SchedulerChoice | None:
+    """The choice that a scheduler of this class and these settings is; None if there is none for its class.
+
+    Of those whose overrides it has, it is the one with most.
+    """
+    found = [
+        choice
+        for choice in SCHEDULERS
+        if choice.class_name == class_name
+        and all(config.get(name) == value for name, value in choice.overrides.items())
+    ]
+    return max(found, key=lambda choice: len(choice.overrides), default=None)
+
+
+def calls_of(class_name: str, config: Mapping[str, Any]) -> Calls:
+    """How often a scheduler of this class and these settings calls the network; once a step if the class is unknown."""
+    choice = choice_of(class_name, config)
+    if choice is not None:
+        return choice.calls
+    return CLASSES[class_name].calls if class_name in CLASSES else Calls()
+
+
+def title_of(class_name: str, config: Mapping[str, Any]) -> str:
+    """A scheduler's name for pictures: "DPM++ 2M", or its class in words if there is no choice for it."""
+    choice = choice_of(class_name, config)
+    return class_title(class_name) if choice is None else choice.title
+
+
+def class_title(class_name: str) -> str:
+    """A scheduler's class in words: ``EulerAncestralDiscreteScheduler`` becomes "Euler Ancestral"."""
+    name = class_name.removesuffix("Scheduler").removesuffix("Discrete") or class_name
+    return re.sub(r"(?<=[A-Za-z0-9])(?=[A-Z][a-z]{2})", " ", name)
 
 
 def fitting(scheduler: Any) -> list[SchedulerChoice]:

@@ -14,10 +14,11 @@ from .wordings import clipping_words, field_words, short_lines, short_scale_of, 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words", "symbol"]
 
 _FORMULAS = {
-    PRESERVING: r"\sqrt{\bar{\alpha}_t}\,\hat{\epsilon} - \sqrt{1-\bar{\alpha}_t}\,\hat{x}_0",
-    EXPLODING: r"(\hat{\epsilon} - \sigma_t\,\hat{x}_0)\,/\,\sqrt{1+\sigma_t^2}",
-    FLOW: r"\hat{\epsilon} - \hat{x}_0",
+    PRESERVING: r"\sqrt{\bar{\alpha}_t}\,%s - \sqrt{1-\bar{\alpha}_t}\,%s",
+    EXPLODING: r"(%s - \sigma_t\,%s)\,/\,\sqrt{1+\sigma_t^2}",
+    FLOW: r"%s - %s",
 }
+"""Of noise and image."""
 
 
 def symbol(view: View) -> str:
@@ -27,16 +28,21 @@ def symbol(view: View) -> str:
 
 def captions(view: View) -> Sequence[Caption]:
     """Captions that spell out its formula, then shorter ones."""
-    phrases, time = _words(view, "the velocity that the model finds, drawn from", "velocity,"), time_readout(view.run)
+    forward = view.run.is_forward
+    whose = "that models learn to predict" if forward else "that the model finds"
+    phrases, time = _words(view, f"the velocity {whose}, drawn from", "velocity,"), time_readout(view.run)
     plain = timed((Maths(symbol(view)),), phrases, time)
     if (formula := _FORMULAS.get(notation_of(view.run))) is None:
         return plain
-    spelled = (Maths(f"{symbol(view)} ="), Maths(formula))
+    parts = (r"\epsilon", "x_0") if forward else (r"\hat{\epsilon}", r"\hat{x}_0")
+    spelled = (Maths(f"{symbol(view)} ="), Maths(formula % parts))
     return [*(Caption(spelled, phrase, (time,)) for phrase in phrases if phrase), *plain]
 
 
 def closing(view: View) -> Sequence[Caption]:
     """Captions for the velocity of the last step, as nothing is predicted after it."""
+    if view.run.is_forward:
+        return captions(view)
     phrases = _words(view, "the last velocity found, drawn from", "last velocity,")
     return timed((Maths(symbol(view)),), phrases, last_time_readout(view.run))
 
