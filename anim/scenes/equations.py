@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError
 from ..runs.noising import EXPLODING, FLOW, mixture_at, notation_of
 from ..runs.quantities import FOUND_NOISE
-from ..runs.step import Mixture
+from ..runs.step import Array, Mixture
 from ..runs.trajectory import Trajectory
 from ..schedulers.catalogue import CLASSES
 from .panels import Panel, panels_named
@@ -26,9 +26,12 @@ from .readouts import decimals_of_noise
 from .scene import Scene
 from .views import View
 
-TOLERANCE = 3e-3
-"""How far the two sides may be apart (root mean square, relative to that of the left side): samples rounded to bfloat16
-are 1.5e-3 apart, and two decimals show no less."""
+TOLERANCE = 1e-3
+"""How far the two sides of a step may be apart, in root mean square, as a share of the step itself; what a step is told
+with, two or three digits, is no more precise. What rounding adds to that depends on the samples."""
+_ROUNDING = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 8e-3}
+"""The same as a share of the sample: four times what rounding to this type changes in the worst case, as schedulers
+round more than once; for float32 more, as the tables of schedules are computed in it, too."""
 _MIXTURE, _EXPLODING, _FLOW = ("next", "x0", "eps"), ("next", "x", "eps"), ("next", "x", "v")
 
 
@@ -57,10 +60,11 @@ def demand_truth(kind: str, run: Trajectory, rows: Iterable[int]) -> None:
             raise OutputError(
                 f"step {row + 1} leads to no sample, as the run was interrupted; show the steps before with --to {row}"
             )
-        apart = _apart(kind, run, row)
-        if not apart <= TOLERANCE:
+        apart, allowed = _apart(kind, run, row)
+        if not apart <= allowed:
+            whole = "it" if kind == "step" else "the sample"
             raise OutputError(
-                f"the scene {kind} does not hold at step {row + 1}: its sides are {100 * apart:.3g}% apart, as "
+                f"the scene {kind} does not hold at step {row + 1}: it misses {100 * apart:.3g}% of {whole}, as "
                 f"{_reason(run)}; show other steps with --from and --to, or panels"
             )
 
@@ -107,16 +111,28 @@ def _decimals_of(changes: NDArray[np.float64]) -> int:
     return 3 if changes[changes > 0].min(initial=1.0) < 0.1 else 2
 
 
-def _apart(kind: str, run: Trajectory, row: int) -> float:
-    """How far the sides are apart at a row: their root mean square difference, relative to the left side."""
+def _apart(kind: str, run: Trajectory, row: int) -> tuple[float, float]:
+    """How far the sides are apart at a row, and how far they may be: as shares of the step, or of the sample itself."""
+    before, x0, found = (
+        values.astype(np.float64) for values in (run.x[row], run.x0[row], FOUND_NOISE.values(run, row))
+    )
     ahead = row + 1 if kind == "step" else row
-    left, mixture = run.x[ahead].astype(np.float64), mixture_at(run, ahead)
-    x0, found = run.x0[row].astype(np.float64), FOUND_NOISE.values(run, row).astype(np.float64)
-    return _size(left - mixture.signal * x0 - mixture.noise * found) / max(_size(left), 1e-12)
+    after, mixture = run.x[ahead], mixture_at(run, ahead)
+    apart = _size(after - mixture.signal * x0 - mixture.noise * found)
+    whole = max(_size(after - before if kind == "step" else before), 1e-12)
+    return apart / whole, TOLERANCE + _ROUNDING[_precision(after)] * _size(after.astype(np.float64)) / whole
 
 
 def _size(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(values**2)))
+
+
+def _precision(sample: Array) -> str:
+    """The least precise type that can hold a sample: the one in which a pipeline computed it."""
+    if not (sample.view(np.uint32) & 0xFFFF).any():
+        return "bfloat16"
+    with np.errstate(over="ignore"):
+        return "float16" if (sample == sample.astype(np.float16)).all() else "float32"
 
 
 def _reason(run: Trajectory) -> str:
