@@ -80,6 +80,8 @@ def render(
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
+    for panel in panels:
+        panel.check(trajectory)
     view = _view(trajectory, quantities_of(asked), asked["preview"], frames, model, on_row)
     scene = Scene((view,), panels)
     planned = plan_shots(view, timing)
