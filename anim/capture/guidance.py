@@ -51,6 +51,11 @@ class _Reading:
     """Whether the pipeline changes the sign of both."""
     scale: float
 
+    def of(self, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The unconditional and the conditional one of two predictions, with the sign of the output."""
+        uncond, cond = (second, first) if self.swapped else (first, second)
+        return (-uncond, -cond) if self.negated else (uncond, cond)
+
 
 class GuidanceListener:
     """Hears what a pipeline's network says between the steps of its scheduler; changes nothing."""
@@ -110,20 +115,19 @@ class GuidanceListener:
             (first, second), scales = self._predictions(output, number), self._scales()
         else:
             (first, second), scales = (_demand_batch(one, output) for one in told[:2]), [told[2]]
-        for reading in self._readings(scales, in_order=told is not None):
-            uncond, cond = (second, first) if reading.swapped else (first, second)
-            if reading.negated:
-                uncond, cond = -uncond, -cond
-            if _gives(output, uncond, cond, reading.scale):
-                self._reading = reading
-                return Guided(uncond, cond, reading.scale)
-        raise self._refusal(
-            f"what {self._name} hands its scheduler at step {number} is not uncond + w·(cond − uncond) with a guidance "
-            f"scale that it names; it {self._why_different()}"
-        )
+        readings = list(self._readings(scales, in_order=told is not None))
+        misfits = [_misfit(output, *reading.of(first, second), reading.scale) for reading in readings]
+        best = int(torch.stack(misfits).argmin()) if misfits else None  # Of equal ones, the first.
+        if best is None or not bool(misfits[best] <= 1):
+            raise self._refusal(
+                f"what {self._name} hands its scheduler at step {number} is not uncond + w·(cond − uncond) with a "
+                f"guidance scale that it names; {self._why_different()}"
+            )
+        self._reading = readings[best]
+        return Guided(*self._reading.of(first, second), self._reading.scale)
 
     def _readings(self, scales: Sequence[float], *, in_order: bool) -> Iterator[_Reading]:
-        """All ways to read two predictions, the one that fitted at the step before first."""
+        """All ways to read two predictions; first the one that fitted at the step before, which wins a tie."""
         if in_order:
             yield _Reading(swapped=False, negated=False, scale=scales[0])
             return
@@ -139,8 +143,10 @@ class GuidanceListener:
     def _predictions(self, output: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Both predictions in the output's shape, in the order in which they were made."""
         said, self._said = self._said, []
-        if not said and not self._networks:
-            raise self._refusal(f"{self._name} has no network to listen to: call guided_by before each step")
+        if not callable(self._pipeline):
+            raise self._refusal("in a loop of your own, call the recorder's guided_by before each step")
+        if not self._parameters() and not hasattr(self._pipeline, "guider"):
+            raise self._refusal(f"{self._name} has no guidance")
         if not said:
             raise self._refusal(f"{self._name} did not call its network before step {number}")
         last = said[-1][0]
@@ -159,6 +165,11 @@ class GuidanceListener:
         first, second = torch.cat([one for one in batches if one is not None]).chunk(2)
         return first, second
 
+    def _parameters(self) -> list[str]:
+        """The arguments of the pipeline's call that are guidance scales."""
+        takes = inspect.signature(type(self._pipeline).__call__).parameters
+        return [name for name in takes if _NAMES_A_SCALE.search(name) and "rescale" not in name]
+
     def _why_single(self, network: Any) -> str:
         """Why there is only one prediction for each image."""
         takes = inspect.signature(network.forward).parameters
@@ -169,13 +180,18 @@ class GuidanceListener:
                 f"{self._name} is a distilled model: its network is told the guidance scale as a number, and makes one "
                 "prediction instead of two"
             )
-        return f"{self._name} makes no prediction without the condition in this call; raise --guidance above 1"
+        if (scales := self._scales()) and max(scales) > 1:
+            return f"{self._name} has a guidance scale of {scales[0]:g}, but gives its scheduler single predictions"
+        return (
+            f"{self._name} makes no prediction without the condition in this call; raise "
+            f"{' or '.join(self._parameters())} above 1"
+        )
 
     def _why_different(self) -> str:
-        rescale = self._found().get("guidance_rescale")
-        if rescale:
-            return f"rescales it (guidance_rescale is {rescale:g}); set guidance_rescale to 0"
-        return "rescales or normalises guidance, or adds another kind of it"
+        rescale = next((scale for name, scale in self._found().items() if "rescale" in name and scale), None)
+        if rescale is not None:
+            return f"its guidance is rescaled, so set guidance_rescale from {rescale:g} to 0"
+        return "guidance that is rescaled, normalised, different for each frame or of another kind cannot be kept"
 
     def _scales(self) -> list[float]:
         """The guidance scales that the pipeline names, and 1 more: some write cond + w·(cond − uncond).
@@ -226,12 +242,14 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _gives(output: torch.Tensor, uncond: torch.Tensor, cond: torch.Tensor, scale: float) -> bool:
-    """Whether an output is that guided prediction, but for rounding."""
+def _misfit(output: torch.Tensor, uncond: torch.Tensor, cond: torch.Tensor, scale: float) -> torch.Tensor:
+    """How far an output is from that guided prediction, as a multiple of what rounding explains; a tensor, so that
+    nobody waits for a GPU yet.
+    """
     coarsest = max(torch.finfo(one.dtype).eps for one in (output, uncond, cond))
     out, without, towards = output.float(), uncond.float(), cond.float() - uncond.float()
     rounding = _ROUNDINGS * coarsest * (without.abs() + abs(scale) * towards.abs())
-    return bool(((out - (without + scale * towards)).abs() <= rounding).all())
+    return ((out - (without + scale * towards)).abs() / rounding.clamp(min=torch.finfo(torch.float32).tiny)).max()
 
 
 def _as_batch(said: Any, output: torch.Tensor) -> torch.Tensor | None:

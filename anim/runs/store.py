@@ -89,8 +89,11 @@ class RunStore:
             store._kept = tuple(run.keeps)
             names = ("x", "x0", *run.kept, *store._numbers)
             store._arrays = {name: member_of(store._group, name, folder) for name in names}
-            store._rows = {name: padded(np.asarray(array[:]), array) for name, array in store._arrays.items()
-                           if name in store._numbers}
+            store._rows = {
+                name: padded(np.asarray(array[:]), array)
+                for name, array in store._arrays.items()
+                if name in store._numbers
+            }
             store._run = None if run._digests is None else run._digests.run
             store.written = run.steps
         except BaseException:

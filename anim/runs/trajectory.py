@@ -3,9 +3,10 @@
 A trajectory is a Zarr v3 group. ``x`` is [N+1, B, C, …] (the last row is the finished sample), ``x0`` [N, B, C, …],
 both float32 with one chunk per step, and ``t``, ``signal`` and ``noise`` are [N]. A row of ``t`` is written after the
 images of its step, and makes the step count. A run that keeps guidance also has ``x0_uncond`` and ``x0_cond``, which
-are like ``x0`` and have the same guarantees, and ``guidance`` [N], the scale at each step. A run of latents also has ``image``, the picture that its pipeline made
-from the last of them, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3]; and, once they have been drawn, all of them as
-pixels (`diffanim.runs.decoded`). A run of pixels has ``image`` only if its pipeline changed them after the last step.
+are like ``x0`` and have the same guarantees, and ``guidance`` [N], the scale at each step. A run of latents also has
+``image``, the picture that its pipeline made from the last of them, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3];
+and, once they have been drawn, all of them as pixels (`diffanim.runs.decoded`). A run of pixels has ``image`` only if
+its pipeline changed them after the last step.
 
 What a recording on disk guarantees:
 
