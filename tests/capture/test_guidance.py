@@ -124,9 +124,10 @@ def test_predictions_that_hardly_differ_are_told_apart() -> None:
     for step, one in zip(kept.steps, said.said, strict=True):
         uncond, cond = one.float().chunk(2)  # … that differ by a rounding of them or two.
         differ += int((uncond != cond).sum())
-        assert np.corrcoef(
-            (step.kept["x0_cond"] - step.kept["x0_uncond"]).ravel(), -(cond - uncond).numpy().ravel()
-        )[0, 1] > 0.95
+        assert (
+            np.corrcoef((step.kept["x0_cond"] - step.kept["x0_uncond"]).ravel(), -(cond - uncond).numpy().ravel())[0, 1]
+            > 0.95
+        )
     assert differ
 
 
@@ -144,7 +145,11 @@ def test_each_step_has_its_own_scale() -> None:
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "an embedded scale": ("flux", {}, "FluxPipeline is a distilled model: its network is told the guidance scale"),
     "another embedded scale": ("lcm", {}, "is a distilled model"),
-    "no guidance": ("sd", {"guidance_scale": 1.0}, "no prediction without the condition in this call; raise guidance_sc"),
+    "no guidance": (
+        "sd",
+        {"guidance_scale": 1.0},
+        "no prediction without the condition in this call; raise guidance_sc",
+    ),
     "guidance that does not exist": ("ddim", {}, "DDIMPipeline has no guidance"),
     "rescaling": ("sd", {"guidance_rescale": 0.7}, "its guidance is rescaled, so set guidance_rescale from 0.7 to 0"),
     "normalising": ("qwen image", {}, r"at step 1 is not uncond \+ w·\(cond − uncond\)"),
