@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,11 +12,15 @@ import click
 from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE, Size
 from diffanim.errors import SettingsError
 from diffanim.files.budget import parse_bytes
+from diffanim.files.outputs import ENDINGS
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
+from diffanim.noise_options import NOISE_OPTIONS
 from diffanim.options import BYTES, FILE, NAMES, SECONDS, SIZE, Option, size_words
 from diffanim.render_options import RENDER_OPTIONS
+from diffanim.sharing.profiles import PROFILES
 
 Command = Callable[..., Any]
+DEFAULT_FOLDER = Path("outputs")
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -68,6 +73,7 @@ _READERS = {
     FILE: click.Path(),
     NAMES: click.STRING,
     "MODEL": click.Path(),  # For completion: a hub id will do as well.
+    "RUN.zarr": click.Path(),
 }
 
 
@@ -119,8 +125,42 @@ def _all_of(rows: Any) -> Callable[[Command], Command]:
 
 run_options = _all_of(RUN_OPTIONS)
 """The options that determine a run."""
+noise_options = _all_of(NOISE_OPTIONS)
+"""The options that determine a forward process."""
 render_options = _all_of(RENDER_OPTIONS)
 """The options that determine how a run is shown."""
+
+
+def written(command: Command) -> Command:
+    """What is written: the files, and a profile that sets options for one use."""
+    for option in (
+        click.option(
+            "--for",
+            "profile",
+            cls=Grouped,
+            group="What is written",
+            type=click.Choice(list(PROFILES)),
+            help="Settings for one use: "
+            + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
+            + ". Options given explicitly override them.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            "outputs",
+            cls=Grouped,
+            group="What is written",
+            type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
+            multiple=True,
+            metavar="FILE",
+            help=f"A file to write; its ending sets the format: {', '.join(ENDINGS)}. Several are written in one "
+            f"pass. By default a GIF and an MP4 in {DEFAULT_FOLDER}/, or the profile's files.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the files written.")
 overwrite = click.option(
     "--overwrite",

@@ -10,9 +10,10 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli import options
+from diffanim.cli.options import DEFAULT_FOLDER
 from diffanim.cli.terminal import say
 from diffanim.errors import OutputError
-from diffanim.files.outputs import ENDINGS, timing_note
+from diffanim.files.outputs import timing_note
 from diffanim.models.files import ModelFiles
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
@@ -26,34 +27,12 @@ if TYPE_CHECKING:
     from diffanim.runs.quantities import Quantity
     from diffanim.runs.trajectory import Trajectory
 
-DEFAULT_FOLDER = Path("outputs")
 DEFAULT_SUFFIXES = (".gif", ".mp4")
 
 
 @click.command(cls=options.GroupedCommand)
 @click.argument("run", required=False, type=click.Path(path_type=Path), metavar="[RUN.zarr]")
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    cls=options.Grouped,
-    group="What is written",
-    type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
-    multiple=True,
-    metavar="FILE",
-    help=f"A file to write; its ending sets the format: {', '.join(ENDINGS)}. Several are written in one "
-    f"pass. By default a GIF and an MP4 in {DEFAULT_FOLDER}/, or the profile's files.",
-)
-@click.option(
-    "--for",
-    "profile",
-    cls=options.Grouped,
-    group="What is written",
-    type=click.Choice(list(PROFILES)),
-    help="Settings for one use: "
-    + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
-    + ". Options given explicitly override them.",
-)
+@options.written
 @options.render_options
 @options.run_options
 @options.overwrite
@@ -77,8 +56,8 @@ def render(
     from diffanim.cli.progress import Reporter
 
     settings = options.take_run_settings(given)
-    _refuse_two_speeds(ctx)
-    _apply(profile, ctx, given)
+    refuse_two_speeds(ctx)
+    apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
     source = locate(settings.model) if run is None else run
     outputs, recording = _places(source, outputs, settings, profile)
@@ -90,7 +69,7 @@ def render(
             _refuse_run_options(ctx, recorded)
         model = ctx.params["model"] if run is not None else source
         decoder = _decoder(ctx, model, recorded, seen, frames, reporter)
-        _render(recorded, outputs, reporter, {**given, "model": decoder})
+        write_files(recorded, outputs, reporter, {**given, "model": decoder})
     for output in outputs:
         say(output)
 
@@ -112,7 +91,8 @@ def _the_run(
     return recorded
 
 
-def _render(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, options: dict[str, Any]) -> None:
+def write_files(run: Trajectory, outputs: tuple[str, ...], reporter: Reporter, options: dict[str, Any]) -> None:
+    """Render a recording, and show how far that is."""
     import diffanim
 
     for output in outputs:
@@ -168,6 +148,12 @@ def _places(
 ) -> tuple[tuple[str, ...], Path]:
     """Where the files go, and where the recording goes: beside the first file, under a name of its own."""
     stem = settings.file_stem(source) if isinstance(source, ModelFiles) else source.name.removesuffix(".zarr")
+    outputs = outputs_or_default(outputs, stem, profile)
+    return outputs, Path(outputs[0]).parent / f"{stem}.zarr"
+
+
+def outputs_or_default(outputs: tuple[str, ...], stem: str, profile: str | None) -> tuple[str, ...]:
+    """The files that the user named; without any, those of the profile, or a film in two formats, called ``stem``."""
     if not outputs:
         try:
             DEFAULT_FOLDER.mkdir(exist_ok=True)
@@ -177,10 +163,10 @@ def _places(
             ) from error
         endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else DEFAULT_SUFFIXES
         outputs = tuple(str(DEFAULT_FOLDER / f"{stem}{ending}") for ending in endings)
-    return outputs, Path(outputs[0]).parent / f"{stem}.zarr"
+    return outputs
 
 
-def _apply(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:
+def apply_profile(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:
     """Fill in a profile's settings, in place, for every option that the user did not give."""
     settings = PROFILES[profile].settings.items() if profile else ()
     given |= {name: value for name, value in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
@@ -205,6 +191,7 @@ def _refuse_run_options(ctx: click.Context, run: Trajectory) -> None:
             )
 
 
-def _refuse_two_speeds(ctx: click.Context) -> None:
+def refuse_two_speeds(ctx: click.Context) -> None:
+    """Refuse a rate and a duration together."""
     if all(_is_given(ctx, name) for name in ("fps", "duration")):
         raise click.UsageError("--fps and --duration both set the speed; leave out one of the two", ctx)

@@ -122,6 +122,11 @@ class RunStore:
         if self._place is not None:
             self._place.close(self.written)
 
+    def discard(self) -> None:
+        """Release the place, and remove what has been written unless it is complete."""
+        if self._place is not None:
+            self._place.discard()
+
     @property
     def _numbers(self) -> tuple[str, ...]:
         """The arrays of numbers, in the order that they are written: the last one makes the step count."""

@@ -98,6 +98,8 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     """What a file shows, in a sentence; empty if its provenance is unknown."""
     if provenance is None:
         return ""
+    if provenance.process == "forward":
+        return _forward_alt(kind, provenance)
     made = _made_by(provenance)
     if kind == "poster":
         return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
@@ -107,10 +109,25 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     return f"{start}: {seen}" if seen else start
 
 
+def _forward_alt(kind: Shown, provenance: Provenance) -> str:
+    seen = _seen(provenance, stacked=kind == "sheet")
+    start = {"sheet": "Chosen noise levels of ", "poster": "The end of "}.get(kind, "Noise is added in ")
+    made = f"{start}{_forward_of(provenance)}"
+    return f"{made}: {seen}" if seen else made
+
+
+def _forward_of(provenance: Provenance) -> str:
+    from ..drawing.headings import scheduler_title  # Here, as help must not wait for drawing code.
+
+    levels = f"{scheduler_title(provenance.scheduler)}, {provenance.steps + 1} noise levels"
+    of = ", ".join(dict.fromkeys(provenance.labels)) or (f"“{provenance.prompt}”" if provenance.prompt else "")
+    return f"the forward process{of and f' of {of}'} ({levels})"
+
+
 def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> str:
     """What its panels show and where, in words; empty if none is known. A sheet has its panels one above the other."""
     arrangement = STACKED if stacked else provenance.arrangement
-    return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols)
+    return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols, process=provenance.process)
 
 
 def _made_by(provenance: Provenance) -> str:
@@ -127,9 +144,14 @@ def _caption(kind: Shown, provenance: Provenance | None) -> str:
     if provenance is None:
         return ""
     seed = "" if provenance.seed is None else f", seed {provenance.seed}"
-    made = for_tex(_made_by(provenance) + seed)
+    forward = provenance.process == "forward"
+    made = for_tex((_capitalised(_forward_of(provenance)) if forward else _made_by(provenance)) + seed)
     seen = _seen(provenance, stacked=True, symbols=True).replace("’", "'") if kind == "sheet" else ""
-    return f"{made}. {seen[:1].upper()}{seen[1:]}." if seen else f"{made}."
+    return f"{made}. {_capitalised(seen)}." if seen else f"{made}."
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _kind(path: Path) -> Shown:

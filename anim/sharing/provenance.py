@@ -14,6 +14,7 @@ from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
 from ..models.finding import BUILTIN
 from ..models.settings import RUN_OPTIONS, usual_settings
+from ..noise_options import NOISE_OPTIONS, usual_noise
 from ..render_options import RENDER_OPTIONS
 from ..runs.trajectory import Trajectory
 from ..scenes.panels import DEFAULT_PANELS
@@ -53,6 +54,8 @@ class Provenance:
     """Their names; empty for `DEFAULT_PANELS`."""
     noise_left: Finite | None = None
     """b of the run's last sample, if it is not the finished image."""
+    process: str = ""
+    """"forward" if noise is added to images; empty if a model makes them out of noise."""
 
     @classmethod
     def of(
@@ -75,7 +78,7 @@ class Provenance:
         info, panels = run.info, tuple(panel.name for panel in scene.panels)
         command = _command(run, asked, Path(output).name + ("/" if os.fspath(output).endswith("/") else ""))
         made = (info.model, info.scheduler, run.total, info.seed, info.labels, info.guidance, info.prompt)
-        left = run.end.noise if run.end is not None and not run.finished else None
+        left = run.end.noise if run.end is not None and not run.finished and not run.is_forward else None
         return cls(
             *made,
             command=command,
@@ -83,6 +86,7 @@ class Provenance:
             arrangement=scene.arrangement,
             panels=() if panels == DEFAULT_PANELS else panels,
             noise_left=left,
+            process="forward" if run.is_forward else "",
         )
 
     @classmethod
@@ -127,8 +131,12 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
 
 def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
     """The command that makes the file from scratch, or for a pipeline called from Python, from its recording."""
-    settings = run.info.settings
-    if "steps" in settings:
+    settings, like = run.info.settings, run.info.sources.get("like")
+    if run.is_forward and "pictures" in settings:
+        words = ["diffanim", "noise", *settings["pictures"], *_noise_words(settings)]
+    elif run.is_forward and like is not None:
+        words = ["diffanim", "noise", "--like", Path(like).name, *_noise_words({"seed": settings.get("noise_seed")})]
+    elif "steps" in settings and not run.is_forward:
         words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
     elif run.path is not None:
         words = ["diffanim", "render", run.path.name]
@@ -137,6 +145,14 @@ def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
     for name, value in asked.items():
         words += RENDER_OPTIONS[name].words(value)
     return shlex.join([*words, "-o", output])
+
+
+def _noise_words(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The words for the options of a forward process that are not at their defaults."""
+    for name, option in NOISE_OPTIONS.items():
+        value = settings.get(name)
+        if value not in (None, usual_noise(settings.get("model")).get(name)):
+            yield from option.words(value)
 
 
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
