@@ -16,7 +16,8 @@ import numpy as np
 from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.noising import rescaled
-from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
+from ..runs.trajectory import Trajectory
+from ..scenes.phrases import Maths, Number, Phrase, Piece, Term, Words
 from ..scenes.readouts import noise_left_readout, noise_readout, time_readout
 from ..scenes.scene import Part, Scene
 from ..scenes.views import View
@@ -37,6 +38,8 @@ class PlacedImage:
     image: Pixels
     """uint8 [h, w, 3], in its own pixels."""
     box: Box
+    outlined: bool = True
+    """Whether it has a hairline around it, so that the edge of a white image shows on white paper."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,7 @@ def lay_out(
             images += _row(part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em)
             texts += type_.centred(name, type_.margin, None, top + (tall - block) // 2)
         under = bottom + round(0.25 * type_.em)
-        readouts = [_readout(scene, run, rows[run]) for rows in shots]
+        readouts = [_readout(scene.views[run].run, rows[run], scene.terms) for rows in shots]
         for phrases, x in zip(readouts, lefts, strict=True):
             texts += type_.centred(phrases, x, grid.width, under)
         bottom = under + max(type_.block_height(phrases) for phrases in readouts)
@@ -111,7 +114,8 @@ def paint(sheet: ContactSheet) -> Pixels:
     picture[:] = sheet.theme.background
     for placed in sheet.images:
         box, line = placed.box, sheet.line
-        picture[box.y - line : box.bottom + line, box.x - line : box.right + line] = sheet.theme.hairline
+        if placed.outlined:
+            picture[box.y - line : box.bottom + line, box.x - line : box.right + line] = sheet.theme.hairline
         draw_image(picture, box, placed.image)
     for text in sheet.texts:
         blend(picture, text.mask(), text.x, text.baseline, sheet.theme.ink(text.piece.ink))
@@ -184,7 +188,8 @@ def _row(
     """A part at every column; a column stays empty where the part has nothing to show."""
     if part.is_plot:
         plot = DrawnPlot(part.panel.plot(part.view), grid.width, grid.height, theme, em)
-        yield from (PlacedImage(plot.at(rows[part.run]), box) for rows, box in zip(shots, boxes, strict=True))
+        pictures = (plot.at(rows[part.run]) for rows in shots)
+        yield from (PlacedImage(picture, box, outlined=False) for picture, box in zip(pictures, boxes, strict=True))
         return
     for rows, box in zip(shots, boxes, strict=True):
         if part.is_of(rows):
@@ -203,13 +208,12 @@ def _named(scene: Scene, part: Part) -> tuple[Phrase, ...]:
     return (*((Words(line, "strong"),) for line in wrap(label, _LABEL)), *about)
 
 
-def _readout(scene: Scene, number: int, row: int) -> tuple[Phrase, ...]:
+def _readout(run: Trajectory, row: int, terms: Sequence[Term] = ()) -> tuple[Phrase, ...]:
     """The text under a column: t, and the factors of an equation, or if samples are rescaled the noise."""
-    run = scene.views[number].run
     ended = row == run.steps and not run.is_forward
     if ended and not run.finished:
         return (Words("noise left"),), noise_left_readout(run)
-    factors = tuple(_fixed(term.factor, row) for term in scene.terms if term.factor)
+    factors = tuple(_fixed(term.factor, row) for term in terms if term.factor)
     noise = (noise_readout(run),) if rescaled(run) and not factors else ()
     readouts = ((Words("finished"),),) if ended else (time_readout(run), *noise)
     fixed = tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)

@@ -132,7 +132,7 @@ class Scene:
 
     def term_of(self, part: Part) -> Term | None:
         """What stands before a panel of an equation; None for the first panel, and for panels that are no equation."""
-        place = self.panels.index(part.panel)
+        place = [panel.name for panel in self.panels].index(part.panel.name)
         return self.terms[place - 1] if self.terms and place else None
 
     def signs(self, fidelity: Fidelity) -> str:

@@ -12,7 +12,7 @@ from diffanim import Trajectory
 from diffanim.runs.moves import DRIFT, FRESH, STEP
 from diffanim.runs.noising import natural
 from diffanim.runs.quantities import CHANGE, FOUND_NOISE, NEXT, SAMPLE, VELOCITY, Quantity, largest_in, rows_behind
-from diffanim.runs.step import Step
+from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
 from support.synthetic import mixture, synthetic_run
@@ -140,3 +140,38 @@ def test_the_largest_numbers_have_a_scale() -> None:
     run = writer.finish(-huge)
     assert STEP.scale_in(run) == 1e38
     assert np.isfinite(FRESH.values(run, 0)).all()
+
+
+@pytest.mark.parametrize("name", ["DDPMScheduler", "EulerAncestralDiscreteScheduler"])
+def test_its_variance_is_that_of_the_scheduler(name: str) -> None:
+    """Of diffusers' own steps, with the standard deviation that each scheduler's source gives."""
+    import diffusers
+    import torch
+
+    scheduler = getattr(diffusers, name)(**({"clip_sample": False} if name == "DDPMScheduler" else {}))
+    scheduler.set_timesteps(8)
+    torch.manual_seed(0)
+    image, random = torch.rand(SHAPE) * 2 - 1, torch.Generator().manual_seed(1)
+    x = image + scheduler.init_noise_sigma * torch.randn(SHAPE) if name.startswith("Euler") else torch.randn(SHAPE)
+    writer, expected = TrajectoryWriter(None, RunInfo("made up", name)), []
+    for index, t in enumerate(scheduler.timesteps):
+        if name.startswith("Euler"):
+            sigma, later = float(scheduler.sigmas[index]), float(scheduler.sigmas[index + 1])
+            a, b = 1.0, sigma
+            up = math.sqrt(later**2 * (sigma**2 - later**2) / sigma**2)
+            expected.append(up / (math.hypot(1, later) if later else 1))
+        else:
+            alpha = float(scheduler.alphas_cumprod[t])
+            a, b = math.sqrt(alpha), math.sqrt(1 - alpha)
+            expected.append(math.sqrt(scheduler._get_variance(t)) if t else 0.0)
+        scheduler.scale_model_input(x, t)
+        noise = (x - a * image) / b + 0.1 * torch.randn(SHAPE)
+        done = scheduler.step(noise, t, x, generator=random)
+        x0 = done.pred_original_sample
+        writer.add(Step(index, 8, float(t), x.float().numpy(), x0.float().numpy(), a, b))
+        x = done.prev_sample
+    run = writer.finish(x.numpy(), end=Mixture(1.0, 0.0))
+    for row, strength in enumerate(expected):
+        found = FRESH.values(run, row).std()
+        np.testing.assert_allclose(found, strength, rtol=4 / math.sqrt(2 * VALUES), atol=1e-5)
+    assert expected[3] > 0.1

@@ -18,6 +18,8 @@ from diffanim.encode import FORMATS
 from diffanim.errors import OutputError, SettingsError
 from diffanim.files.budget import rungs_of
 from diffanim.runs.clips import ClipFrames
+from diffanim.runs.forward import forward_of
+from diffanim.runs.quantities import FOUND_NOISE, VELOCITY
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
@@ -122,7 +124,7 @@ def test_what_does_not_hold_is_refused_at_its_step(kind: str, wrong: float, hold
         ({"scheduler": "SomebodysScheduler"}, "does more than mix x̂0 and ε̂"),
     ],
 )
-def test_the_reason_for_refusing_a_step(info: dict[str, str], reason: str) -> None:
+def test_the_reason_for_refusing_a_step(info: dict[str, Any], reason: str) -> None:
     with pytest.raises(OutputError, match=reason):
         demand_truth("step", straight("preserving", wrong=0.1, **info), range(6))
 
@@ -157,8 +159,7 @@ def test_scenes_that_cannot_be(options: dict[str, Any], words: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("size", [(640, None), (830, None), (1920, 1080)])
-@pytest.mark.parametrize("count", [1, 4, 9])
+@pytest.mark.parametrize(("size", "count"), [((640, None), 9), ((830, None), 4), ((1920, 1080), 1)])
 @pytest.mark.parametrize("scene", ["equation", "step"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_terms_lie_between_the_panels(kind: str, scene: str, count: int, size: tuple[int, int | None]) -> None:
@@ -255,6 +256,30 @@ def test_the_command_that_makes_it_again(tmp_path: Path) -> None:
 def test_what_a_smaller_gif_gives_up() -> None:
     rungs = rungs_of(FORMATS[".gif"], equation_of("step", view_of(straight("flow"))))
     assert rungs[1].look == "x_{t−1} and x_t and the velocity have 32 colours until the last quarter"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_forward_process_image_and_noise_are_known(kind: str, tmp_path: Path) -> None:
+    forward = forward_of(straight(kind))
+    diffanim.render(forward, tmp_path / "a.gif", tmp_path / "a-sheet.png", scene="equation", size=(800, None))
+    provenance, _ = read_provenance(tmp_path / "a.gif")
+    assert "x_t equals a times x_0 plus b times ε, from left" in target_of(tmp_path / "a.gif", provenance).alt
+    assert [told("equation", forward, row)[-1][1] for row in (0, 6)] == [0, round(straight(kind).noise[0], 2)]
+    scene = equation_of("equation", view_of(forward))
+    for end in (scene.captions, scene.closing):
+        assert [end(part)[0].title for part in scene.parts] == [(Maths(tex),) for tex in ("x_t", "x_0", r"\epsilon")]
+    for row in range(len(forward.x)):
+        mixed = forward.end if row == forward.steps else Mixture(forward.signal[row], forward.noise[row])
+        assert mixed is not None
+        found = VELOCITY.values(forward, row)
+        image, noise = forward.x0[0].astype(float), FOUND_NOISE.values(forward, 0).astype(float)
+        size = 1 if kind == "flow" else np.hypot(mixed.signal, mixed.noise)
+        a, b = (1, 1) if kind == "flow" else (mixed.signal, mixed.noise)
+        np.testing.assert_allclose(found, (a * noise - b * image) / size, atol=1e-4)
+    with pytest.raises(OutputError, match="a forward process has no steps of a sampler; use the scene equation"):
+        diffanim.render(forward, tmp_path / "b.gif", scene="step")
+    with pytest.raises(SettingsError, match="change is about a sampler’s steps"):
+        diffanim.render(forward, tmp_path / "b.gif", panels="x,change")
 
 
 @libraries_may_warn
