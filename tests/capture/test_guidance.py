@@ -113,6 +113,16 @@ def test_both_predictions_by_the_pipelines_own_order(family: str) -> None:
         np.testing.assert_allclose(guided, step.x0, rtol=0, atol=1e-5 * np.abs(guided).max())
 
 
+def test_a_compiled_network_is_heard_from_outside() -> None:
+    """Hooks would be compiled with it."""
+    pipe, call = build("sd")
+    said = Contrast(pipe)
+    compiled = said.network._compiled_call_impl = said.network._call_impl  # As `torch.nn.Module.compile` sets it.
+    kept, _ = recorded(pipe, call)
+    assert len(kept.steps) == len(said.said) == 3
+    assert said.network._compiled_call_impl == compiled
+
+
 def test_predictions_that_hardly_differ_are_told_apart() -> None:
     """Guidance magnifies what half precision hardly shows: the wrong order would be within a coarse tolerance."""
     pipe, call = build("sd")
@@ -169,9 +179,9 @@ def test_other_guidance_is_refused(why: str, tmp_path: Path) -> None:
     if family not in ("ddim", "sd3", "sd sag", "sd pag"):
         Contrast(pipe)
     path = tmp_path / "run.zarr"
-    with pytest.raises(SettingsError, match=f"^guidance cannot be kept: .*{reason}") as told:
-        with Recorder(pipe, path, keep=KEEP):
-            run(pipe, {**call, **more}, steps=4)
+    refused = pytest.raises(SettingsError, match=f"^guidance cannot be kept: .*{reason}")
+    with refused as told, Recorder(pipe, path, keep=KEEP):
+        run(pipe, {**call, **more}, steps=4)
     assert "\n" not in str(told.value)
     if why != "skipped layers":  # Those are skipped only later.
         assert not path.exists()
@@ -203,11 +213,10 @@ def test_a_loop_that_says_something_else_is_refused(scale: float | None, words: 
     scheduler = diffusers.DDIMScheduler(clip_sample=False)
     scheduler.set_timesteps(4)
     uncond, cond, x = torch.randn(3, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(SettingsError, match=words):
-        with Recorder(scheduler, writer=Kept(), keep=KEEP) as recorder:
-            if scale is not None:
-                recorder.guided_by(uncond, cond, scale)
-            scheduler.step(uncond + 0.4 * (cond - uncond), scheduler.timesteps[0], x)
+    with pytest.raises(SettingsError, match=words), Recorder(scheduler, writer=Kept(), keep=KEEP) as recorder:
+        if scale is not None:
+            recorder.guided_by(uncond, cond, scale)
+        scheduler.step(uncond + 0.4 * (cond - uncond), scheduler.timesteps[0], x)
 
 
 def test_of_the_built_in_model_they_are_the_runs_with_and_without_a_class() -> None:

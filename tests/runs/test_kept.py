@@ -188,7 +188,7 @@ def test_a_step_keeps_all_or_nothing_of_it() -> None:
     first, second, *_ = guided()
     sample = np.ones((2, 3, 4, 4))
     with pytest.raises(
-        SettingsError, match="a step keeps x0_cond with a guidance of 2.0; it can keep x0_uncond and x0_"
+        SettingsError, match=r"a step keeps x0_cond with a guidance of 2\.0; it can keep x0_uncond and x0_"
     ):
         diffanim.record_steps([replace(first, kept={"x0_cond": first.x0}), sample], INFO)
     with pytest.raises(SettingsError, match="a step keeps x0_uncond, x0_cond with a guidance of None"):
