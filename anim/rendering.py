@@ -90,10 +90,11 @@ def render(
         demand_truth(kind, trajectory, (shot.rows[0] for shot in shots))
     view = _view(trajectory, quantities_of(asked, trajectory), asked["preview"], frames, model, on_row)
     scene = Scene((view,), panels_named(asked["panels"])) if kind is None else equation_of(kind, view)
-    planned = plan_shots(view, timing)
+    planned = plan_shots(view, timing, of_steps=scene.of_steps)
     outputs_of = {path: output_of(path) for path in paths}
     still = any(output.format is None for output in outputs_of.values())
-    one_way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False)) if still else planned
+    alone = replace(timing, hold=0, hold_first=0, bounce=False)
+    one_way = plan_shots(view, alone, of_steps=scene.of_steps) if still else planned
     jobs = [
         Job(path, output, _comment(scene, planned.fps if output.format else None, asked, path))
         for path, output in outputs_of.items()
@@ -117,14 +118,16 @@ def render(
     return [Path(path) for path in paths]
 
 
-def plan_shots(view: View, timing: Timing) -> Timeline:
-    """The timeline of a run.
+def plan_shots(view: View, timing: Timing, *, of_steps: bool = False) -> Timeline:
+    """The timeline of a run, with its last sample unless ``of_steps``.
 
     Raises:
         SettingsError: as `timeline`.
     """
     run = view.run
-    return timeline(run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(view, rows))
+    return timeline(
+        run.t.tolist(), timing, complete=run.complete and not of_steps, changes=lambda rows: x0_changes(view, rows)
+    )
 
 
 def _view(

@@ -53,19 +53,18 @@ def placed_terms(terms: Sequence[Term], layout: Layout, type_: TermType) -> Iter
     for term, (before, panel) in zip(terms, pairwise(place_.box for place_ in layout.panels), strict=True):
         above, below = height([(term.spelled, type_.large)])
         baseline = panel.y + (panel.height + above - below) // 2
-        spelled, named = _widths(term, type_)
+        spelled, noted = _widths(term, type_)
         start = (before.right + panel.x - spelled) // 2
         if before.y < panel.y:
             start = panel.x - 2 * type_.padding - spelled
         yield from place(term.spelled, type_.large, start, baseline)
-        if term.name is not None and term.factor is not None:
-            factor = width((term.factor,), type_.large)
-            under = baseline + below + type_.padding + height([((term.name,), type_.small)])[0]
-            # Under the factor, but within the room.
-            centred, rightmost = start + spelled - (factor + named) // 2, panel.x - type_.padding - named
-            yield from place((term.name,), type_.small, min(centred, rightmost), under)
+        # Below the factor, or below the sign if there is none, but within the room.
+        over = spelled if term.factor is None else width((term.factor,), type_.large)
+        centred, rightmost = start + spelled - (over + noted) // 2, panel.x - type_.padding - noted
+        under = baseline + below + type_.padding + height([(term.below, type_.small)])[0]
+        yield from place(term.below, type_.small, min(centred, rightmost), under)
 
 
 def _widths(term: Term, type_: TermType) -> tuple[int, int]:
-    """Of the sign with the factor, and of the symbol below."""
-    return width(term.spelled, type_.large), width(() if term.name is None else (term.name,), type_.small)
+    """Of the sign with the factor, and of what stands below."""
+    return width(term.spelled, type_.large), width(term.below, type_.small)

@@ -102,6 +102,8 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     if provenance.process == "forward":
         return _forward_alt(kind, provenance)
     made = _made_by(provenance)
+    if kind == "poster" and provenance.scene == "guidance":
+        return f"The last step of {made}: {_seen(provenance, stacked=False)}"
     if kind == "poster":
         return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
     sheet = kind == "sheet"

@@ -169,7 +169,7 @@ def test_an_interrupted_step_leads_nowhere() -> None:
     ("options", "words"),
     [
         ({"scene": "step", "panels": "x,eps"}, "the scene step has panels of its own; leave out --panels x,eps"),
-        ({"scene": "equations"}, "there is no scene 'equations'; choose from equation, step"),
+        ({"scene": "equations"}, "there is no scene 'equations'; choose from equation, step, guidance"),
     ],
 )
 def test_scenes_that_cannot_be(options: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -299,6 +299,49 @@ def test_of_a_forward_process_image_and_noise_are_known(kind: str, tmp_path: Pat
         diffanim.render(forward, tmp_path / "b.gif", scene="step")
     with pytest.raises(SettingsError, match="change is about a sampler’s steps"):
         diffanim.render(forward, tmp_path / "b.gif", panels="x,change")
+
+
+def test_guidance_is_told_with_its_scale_and_without_the_last_sample(tmp_path: Path) -> None:
+    run = synthetic_run(guided=True)
+    diffanim.render(run, f"{tmp_path}/a/", tmp_path / "a-poster.png", tmp_path / "a-sheet.png", scene="guidance")
+    assert len(list((tmp_path / "a").iterdir())) == run.steps, "nothing is guided at the finished image"
+    scene = equation_of("guidance", view_of(run))
+    assert [panel.name for panel in scene.panels] == ["x0:cond", "x0", "x0:uncond", "guidance"]
+    assert [term.sign for term in scene.terms] == ["", "=", "+"]
+    composer = Composer(scene, size=(1920, 1080))
+    boxes = [place.box for place in composer.layout.panels]
+    plus, scale = (
+        next(text for _, text in composer.backdrop([0]).texts if text.piece == piece)
+        for piece in (Maths("+"), Number(("3",) * run.steps))
+    )
+    assert boxes[2].right < plus.x < boxes[3].x
+    assert boxes[2].right < scale.x < boxes[3].x
+    assert scale.baseline > plus.baseline
+    for part in scene.parts:
+        assert any(caption.title for caption in scene.captions(part))
+    small = Composer(scene, size=(480, None))
+    line = small.layout.panels[3].caption
+    assert [text for _, text in small.backdrop([0]).texts if text.baseline == line.baseline and text.x >= line.x]
+    poster, _ = read_provenance(tmp_path / "a-poster.png")
+    said = target_of(tmp_path / "a-poster.png", poster).alt
+    assert said.startswith(
+        "The last step of 6 DDIM steps of made up: the guess equals that without class or prompt plus"
+    )
+
+
+@pytest.mark.parametrize(
+    ("clipped", "reason"), [(None, "more is done to the prediction than guidance"), ("clipped", "x̂0 was clipped")]
+)
+def test_guidance_that_is_not_all_is_refused(clipped: str | None, reason: str) -> None:
+    random = np.random.default_rng(0)
+    writer = TrajectoryWriter(None, RunInfo("made up", "DDIMScheduler", clipped=clipped))
+    uncond, cond, x = random.uniform(-1, 1, (3, 1, 3, 8, 8)).astype(np.float32)
+    x0 = (uncond + 3 * (cond - uncond)).clip(-1, 1)
+    writer.add(Step(0, 1, 900.0, x, x0, 0.6, 0.8, {"x0_uncond": uncond, "x0_cond": cond}, 3.0))
+    with pytest.raises(
+        OutputError, match=rf"the scene guidance does not hold at step 1: it misses .*% of x̂0, as {reason}"
+    ):
+        demand_truth("guidance", writer.finish(x0), [0])
 
 
 @libraries_may_warn
