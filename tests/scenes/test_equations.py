@@ -334,7 +334,7 @@ def test_guidance_is_told_with_its_scale_and_without_the_last_sample(tmp_path: P
 )
 def test_guidance_that_is_not_all_is_refused(clipped: str | None, reason: str) -> None:
     random = np.random.default_rng(0)
-    writer = TrajectoryWriter(None, RunInfo("made up", "DDIMScheduler", clipped=clipped))
+    writer = TrajectoryWriter(None, RunInfo(**{"model": "made up", "scheduler": "DDIMScheduler", "clipped": clipped}))
     uncond, cond, x = random.uniform(-1, 1, (3, 1, 3, 8, 8)).astype(np.float32)
     x0 = (uncond + 3 * (cond - uncond)).clip(-1, 1)
     writer.add(Step(0, 1, 900.0, x, x0, 0.6, 0.8, {"x0_uncond": uncond, "x0_cond": cond}, 3.0))
