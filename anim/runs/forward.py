@@ -19,9 +19,11 @@ from .step import Array, Mixture, Step
 from .trajectory import Trajectory
 from .writer import TrajectoryWriter
 
+CLEAN = Mixture(1.0, 0.0)
+"""The mixture of an image without noise."""
 MOST_NOISE_LEFT = 0.1
 """b up to which the last sample of a run counts as its image: some schedulers end a little before b = 0."""
-_NEARLY_ALL_NOISE = 0.1
+_NEARLY_ALL_NOISE = 0.15
 """a/b up to which the first sample of a run counts as pure noise."""
 
 
@@ -94,8 +96,8 @@ def forward_of(
 ) -> Trajectory:
     """The forward process of a run's finished images, at the run's own noise levels.
 
-    Row i has the noise level of the run's row N − i, for N steps: the run's end is its row 0, and its last sample has
-    the noise of the run's first. It is shown as the run is, and its latents are decoded by the same pipeline.
+    Row i has the noise level of the run's row N − i, for N steps: the finished image is its row 0, and its last sample
+    has the noise level of the run's first. It is shown as the run is, and its latents are decoded by the same pipeline.
 
     Args:
         run: complete.
@@ -149,7 +151,8 @@ def levels_of(run: Trajectory) -> list[Level]:
         )
     steps = zip(run.signal, run.noise, run.t, strict=True)
     levels = [Level(Mixture(float(a), float(b)), float(t)) for a, b, t in steps]
-    return [Level(run.end, None), *reversed(levels)]
+    end = CLEAN if run.finished else run.end  # Where it was measured, it is not exact.
+    return [Level(end, None), *reversed(levels)]
 
 
 def first_noise(run: Trajectory) -> Array:
