@@ -91,10 +91,10 @@ def plan_noise(pictures: Sequence[Path], settings: NoiseSettings, like: Trajecto
     Raises:
         DiffanimError: a picture, a recording or a model is missing or not what it should be.
     """
+    if pictures and (like is not None or settings.like is not None):
+        raise SettingsError("pictures and --like both say what noise is added to; leave out one of the two")
     if like is None and settings.like is not None:
         like = Trajectory.open(settings.like)
-    if like is not None and pictures:
-        raise SettingsError("pictures and --like both say what noise is added to; leave out one of the two")
     if like is None and not pictures:
         raise SettingsError("there is no picture to add noise to; name one such as cat.png, or a run with --like")
     if like is not None:

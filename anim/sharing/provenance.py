@@ -132,10 +132,16 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
 def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
     """The command that makes the file from scratch, or for a pipeline called from Python, from its recording."""
     settings, like = run.info.settings, run.info.sources.get("like")
-    if run.is_forward and "pictures" in settings:
-        words = ["diffanim", "noise", *settings["pictures"], *_noise_words(settings)]
+    if run.is_forward and isinstance(pictures := settings.get("pictures"), list):
+        words = ["diffanim", "noise", *map(_as_argument, pictures), *_noise_words(settings)]
     elif run.is_forward and like is not None:
-        words = ["diffanim", "noise", "--like", Path(like).name, *_noise_words({"seed": settings.get("noise_seed")})]
+        words = [
+            "diffanim",
+            "noise",
+            "--like",
+            _as_argument(Path(like).name),
+            *_noise_words({"seed": settings.get("noise_seed")}),
+        ]
     elif "steps" in settings and not run.is_forward:
         words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
     elif run.path is not None:
@@ -145,6 +151,11 @@ def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
     for name, value in asked.items():
         words += RENDER_OPTIONS[name].words(value)
     return shlex.join([*words, "-o", output])
+
+
+def _as_argument(name: object) -> str:
+    """A file's name that no command takes for an option."""
+    return f"./{name}" if str(name).startswith("-") else str(name)
 
 
 def _noise_words(settings: Mapping[str, Any]) -> Iterator[str]:
