@@ -56,7 +56,7 @@ class ColumnsLayout(Layout):
     rows: tuple[Line, ...]
     """Over each row of runs, if rows have names; else empty."""
     asides: tuple[Box, ...]
-    """The room beside each run's small panel, if there is exactly one; else empty."""
+    """The room beside or below each run's small panel, if there is exactly one; else empty."""
 
 
 def arrange_columns(
@@ -88,7 +88,12 @@ def arrange_columns(
     width, height = size
     check_size(width, height)
     wanted = range(1, len(runs) + 1) if columns is None else (columns,)
-    fits = [fit for across in wanted for fit in _fits(runs, across, size, lines, panels, em, aside, named_rows)]
+    fits = [
+        fit
+        for across in wanted
+        for beside in ((False, True) if panels == 2 else (False,))
+        for fit in _fits(runs, across, beside, size, lines, panels, em, aside, named_rows)
+    ]
     if not fits:
         raise SettingsError(
             f"{len(runs)} runs do not fit into {width}{'' if height is None else f'×{height}'} pixels; make the "
@@ -106,6 +111,8 @@ class _Fit:
 
     runs: Sequence[Images]
     across: int
+    beside: bool
+    """Whether a single small panel is to the right of the large one, rather than below it."""
     panels: int
     em: int
     aside: tuple[int, int]
@@ -129,9 +136,17 @@ class _Fit:
     @property
     def column(self) -> int:
         """The width of a column."""
-        beside = max((grid.width for grid in self.small), default=0) + self.em // 2 + self.aside[0]
-        narrowest = even(max(round(_NARROWEST * self.em), beside if self.panels == 2 else 0))
-        return max(*(grid.width for grid in self.large), narrowest)
+        large = max(grid.width for grid in self.large)
+        small = max((grid.width for grid in self.small), default=0)
+        narrowest = round(_NARROWEST * self.em)
+        if self.beside:
+            return even(max(narrowest, large + self.apart + max(small, self.aside[0])))
+        return even(max(narrowest, large, small + self.apart + self.aside[0] if self.panels == 2 else 0))
+
+    @property
+    def apart(self) -> int:
+        """Between a single small panel and what is beside it."""
+        return even(self.em // 2)
 
     @property
     def header(self) -> int:
@@ -144,6 +159,8 @@ class _Fit:
         if not self.small:
             return 0
         tallest = max(grid.height for grid in self.small)
+        if self.beside:
+            return max(even(tallest + self.aside[1]) - max(grid.height for grid in self.large), 0)
         if self.panels == 2:
             return even(self.space.gap + max(tallest, self.aside[1]))
         return self.space.under_caption + self.space.caption(self.lines) + tallest
@@ -239,11 +256,14 @@ class _Fit:
             return places, []
         (grid,) = small
         if self.panels == 2:
-            upper = even(below + self.space.gap)
-            box = Box(x, upper, grid.width, grid.height)
-            room = self.column - grid.width - self.em // 2
-            places.append(PanelPlace(box, tuple(grid.cells(x, upper, images.count)), Line(x, 0, upper)))
-            return places, [Box(box.right + self.em // 2, upper, room, self.small_row - self.space.gap)]
+            left = x + self.apart + max(grid.width for grid in self.large) if self.beside else x
+            upper = places[0].box.y if self.beside else even(below + self.space.gap)
+            box = Box(left, upper, grid.width, grid.height)
+            places.append(PanelPlace(box, tuple(grid.cells(left, upper, images.count)), Line(left, 0, upper)))
+            if self.beside:
+                return places, [Box(left, box.bottom, x + self.column - left, self.aside[1])]
+            aside = box.right + self.apart
+            return places, [Box(aside, upper, x + self.column - aside, self.small_row - self.space.gap)]
         upper = even(below + self.space.under_caption + self.space.caption(self.lines))
         pitch = _pitch(self.column, self.panels, self.em)
         places += [
@@ -260,6 +280,7 @@ class _Fit:
 def _fits(
     runs: Sequence[Images],
     across: int,
+    beside: bool,
     size: Size,
     lines: LineHeights,
     panels: int,
@@ -275,10 +296,10 @@ def _fits(
         try:
             large = tuple(_grid(run, room, space.gap, height is not None) for run in runs)
             below = _small(max(grid.width for grid in large), panels, em)
-            small = tuple(_grid(run, below, space.gap, True) for run in runs if below)
+            small = tuple(_grid(run, below, space.gap, False) for run in runs if below)
         except SettingsError:
             return []
-        fit = _Fit(runs, across, panels, em, aside, lines, named_rows, space, large, small)
+        fit = _Fit(runs, across, beside, panels, em, aside, lines, named_rows, space, large, small)
         if fit.width <= width and fit.height <= (height or LARGEST[1]):
             return [fit]
     return []

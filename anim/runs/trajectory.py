@@ -63,6 +63,7 @@ from .chunks import (
     open_group,
     place_of,
     read_numbers,
+    read_plain,
 )
 from .decoded import GROUP as DECODED
 from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter, Rows
@@ -115,7 +116,7 @@ class StepArray:
         where = f"{self._name}[{row}] of {place_of(self._array)}"
         demand_chunk(self._array, row, where)
         try:
-            images = np.asarray(self._array[row], dtype=np.float32)
+            images = np.asarray(read_plain(self._array, row), dtype=np.float32)
         except (ValueError, OSError, RuntimeError) as error:
             raise TrajectoryError(f"{where} is damaged ({error}); record the run again") from error
         # A missing chunk reads as the fill value, NaN; all values that are written are finite.
