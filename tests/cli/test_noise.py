@@ -46,8 +46,8 @@ def test_it_writes_a_film_and_keeps_the_recording(run: Run) -> None:
     assert "in noise" in said
     assert "left" not in said
     assert run("render", "cat-forward-ddim-4steps-seed0.zarr", *SMALL, "--fps", 5, "-o", "b2.gif").code == 0
-    with Image.open("b.gif") as one, Image.open("b2.gif") as other:
-        assert one.convert("RGB").tobytes() == other.convert("RGB").tobytes()
+    with Image.open("b.gif") as one, Image.open("b2.gif") as two:
+        assert one.convert("RGB").tobytes() == two.convert("RGB").tobytes()
 
 
 @pytest.mark.usefixtures("cat")

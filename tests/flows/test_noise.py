@@ -23,6 +23,7 @@ from support.latents import record as record_latents
 from support.marks import libraries_may_warn
 from support.models import save_model
 from support.synthetic import synthetic_run
+from support.tiny import build
 
 
 @pytest.fixture
@@ -90,7 +91,8 @@ def test_pictures_of_a_score_based_model_lie_between_0_and_1(cat: Path, tmp_path
 
 
 def test_what_is_recorded_already_is_opened(cat: Path, tmp_path: Path) -> None:
-    path, made = tmp_path / "f.zarr", []
+    path = tmp_path / "f.zarr"
+    made: list[diffanim.Step] = []
     diffanim.noise(cat, path=path, steps=4, on_step=made.append)
     assert len(made) == 4
     again = diffanim.noise(str(cat), path=path, steps=4, on_step=made.append)
@@ -148,6 +150,17 @@ def test_latents_are_decoded_by_the_pipeline_of_their_run(family: str, tmp_path:
     small = view_of(forward, preview=True)
     diffanim.render(run, tmp_path / "b.apng", size=(400, None), preview=True)
     np.testing.assert_array_equal(small.pixels(GUESS, 0), view_of(run, preview=True).pixels(SAMPLE, run.steps))
+
+
+@libraries_may_warn
+def test_a_recording_of_latents_is_decoded_by_the_model_at_its_path(tmp_path: Path) -> None:
+    """In another process, where no pipeline is in memory."""
+    build("sd")[0].save_pretrained(tmp_path / "sd")
+    run = diffanim.record(str(tmp_path / "sd"), prompt="a boat", steps=3, path=tmp_path / "run.zarr")
+    diffanim.noise(like=tmp_path / "run.zarr", path=tmp_path / "f.zarr")
+    forward = Trajectory.open(tmp_path / "f.zarr")
+    diffanim.render(forward, tmp_path / "a.apng", size=(400, None))
+    np.testing.assert_array_equal(view_of(forward).pixels(GUESS, 0), run.image)
 
 
 @pytest.mark.parametrize(

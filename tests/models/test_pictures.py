@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def empty_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
 
 
-def saved(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
+def saved(path: Path, pixels: np.ndarray, mode: str | None = None, **options: Any) -> Path:
     picture = Image.fromarray(pixels)
     (picture.convert(mode) if mode else picture).save(path, **options)
     return path
@@ -62,11 +63,10 @@ def test_it_is_upright(orientation: int, turned: int, tmp_path: Path) -> None:
 def test_what_is_transparent_is_white(kind: str, tmp_path: Path) -> None:
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[:2, :, 3] = 255
-    options = {"transparency": 0} if kind == "P" else {}
     if kind == "P":
         palette = Image.fromarray((pixels[..., 3] // 255).astype(np.uint8), "P")
         palette.putpalette([10, 20, 30, 0, 0, 0])
-        palette.save(tmp_path / "a.png", **options)
+        palette.save(tmp_path / "a.png", transparency=0)
     else:
         Image.fromarray(pixels).convert(kind).save(tmp_path / "a.png")
     (picture,) = read_pictures([tmp_path / "a.png"], 256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def spelled(phrase: Phrase, row: int) -> str:
     return " ".join(parts)
 
 
-def forward(kind: str = "preserving", **info: object) -> Trajectory:
+def forward(kind: str = "preserving", **info: Any) -> Trajectory:
     return forward_of(synthetic_run(kind, **info))
 
 

@@ -80,7 +80,7 @@ def test_what_has_none_is_refused_with_the_reason(name: str) -> None:
 
 def test_an_unknown_class() -> None:
     class Unheard(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
-        @register_to_config
+        @register_to_config  # type: ignore[untyped-decorator]
         def __init__(self) -> None:
             pass
 
