@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,8 +69,8 @@ def record_forward(
     *before, last = levels
     times = _times(levels)
     info = replace(info, process="forward", last_t=last.t, clipped=None, versions=library_versions())
-    writer = TrajectoryWriter(path, info, overwrite=overwrite, axes=axes)
-    try:
+    writer = TrajectoryWriter(path, info, overwrite=overwrite, axes=axes, whole=True)
+    with closing(writer):
         for index, (level, t) in enumerate(zip(before, times, strict=False)):
             a, b = level.mixture.signal, level.mixture.noise
             step = Step(index, len(before), t, _mixed(images, noise, level.mixture), images, a, b)
@@ -77,11 +78,6 @@ def record_forward(
             if on_step is not None:
                 on_step(step)
         return writer.finish(_mixed(images, noise, last.mixture), picture, last.mixture, owned=True)
-    except BaseException:
-        writer.discard()  # Made again in no time, it is not worth keeping half of it.
-        raise
-    finally:
-        writer.close()
 
 
 def forward_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo, Trajectory
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.curves import curves
+from diffanim.whole import replace_file
 from support.recordings import INFO
 from support.synthetic import mixture, synthetic_run
 
@@ -146,3 +148,20 @@ def test_nothing_half_written_is_left(older: bool, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == (["f.zarr"] if older else [])
     if older:
         Trajectory.open(path).verify()
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, path = synthetic_run(), tmp_path / "f.zarr"
+    written: list[Path] = []
+
+    def fill(file: Path, content: bytes | memoryview) -> None:
+        written.append(file)
+        if len(written) > 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(file, content)
+
+    monkeypatch.setattr("diffanim.runs.store.replace_file", fill)
+    with pytest.raises(TrajectoryError, match=r"cannot write .*f.zarr: the disk is full; [^;]*$"):
+        forward_of(run, path)
+    assert len(written) > 8
+    assert list(tmp_path.iterdir()) == []
