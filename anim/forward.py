@@ -99,6 +99,8 @@ def plan_noise(pictures: Sequence[Path], settings: NoiseSettings, like: Trajecto
         raise SettingsError("there is no picture to add noise to; name one such as cat.png, or a run with --like")
     if like is not None:
         levels_of(like)
+        if like.info.space == "pixel" and settings.model is not None:
+            raise SettingsError("the recording holds images, so there is nothing for --model to decode; leave it out")
         of_run = {"process": "forward", "like": _digest_of_run(like), "noise_seed": settings.seed}
         return PlannedNoise(settings, like, None, {**like.info.settings, **of_run})
     if len(pictures) > MOST_IMAGES:
@@ -233,6 +235,11 @@ def _scheduler(files: ModelFiles | None, name: str | None, steps: int) -> Any:
         raise ModelError(f"{files.name} is a {files.pipeline} without a part called scheduler; name another --model")
     own = open_scheduler(files)
     scheduler = make_scheduler(name, own) if name else own
+    if scheduler.config.get("use_dynamic_shifting"):
+        raise SettingsError(
+            f"the noise levels of {files.name} depend on the size of its images; take those of a run with --like, or "
+            "leave out --model and name a --scheduler such as flow-euler"
+        )
     set_timesteps(scheduler, steps, "cpu")
     return scheduler
 

@@ -90,6 +90,9 @@ def test_of_a_run(run: Run, tiny_model: Path) -> None:
     provenance, _ = read_provenance(Path("a.gif"))
     assert provenance is not None
     assert provenance.command == "diffanim noise --like run.zarr --size 320 -o a.gif"
+    refused = run("noise", "--like", "run.zarr", "--model", tiny_model, "-o", "b.gif")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "nothing for --model to decode" in refused.err
 
 
 @pytest.mark.usefixtures("cat")

@@ -82,6 +82,14 @@ def test_flow_matching_needs_no_model(cat: Path) -> None:
     np.testing.assert_allclose(np.append(run.signal, run.end.signal), 1 - noise, atol=1e-7)
 
 
+def test_levels_that_depend_on_the_size_of_images(cat: Path, tmp_path: Path) -> None:
+    """As those of Flux do."""
+    shifting = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    model = save_model(tmp_path / "shifting", scheduler=shifting)
+    with pytest.raises(DiffanimError, match="depend on the size of its images; take those of a run with --like"):
+        diffanim.noise(cat, model=str(model))
+
+
 def test_pictures_of_a_score_based_model_lie_between_0_and_1(cat: Path, tmp_path: Path) -> None:
     model = save_model(tmp_path / "score", scheduler=diffusers.ScoreSdeVeScheduler())
     run = diffanim.noise(cat, model=str(model), steps=5)
