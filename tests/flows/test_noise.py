@@ -17,6 +17,7 @@ from diffanim import Trajectory
 from diffanim.errors import DiffanimError
 from diffanim.pixels import to_rgb
 from diffanim.runs.quantities import FOUND_NOISE, GUESS, SAMPLE
+from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.views import view_of
 from support.closed_form import alphas_cumprod
 from support.latents import record as record_latents
@@ -114,6 +115,18 @@ def test_what_is_recorded_already_is_opened(cat: Path, tmp_path: Path) -> None:
         diffanim.noise(cat, path=path, steps=4)
     diffanim.noise(cat, path=path, steps=4, overwrite=True)
     np.testing.assert_array_equal(to_rgb(Trajectory.open(path).x0[0]), pixels_of(cat)[None])
+
+
+def test_what_a_killed_process_left_is_recorded_again(cat: Path, tmp_path: Path) -> None:
+    path = tmp_path / "f.zarr"
+    whole = diffanim.noise(cat, steps=4)
+    writer = TrajectoryWriter(path, whole.info)
+    writer.add(diffanim.Step(0, 4, 0.0, whole.x[0], whole.x0[0], 1.0, 0.0))
+    writer.close()
+    assert not Trajectory.open(path).complete
+    again = diffanim.noise(cat, steps=4, path=path)
+    np.testing.assert_array_equal(np.stack(list(again.x)), np.stack(list(whole.x)))
+    again.verify()
 
 
 def test_after_a_run(tiny_model: Path, tmp_path: Path) -> None:
