@@ -38,6 +38,8 @@ class PlacedImage:
     image: Pixels
     """uint8 [h, w, 3], in its own pixels."""
     box: Box
+    outlined: bool = True
+    """Whether it has a hairline around it, so that the edge of a white image shows on white paper."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,8 @@ def paint(sheet: ContactSheet) -> Pixels:
     picture[:] = sheet.theme.background
     for placed in sheet.images:
         box, line = placed.box, sheet.line
-        picture[box.y - line : box.bottom + line, box.x - line : box.right + line] = sheet.theme.hairline
+        if placed.outlined:
+            picture[box.y - line : box.bottom + line, box.x - line : box.right + line] = sheet.theme.hairline
         draw_image(picture, box, placed.image)
     for text in sheet.texts:
         blend(picture, text.mask(), text.x, text.baseline, sheet.theme.ink(text.piece.ink))
@@ -185,7 +188,8 @@ def _row(
     """A part at every column; a column stays empty where the part has nothing to show."""
     if part.is_plot:
         plot = DrawnPlot(part.panel.plot(part.view), grid.width, grid.height, theme, em)
-        yield from (PlacedImage(plot.at(rows[part.run]), box) for rows, box in zip(shots, boxes, strict=True))
+        pictures = (plot.at(rows[part.run]) for rows in shots)
+        yield from (PlacedImage(picture, box, outlined=False) for picture, box in zip(pictures, boxes, strict=True))
         return
     for rows, box in zip(shots, boxes, strict=True):
         if part.is_of(rows):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 from ...arguments import entry_named
 from ...errors import SettingsError
@@ -19,6 +20,7 @@ from ..phrases import Caption, Fidelity
 
 if TYPE_CHECKING:
     from ...runs.quantities import Quantity
+    from ...runs.trajectory import Trajectory
     from ..plots import Plot
     from ..views import View
 
@@ -82,8 +84,19 @@ class Panel:
             OutputError: the run lacks what the plot needs.
             TrajectoryError: a row is damaged.
         """
-        found: Plot = self._module.plot(view)
-        return found
+        plots = _PLOTS.setdefault(view, {})
+        if self not in plots:
+            plots[self] = self._module.plot(view)
+        return plots[self]
+
+    def check(self, run: Trajectory) -> None:
+        """Check that a run has what a plot needs, before time is spent on it.
+
+        Raises:
+            OutputError: it lacks something.
+        """
+        if self.draws == "plot" and hasattr(self._module, "check"):
+            self._module.check(run)
 
     def captions(self, view: View) -> Sequence[Caption]:
         """Captions for the steps of a run, the best first; the first that fits is used."""
@@ -104,6 +117,9 @@ class Panel:
     def _module(self) -> Any:
         return import_module(f".{self.module}", __name__)
 
+
+_PLOTS: WeakKeyDictionary[View, dict[Panel, Plot]] = WeakKeyDictionary()
+"""Plots of views in use: pictures of several sizes share them, and a plot may take a pass over the run."""
 
 PANELS: Mapping[str, Panel] = MappingProxyType(
     {
@@ -150,6 +166,25 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "the change of the model’s guess since the step before",
                 "rough",
                 "change",
+            ),
+            Panel(
+                *("spectrum", "P(f)", "spectrum", "the power of sample and guess at each spatial frequency"),
+                *("fine", "spectrum", "plot"),
+                forward=Naming("P(f)", "spectrum", "the power of sample and picture at each spatial frequency"),
+            ),
+            Panel(
+                *("histogram", "p(x)", "histogram", "how often each value occurs in sample and guess"),
+                *("fine", "histogram", "plot"),
+                forward=Naming("p(x)", "histogram", "how often each value occurs in sample and picture"),
+            ),
+            Panel(
+                *("path", r"\mathrm{PCA}", "path", "the paths of sample and guess in the plane of most variance"),
+                *("fine", "path", "plot"),
+                forward=Naming(r"\mathrm{PCA}", "path", "the path of the sample in the plane of most variance"),
+            ),
+            Panel(
+                *("error", r"\mathrm{RMS}", "error", "the distance of the guess to the finished image"),
+                *("fine", "error", "plot"),
             ),
         )
     }
