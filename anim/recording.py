@@ -35,6 +35,8 @@ from .runs.writer import TrajectoryWriter
 Plan = Literal["record", "resume", "restart", "reuse"]
 """Record a run, resume an interrupted one, record it again because pipelines cannot resume, or reuse what exists."""
 OnStep = Callable[[Step], None]
+_IN_WORDS = {"fingerprint": "another state of the model", "contents": "pictures of other content"}
+"""Differences of settings whose values are digests."""
 CHECKPOINT_SECONDS = 1.0
 """Minimum time between checkpoints on a GPU, as each waits for it; an interrupted run loses this much work."""
 
@@ -84,7 +86,7 @@ def differences(info: RunInfo, wanted: Mapping[str, Any]) -> list[str]:
     """What is different in the settings of a recording, in words; one of them is its process."""
     recorded = {**info.settings, "process": info.process}
     return [
-        "another state of the model" if name == "fingerprint" else f"{name} {recorded.get(name)!r}, not {value!r}"
+        _IN_WORDS.get(name) or f"{name} {recorded.get(name)!r}, not {value!r}"
         for name, value in wanted.items()
         if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
     ]

@@ -111,7 +111,7 @@ def test_what_is_recorded_already_is_opened(cat: Path, tmp_path: Path) -> None:
     with pytest.raises(DiffanimError, match="process 'forward', not 'reverse'"):
         diffanim.record(path=path)
     Image.fromarray(pixels_of(cat)[::-1]).save(cat)
-    with pytest.raises(DiffanimError, match="was recorded with contents"):
+    with pytest.raises(DiffanimError, match="was recorded with pictures of other content: name"):
         diffanim.noise(cat, path=path, steps=4)
     diffanim.noise(cat, path=path, steps=4, overwrite=True)
     np.testing.assert_array_equal(to_rgb(Trajectory.open(path).x0[0]), pixels_of(cat)[None])
