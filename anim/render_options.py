@@ -10,11 +10,13 @@ from .encode.options import Chroma, EncodeOptions, Quality
 from .files.outputs import OUTPUTS, check_apart, check_output, check_use
 from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
+from .scenes.kinds import KINDS
 from .scenes.panels import DEFAULT_PANELS, PANELS, panels_named, quantities_in
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timing
 
 if TYPE_CHECKING:
     from .runs.quantities import Quantity
+    from .runs.trajectory import Trajectory
 
 TIME = "Time"
 SHOWN = "Which steps are shown"
@@ -90,6 +92,15 @@ class RenderOptions(TypedDict, total=False):
             ",".join(DEFAULT_PANELS),
             takes=NAMES,
             most_used=True,
+        ),
+    ]
+    scene: Annotated[
+        str | None,
+        Option(
+            SHOWN,
+            "Show an equation of each step, with its numbers between the panels, in place of --panels: "
+            f"{'; '.join(f'{kind.name}, {kind.shows}' for kind in KINDS.values())}. It is refused if it does not hold.",
+            choices=tuple(KINDS),
         ),
     ]
     theme: Annotated[
@@ -190,15 +201,17 @@ def frames_of(options: Mapping[str, Any]) -> ClipFrames:
     return ClipFrames(options["clip_frame"], options["clip_row"])
 
 
-def quantities_of(options: Mapping[str, Any]) -> "tuple[Quantity, ...]":
+def quantities_of(options: Mapping[str, Any], run: "Trajectory") -> "tuple[Quantity, ...]":
     """The quantities to compute: those of the panels, and x̂0 for easing, which depends on its changes.
 
     Raises:
         SettingsError: a panel is unknown.
     """
     from .runs.quantities import GUESS  # Here, as help must not wait for modules that read recordings.
+    from .scenes.equations import panels_of
 
-    quantities = quantities_in(panels_named(options["panels"]))
+    kind = options["scene"]
+    quantities = quantities_in(panels_named(options["panels"]) if kind is None else panels_of(kind, run))
     return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))
 
 

@@ -27,6 +27,8 @@ from .runs.decoded import OnRow
 from .runs.quantities import Quantity
 from .runs.trajectory import Trajectory
 from .scenes.changes import x0_changes
+from .scenes.equations import demand_truth, equation_of
+from .scenes.kinds import check_seen
 from .scenes.panels import panels_named
 from .scenes.scene import Scene
 from .scenes.views import View, view_of, waits_for_decoding
@@ -75,15 +77,19 @@ def render(
     if not paths:
         raise SettingsError("there is no output to write; name at least one file, such as out.gif")
     check_video_fps(asked["video_fps"])
-    timing, frames, panels = timing_of(asked), frames_of(asked), panels_named(asked["panels"])
-    asked["panels"] = ",".join(panel.name for panel in panels)
+    timing, frames, kind = timing_of(asked), frames_of(asked), asked["scene"]
+    check_seen(kind, asked["panels"])
+    asked["panels"] = ",".join(panel.name for panel in panels_named(asked["panels"]))
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
-    for panel in panels:
+    for panel in panels_named(asked["panels"]):  # Before latents are decoded, which takes time.
         panel.check(trajectory)
-    view = _view(trajectory, quantities_of(asked), asked["preview"], frames, model, on_row)
-    scene = Scene((view,), panels)
+    if kind is not None:
+        shots = timeline(trajectory.t.tolist(), replace(timing, ease=False), complete=trajectory.complete).shots
+        demand_truth(kind, trajectory, (shot.rows[0] for shot in shots))
+    view = _view(trajectory, quantities_of(asked, trajectory), asked["preview"], frames, model, on_row)
+    scene = Scene((view,), panels_named(asked["panels"])) if kind is None else equation_of(kind, view)
     planned = plan_shots(view, timing)
     outputs_of = {path: output_of(path) for path in paths}
     still = any(output.format is None for output in outputs_of.values())

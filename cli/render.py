@@ -19,6 +19,7 @@ from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.render_options import check_outputs, frames_of, quantities_of, timing_of
 from diffanim.runs.clips import ClipFrames
+from diffanim.scenes.kinds import check_seen
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
 
@@ -57,18 +58,20 @@ def render(
 
     settings = options.take_run_settings(given)
     refuse_two_speeds(ctx)
+    _refuse_two_contents(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
     source = locate(settings.model) if run is None else run
     outputs, recording = _places(source, outputs, settings, profile)
-    seen, frames = quantities_of(given), frames_of(given)
+    check_seen(given["scene"], given["panels"])
+    frames = frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
         recorded = _the_run(source, recording, settings, reporter, overwrite)
         if run is not None:
             _refuse_run_options(ctx, recorded)
         model = ctx.params["model"] if run is not None else source
-        decoder = _decoder(ctx, model, recorded, seen, frames, reporter)
+        decoder = _decoder(ctx, model, recorded, quantities_of(given, recorded), frames, reporter)
         write_files(recorded, outputs, reporter, {**given, "model": decoder})
     for output in outputs:
         say(output)
@@ -195,3 +198,8 @@ def refuse_two_speeds(ctx: click.Context) -> None:
     """Refuse a rate and a duration together."""
     if all(_is_given(ctx, name) for name in ("fps", "duration")):
         raise click.UsageError("--fps and --duration both set the speed; leave out one of the two", ctx)
+
+
+def _refuse_two_contents(ctx: click.Context) -> None:
+    if all(_is_given(ctx, name) for name in ("scene", "panels")):
+        raise click.UsageError("--scene and --panels both say what is seen; leave out one of the two", ctx)

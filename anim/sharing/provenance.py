@@ -52,6 +52,8 @@ class Provenance:
     """`STACKED` if panels are one above the other; empty if they are side by side."""
     panels: tuple[str, ...] = ()
     """Their names; empty for `DEFAULT_PANELS`."""
+    scene: str = ""
+    """The equation that the panels are; empty if they are just panels."""
     noise_left: Finite | None = None
     """b of the run's last sample, if it is not the finished image."""
     process: str = ""
@@ -85,6 +87,7 @@ class Provenance:
             fps=fps,
             arrangement=scene.arrangement,
             panels=() if panels == DEFAULT_PANELS else panels,
+            scene=scene.kind if scene.terms else "",
             noise_left=left,
             process="forward" if run.is_forward else "",
         )

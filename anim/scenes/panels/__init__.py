@@ -47,9 +47,9 @@ class Panel:
 
     name: str
     symbol: str
-    """TeX."""
+    """TeX; empty if it depends on the run."""
     sign: str
-    """The symbol in plain text."""
+    """The symbol in plain text, or what it is if the symbol depends on the run."""
     shows: str
     """What it shows, for help and alternative texts: words that can follow "above"."""
     fidelity: Fidelity
@@ -70,6 +70,11 @@ class Panel:
     def quantity(self) -> Quantity:
         """The quantity that is drawn, for a picture."""
         found: Quantity = self._module.QUANTITY
+        return found
+
+    def symbol_in(self, view: View) -> str:
+        """The symbol in a run: TeX."""
+        found: str = self.symbol or self._module.symbol(view)
         return found
 
     def plot(self, view: View) -> Plot:
@@ -131,6 +136,36 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
             Panel(
                 *("eps", r"\hat{\epsilon}", "ε̂", "the noise that the model finds", "rough", "noise"),
                 forward=Naming(r"\epsilon", "ε", "the noise that is added"),
+            ),
+            Panel(
+                *("v", "", "the velocity", "the velocity that the model finds", "rough", "velocity"),
+                forward=Naming("", "the velocity", "the velocity that models learn to predict"),
+            ),
+            Panel("next", "x_{t-1}", "x_{t−1}", "the sample that the step leads to", "rough", "following"),
+            Panel("step", "x_{t-1}-x_t", "x_{t−1} − x_t", "what the step does to the sample", "rough", "move"),
+            Panel(
+                "step:drift",
+                r"\mu_t-x_t",
+                "μ_t − x_t",
+                "what the step does by the model’s guess",
+                "rough",
+                "drift",
+            ),
+            Panel(
+                "step:noise",
+                r"x_{t-1}-\mu_t",
+                "x_{t−1} − μ_t",
+                "what the step adds to that, such as fresh noise",
+                "rough",
+                "fresh",
+            ),
+            Panel(
+                "change",
+                r"\Delta\hat{x}_0",
+                "Δx̂0",
+                "the change of the model’s guess since the step before",
+                "rough",
+                "change",
             ),
             Panel(
                 *("spectrum", "P(f)", "spectrum", "the power of sample and guess at each spatial frequency"),
@@ -202,7 +237,7 @@ def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False,
         process: "reverse" or "forward".
     """
     known = [PANELS[name].named_for(process) for name in dict.fromkeys(panels) if name in PANELS]
-    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols else panel.shows for panel in known]
+    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols and panel.symbol else panel.shows for panel in known]
     stacked = arrangement == STACKED
     first, second = ("above", "below") if stacked else ("on the left", "on the right")
     match shown:
