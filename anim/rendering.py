@@ -83,9 +83,9 @@ def render(
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
-    for panel in panels_named(asked["panels"]):  # Before latents are decoded, which takes time.
+    for panel in panels_named(asked["panels"]):
         panel.check(trajectory)
-    if kind is not None:
+    if kind is not None:  # Before latents are decoded, which takes time.
         shots = timeline(trajectory.t.tolist(), replace(timing, ease=False), complete=trajectory.complete).shots
         demand_truth(kind, trajectory, (shot.rows[0] for shot in shots))
     view = _view(trajectory, quantities_of(asked, trajectory), asked["preview"], frames, model, on_row)

@@ -75,6 +75,8 @@ class DrawnPlot:
             self._lines = [(line, self._tint(line), self._stroke(line)) for line in self._plot.lines if line.moves]
             self._trails = [self._together(alike) for alike in _alike(self._plot.trails)]
             self._link = self._pen(theme.quiet, max(em / 24, 1))
+        pairs = self._plot.links
+        self._ends = [np.array([[getattr(end, axis) for end in pair] for pair in pairs]) for axis in "xy"]
 
     def at(self, row: int) -> Pixels:
         """The picture at a row: uint8 [height, width, 3], a new array.
@@ -89,8 +91,7 @@ class DrawnPlot:
         for line, tint, stroke in self._lines:
             self._draw(line, tint, stroke, row)
         if self._plot.links:
-            ends = np.array([[(trail.x[row], trail.y[row]) for trail in pair] for pair in self._plot.links])
-            self._trace(self._link, ends[..., 0], ends[..., 1])
+            self._trace(self._link, self._ends[0][..., row], self._ends[1][..., row])
         for trails in self._trails:
             self._trace(trails.stroke, trails.x[:, : row + 1], trails.y[:, : row + 1])
         for trails in self._trails:
@@ -246,7 +247,8 @@ class DrawnPlot:
     def _trace(self, pen: Line2D, x: Values, y: Values) -> None:
         """Draw a line, lines [lines, points] or points; matplotlib counts rows from the bottom."""
         if x.ndim > 1:  # One line with gaps is drawn faster than many.
-            x, y = (np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan).ravel() for values in (x, y))
+            gaps = np.full((len(x), 1), np.nan)
+            x, y = (np.concatenate([values, gaps], 1).ravel() for values in (x, y))
         pen.set_data(self._area.columns(x), self.height - self._area.rows(y))
         pen.draw(self._renderer)
 
