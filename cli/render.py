@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.render_options import check_outputs, frames_of, quantities_of, timing_of
 from diffanim.runs.clips import ClipFrames
-from diffanim.scenes.kinds import check_seen
+from diffanim.scenes.kinds import check_seen, kept_for
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
 
@@ -61,9 +62,12 @@ def render(
     _refuse_two_contents(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
+    check_seen(given["scene"], given["panels"])
+    if run is None:  # What is to be shown must be kept.
+        keep = dict.fromkeys([*settings.keep, *kept_for(given["scene"], given["panels"])])
+        settings = replace(settings, keep=tuple(keep))
     source = locate(settings.model) if run is None else run
     outputs, recording = _places(source, outputs, settings, profile)
-    check_seen(given["scene"], given["panels"])
     frames = frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
