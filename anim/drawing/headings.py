@@ -7,13 +7,13 @@ panel's wordings that fits. The legend drops the prompt or the classes, then the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
+from ..schedulers.choosing import class_title
 from .layout import Line, LineHeights
 from .lines import Placed, Sizes, height, place, width
 from .typeset import legible, shortened
@@ -108,12 +108,6 @@ def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> l
     return [*placed, *_at_right((Words(note),), sizes, line)] if note else placed
 
 
-def scheduler_title(class_name: str) -> str:
-    """A scheduler's class in words: ``EulerAncestralDiscreteScheduler`` becomes "Euler Ancestral"."""
-    name = class_name.removesuffix("Scheduler").removesuffix("Discrete") or class_name
-    return re.sub(r"(?<=[A-Za-z0-9])(?=[A-Z][a-z]{2})", " ", name)
-
-
 def _step(run: Trajectory, *, closing: bool) -> Phrase:
     if closing:
         return (Words(f"after {run.steps} step{'s' * (run.steps != 1)}", "strong"),)
@@ -124,7 +118,7 @@ def _step(run: Trajectory, *, closing: bool) -> Phrase:
 def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
     """The model, the scheduler, the guidance and whether the run was interrupted, as far as they fit."""
     info = run.info
-    model, scheduler = Words(info.model, "strong"), Words(scheduler_title(info.scheduler))
+    model, scheduler = Words(info.model, "strong"), Words(class_title(info.scheduler))
     guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
     state = () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
     shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))

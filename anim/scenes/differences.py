@@ -14,6 +14,7 @@ from typing import Any
 from ..escaping import as_words
 from ..runs.trajectory import Trajectory
 from ..schedulers.choosing import calls_of, class_title, title_of
+from .scene import Alignment, Comparison
 
 MOST_RUNS = 12
 """In one picture."""
@@ -21,6 +22,11 @@ _LONGEST = 120
 """Characters of a fact, as recordings may hold any text."""
 _MOST_DETAILS = 3
 """Of a run, besides the usual facts."""
+_DROPPED = (
+    *("further settings", "mask", "image", "negative prompt", "strength"),
+    *("guidance", "steps", "scheduler", "seed", "class", "prompt"),
+)
+"""What a title that is too long leaves out, in this order."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _NOUNS = {
     "model": "models",
@@ -97,6 +103,16 @@ def differences(runs: Sequence[Trajectory]) -> Differences:
     ]
     grid = _grid(numbered)
     return Differences(shared, tuple(numbered), _subject(numbered, grid), grid)
+
+
+def comparison_of(found: Differences, align: Alignment) -> Comparison:
+    """The words of a picture of several runs, whose runs form a table if they are a grid."""
+    left_out = [_DROPPED[:count] for count in range(len(_DROPPED) + 1)]
+    titles = [", ".join(fact.words for fact in found.shared if fact.name not in names) for names in left_out]
+    labels = tuple(tuple(dict.fromkeys(names)) for names in zip(found.names, found.short_names, strict=True))
+    return Comparison(
+        tuple(dict.fromkeys(titles)), labels, align, None if found.grid is None else len(found.grid.columns)
+    )
 
 
 def _differ(facts: Sequence[Mapping[str, Fact]], name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runs import noising
 from ..runs.trajectory import Trajectory
 
 _WIDEST = 12.0
@@ -14,9 +15,8 @@ _WIDEST = 12.0
 
 
 def log_snr(run: Trajectory) -> NDArray[np.float64]:
-    """log(a² / b²) of each recorded step (Kingma et al. 2021, VDM, eq. 2): −∞ for pure noise, ∞ for none."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(2 * (np.log(run.signal) - np.log(run.noise)))
+    """log(a² / b²) of each recorded step: −∞ for pure noise, ∞ for none."""
+    return noising.log_snr(run.signal, run.noise)
 
 
 def on_one_axis(runs: Sequence[Trajectory]) -> list[NDArray[np.float64]]:

@@ -20,6 +20,7 @@ from ..errors import OutputError
 from ..escaping import as_words, for_markup, for_terminal, for_tex, tex_name
 from ..files.outputs import ENDINGS, OUTPUTS, Shown
 from ..scenes.panels import DEFAULT_PANELS, STACKED, in_places
+from ..schedulers.choosing import class_title
 
 if TYPE_CHECKING:
     from .provenance import Provenance
@@ -114,9 +115,7 @@ def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> st
 
 
 def _made_by(provenance: Provenance) -> str:
-    from ..drawing.headings import scheduler_title  # Here, as help must not wait for drawing code.
-
-    steps = f"{provenance.steps} {scheduler_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
+    steps = f"{provenance.steps} {class_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
     asked = f", prompt “{provenance.prompt}”" if provenance.prompt else ""
     labels = ", ".join(dict.fromkeys(provenance.labels))
     return f"{steps} of {provenance.model}{f' ({labels})' if labels else ''}{asked}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from diffanim.runs.trajectory import Trajectory
-from diffanim.scenes.differences import Differences, differences
+from diffanim.scenes.differences import Differences, comparison_of, differences
 from diffanim.schedulers.choosing import SCHEDULERS, choice_of, class_title, title_of
 from support.synthetic import synthetic_run
 
@@ -116,3 +116,13 @@ def test_every_scheduler_has_a_title() -> None:
 def test_names_differ(count: int) -> None:
     runs = [run(seed=number % 3, guidance=float(number // 3)) for number in range(count)]
     assert len(set(differences(runs).names)) == count
+
+
+def test_words_of_a_picture() -> None:
+    runs = [run(guidance=w, seed=seed) for w in (1.5, 3) for seed in (0, 1)]
+    told = comparison_of(differences(runs), "noise")
+    assert told.shared == ("emoji, cat, DDIM, 2 steps", "emoji, cat, DDIM", "emoji, cat", "emoji")
+    assert told.labels[1] == ("guidance 1.5, seed 1", "w = 1.5, seed 1")
+    assert told.columns == 2
+    alone = comparison_of(differences([run(), run(model="faces", labels=(), seed=3)]), "calls")
+    assert (alone.shared, alone.align, alone.columns) == (("DDIM, 2 steps", "DDIM", ""), "calls", None)
