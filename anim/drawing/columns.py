@@ -53,8 +53,10 @@ class ColumnsLayout(Layout):
 
     headers: tuple[Line, ...]
     """Over each run's column."""
+    rows: tuple[Line, ...]
+    """Over each row of runs, if rows have names; else empty."""
     asides: tuple[Box, ...]
-    """The room beside each run's small panel, if there is exactly one; else empty."""
+    """The room beside or below each run's small panel, if there is exactly one; else empty."""
 
 
 def arrange_columns(
@@ -66,6 +68,7 @@ def arrange_columns(
     em: int,
     aside: tuple[int, int],
     columns: int | None = None,
+    named_rows: bool = False,
 ) -> ColumnsLayout:
     """Lay out a picture of several runs.
 
@@ -77,6 +80,7 @@ def arrange_columns(
         em: the size of the text, in pixels.
         aside: the (width, height) of the text beside a small panel, in pixels.
         columns: the number of runs in a row; None for the one with the largest images.
+        named_rows: whether there is a line of text over each row.
 
     Raises:
         SettingsError: the picture is too small for the runs.
@@ -84,7 +88,12 @@ def arrange_columns(
     width, height = size
     check_size(width, height)
     wanted = range(1, len(runs) + 1) if columns is None else (columns,)
-    fits = [fit for across in wanted for fit in _fits(runs, across, size, lines, panels, em, aside)]
+    fits = [
+        fit
+        for across in wanted
+        for beside in ((False, True) if panels == 2 else (False,))
+        for fit in _fits(runs, across, beside, size, lines, panels, em, aside, named_rows)
+    ]
     if not fits:
         raise SettingsError(
             f"{len(runs)} runs do not fit into {width}{'' if height is None else f'×{height}'} pixels; make the "
@@ -102,10 +111,13 @@ class _Fit:
 
     runs: Sequence[Images]
     across: int
+    beside: bool
+    """Whether a single small panel is to the right of the large one, rather than below it."""
     panels: int
     em: int
     aside: tuple[int, int]
     lines: LineHeights
+    named_rows: bool
     space: Spacing
     large: tuple[Grid, ...]
     small: tuple[Grid, ...]
@@ -124,9 +136,17 @@ class _Fit:
     @property
     def column(self) -> int:
         """The width of a column."""
-        beside = max((grid.width for grid in self.small), default=0) + self.em // 2 + self.aside[0]
-        narrowest = even(max(round(_NARROWEST * self.em), beside if self.panels == 2 else 0))
-        return max(*(grid.width for grid in self.large), narrowest)
+        large = max(grid.width for grid in self.large)
+        small = max((grid.width for grid in self.small), default=0)
+        narrowest = round(_NARROWEST * self.em)
+        if self.beside:
+            return even(max(narrowest, large + self.apart + max(small, self.aside[0])))
+        return even(max(narrowest, large, small + self.apart + self.aside[0] if self.panels == 2 else 0))
+
+    @property
+    def apart(self) -> int:
+        """Between a single small panel and what is beside it."""
+        return even(self.em // 2)
 
     @property
     def header(self) -> int:
@@ -139,9 +159,16 @@ class _Fit:
         if not self.small:
             return 0
         tallest = max(grid.height for grid in self.small)
+        if self.beside:
+            return max(even(tallest + self.aside[1]) - max(grid.height for grid in self.large), 0)
         if self.panels == 2:
             return even(self.space.gap + max(tallest, self.aside[1]))
         return self.space.under_caption + self.space.caption(self.lines) + tallest
+
+    @property
+    def row_name(self) -> int:
+        """From the top of a row's name to the top of the headers below it."""
+        return even(sum(self.lines.title) + self.space.under_caption) if self.named_rows else 0
 
     @property
     def run(self) -> int:
@@ -169,7 +196,7 @@ class _Fit:
         space = self.space
         text = sum(self.lines.title) + sum(self.lines.legend)
         gaps = space.top + self.under_title + space.over_strip + space.under_strip + space.bottom
-        return even(text + gaps + self.rows * self.run + (self.rows - 1) * self.between + self.strip)
+        return even(text + gaps + self.rows * (self.row_name + self.run) + (self.rows - 1) * self.between + self.strip)
 
     @property
     def width(self) -> int:
@@ -192,17 +219,19 @@ class _Fit:
         title = top + self.lines.title[0]
         inside = self.across * self.column + gutters * gutter
         first = title + self.lines.title[1] + under_title
-        headers, places, asides = [], [], []
+        headers, rows, places, asides = [], [], [], []
         for number, images in enumerate(self.runs):
             row, column = divmod(number, self.across)
-            x, y = margin + column * (self.column + gutter), first + row * (self.run + self.between)
+            x = margin + column * (self.column + gutter)
+            y = first + row * (self.row_name + self.run + self.between) + self.row_name
+            if self.named_rows and not column:
+                rows.append(Line(x, inside, y - self.row_name + self.lines.title[0]))
             headers.append(Line(x, self.column, y + self.lines.title[0]))
             parts, aside = self._run_at(x, y + self.header, images, self.large[number], self.small[number:][:1])
             places += parts
             asides += aside
-        strip = Box(
-            margin, first + self.rows * self.run + (self.rows - 1) * self.between + over_strip, inside, self.strip
-        )
+        bottom = first + self.rows * (self.row_name + self.run) + (self.rows - 1) * self.between
+        strip = Box(margin, bottom + over_strip, inside, self.strip)
         legend = strip.bottom + space.under_strip + self.lines.legend[0]
         return ColumnsLayout(
             width,
@@ -212,6 +241,7 @@ class _Fit:
             strip,
             Line(margin, inside, legend),
             tuple(headers),
+            tuple(rows),
             tuple(asides),
         )
 
@@ -226,11 +256,14 @@ class _Fit:
             return places, []
         (grid,) = small
         if self.panels == 2:
-            upper = even(below + self.space.gap)
-            box = Box(x, upper, grid.width, grid.height)
-            room = self.column - grid.width - self.em // 2
-            places.append(PanelPlace(box, tuple(grid.cells(x, upper, images.count)), Line(x, 0, upper)))
-            return places, [Box(box.right + self.em // 2, upper, room, self.small_row - self.space.gap)]
+            left = x + self.apart + max(grid.width for grid in self.large) if self.beside else x
+            upper = places[0].box.y if self.beside else even(below + self.space.gap)
+            box = Box(left, upper, grid.width, grid.height)
+            places.append(PanelPlace(box, tuple(grid.cells(left, upper, images.count)), Line(left, 0, upper)))
+            if self.beside:
+                return places, [Box(left, box.bottom, x + self.column - left, self.aside[1])]
+            aside = box.right + self.apart
+            return places, [Box(aside, upper, x + self.column - aside, self.small_row - self.space.gap)]
         upper = even(below + self.space.under_caption + self.space.caption(self.lines))
         pitch = _pitch(self.column, self.panels, self.em)
         places += [
@@ -245,7 +278,15 @@ class _Fit:
 
 
 def _fits(
-    runs: Sequence[Images], across: int, size: Size, lines: LineHeights, panels: int, em: int, aside: tuple[int, int]
+    runs: Sequence[Images],
+    across: int,
+    beside: bool,
+    size: Size,
+    lines: LineHeights,
+    panels: int,
+    em: int,
+    aside: tuple[int, int],
+    named_rows: bool,
 ) -> list[_Fit]:
     """The largest images for a number of columns; none if there is no room."""
     width, height = size
@@ -258,7 +299,7 @@ def _fits(
             small = tuple(_grid(run, below, space.gap, True) for run in runs if below)
         except SettingsError:
             return []
-        fit = _Fit(runs, across, panels, em, aside, lines, space, large, small)
+        fit = _Fit(runs, across, beside, panels, em, aside, lines, named_rows, space, large, small)
         if fit.width <= width and fit.height <= (height or LARGEST[1]):
             return [fit]
     return []

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..pixels import Pixels
+from ..runs.noising import log_snr
 from ..runs.trajectory import Trajectory
-from ..scenes.levels import log_snr, on_one_axis
+from ..scenes.levels import on_one_axis
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
 from ..scenes.readouts import time_readout
 from ..scenes.scene import Part, Scene
@@ -67,7 +68,7 @@ class Comparison:
             if self.layout.panels[0].box.width >= _COMFORTABLE * self._type.em:
                 break
         runs = [view.run for view in scene.views]
-        self._levels = [log_snr(run) for run in runs]
+        self._levels = [log_snr(run.signal, run.noise) for run in runs]
         self.dots = Dots(on_one_axis(runs), self._told.labels, self.layout.strip, theme, self._type.text)
 
     def _laid_out(self, size: Size) -> ColumnsLayout:
@@ -82,13 +83,16 @@ class Comparison:
             panels=len(scene.panels),
             em=type_.em,
             aside=(max((width(*line) for line in lines), default=0), self._pitch * max(map(len, asides), default=0)),
-            columns=self._told.columns,
+            columns=len(self._told.columns) or None,
+            named_rows=bool(self._told.rows),
         )
 
     def texts(self, ended: Sequence[bool]) -> Iterator[tuple[int, Placed]]:
         """The title, a header and captions for each run, the labels of the dots and the legend."""
         layout, each = self.layout, len(self._scene.panels)
         yield from ((0, text) for text in self._title())
+        for line, names in zip(layout.rows, self._told.rows, strict=True):
+            yield from ((0, text) for text in self._named(names, line, line.width))
         for run, (header, at_end) in enumerate(zip(layout.headers, ended, strict=True)):
             yield from ((run, text) for text in self._header(run, header, ended=at_end))
             parts = range(run * each, (run + 1) * each)
@@ -143,23 +147,31 @@ class Comparison:
     def _header(self, run: int, line: Line, *, ended: bool) -> Iterator[Placed]:
         """On the left what differs, on the right the calls made, in the same words for all runs."""
         sizes, runs = self._type.text, [view.run for view in self._scene.views]
+        labels = self._labels
         for word in (" calls", "", None):
             rooms = [
                 line.width - (0 if word is None else width(_calls(other, word, ended=False), sizes) + self._type.em)
                 for other in runs
             ]
-            if all(
-                words(label[-1], sizes.words).width <= room
-                for label, room in zip(self._told.labels, rooms, strict=True)
-            ):
+            if all(words(of[-1], sizes.words).width <= room for of, room in zip(labels, rooms, strict=True)):
                 break
-        wordings, room = self._told.labels[run], rooms[run]
-        fits = [label for label in wordings if words(label, sizes.words).width <= room]
-        label = fits[0] if fits else shortened(wordings[-1], sizes.words, room)
-        yield from place((Words(label, "strong"),), sizes, line.x, line.baseline)
+        yield from self._named(labels[run], line, rooms[run])
         if word is not None:
             calls = _calls(runs[run], word, ended=ended)
             yield from place(calls, sizes, line.right - width(calls, sizes), line.baseline)
+
+    @property
+    def _labels(self) -> Sequence[Sequence[str]]:
+        """What is over each run: the name of its column, or its own."""
+        columns = self._told.columns
+        return [columns[run % len(columns)] for run in range(len(self._scene.views))] if columns else self._told.labels
+
+    def _named(self, wordings: Sequence[str], line: Line, room: int) -> Iterator[Placed]:
+        """The longest of a name's wordings that fits."""
+        size = self._type.text.words
+        fits = [name for name in wordings if words(name, size).width <= room]
+        name = fits[0] if fits else shortened(wordings[-1], size, room)
+        return place((Words(name, "strong"),), self._type.text, line.x, line.baseline)
 
     def _alike(self, panel: int, room: int, *, ended: bool) -> list[Sequence[Caption]]:
         """A panel's wordings for each run, from the first place at which those of all runs fit into this width."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from .layout import Box, Grid, best_grid, check_largest, check_size, check_text,
 from .lines import Placed, Sizes, blend, place, width
 from .plots import DrawnPlot
 from .themes import Theme
+
+_LABEL = 14
+"""Letters in a line of a run's name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,32 +72,36 @@ def lay_out(
     check_size(width, None)
     check_text(text)
     type_ = _Type(round(text * text_size(width, None)))
-    lead, parts = scene.lead, scene.parts
-    names = [_named(part) for part in parts]
+    parts = scene.parts
+    names = [_named(scene, part) for part in parts]
     left = type_.margin + max(type_.block_width(name) for name in names) + type_.em // 2
     across = (width - left - type_.margin - (len(shots) - 1) * type_.column_gap) // len(shots)
     if across < 2 * type_.em:
         raise SettingsError(f"{len(shots)} columns do not fit into {width} pixels; use fewer columns or a wider sheet")
-    grid = _grid(lead, across, gap=type_.image_gap, whole=whole)
-    tops = [type_.margin + number * (grid.height + type_.row_gap) for number in range(len(parts))]
-    lefts = [left + column * (grid.width + type_.column_gap) for column in range(len(shots))]
-    under = tops[-1] + grid.height + round(0.25 * type_.em)
-    images = [
-        image
-        for part, top in zip(parts, tops, strict=True)
-        for image in _row(part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em)
-    ]
-    texts = [
-        text
-        for name, top in zip(names, tops, strict=True)
-        for text in type_.centred(name, type_.margin, None, top + (grid.height - type_.block_height(name)) // 2)
-    ]
-    readouts = [_readout(lead.run, rows[0]) for rows in shots]
-    for phrases, x in zip(readouts, lefts, strict=True):
-        texts += type_.centred(phrases, x, grid.width, under)
-    height = under + max(type_.block_height(phrases) for phrases in readouts) + type_.margin
+    grids = [_grid(view, across, gap=type_.image_gap, whole=whole) for view in scene.views]
+    column = max(grid.width for grid in grids)
+    lefts = [left + number * (column + type_.column_gap) for number in range(len(shots))]
+    images: list[PlacedImage] = []
+    texts: list[Placed] = []
+    bottom = -type_.row_gap + type_.margin
+    for run, grid in enumerate(grids):
+        for part, name in zip(parts, names, strict=True):
+            if part.run != run:
+                continue
+            top, block = bottom + type_.row_gap, type_.block_height(name)
+            # Runs are told apart by their names, which must not run into each other.
+            tall = max(grid.height, block) if scene.comparison else grid.height
+            bottom = top + tall
+            images += _row(part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em)
+            texts += type_.centred(name, type_.margin, None, top + (tall - block) // 2)
+        under = bottom + round(0.25 * type_.em)
+        readouts = [_readout(scene.views[run].run, rows[run]) for rows in shots]
+        for phrases, x in zip(readouts, lefts, strict=True):
+            texts += type_.centred(phrases, x, grid.width, under)
+        bottom = under + max(type_.block_height(phrases) for phrases in readouts)
+    height = bottom + type_.margin
     line = max(type_.em // 24, 1)
-    across = lefts[-1] + grid.width + type_.margin
+    across = lefts[-1] + column + type_.margin
     check_largest(across, even(height))
     return ContactSheet(across, even(height), tuple(images), tuple(texts), line, theme)
 
@@ -183,9 +191,13 @@ def _row(
             yield from map(PlacedImage, part.pixels(rows), cells)
 
 
-def _named(part: Part) -> tuple[Phrase, ...]:
-    """The text beside a row of the sheet, line by line."""
-    return (Maths(part.panel.symbol),), *((Words(line),) for line in part.panel.sheet_words(part.view))
+def _named(scene: Scene, part: Part) -> tuple[Phrase, ...]:
+    """The text beside a row of the sheet, line by line; the first row of one of several runs names the run."""
+    about: tuple[Phrase, ...] = ((Maths(part.panel.symbol),), *((Words(w),) for w in part.panel.sheet_words(part.view)))
+    if scene.comparison is None or part.panel != scene.panels[0]:
+        return about
+    label = min(scene.comparison.labels[part.run], key=len)
+    return (*((Words(line, "strong"),) for line in wrap(label, _LABEL)), *about)
 
 
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:

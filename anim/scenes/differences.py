@@ -14,10 +14,9 @@ from typing import Any
 from ..escaping import as_words
 from ..runs.trajectory import Trajectory
 from ..schedulers.choosing import calls_of, class_title, title_of
-from .scene import Alignment, Comparison
+from ..timeline.shots import Align
+from .scene import Comparison
 
-MOST_RUNS = 12
-"""In one picture."""
 _LONGEST = 120
 """Characters of a fact, as recordings may hold any text."""
 _MOST_DETAILS = 3
@@ -105,14 +104,24 @@ def differences(runs: Sequence[Trajectory]) -> Differences:
     return Differences(shared, tuple(numbered), _subject(numbered, grid), grid)
 
 
-def comparison_of(found: Differences, align: Alignment) -> Comparison:
+def comparison_of(found: Differences, align: Align) -> Comparison:
     """The words of a picture of several runs, whose runs form a table if they are a grid."""
     left_out = [_DROPPED[:count] for count in range(len(_DROPPED) + 1)]
     titles = [", ".join(fact.words for fact in found.shared if fact.name not in names) for names in left_out]
     labels = tuple(tuple(dict.fromkeys(names)) for names in zip(found.names, found.short_names, strict=True))
-    return Comparison(
-        tuple(dict.fromkeys(titles)), labels, align, None if found.grid is None else len(found.grid.columns)
-    )
+    rows, columns = ((), ()) if found.grid is None else (found.grid.rows, found.grid.columns)
+    return Comparison(tuple(dict.fromkeys(titles)), labels, align, _wordings(rows), _wordings(columns))
+
+
+def in_reading_order(runs: Sequence[Trajectory]) -> list[Trajectory]:
+    """The runs as given, or if they are a grid, row by row."""
+    grid = differences(runs).grid
+    return list(runs) if grid is None else [runs[run] for run in sorted(range(len(runs)), key=grid.places.__getitem__)]
+
+
+def _wordings(facts: Sequence[Fact]) -> tuple[tuple[str, ...], ...]:
+    """The wordings of each fact, the longest first."""
+    return tuple(tuple(dict.fromkeys((fact.words, fact.short))) for fact in facts)
 
 
 def _differ(facts: Sequence[Mapping[str, Fact]], name: str) -> bool:

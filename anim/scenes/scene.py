@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.trajectory import Trajectory
+from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
 from .phrases import Fidelity, Phrase
 from .views import View, view_of
-
-Alignment = Literal["noise", "step", "calls"]
-"""What several runs have in common at each moment: their noise level, their step, or the calls made so far."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,12 @@ class Comparison:
     """What all runs share, the longest wording first; the last may be cut off."""
     labels: tuple[tuple[str, ...], ...]
     """What differs in each run, the longest wording first; the last may be cut off."""
-    align: Alignment = "noise"
+    align: Align = "noise"
     """What the runs have in common at each moment."""
-    columns: int | None = None
-    """The number of runs in a row, if they form a table; None for what fits best."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    """If runs form a table, row by row: the name of each row, likewise."""
+    columns: tuple[tuple[str, ...], ...] = ()
+    """If runs form a table: the name of each column, likewise."""
 
 
 @dataclass(frozen=True)

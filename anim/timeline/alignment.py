@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingsError
+from ..runs.noising import log_snr
 from ..runs.trajectory import Trajectory
-from ..scenes.levels import log_snr
-from ..scenes.scene import Alignment
 from ..schedulers.catalogue import Calls
 from ..schedulers.choosing import calls_of
-from .shots import Shot, Timeline, Timing, timeline
+from .shots import Align, Shot, Timeline, Timing, timeline
 
 Moment = tuple[int, ...]
 
@@ -48,10 +47,10 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Aligned:
+class Alignment:
     """The moments of several runs, each different from the one before; the last one has the last row of each run."""
 
-    by: Alignment
+    by: Align
     moments: tuple[Moment, ...]
     levels: tuple[float, ...] = ()
     """Aligned by noise: λ of each moment; ∞ for the one with last samples, −∞ if runs go from images to noise."""
@@ -65,14 +64,14 @@ class Aligned:
 def course_of(run: Trajectory) -> Course:
     """The course of a run that has at least one step."""
     return Course(
-        log_snr(run).tolist(),
+        log_snr(run.signal, run.noise).tolist(),
         run.t.tolist(),
         run.complete,
         calls_of(run.info.scheduler, run.info.scheduler_config),
     )
 
 
-def aligned(courses: Sequence[Course], by: Alignment = "noise") -> Aligned:
+def aligned(courses: Sequence[Course], by: Align = "noise") -> Alignment:
     """The moments of runs.
 
     ``noise``: there is a moment for each noise level of the run with most levels, and for those of other runs beyond
@@ -89,13 +88,13 @@ def aligned(courses: Sequence[Course], by: Alignment = "noise") -> Aligned:
         case "noise":
             return _by_noise(courses)
         case "step":
-            return Aligned(by, _side_by_side([_first_calls(course) for course in courses]))
+            return Alignment(by, _side_by_side([_first_calls(course) for course in courses]))
         case "calls":
-            return Aligned(by, _side_by_side([range(course.last + 1) for course in courses]))
+            return Alignment(by, _side_by_side([range(course.last + 1) for course in courses]))
 
 
 def aligned_timeline(
-    alignment: Aligned,
+    alignment: Alignment,
     courses: Sequence[Course],
     timing: Timing | None = None,
     *,
@@ -122,7 +121,7 @@ def aligned_timeline(
     return Timeline(tuple(Shot(moments[shot.rows[0]], shot.seconds) for shot in planned.shots), planned.fps)
 
 
-def _by_noise(courses: Sequence[Course]) -> Aligned:
+def _by_noise(courses: Sequence[Course]) -> Alignment:
     way = _direction(courses)
     reached = [np.maximum.accumulate(way * np.asarray(course.levels)) for course in courses]
     begin = max(levels[0] for levels in reached)
@@ -133,7 +132,7 @@ def _by_noise(courses: Sequence[Course]) -> Aligned:
     if any(course.complete for course in courses):
         moments.append(tuple(course.last for course in courses))
         levels.append(np.inf)
-    return Aligned("noise", tuple(moments), tuple(way * level for level in levels))
+    return Alignment("noise", tuple(moments), tuple(way * level for level in levels))
 
 
 def _direction(courses: Sequence[Course]) -> int:

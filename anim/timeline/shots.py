@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Literal
 
 from ..arguments import shown
 from ..errors import SettingsError
@@ -26,6 +27,9 @@ VIDEO_FPS_RANGE = (10, 120)
 
 Bound = int | str
 """A step, counted from 1 as the picture's "step k of N" counts them, or a timestep such as "t=500"."""
+Align = Literal["noise", "step", "calls"]
+"""What runs have in common at a moment: the noise level, the number of inference steps done, or the number of calls of
+the network done."""
 Changes = Callable[[Sequence[int]], Sequence[float]]
 """How much the picture changes from each of these rows to the next, 0 or more: one number fewer than rows."""
 

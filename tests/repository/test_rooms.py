@@ -16,7 +16,7 @@ TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "
 """What every room may use, and what uses none."""
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),
-    *("scenes", "timeline", "drawing", "encode", "files", "render_options", "sharing"),
+    *("timeline", "scenes", "drawing", "encode", "files", "render_options", "sharing"),
     *("recording", "own_loops", "rendering", "builtin"),
 )
 """Each may import those before it."""

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from diffanim.errors import SettingsError
 from diffanim.runs.noising import log_snr
-from diffanim.scenes.scene import Alignment
 from diffanim.schedulers.catalogue import CLASSES, Calls
 from diffanim.timeline.alignment import (
     ONE_A_STEP,
     SAME_LEVEL,
+    Align,
     Course,
     Moment,
     aligned,
@@ -49,8 +49,8 @@ def courses(draw: st.DrawFn) -> list[Course]:
     return runs
 
 
-@given(runs=courses(), by=st.sampled_from(get_args(Alignment)))
-def test_moments_go_forwards_and_end_with_all_last_rows(runs: list[Course], by: Alignment) -> None:
+@given(runs=courses(), by=st.sampled_from(get_args(Align)))
+def test_moments_go_forwards_and_end_with_all_last_rows(runs: list[Course], by: Align) -> None:
     moments = aligned(runs, by).moments
     assert moments[-1] == tuple(run.last for run in runs)
     for before, after in pairwise(moments):
@@ -145,7 +145,7 @@ def test_the_signal_to_noise_ratio() -> None:
 SHORT, LONG = course(-4, 0, 4), course(-4, -2, 0, 2, 4)
 
 
-def shown(timing: Timing, *runs: Course, by: Alignment = "noise") -> list[tuple[Moment, float]]:
+def shown(timing: Timing, *runs: Course, by: Align = "noise") -> list[tuple[Moment, float]]:
     planned = aligned_timeline(aligned(runs, by), runs, timing)
     return [(shot.rows, shot.seconds) for shot in planned.shots]
 
