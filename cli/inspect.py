@@ -43,6 +43,11 @@ def _inspect_file(path: Path) -> None:
     if provenance is None:
         _echo({"comment": comment})
         return
+    made = {"made with": f"diffanim {provenance.version}", "made by": _command(provenance.command)}
+    if provenance.runs:
+        runs = {f"run {number}": name for number, name in enumerate(provenance.runs, start=1)}
+        _echo({"all runs": provenance.shared, **runs, "aligned by": provenance.align, **made})
+        return
     _echo(
         {
             "model": provenance.model,
@@ -52,8 +57,7 @@ def _inspect_file(path: Path) -> None:
             "labels": ", ".join(provenance.labels),
             "guidance": "" if provenance.guidance is None else f"{provenance.guidance:g}",
             "prompt": provenance.prompt or "",
-            "made with": f"diffanim {provenance.version}",
-            "made by": _command(provenance.command),
+            **made,
         }
     )
 
@@ -80,10 +84,12 @@ def _is_ours(words: list[str]) -> bool:
         given, further, _ = render.make_parser(click.Context(render)).parse_args(words[2:])
     except click.UsageError:
         return False
-    single = (given.get(name) for name in ("run", "image", "mask"))
-    names = [*given.get("outputs", ()), *(name for name in single if isinstance(name, str))]
+    runs, outputs, *single = (given.get(name) for name in ("runs", "outputs", "image", "mask"))
+    runs, outputs = (tuple(names) if isinstance(names, (list, tuple)) else () for names in (runs, outputs))
+    names = [*runs, *outputs, *(name for name in single if isinstance(name, str))]
     bare = all(Path(name).name == name.removesuffix("/") and not name.startswith((".", "-")) for name in names)
-    return bare and not further and not given.keys() & _NEVER_WRITTEN
+    recordings = len(runs) <= 1 or all(run.endswith(".zarr") for run in runs)
+    return bare and recordings and not further and not given.keys() & _NEVER_WRITTEN
 
 
 def _inspect_run(run: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,11 +12,14 @@ import click
 from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE, Size
 from diffanim.errors import SettingsError
 from diffanim.files.budget import parse_bytes
+from diffanim.files.outputs import ENDINGS
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.options import BYTES, FILE, NAMES, SECONDS, SIZE, Option, size_words
 from diffanim.render_options import RENDER_OPTIONS
+from diffanim.sharing.profiles import PROFILES
 
 Command = Callable[..., Any]
+DEFAULT_FOLDER = Path("outputs")
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -121,6 +125,28 @@ run_options = _all_of(RUN_OPTIONS)
 """The options that determine a run."""
 render_options = _all_of(RENDER_OPTIONS)
 """The options that determine how a run is shown."""
+outputs = click.option(
+    "-o",
+    "--output",
+    "outputs",
+    cls=Grouped,
+    group="What is written",
+    type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
+    multiple=True,
+    metavar="FILE",
+    help=f"A file to write; its ending sets the format: {', '.join(ENDINGS)}. Several are written in one "
+    f"pass. By default a GIF and an MP4 in {DEFAULT_FOLDER}/, or the profile's files.",
+)
+profile = click.option(
+    "--for",
+    "profile",
+    cls=Grouped,
+    group="What is written",
+    type=click.Choice(list(PROFILES)),
+    help="Settings for one use: "
+    + "; ".join(f"{one.name}: {one.about}" for one in PROFILES.values())
+    + ". Options given explicitly override them.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the files written.")
 overwrite = click.option(
     "--overwrite",

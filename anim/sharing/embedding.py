@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from .provenance import Provenance
 
 _FRAME = re.compile(r"frame-([0-9]+)\.png")
+_MOMENTS = {
+    "noise": " at the same noise level",
+    "step": " at the same step",
+    "calls": " after equally many calls of the network",
+}
 _THEMED = re.compile(r"-(dark|light)$")
 
 
@@ -110,11 +115,20 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
 
 def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> str:
     """What its panels show and where, in words; empty if none is known. A sheet has its panels one above the other."""
+    if provenance.runs:
+        shown = [
+            in_places([panel], "", symbols=symbols) for panel in dict.fromkeys(provenance.panels or DEFAULT_PANELS)
+        ]
+        moments = _MOMENTS.get(provenance.align, "")
+        return f"of each{moments}, {' and '.join(filter(None, shown))}" if any(shown) else ""
     arrangement = STACKED if stacked else provenance.arrangement
     return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols)
 
 
 def _made_by(provenance: Provenance) -> str:
+    if provenance.runs:
+        shared = f", all of {provenance.shared}" if provenance.shared else ""
+        return f"{len(provenance.runs)} runs side by side{shared} ({'; '.join(provenance.runs)})"
     steps = f"{provenance.steps} {class_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
     asked = f", prompt “{provenance.prompt}”" if provenance.prompt else ""
     labels = ", ".join(dict.fromkeys(provenance.labels))
@@ -125,7 +139,7 @@ def _caption(kind: Shown, provenance: Provenance | None) -> str:
     """The caption in LaTeX, with symbols; empty if the provenance is unknown."""
     if provenance is None:
         return ""
-    seed = "" if provenance.seed is None else f", seed {provenance.seed}"
+    seed = "" if provenance.seed is None or provenance.runs else f", seed {provenance.seed}"
     made = for_tex(_made_by(provenance) + seed)
     seen = _seen(provenance, stacked=True, symbols=True).replace("’", "'") if kind == "sheet" else ""
     return f"{made}. {seen[:1].upper()}{seen[1:]}." if seen else f"{made}."

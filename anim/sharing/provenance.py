@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MARK = "diffanim"
 """The key of the version, which marks a comment as ours."""
 
+_OF_ALL = ("seed", "labels", "guidance", "prompt")
+"""Fields that are told if all runs have them in common."""
 _NOT_RECORDED = ("device", "dtype", "allow_pickle")
 """Options for where a run is computed, which do not change what it shows."""
 
@@ -53,6 +55,13 @@ class Provenance:
     """Their names; empty for `DEFAULT_PANELS`."""
     noise_left: Finite | None = None
     """b of the run's last sample, if it is not the finished image."""
+    runs: tuple[str, ...] = ()
+    """If there are several runs, what sets each apart; other fields are then about the first, or empty where runs
+    differ."""
+    shared: str = ""
+    """What several runs share."""
+    align: str = ""
+    """What several runs have in common at each moment."""
 
     @classmethod
     def of(
@@ -62,6 +71,7 @@ class Provenance:
         output: str | os.PathLike[str],
         *,
         fps: float | None = None,
+        command: Sequence[str] | None = None,
     ) -> Self:
         """The provenance of ``output``.
 
@@ -70,19 +80,27 @@ class Provenance:
             asked: the options of `diffanim.render` that are not at their defaults, by name.
             output: the file; its folder is not stored, as it is private.
             fps: steps shown per second, if it moves.
+            command: the words of the command that records and shows these runs, without options of `diffanim.render`;
+                None to find it from the recordings.
         """
-        run = scene.lead.run
-        info, panels = run.info, tuple(panel.name for panel in scene.panels)
-        command = _command(run, asked, Path(output).name + ("/" if os.fspath(output).endswith("/") else ""))
-        made = (info.model, info.scheduler, run.total, info.seed, info.labels, info.guidance, info.prompt)
-        left = run.end.noise if run.end is not None and not run.finished else None
+        runs, told = [view.run for view in scene.views], scene.comparison
+        info, panels = runs[0].info, tuple(panel.name for panel in scene.panels)
+        made = {name: getattr(info, name) for name in _OF_ALL if len({getattr(run.info, name) for run in runs}) == 1}
+        words = _showing(runs) if command is None else command
+        name = Path(output).name + ("/" if os.fspath(output).endswith("/") else "")
         return cls(
-            *made,
-            command=command,
+            info.model,
+            info.scheduler,
+            runs[0].total,
+            **made,
+            command=_command(words, asked, name),
             fps=fps,
             arrangement=scene.arrangement,
             panels=() if panels == DEFAULT_PANELS else panels,
-            noise_left=left,
+            noise_left=max(filter(None, map(_noise_left, runs)), default=None),
+            runs=() if told is None else tuple(wordings[0] for wordings in told.labels),
+            shared="" if told is None else told.shared[0],
+            align="" if told is None else told.align,
         )
 
     @classmethod
@@ -125,18 +143,27 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
     return Provenance.from_json(comment), comment
 
 
-def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
-    """The command that makes the file from scratch, or for a pipeline called from Python, from its recording."""
-    settings = run.info.settings
-    if "steps" in settings:
-        words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
-    elif run.path is not None:
-        words = ["diffanim", "render", run.path.name]
-    else:
+def _command(words: Sequence[str], asked: Mapping[str, Any], output: str) -> str:
+    """The command that makes the file, from the words that make what it shows; empty if there are none."""
+    if not words:
         return ""
-    for name, value in asked.items():
-        words += RENDER_OPTIONS[name].words(value)
-    return shlex.join([*words, "-o", output])
+    options = [word for name, value in asked.items() for word in RENDER_OPTIONS[name].words(value)]
+    return shlex.join([*words, *options, "-o", output])
+
+
+def _showing(runs: Sequence[Trajectory]) -> list[str]:
+    """The words that make what a file shows: one run from scratch, or for a pipeline called from Python or for several
+    runs, from recordings. Their folders are private and left out.
+    """
+    if len(runs) == 1 and "steps" in runs[0].info.settings:
+        info = runs[0].info
+        return ["diffanim", "render", *_recording_words(info.settings, bare=not info.sources)]
+    paths = [run.path.name for run in runs if run.path is not None]
+    return ["diffanim", "render", *paths] if len(paths) == len(runs) else []
+
+
+def _noise_left(run: Trajectory) -> float | None:
+    return run.end.noise if run.end is not None and not run.finished else None
 
 
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
