@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .capture.recorder import Recorder as Recorder
     from .errors import DiffanimError as DiffanimError
     from .errors import DiffanimWarning as DiffanimWarning
+    from .forward import noise as noise
     from .own_loops import record_steps as record_steps
     from .recording import record as record
     from .rendering import render as render
@@ -43,6 +44,7 @@ _PUBLIC = {
     "Step": "runs.step",
     "StepSink": "runs.step",
     "Trajectory": "runs.trajectory",
+    "noise": "forward",
     "record": "recording",
     "record_steps": "own_loops",
     "render": "rendering",
@@ -57,6 +59,7 @@ __all__ = [
     "StepSink",
     "Trajectory",
     "__version__",
+    "noise",
     "record",
     "record_steps",
     "render",

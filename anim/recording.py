@@ -7,7 +7,7 @@ import inspect
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -73,17 +73,21 @@ def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwri
 
 def _plan_at(settings: RunSettings, files: ModelFiles, path: Path) -> Plan:
     run = Trajectory.open(path)
-    recorded, wanted = dict(run.info.settings), settings.to_record(files)
-    other = [
-        "another state of the model" if name == "fingerprint" else f"{name} {recorded.get(name)!r}, not {value!r}"
-        for name, value in wanted.items()
-        if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
-    ]
-    if other:
+    if other := differences(run.info, {**settings.to_record(files), "process": "reverse"}):
         raise TrajectoryError(f"{path} was recorded with {'; '.join(other)}: name another path, or add --overwrite")
     if run.complete:
         return "reuse"
     return "resume" if files.is_bare else "restart"
+
+
+def differences(info: RunInfo, wanted: Mapping[str, Any]) -> list[str]:
+    """What is different in the settings of a recording, in words; one of them is its process."""
+    recorded = {**info.settings, "process": info.process}
+    return [
+        "another state of the model" if name == "fingerprint" else f"{name} {recorded.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
+    ]
 
 
 def record_settings(

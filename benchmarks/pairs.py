@@ -31,10 +31,12 @@ def timed(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[
     return seconds
 
 
-def compare(bare: Callable[[], None], recorded: Callable[[], None], pairs: int) -> None:
+def compare(
+    base: Callable[[], None], other: Callable[[], None], pairs: int, names: tuple[str, str] = ("bare", "recorded")
+) -> None:
     """Print the medians of both, and the median of their ratios over pairs."""
-    seconds = timed({"bare": bare, "recorded": recorded}, pairs)
-    ratios = [ours / theirs for ours, theirs in zip(seconds["recorded"], seconds["bare"], strict=True)]
+    seconds = timed(dict(zip(names, (base, other), strict=True)), pairs)
+    ratios = [ours / theirs for theirs, ours in zip(*seconds.values(), strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     for name, times in seconds.items():
         print(f"{name:<9} {statistics.median(times):8.3f} s (median of {pairs}, least {min(times):.3f})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,8 +28,10 @@ OF_DECODING = ("model", "device", "dtype", "offload", "allow_pickle")
 """Options of recording that also apply to decoding a recording's latents."""
 
 
-def default_outputs(stem: str, profile: str | None) -> tuple[str, ...]:
-    """The files that are written if none are named, in a folder that is made."""
+def outputs_or_default(outputs: tuple[str, ...], stem: str, profile: str | None) -> tuple[str, ...]:
+    """The files that the user named; without any, those of the profile, or a film in two formats, called ``stem``."""
+    if outputs:
+        return outputs
     try:
         DEFAULT_FOLDER.mkdir(exist_ok=True)
     except OSError as error:
@@ -90,17 +92,28 @@ def decode(
         decode(run, call, frames, seen, lambda done, total: reporter.advance("decoding", done, total))
 
 
-def note_timing(outputs: Sequence[str], options: dict[str, Any], reporter: Reporter) -> None:
-    """Say which files cannot keep the rate exactly."""
+def write_files(
+    runs: Trajectory | Sequence[Trajectory], outputs: Sequence[str], reporter: Reporter, options: dict[str, Any]
+) -> None:
+    """Render a recording or several, and show how far that is."""
+    import diffanim
+
     for output in outputs:
         if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
+    with reporter.going_on("writing the files"):
+        diffanim.render(
+            runs,
+            *outputs,
+            **options,
+            on_frame=drawing_progress(reporter),
+            on_note=reporter.note,
+            on_row=lambda done, total: reporter.advance("decoding", done, total),
+        )
 
 
-def drawing_progress(reporter: Reporter) -> dict[str, Any]:
-    """The functions that `diffanim.render` calls while it works: a line for each pass over the run, as there are
-    several if a film has to be made smaller.
-    """
+def drawing_progress(reporter: Reporter) -> Callable[[int, int], None]:
+    """A line for each pass over the run: there are several if a film has to be made smaller."""
     passes = 0
 
     def advance(done: int, total: int) -> None:
@@ -108,8 +121,4 @@ def drawing_progress(reporter: Reporter) -> dict[str, Any]:
         passes += done == 1
         reporter.advance("rendering" if passes == 1 else f"rendering, attempt {passes}", done, total)
 
-    return {
-        "on_frame": advance,
-        "on_note": reporter.note,
-        "on_row": lambda done, total: reporter.advance("decoding", done, total),
-    }
+    return advance

@@ -52,6 +52,7 @@ def _inspect_file(path: Path) -> None:
         {
             "model": provenance.model,
             "scheduler": provenance.scheduler,
+            "process": "forward: noise is added to images" if provenance.process == "forward" else "",
             "steps": str(provenance.steps),
             "seed": "" if provenance.seed is None else str(provenance.seed),
             "labels": ", ".join(provenance.labels),
@@ -75,20 +76,23 @@ def _command(text: str) -> str:
 
 
 def _is_ours(words: list[str]) -> bool:
-    """Whether it is a render command with options that diffanim writes, naming only files in the current folder."""
+    """Whether it is a command with options that diffanim writes, naming only files in the current folder."""
+    from diffanim.cli.noise import noise
     from diffanim.cli.render import render
 
-    if words[:2] != ["diffanim", "render"]:
+    command = {"render": render, "noise": noise}.get(words[1] if len(words) > 1 else "")
+    if words[:1] != ["diffanim"] or command is None:
         return False
     try:
-        given, further, _ = render.make_parser(click.Context(render)).parse_args(words[2:])
+        given, further, _ = command.make_parser(click.Context(command)).parse_args(words[2:])
     except click.UsageError:
         return False
-    runs, outputs, *single = (given.get(name) for name in ("runs", "outputs", "image", "mask"))
-    runs, outputs = (tuple(names) if isinstance(names, (list, tuple)) else () for names in (runs, outputs))
-    names = [*runs, *outputs, *(name for name in single if isinstance(name, str))]
+    runs = given.get("runs")
+    values = [runs, *(given.get(name) for name in ("outputs", "pictures", "image", "mask", "like"))]
+    several = [name for value in values if isinstance(value, (list, tuple)) for name in value]
+    names = [*several, *(value for value in values if isinstance(value, str))]
     bare = all(Path(name).name == name.removesuffix("/") and not name.startswith((".", "-")) for name in names)
-    recordings = len(runs) <= 1 or all(run.endswith(".zarr") for run in runs)
+    recordings = not isinstance(runs, (list, tuple)) or len(runs) == 1 or all(run.endswith(".zarr") for run in runs)
     return bare and recordings and not further and not given.keys() & _NEVER_WRITTEN
 
 
@@ -100,6 +104,7 @@ def _inspect_run(run: Path) -> None:
     info = recorded.info
     batch, *shape = recorded.x0.shape[1:]
     facts = {
+        "process": "forward: noise is added to images" if recorded.is_forward else "",
         "model": info.model,
         "scheduler": info.scheduler + (f", x̂0 {clipping_words(info)}" if info.clipped else ""),
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
@@ -136,6 +141,8 @@ def _verify(run: Trajectory) -> None:
 def _end(run: Trajectory) -> str:
     if run.end is None:
         return ""
+    if run.is_forward:
+        return f"in noise: {run.end.noise:.4g}, beside {run.end.signal:.4g} of the image"
     return "at the finished image" if run.finished else f"with noise left: {run.end.noise:.4g}"
 
 

@@ -14,6 +14,7 @@ from diffanim.errors import SettingsError
 from diffanim.files.budget import parse_bytes
 from diffanim.files.outputs import ENDINGS
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
+from diffanim.noise_options import NOISE_OPTIONS
 from diffanim.options import BYTES, FILE, NAMES, SECONDS, SIZE, Option, size_words
 from diffanim.render_options import RENDER_OPTIONS
 from diffanim.sharing.profiles import PROFILES
@@ -72,6 +73,7 @@ _READERS = {
     FILE: click.Path(),
     NAMES: click.STRING,
     "MODEL": click.Path(),  # For completion: a hub id will do as well.
+    "RUN.zarr": click.Path(),
 }
 
 
@@ -123,30 +125,42 @@ def _all_of(rows: Any) -> Callable[[Command], Command]:
 
 run_options = _all_of(RUN_OPTIONS)
 """The options that determine a run."""
+noise_options = _all_of(NOISE_OPTIONS)
+"""The options that determine a forward process."""
 render_options = _all_of(RENDER_OPTIONS)
 """The options that determine how a run is shown."""
-outputs = click.option(
-    "-o",
-    "--output",
-    "outputs",
-    cls=Grouped,
-    group="What is written",
-    type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
-    multiple=True,
-    metavar="FILE",
-    help=f"A file to write; its ending sets the format: {', '.join(ENDINGS)}. Several are written in one "
-    f"pass. By default a GIF and an MP4 in {DEFAULT_FOLDER}/, or the profile's files.",
-)
-profile = click.option(
-    "--for",
-    "profile",
-    cls=Grouped,
-    group="What is written",
-    type=click.Choice(list(PROFILES)),
-    help="Settings for one use: "
-    + "; ".join(f"{one.name}: {one.about}" for one in PROFILES.values())
-    + ". Options given explicitly override them.",
-)
+
+
+def written(command: Command) -> Command:
+    """What is written: the files, and a profile that sets options for one use."""
+    for option in (
+        click.option(
+            "--for",
+            "profile",
+            cls=Grouped,
+            group="What is written",
+            type=click.Choice(list(PROFILES)),
+            help="Settings for one use: "
+            + "; ".join(f"{profile.name}: {profile.about}" for profile in PROFILES.values())
+            + ". Options given explicitly override them.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            "outputs",
+            cls=Grouped,
+            group="What is written",
+            type=click.Path(),  # Kept as text: a Path would forget the slash of a folder.
+            multiple=True,
+            metavar="FILE",
+            help=f"A file to write; its ending sets the format: {', '.join(ENDINGS)}. Several are written in one "
+            f"pass. By default a GIF and an MP4 in {DEFAULT_FOLDER}/, or the profile's files.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the files written.")
 overwrite = click.option(
     "--overwrite",

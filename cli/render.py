@@ -14,11 +14,10 @@ from diffanim.cli.drawing import (
     apply_profile,
     comparison_stem,
     decode,
-    default_outputs,
-    drawing_progress,
     is_given,
-    note_timing,
+    outputs_or_default,
     refuse_two_speeds,
+    write_files,
 )
 from diffanim.cli.terminal import say
 from diffanim.models.finding import locate
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=options.GroupedCommand)
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN.zarr]...")
-@options.outputs
-@options.profile
+@options.written
 @options.render_options
 @options.run_options
 @options.overwrite
@@ -54,7 +52,6 @@ def render(
     With RUN.zarr, that recording is rendered, without loading torch. Several recordings are compared in one picture.
     Without any, the run that the options describe is recorded first, or reused if it has been recorded already.
     """
-    import diffanim
     from diffanim.cli.progress import Reporter
     from diffanim.cli.recording import make_run
 
@@ -67,7 +64,7 @@ def render(
     model = None if runs else locate(settings.model)
     stems = [run.name.removesuffix(".zarr") for run in runs] if model is None else [settings.file_stem(model)]
     stem = comparison_stem(stems)
-    outputs = outputs or default_outputs(stem, profile)
+    outputs = outputs_or_default(outputs, stem, profile)
     seen, frames = quantities_of(given, max(len(runs), 1)), frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
@@ -79,9 +76,7 @@ def render(
             recorded = [make_run(settings, model, recording, reporter, overwrite=overwrite)]
         for run in recorded:
             decode(ctx, model or settings.model, run, seen, frames, reporter)
-        note_timing(outputs, given, reporter)
-        with reporter.going_on("writing the files"):
-            diffanim.render(recorded, *outputs, **given, **drawing_progress(reporter))
+        write_files(recorded, outputs, reporter, given)
     for output in outputs:
         say(output)
 

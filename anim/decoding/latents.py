@@ -107,7 +107,7 @@ def _decoded(
                 yield row, cells
     if run.steps in missing:
         # For the finished sample, use the pipeline's own image.
-        if own is None or (rescaled(run) and not run.finished):
+        if own is None or run.is_forward or (rescaled(run) and not run.finished):
             own = decoder(_tensor(quantity.values(run, run.steps)))
         yield run.steps, own
 
@@ -150,7 +150,7 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
             if found is None:
                 continue
             decoder, at_once = found
-            to_compare = run.x[-1] if own is not None and run.complete else run.x0[0]
+            to_compare = run.pictured if own is not None and run.complete else run.x0[0]
             pictures = decoder(_tensor(to_compare))
         except TrajectoryError:
             raise

@@ -26,7 +26,7 @@ class LinearPreview:
         """Fit the map.
 
         Args:
-            run: of latents, complete, with its pipeline's own image.
+            run: of latents, complete, with its pipeline's own image of `Trajectory.pictured`.
             wanted: which frames of clips to show; each is drawn from the nearest latent frame.
 
         Raises:
@@ -40,7 +40,7 @@ class LinearPreview:
         clip = image.shape[1] if image.ndim == 5 else None
         self._frames = wanted.of(clip) if clip is not None else ()
         self._clip = clip
-        grid = self._grid(run.x[-1])
+        grid = self._grid(run.pictured)
         clips = image if image.ndim == 5 else image[:, None]
         latent_frames = grid.shape[1]
         shown = clips[:, np.linspace(0, clips.shape[1] - 1, latent_frames).round().astype(int)]

@@ -296,7 +296,7 @@ def _fits(
         try:
             large = tuple(_grid(run, room, space.gap, height is not None) for run in runs)
             below = _small(max(grid.width for grid in large), panels, em)
-            small = tuple(_grid(run, below, space.gap, True) for run in runs if below)
+            small = tuple(_grid(run, below, space.gap, False) for run in runs if below)
         except SettingsError:
             return []
         fit = _Fit(runs, across, beside, panels, em, aside, lines, named_rows, space, large, small)

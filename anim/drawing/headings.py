@@ -109,6 +109,10 @@ def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> l
 
 
 def _step(run: Trajectory, *, closing: bool) -> Phrase:
+    if run.is_forward:
+        levels = run.total + 1  # With the last sample.
+        number = Number.of(range(1, levels + 1), 0, upright=True)
+        return Words("noise level", "strong"), number, Words(f"of {levels}", "strong")
     if closing:
         return (Words(f"after {run.steps} step{'s' * (run.steps != 1)}", "strong"),)
     number = Number.of(range(1, run.steps + 1), 0, upright=True)
@@ -118,7 +122,8 @@ def _step(run: Trajectory, *, closing: bool) -> Phrase:
 def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
     """The model, the scheduler, the guidance and whether the run was interrupted, as far as they fit."""
     info = run.info
-    model, scheduler = Words(info.model, "strong"), Words(class_title(info.scheduler))
+    made = "forward process" if run.is_forward else info.model
+    model, scheduler = Words(made, "strong"), Words(class_title(info.scheduler))
     guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
     state = () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
     shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))

@@ -202,7 +202,7 @@ def _named(scene: Scene, part: Part) -> tuple[Phrase, ...]:
 
 def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:
     """The text under a column: t, and if samples are rescaled the noise, which t does not show."""
-    if row == run.steps:
+    if row == run.steps and not run.is_forward:
         return ((Words("finished"),),) if run.finished else ((Words("noise left"),), noise_left_readout(run))
     readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
     return tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)

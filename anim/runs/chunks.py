@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import google_crc32c
 import numpy as np
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.buffer import default_buffer_prototype
+from zarr.codecs import BytesCodec, Crc32cCodec, Endian, ZstdCodec
 from zarr.storage import MemoryStore
 
 from ..errors import TrajectoryError
@@ -114,6 +116,27 @@ def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
     size = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
     if not is_plain_file(file) or file.stat().st_size != size:
         raise TrajectoryError(f"{where} is damaged: it is not a file of {size} bytes; record the run again")
+
+
+def read_plain(array: zarr.Array[Any], row: int) -> NDArray[Any]:
+    """A row of a plain array, in new memory: what ``array[row]`` gives, in a tenth of its time.
+
+    Raises:
+        ValueError: the chunk is damaged.
+    """
+    read = getattr(array.store, "get_sync", None)  # Added to Zarr in 3.1.6.
+    little = array.metadata.codecs[0].endian is Endian.little  # type: ignore[union-attr]
+    key = f"{array.path}/{chunk_name(array, row)}"
+    found = read(key, prototype=default_buffer_prototype()) if read is not None and little else None
+    if found is None:
+        return np.asarray(array[row])
+    raw = found.as_numpy_array()
+    if chunk_file(array, row) is not None:
+        raw, crc = raw[:-CRC_BYTES], raw[-CRC_BYTES:]
+        if google_crc32c.value(raw) != int.from_bytes(crc.tobytes(), "little"):
+            raise ValueError("its checksum does not match its bytes")
+    values = raw.view(array.dtype.newbyteorder("<")).reshape(array.shape[1:])
+    return np.asarray(values.astype(array.dtype))
 
 
 def read_numbers(array: zarr.Array[Any]) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ GENERAL = Notation("general", r"\alpha_t", r"\sigma_t", r"\sqrt{\alpha_t^2+\sigm
 
 def notation_of(run: Trajectory) -> Notation:
     """The usual notation for the run's a and b."""
-    a, b = run.signal, run.noise
+    a, b = levels(run)
     if np.allclose(a**2 + b**2, 1, atol=_TOLERANCE):
         return PRESERVING
     if np.allclose(a, 1, atol=_TOLERANCE):
@@ -97,4 +97,12 @@ def mixture_at(run: Trajectory, row: int) -> Mixture:
 
 def rescaled(run: Trajectory) -> bool:
     """Whether the run's samples exceed the range of its images so far that they are shown at unit variance."""
-    return bool((run.signal**2 + run.noise**2 > _RAW_LIMIT).any())
+    signal, noise = levels(run)
+    return bool((signal**2 + noise**2 > _RAW_LIMIT).any())
+
+
+def levels(run: Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Signal and noise of the steps, and of a forward process' last sample, which is its noisiest."""
+    if not run.is_forward or run.end is None:
+        return run.signal, run.noise
+    return np.append(run.signal, run.end.signal), np.append(run.noise, run.end.noise)

@@ -66,6 +66,8 @@ class Place:
             self._release()
             raise
         self._replaces = os.path.lexists(path)
+        self._begun = False
+        """Whether there is a new recording in the folder that is not complete."""
 
     @property
     def is_hidden(self) -> bool:
@@ -75,7 +77,7 @@ class Place:
     def begin(self) -> Path:
         """Clean up and make room for a new recording; returns a folder that does not exist yet."""
         _sweep(self.path)
-        self.folder = _hidden(self.path, "run")
+        self.folder, self._begun = _hidden(self.path, "run"), True
         return self.folder
 
     def show(self) -> None:
@@ -88,6 +90,7 @@ class Place:
 
     def finish(self) -> None:
         """Replace the older recording, now that the new one is complete."""
+        self._begun = False
         if not self.is_hidden:
             return
         _check_target(self.path, overwrite=True)
@@ -95,6 +98,12 @@ class Place:
         self.folder = self.path
         if old is not None:
             remove(old)
+
+    def discard(self) -> None:
+        """Remove the new recording unless it is complete, and release the lock."""
+        if self._release.alive and self._begun:
+            remove(self.folder)
+        self._release()
 
     def close(self, steps: int) -> None:
         """Release the lock; ``steps`` is the number of complete steps in a new recording that is unfinished."""

@@ -47,7 +47,7 @@ class RunInfo:
     seed: int | None = None
     prompt: str | None = None
     labels: tuple[str, ...] = ()
-    """The class of each image, for a class-conditional model."""
+    """The class of each image, for a class-conditional model; the names of pictures that noise is added to."""
     guidance: Finite | None = None
     space: Literal["pixel", "latent"] = "pixel"
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +59,10 @@ class RunInfo:
     clip_range: Finite = 1.0
     """What x̂0 is clipped to, ±, where it is `Clipping.CLIPPED`."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    process: Literal["reverse", "forward"] = "reverse"
+    """``reverse``: a model makes images out of noise. ``forward``: noise is added to images, and x0 is the image."""
+    last_t: Finite | None = None
+    """The timestep of the last sample of a forward process; other runs end after their last timestep."""
 
     def __post_init__(self) -> None:
         """Refuse values that could not be read back from a recording, and keep numbers as JSON stores them."""

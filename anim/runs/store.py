@@ -113,6 +113,11 @@ class RunStore:
         if self._place is not None:
             self._place.close(self.written)
 
+    def discard(self) -> None:
+        """Release the place, and remove what has been written unless it is complete."""
+        if self._place is not None:
+            self._place.discard()
+
     @property
     def _total(self) -> int:
         """The number of steps that the recording has room for."""

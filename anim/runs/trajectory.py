@@ -63,6 +63,7 @@ from .chunks import (
     open_group,
     place_of,
     read_numbers,
+    read_plain,
 )
 from .decoded import GROUP as DECODED
 from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter, Rows
@@ -115,7 +116,7 @@ class StepArray:
         where = f"{self._name}[{row}] of {place_of(self._array)}"
         demand_chunk(self._array, row, where)
         try:
-            images = np.asarray(self._array[row], dtype=np.float32)
+            images = np.asarray(read_plain(self._array, row), dtype=np.float32)
         except (ValueError, OSError, RuntimeError) as error:
             raise TrajectoryError(f"{where} is damaged ({error}); record the run again") from error
         # A missing chunk reads as the fill value, NaN; all values that are written are finite.
@@ -209,7 +210,21 @@ class Trajectory:
     @property
     def finished(self) -> bool:
         """Whether the last sample is there and has no visible noise, so that it is the finished image."""
-        return self.end is not None and self.end.noise <= self.invisible_noise
+        return not self.is_forward and self.end is not None and self.end.noise <= self.invisible_noise
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether noise is added to an image (`diffanim.runs.forward`), rather than the image made out of noise."""
+        return self.info.process == "forward"
+
+    @property
+    def pictured(self) -> Array:
+        """The sample that `image` is the picture of, [B, C, …]: the last one, or the image that noise is added to.
+
+        Raises:
+            TrajectoryError: it is damaged.
+        """
+        return self.x0[0] if self.is_forward else self.x[-1]
 
     @property
     def invisible_noise(self) -> float:
@@ -256,8 +271,8 @@ class Trajectory:
 
     @property
     def image(self) -> Pixels | None:
-        """The picture that the pipeline made from its last sample, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3];
-        None if there is none.
+        """The picture that the pipeline made from its last sample (`pictured`), uint8 [B, H, W, 3] or, for clips,
+        [B, F, H, W, 3]; None if there is none.
 
         Raises:
             TrajectoryError: it is damaged.

@@ -149,11 +149,19 @@ class TrajectoryWriter:
 
     def close(self) -> None:
         """Write what is still queued, stop, and release the recording. Never raises: what has been written stays."""
+        self._stop()
+        self._store.close()
+
+    def discard(self) -> None:
+        """Stop, and remove what has been written unless it is complete. Never raises."""
+        self._stop()
+        self._store.discard()
+
+    def _stop(self) -> None:
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
-        self._store.close()
 
     def _put(self, task: Callable[[], None]) -> None:
         self._raise_failure()

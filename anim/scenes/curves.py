@@ -49,7 +49,7 @@ def _log_heights(run: Trajectory) -> NDArray[np.float64]:
     """
     _, noise = _with_end(run)
     least = noise[noise > 0].min()
-    if run.end is not None and not run.finished:
+    if run.end is not None and not run.finished and not run.is_forward:
         least = min(least, run.invisible_noise)
     low, high = np.log(least), np.log(noise.max())
     logs = np.log(np.maximum(noise, least))

@@ -138,6 +138,7 @@ def _facts(run: Trajectory) -> Iterator[Fact]:
     yield _of(settings, "image", "from {}")
     yield _of(settings, "strength", "strength {}")
     yield _of(settings, "mask", "mask {}")
+    yield _fact("forward process", "forward process" if run.is_forward else "")
     yield _fact("scheduler", title_of(info.scheduler, info.scheduler_config))
     steps = _steps(run)
     yield _fact("steps", f"{steps} step{'s' * (steps != 1)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -41,8 +42,8 @@ class Number:
 
     @classmethod
     def of(cls, values: Iterable[float], decimals: int, ink: Ink = "strong", *, upright: bool = False) -> Number:
-        """The values of all rows with this number of decimals, right-aligned."""
-        strings = [f"{value:.{decimals}f}" for value in values]
+        """The values of all rows with this number of decimals, right-aligned; NaN is left blank."""
+        strings = ["" if math.isnan(value) else f"{value:.{decimals}f}" for value in values]
         longest = max(map(len, strings), default=0)
         return cls(tuple(string.rjust(longest) for string in strings), ink, upright)
 

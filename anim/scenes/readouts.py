@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..runs.noising import mixture_at, notation_of
+from ..runs.noising import levels, mixture_at, notation_of
 from ..runs.trajectory import Trajectory
 from .phrases import Maths, Number, Phrase
 
@@ -22,12 +23,22 @@ def last_time_readout(run: Trajectory) -> Phrase:
 
 def time_readout(run: Trajectory) -> Phrase:
     """The timestep of a row."""
-    return Maths("t ="), Number.of(run.t, _decimals_of_time(run))
+    return Maths("t ="), Number.of(_times(run), _decimals_of_time(run))
 
 
 def noise_readout(run: Trajectory) -> Phrase:
     """The noise of a row, with the symbol that its kind of schedule uses."""
-    return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(run.noise, _decimals_of_noise(run), "noise")
+    return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(levels(run)[1], _decimals_of_noise(run), "noise")
+
+
+def _times(run: Trajectory) -> NDArray[np.float64]:
+    """The timestep of each row; NaN at the image of a forward process if t falls towards −∞, and so has no value."""
+    if not run.is_forward:
+        return run.t
+    times = np.append(run.t, np.nan if run.info.last_t is None else run.info.last_t)
+    if times[0] < 0 and times[0] == times[1]:
+        times[0] = np.nan
+    return times
 
 
 def _decimals_of_time(run: Trajectory) -> int:

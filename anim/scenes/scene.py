@@ -41,7 +41,9 @@ class Part:
         if self.is_plot:
             return True
         quantity, row = self.panel.quantity, rows[self.run]
-        return quantity.kind == "image" or quantity.at(self.view.run, row) == (quantity, row)
+        if quantity.kind == "image" or quantity.is_fixed(self.view.run):
+            return True
+        return quantity.at(self.view.run, row) == (quantity, row)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,11 @@ class Scene:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Every panel of every run; the panels of a run are next to each other."""
-        return tuple(Part(panel, view, run) for run, view in enumerate(self.views) for panel in self.panels)
+        return tuple(
+            Part(panel.named_for(view.run.info.process), view, run)
+            for run, view in enumerate(self.views)
+            for panel in self.panels
+        )
 
     @property
     def beside(self) -> int:
@@ -97,7 +103,8 @@ class Scene:
 
     def signs(self, fidelity: Fidelity) -> str:
         """The panels with this fidelity, such as "x_t and ε̂"; empty if there are none."""
-        return " and ".join(panel.sign for panel in self.panels if panel.fidelity == fidelity)
+        panels = (panel.named_for(self.lead.run.info.process) for panel in self.panels)
+        return " and ".join(panel.sign for panel in panels if panel.fidelity == fidelity)
 
 
 def scene_of(

@@ -134,7 +134,7 @@ class Schedule:
         if not self._is_known:
             x0 = self._own_field(call)
             return self._mixture_of_unknown(call, x0), x0
-        mixture = self._mixture(call)
+        mixture = self.mixture(call)
         if (known := call.arguments.get("pred_original_sample")) is not None:
             return mixture, torch.as_tensor(known).to(torch.float32, copy=True)  # Used by step instead.
         if self._takes_own_field:
@@ -154,7 +154,7 @@ class Schedule:
             return self._rule.after(self._scheduler, call)
         if self._sigmas is not None:
             following = replace(call, index=call.index + 1)
-            return self._mixture(following) if following.index < len(self._sigmas) else None
+            return self.mixture(following) if following.index < len(self._sigmas) else None
         return _preserving(self._alpha_bar_before(int(call.t)))
 
     def _alpha_bar_before(self, t: int) -> torch.Tensor:
@@ -169,7 +169,12 @@ class Schedule:
             return self._alphas_cumprod[before]
         return torch.as_tensor(getattr(scheduler, "final_alpha_cumprod", 1.0)).cpu()
 
-    def _mixture(self, call: Call) -> Mixture:
+    def mixture(self, call: Call) -> Mixture:
+        """``(a, b)`` of the sample that a call starts from, by the scheduler's tables.
+
+        Raises:
+            SchedulerError: it has no tables.
+        """
         if self._rule is not None and self._rule.at is not None:
             return self._rule.at(self._scheduler, call)
         if self._sigmas is None:
@@ -253,7 +258,7 @@ class Schedule:
     def _mixture_of_unknown(self, call: Call, x0: torch.Tensor) -> Mixture:
         """From its tables, as for any scheduler; without one, measured from the sample and its x̂0."""
         try:
-            return self._mixture(call)
+            return self.mixture(call)
         except (SchedulerError, IndexError):
             x = call.x.float()
             a = float((x * x0).sum() / (x0 * x0).sum().clamp(min=1e-12))

@@ -104,13 +104,31 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     """What a file shows, in a sentence; empty if its provenance is unknown."""
     if provenance is None:
         return ""
+    forward = provenance.process == "forward"
+    if forward and not provenance.runs:
+        return _forward_alt(kind, provenance)
     made = _made_by(provenance)
     if kind == "poster":
-        return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
+        finished = provenance.noise_left is None and not forward
+        return f"The finished images of {made}" if finished else f"The last samples of {made}"
     sheet = kind == "sheet"
-    start = f"Chosen timesteps of {made}" if sheet else f"Images come out of noise in {made}"
+    happens = "Noise is added to images" if forward else "Images come out of noise"
+    start = f"Chosen timesteps of {made}" if sheet else f"{happens} in {made}"
     seen = _seen(provenance, stacked=sheet)
     return f"{start}: {seen}" if seen else start
+
+
+def _forward_alt(kind: Shown, provenance: Provenance) -> str:
+    seen = _seen(provenance, stacked=kind == "sheet")
+    start = {"sheet": "Chosen noise levels of ", "poster": "The end of "}.get(kind, "Noise is added in ")
+    made = f"{start}{_forward_of(provenance)}"
+    return f"{made}: {seen}" if seen else made
+
+
+def _forward_of(provenance: Provenance) -> str:
+    levels = f"{class_title(provenance.scheduler)}, {provenance.steps + 1} noise levels"
+    of = ", ".join(dict.fromkeys(provenance.labels)) or (f"“{provenance.prompt}”" if provenance.prompt else "")
+    return f"the forward process{of and f' of {of}'} ({levels})"
 
 
 def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> str:
@@ -122,7 +140,7 @@ def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> st
         moments = _MOMENTS.get(provenance.align, "")
         return f"of each{moments}, {' and '.join(filter(None, shown))}" if any(shown) else ""
     arrangement = STACKED if stacked else provenance.arrangement
-    return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols)
+    return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols, process=provenance.process)
 
 
 def _made_by(provenance: Provenance) -> str:
@@ -140,9 +158,14 @@ def _caption(kind: Shown, provenance: Provenance | None) -> str:
     if provenance is None:
         return ""
     seed = "" if provenance.seed is None or provenance.runs else f", seed {provenance.seed}"
-    made = for_tex(_made_by(provenance) + seed)
+    forward = provenance.process == "forward" and not provenance.runs
+    made = for_tex((_capitalised(_forward_of(provenance)) if forward else _made_by(provenance)) + seed)
     seen = _seen(provenance, stacked=True, symbols=True).replace("’", "'") if kind == "sheet" else ""
-    return f"{made}. {seen[:1].upper()}{seen[1:]}." if seen else f"{made}."
+    return f"{made}. {_capitalised(seen)}." if seen else f"{made}."
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _kind(path: Path) -> Shown:

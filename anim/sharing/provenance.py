@@ -14,6 +14,7 @@ from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
 from ..models.finding import BUILTIN
 from ..models.settings import RUN_OPTIONS, usual_settings
+from ..noise_options import NOISE_OPTIONS, usual_noise
 from ..render_options import RENDER_OPTIONS
 from ..runs.trajectory import Trajectory
 from ..scenes.panels import DEFAULT_PANELS
@@ -62,6 +63,8 @@ class Provenance:
     """What several runs share."""
     align: str = ""
     """What several runs have in common at each moment."""
+    process: str = ""
+    """"forward" if noise is added to images; empty if a model makes them out of noise."""
 
     @classmethod
     def of(
@@ -101,6 +104,7 @@ class Provenance:
             runs=() if told is None else tuple(wordings[0] for wordings in told.labels),
             shared="" if told is None else told.shared[0],
             align="" if told is None else told.align,
+            process="forward" if all(run.is_forward for run in runs) else "",
         )
 
     @classmethod
@@ -155,15 +159,35 @@ def _showing(runs: Sequence[Trajectory]) -> list[str]:
     """The words that make what a file shows: one run from scratch, or for a pipeline called from Python or for several
     runs, from recordings. Their folders are private and left out.
     """
-    if len(runs) == 1 and "steps" in runs[0].info.settings:
-        info = runs[0].info
-        return ["diffanim", "render", *_recording_words(info.settings, bare=not info.sources)]
+    if len(runs) == 1 and (words := _from_scratch(runs[0])):
+        return words
     paths = [run.path.name for run in runs if run.path is not None]
     return ["diffanim", "render", *paths] if len(paths) == len(runs) else []
 
 
+def _from_scratch(run: Trajectory) -> list[str]:
+    """The words that make a run; none for a pipeline called from Python."""
+    settings, like = run.info.settings, run.info.sources.get("like")
+    if run.is_forward and "pictures" in settings:
+        return ["diffanim", "noise", *settings["pictures"], *_noise_words(settings)]
+    if run.is_forward and like is not None:
+        return ["diffanim", "noise", "--like", Path(like).name, *_noise_words({"seed": settings.get("noise_seed")})]
+    if "steps" in settings and not run.is_forward:
+        return ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
+    return []
+
+
 def _noise_left(run: Trajectory) -> float | None:
-    return run.end.noise if run.end is not None and not run.finished else None
+    """B of a last sample that is not the finished image."""
+    return run.end.noise if run.end is not None and not run.finished and not run.is_forward else None
+
+
+def _noise_words(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The words for the options of a forward process that are not at their defaults."""
+    for name, option in NOISE_OPTIONS.items():
+        value = settings.get(name)
+        if value not in (None, usual_noise(settings.get("model")).get(name)):
+            yield from option.words(value)
 
 
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:

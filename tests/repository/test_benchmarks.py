@@ -16,6 +16,7 @@ SMALL = {
     "busy": ("--pairs 1 --steps 2 --others 0", r"sleeping / spinning, idle +\d+\.\d\d"),
     "capturing": ("--rounds 2", r"pixels, 512² .* \d+\.\d\d %"),
     "cold": ("--model {model} --rounds 1 --steps 2", r"the seed's script / diffanim render: \d+\.\d\d"),
+    "comparing": ("--rounds 1 --steps 2", r"ratio +\d+\.\d{4}"),
     "composing": ("--rounds 1 --steps 2 --batch 1", r"figure_per_frame .* \d+\.\d × our time"),
     "encoding": ("--pairs 1 --steps 4 --cells 16", r"MP4, ours +\d+\.\d\d +\d+\.\d×"),
     "pipelines": ("--pairs 1 --steps 2 --images 1 --size 256", r"ratio +\d+\.\d{4}"),

@@ -16,11 +16,11 @@ TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "
 """What every room may use, and what uses none."""
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),
-    *("timeline", "scenes", "drawing", "encode", "files", "render_options", "sharing"),
-    *("recording", "own_loops", "rendering", "builtin"),
+    *("timeline", "scenes", "drawing", "encode", "files", "render_options", "noise_options", "sharing"),
+    *("recording", "own_loops", "forward", "rendering", "builtin"),
 )
 """Each may import those before it."""
-LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "builtin"}
+LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "forward", "builtin"}
 """What may need torch; decoding does once, for what is not decoded yet."""
 
 

@@ -8,7 +8,7 @@ here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +28,18 @@ STACKED: Arrangement = "stacked"
 
 
 @dataclass(frozen=True)
+class Naming:
+    """What a panel is called in a forward process, where image and noise are known."""
+
+    symbol: str
+    """TeX."""
+    sign: str
+    """The symbol in plain text."""
+    shows: str
+    """As for `Panel`."""
+
+
+@dataclass(frozen=True)
 class Panel:
     """A quantity or a plot, and how to describe it; where it is drawn is decided elsewhere."""
 
@@ -43,6 +55,14 @@ class Panel:
     """The module of this package that has the rest, imported only when needed."""
     draws: Literal["picture", "plot"] = "picture"
     """Whether a quantity is drawn as a picture, or a plot of one or more of them."""
+    forward: Naming | None = None
+    """What it is called in a forward process, if different."""
+
+    def named_for(self, process: str) -> Panel:
+        """The panel under the names that it has in a process, "reverse" or "forward"."""
+        if process != "forward" or self.forward is None:
+            return self
+        return replace(self, symbol=self.forward.symbol, sign=self.forward.sign, shows=self.forward.shows)
 
     @property
     def quantity(self) -> Quantity:
@@ -84,9 +104,18 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
     {
         panel.name: panel
         for panel in (
-            Panel("x", "x_t", "x_t", "the noisy sample of each step", "rough", "sample"),
-            Panel("x0", r"\hat{x}_0", "x̂0", "the model’s guess of the finished image", "fine", "guess"),
-            Panel("eps", r"\hat{\epsilon}", "ε̂", "the noise that the model finds", "rough", "noise"),
+            Panel(
+                *("x", "x_t", "x_t", "the noisy sample of each step", "rough", "sample"),
+                forward=Naming("x_t", "x_t", "the picture with noise added"),
+            ),
+            Panel(
+                *("x0", r"\hat{x}_0", "x̂0", "the model’s guess of the finished image", "fine", "guess"),
+                forward=Naming("x_0", "x_0", "the picture itself"),
+            ),
+            Panel(
+                *("eps", r"\hat{\epsilon}", "ε̂", "the noise that the model finds", "rough", "noise"),
+                forward=Naming(r"\epsilon", "ε", "the noise that is added"),
+            ),
         )
     }
 )
@@ -128,7 +157,7 @@ def quantities_in(panels: Iterable[Panel]) -> list[Quantity]:
     return [panel.quantity for panel in panels if panel.draws == "picture"]
 
 
-def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False) -> str:
+def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False, process: str = "reverse") -> str:
     """Say what panels show and where: "on the left the noisy sample of each step, on the right …".
 
     Unknown and repeated names are left out, as the names come from files, which cannot be trusted.
@@ -137,8 +166,9 @@ def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False)
         panels: their names.
         arrangement: how they are arranged.
         symbols: whether to add the symbol of each, in TeX.
+        process: "reverse" or "forward".
     """
-    known = [PANELS[name] for name in dict.fromkeys(panels) if name in PANELS]
+    known = [PANELS[name].named_for(process) for name in dict.fromkeys(panels) if name in PANELS]
     shown = [f"{panel.shows}, ${panel.symbol}$" if symbols else panel.shows for panel in known]
     stacked = arrangement == STACKED
     first, second = ("above", "below") if stacked else ("on the left", "on the right")

@@ -1,4 +1,4 @@
-"""x̂0: the model's guess of the finished image at a step."""
+"""x̂0: the model's guess of the finished image at a step; in a forward process x_0, the image itself."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _LATENTS = {"decoded": "decoded", "preview": "linear preview"}
 def captions(view: View) -> Sequence[Caption]:
     """Captions with the timestep of x_t, which both panels show if a word about the picture fits beside it."""
     run = view.run
+    if run.is_forward:
+        return _known_image(view)
     guess = ("the model’s guess of the finished image", "the model’s guess of the image", "the model’s guess", "guess")
     readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
     return timed((Maths(r"\hat{x}_0"),), _words(view, *guess), *readouts)
@@ -26,6 +28,8 @@ def captions(view: View) -> Sequence[Caption]:
 
 def closing(view: View) -> Sequence[Caption]:
     """Captions for the last guess if the sample still has noise; else they say that nothing is left to guess."""
+    if view.run.is_forward:
+        return _known_image(view)
     if view.run.complete and not view.run.finished:
         last = _words(view, "the model’s last guess", "last guess")
         return timed((Maths(r"\hat{x}_0"),), last, last_time_readout(view.run))
@@ -36,7 +40,15 @@ def closing(view: View) -> Sequence[Caption]:
 
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
+    if view.run.is_forward:
+        return ["the", "picture", *seen_as(view)]
     return ["model’s", "guess", *seen_as(view), *short_lines(clipping_words(view.run.info))]
+
+
+def _known_image(view: View) -> Sequence[Caption]:
+    """Captions for the image of a forward process, which stays the same: they need no timestep."""
+    phrases = with_colours(view, "the picture that noise is added to", "the picture", "")
+    return [*(Caption((Maths("x_0"),), phrase) for phrase in phrases), Caption(())]
 
 
 def _words(view: View, *guess: str) -> list[str]:

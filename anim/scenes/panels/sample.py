@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...runs.noising import notation_of, rescaled
+from ...runs.noising import levels, notation_of, rescaled
 from ...runs.quantities import SAMPLE as QUANTITY
 from ...runs.trajectory import Trajectory
-from ..phrases import Caption, Maths, Number, Phrase
+from ..phrases import Caption, Ink, Maths, Number, Phrase
 from ..readouts import noise_left_readout, noise_readout, time_readout
 from ..views import View
 from .wordings import seen_as, with_colours, with_frames
@@ -19,6 +19,8 @@ _LATENTS = {
     "preview": ("latents, linear preview", "linear preview", "preview"),
 }
 """How the picture of a noisy latent was made, in words, as it does not look like noise in an image."""
+
+_INKS: tuple[Ink, Ink] = ("signal", "noise")
 
 
 def captions(view: View) -> Sequence[Caption]:
@@ -33,6 +35,8 @@ def captions(view: View) -> Sequence[Caption]:
 
 def closing(view: View) -> Sequence[Caption]:
     """Captions for the finished image, or for a last sample that still has noise."""
+    if view.run.is_forward:
+        return captions(view)
     if view.run.complete and not view.run.finished:
         return _last_sample(view)
     phrases = with_colours(view, "the finished image", "finished", "")
@@ -42,7 +46,8 @@ def closing(view: View) -> Sequence[Caption]:
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     scaled = rescaled(view.run)
-    said = seen_as(view) or ([] if scaled else ["noisy", "sample"])
+    noisy = ["with", "noise"] if view.run.is_forward else ["noisy", "sample"]
+    said = seen_as(view) or ([] if scaled else noisy)
     return [*said, *(["at unit", "variance"] if scaled else [])]
 
 
@@ -57,7 +62,7 @@ def _scaled_title(view: View, time: Phrase, noise: Phrase) -> tuple[Phrase, list
 def _mixture_title(view: View, time: Phrase) -> tuple[Phrase, list[Caption]]:
     """x_t as a mixture of signal and noise, with the numbers of each step."""
     run = view.run
-    signal, noise = Number.of(run.signal, 2, "signal"), Number.of(run.noise, 2, "noise")
+    signal, noise = (Number.of(values, 2, ink) for values, ink in zip(levels(run), _INKS, strict=True))
     mixture = (Maths("x_t ="), signal, Maths("x_0 +"), noise, Maths(r"\epsilon"))
     phrases = _sample_words(view)
     return (Maths("x_t"),), [Caption(mixture, phrase, (time,)) for phrase in (*with_frames(view, phrases[0]), *phrases)]
@@ -67,7 +72,8 @@ def _sample_words(view: View) -> tuple[str, ...]:
     """Descriptions of the picture of a noisy sample, the longest first."""
     if view.manner in _LATENTS:
         return _LATENTS[view.manner]
-    return (f"noisy sample, {view.colours}", view.colours) if view.colours else ("noisy sample", "")
+    noisy = "picture with noise" if view.run.is_forward else "noisy sample"
+    return (f"{noisy}, {view.colours}", view.colours) if view.colours else (noisy, "")
 
 
 def _last_sample(view: View) -> tuple[Caption, ...]:
