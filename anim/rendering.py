@@ -29,9 +29,10 @@ from .runs.decoded import OnRow
 from .runs.quantities import Quantity
 from .runs.trajectory import Trajectory
 from .scenes.changes import x0_changes
-from .scenes.differences import comparison_of, differences, in_reading_order
+from .scenes.differences import comparison_of, differences, in_reading_order, scheduler_and_steps
 from .scenes.panels import Panel
-from .scenes.scene import Scene
+from .scenes.reference import distance_phrase, distances, reference_words
+from .scenes.scene import Comparison, Scene
 from .scenes.views import View, view_of, waits_for_decoding
 from .sharing.provenance import Provenance
 from .timeline.alignment import Moment, aligned, aligned_timeline, course_of
@@ -99,6 +100,7 @@ def render_runs(
     on_note: Callable[[str], None] | None = None,
     on_row: OnRow | None = None,
     command: Sequence[str] | None = None,
+    references: Mapping[Trajectory, Trajectory] | None = None,
 ) -> list[Path]:
     """Write files that show runs.
 
@@ -112,6 +114,7 @@ def render_runs(
         on_row: as for `render`.
         command: the words of the command that records and shows these runs, without options of `render` and without
             outputs; None to find it from the recordings.
+        references: for each run the one that it is measured against, all made alike; None not to measure.
 
     Raises:
         DiffanimError: a subclass says what is wrong; no output is left half-written.
@@ -124,8 +127,9 @@ def render_runs(
     asked["panels"] = None if panels == panels_of({"panels": None}, len(runs)) else _names(panels)
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
-    opened = [run if isinstance(run, Trajectory) else Trajectory.open(run) for run in runs]
-    scene = _scene(opened, panels, asked, model, on_row)
+    scene = _scene(_opened(runs), panels, asked, model, on_row)
+    if references and scene.comparison is not None:
+        scene = replace(scene, comparison=_measured(scene, references))
     if on_note is not None:
         for note in _left_out(scene):
             on_note(note)
@@ -189,6 +193,10 @@ def _left_out(scene: Scene) -> Iterator[str]:
             )
 
 
+def _opened(runs: Sequence[Recording]) -> list[Trajectory]:
+    return [run if isinstance(run, Trajectory) else Trajectory.open(run) for run in runs]
+
+
 def _check_runs(runs: Sequence[Any]) -> None:
     if not 1 <= len(runs) <= MOST_RUNS:
         raise SettingsError(
@@ -232,6 +240,15 @@ def _scene(
     )
     align: Align = asked["align"]
     return Scene(views, panels, comparison=comparison_of(differences(runs), align) if len(runs) > 1 else None)
+
+
+def _measured(scene: Scene, references: Mapping[Trajectory, Trajectory]) -> Comparison:
+    """The comparison with the distance of each run to its reference."""
+    assert scene.comparison is not None
+    runs = [view.run for view in scene.views]
+    phrases = tuple(distance_phrase(distances(run, references[run])) for run in runs)
+    words = reference_words(scheduler_and_steps(references[runs[0]]))
+    return replace(scene.comparison, distances=phrases, reference=words)
 
 
 def _is_latent(run: Trajectory) -> bool:

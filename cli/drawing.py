@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,21 +99,25 @@ def write_files(
     """Render a recording or several, and show how far that is."""
     import diffanim
 
+    with writing_files(outputs, options, reporter) as calls:
+        diffanim.render(runs, *outputs, **options, **calls)
+
+
+@contextmanager
+def writing_files(outputs: Sequence[str], options: dict[str, Any], reporter: Reporter) -> Iterator[dict[str, Any]]:
+    """While the block draws, say that it goes on; gives the functions for it to call, which show how far it is."""
     for output in outputs:
         if options["duration"] is None and (note := timing_note(output, options["fps"])):
             reporter.note(note)
     with reporter.going_on("writing the files"):
-        diffanim.render(
-            runs,
-            *outputs,
-            **options,
-            on_frame=drawing_progress(reporter),
-            on_note=reporter.note,
-            on_row=lambda done, total: reporter.advance("decoding", done, total),
-        )
+        yield {
+            "on_frame": _progress(reporter),
+            "on_note": reporter.note,
+            "on_row": lambda done, total: reporter.advance("decoding", done, total),
+        }
 
 
-def drawing_progress(reporter: Reporter) -> Callable[[int, int], None]:
+def _progress(reporter: Reporter) -> Callable[[int, int], None]:
     """A line for each pass over the run: there are several if a film has to be made smaller."""
     passes = 0
 

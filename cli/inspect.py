@@ -77,10 +77,11 @@ def _command(text: str) -> str:
 
 def _is_ours(words: list[str]) -> bool:
     """Whether it is a command with options that diffanim writes, naming only files in the current folder."""
+    from diffanim.cli.compare import compare
     from diffanim.cli.noise import noise
     from diffanim.cli.render import render
 
-    command = {"render": render, "noise": noise}.get(words[1] if len(words) > 1 else "")
+    command = {"render": render, "compare": compare, "noise": noise}.get(words[1] if len(words) > 1 else "")
     if words[:1] != ["diffanim"] or command is None:
         return False
     try:

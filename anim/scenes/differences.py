@@ -203,6 +203,12 @@ def _fact(name: str, words: str, short: str = "") -> Fact:
     return Fact(name, words, short or words)
 
 
+def scheduler_and_steps(run: Trajectory) -> str:
+    """A run's scheduler and the number of its steps, such as "DDIM with 40 steps"."""
+    steps = _steps(run)
+    return f"{_line(title_of(run.info.scheduler, run.info.scheduler_config))} with {steps} step{'s' * (steps != 1)}"
+
+
 def _line(text: Any) -> str:
     line = as_words(str(text)[: 10 * _LONGEST])
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

@@ -60,6 +60,10 @@ class Comparison:
     """If runs form a table, row by row: the name of each row, likewise."""
     columns: tuple[tuple[str, ...], ...] = ()
     """If runs form a table: the name of each column, likewise."""
+    distances: tuple[Phrase, ...] = ()
+    """If there is a reference: how far each run is from it, with a number for every row of its samples."""
+    reference: tuple[str, ...] = ()
+    """What the distances are, the longest wording first; the last may be cut off."""
 
 
 @dataclass(frozen=True)

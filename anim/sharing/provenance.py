@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
 from ..models.finding import BUILTIN
-from ..models.settings import RUN_OPTIONS, usual_settings
+from ..models.settings import REPEATED, RUN_OPTIONS, usual_settings
 from ..noise_options import NOISE_OPTIONS, usual_noise
+from ..options import Option
 from ..render_options import RENDER_OPTIONS
 from ..runs.trajectory import Trajectory
 from ..scenes.panels import DEFAULT_PANELS
@@ -190,12 +191,59 @@ def _noise_words(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from option.words(value)
 
 
+def table_words(recorded: Sequence[Mapping[str, Any]], *, bare: bool) -> list[str]:
+    """The words of the command that records and compares runs, without the files it writes.
+
+    Args:
+        recorded: the settings of each run as recordings store them, for all combinations of values.
+        bare: whether their models are bare denoisers.
+
+    Returns:
+        The words; none if the command line cannot say one of the values, such as a default among others.
+    """
+    words = ["diffanim", "compare", *_recording_words(_alike(recorded), bare=bare)]
+    for name, option in RUN_OPTIONS.items():
+        values = [_tupled(settings.get(name)) for settings in recorded]
+        distinct = list(dict.fromkeys(values))
+        if len(distinct) == 1:
+            continue
+        listed = [value for value in distinct if value not in (None, ())]
+        if len(listed) < len(distinct) or any(isinstance(value, bool) for value in listed):
+            return []
+        said = _several_words(option, listed)
+        if not said:
+            return []
+        words += said
+    return words
+
+
+def _alike(recorded: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings that all runs have in common."""
+    first, *others = recorded
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+
+
+def _several_words(option: Option, values: Sequence[Any]) -> list[str]:
+    """The words that give an option several values in `diffanim compare`; none if there are none."""
+    words = [option.words(value) for value in values]
+    if option.name in REPEATED:
+        pairs = dict.fromkeys((flag, said) for of in words for flag, said in zip(of[::2], of[1::2], strict=True))
+        return [word for pair in pairs for word in pair]
+    if any(len(of) != 2 or "," in of[1] for of in words):
+        return []
+    return [option.flag, ",".join(of[1] for of in words)]
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
     """The words for the options of a run that are not at their defaults."""
     decided = usual_settings(len(settings.get("labels", ())), bare=bare)
     for name, option in RUN_OPTIONS.items():
         value = settings.get(name)
-        value = tuple(value) if isinstance(value, list) else value
+        value = _tupled(value)
         usual = decided.get(name, option.default)
         if name in _NOT_RECORDED or value in (None, usual) or (name, value) == ("model", BUILTIN):
             continue
