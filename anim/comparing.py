@@ -24,6 +24,7 @@ from .rendering import Recording, render, render_runs
 from .runs.decoded import OnRow
 from .runs.step import Step
 from .runs.trajectory import Trajectory
+from .scenes.kinds import check_seen
 from .scenes.views import waits_for_decoding
 from .sharing.provenance import table_words
 
@@ -211,6 +212,7 @@ def compare(
     table = table_of(_values(runs), reference)
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
     paths = [os.fspath(output) for output in outputs]
+    check_seen(asked["scene"], asked["panels"], len(table.settings))
     check_outputs(paths, asked)
     place = Path(folder) if folder is not None else Path(paths[0]).parent if paths else Path()
     planned = table.planned(place, overwrite=overwrite)
@@ -234,7 +236,7 @@ def decode_at_once(
         runs: the number of runs in the picture.
         on_row: as for `diffanim.render`.
     """
-    seen, frames = quantities_of(asked, runs), frames_of(asked)
+    seen, frames = quantities_of(asked, run, runs), frames_of(asked)
     if waits_for_decoding(run, preview=asked["preview"], frames=frames, quantities=seen):
         from .decoding.latents import decode
         from .decoding.origin import call_of

@@ -10,11 +10,13 @@ from .encode.options import Chroma, EncodeOptions, Quality
 from .files.outputs import OUTPUTS, check_apart, check_output, check_use
 from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
+from .scenes.kinds import KINDS
 from .scenes.panels import COMPARED_PANELS, DEFAULT_PANELS, PANELS, Panel, panels_named, quantities_in
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Align, Bound, Timing
 
 if TYPE_CHECKING:
     from .runs.quantities import Quantity
+    from .runs.trajectory import Trajectory
 
 TIME = "Time"
 SHOWN = "Which steps are shown"
@@ -103,6 +105,15 @@ class RenderOptions(TypedDict, total=False):
             "early; step, the number of inference steps; calls, the number of calls of the network. --every, --from "
             "and --to then count moments, and t=… is that of the first run.",
             "noise",
+        ),
+    ]
+    scene: Annotated[
+        str | None,
+        Option(
+            SHOWN,
+            "Show an equation of each step, with its numbers between the panels, in place of --panels: "
+            f"{'; '.join(f'{kind.name}, {kind.shows}' for kind in KINDS.values())}. It is refused if it does not hold.",
+            choices=tuple(KINDS),
         ),
     ]
     theme: Annotated[
@@ -213,16 +224,18 @@ def panels_of(options: Mapping[str, Any], runs: int = 1) -> tuple[Panel, ...]:
     return panels_named(usual if options["panels"] is None else options["panels"])
 
 
-def quantities_of(options: Mapping[str, Any], runs: int = 1) -> "tuple[Quantity, ...]":
-    """The quantities to compute of each of so many runs: those of the panels, and x̂0 for easing, which depends on its
+def quantities_of(options: Mapping[str, Any], run: "Trajectory", runs: int = 1) -> "tuple[Quantity, ...]":
+    """The quantities to compute of one of so many runs: those of the panels, and x̂0 for easing, which depends on its
     changes.
 
     Raises:
         SettingsError: a panel is unknown.
     """
     from .runs.quantities import GUESS  # Here, as help must not wait for modules that read recordings.
+    from .scenes.equations import panels_of as panels_of_equation
 
-    quantities = quantities_in(panels_of(options, runs))
+    kind = options["scene"]
+    quantities = quantities_in(panels_of(options, runs) if kind is None else panels_of_equation(kind, run))
     return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))
 
 

@@ -30,6 +30,8 @@ from .runs.quantities import Quantity
 from .runs.trajectory import Trajectory
 from .scenes.changes import x0_changes
 from .scenes.differences import comparison_of, differences, in_reading_order, scheduler_and_steps
+from .scenes.equations import demand_truth, equation_of
+from .scenes.kinds import check_seen
 from .scenes.panels import Panel
 from .scenes.reference import distance_phrase, distances, reference_words
 from .scenes.scene import Comparison, Scene
@@ -124,10 +126,11 @@ def render_runs(
     paths = _paths(outputs)
     check_video_fps(asked["video_fps"])
     timing, panels = timing_of(asked), panels_of(asked, len(runs))
+    check_seen(asked["scene"], asked["panels"], len(runs))
     asked["panels"] = None if panels == panels_of({"panels": None}, len(runs)) else _names(panels)
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
-    scene = _scene(_opened(runs), panels, asked, model, on_row)
+    scene = _scene(_opened(runs), panels, timing, asked, model, on_row)
     if references and scene.comparison is not None:
         scene = replace(scene, comparison=_measured(scene, references))
     if on_note is not None:
@@ -221,16 +224,26 @@ def _names(panels: Sequence[Panel]) -> str:
 
 
 def _scene(
-    runs: Sequence[Trajectory], panels: tuple[Panel, ...], asked: Mapping[str, Any], model: Any, on_row: OnRow | None
+    runs: Sequence[Trajectory],
+    panels: tuple[Panel, ...],
+    timing: Timing,
+    asked: Mapping[str, Any],
+    model: Any,
+    on_row: OnRow | None,
 ) -> Scene:
     """What is shown. Of several runs, options for latents and for clips apply to those that have them."""
-    quantities, frames = quantities_of(asked, len(runs)), frames_of(asked)
+    runs, kind, frames = in_reading_order(runs), asked["scene"], frames_of(asked)
+    for run in runs:
+        for panel in panels:
+            panel.check(run)
+        if kind is not None:  # Before latents are decoded, which takes time.
+            shots = timeline(run.t.tolist(), replace(timing, ease=False), complete=run.complete).shots
+            demand_truth(kind, run, (shot.rows[0] for shot in shots))
     latents, clips = (any(map(has, runs)) for has in (_is_latent, _has_clips))
-    runs = in_reading_order(runs)
     views = tuple(
         _view(
             run,
-            quantities,
+            quantities_of(asked, run, len(runs)),
             asked["preview"] and (_is_latent(run) or not latents),
             frames if _has_clips(run) or not clips else MIDDLE_FRAME,
             model,
@@ -238,6 +251,8 @@ def _scene(
         )
         for run in runs
     )
+    if kind is not None:
+        return equation_of(kind, views[0])
     align: Align = asked["align"]
     return Scene(views, panels, comparison=comparison_of(differences(runs), align) if len(runs) > 1 else None)
 

@@ -34,10 +34,10 @@ from diffanim.timeline.shots import Shot
 mpl.use("agg")
 
 
-def made_up_run(steps: int, batch: int) -> Trajectory:
-    """64×64 images of random colours under cosine noise."""
+def made_up_run(steps: int, batch: int, side: int = 64) -> Trajectory:
+    """Square images of random colours under cosine noise."""
     random = np.random.default_rng(0)
-    image = random.uniform(-1, 1, (batch, 3, 64, 64)).astype(np.float32)
+    image = random.uniform(-1, 1, (batch, 3, side, side)).astype(np.float32)
     epsilon = random.standard_normal(image.shape).astype(np.float32)
     writer = TrajectoryWriter(None, RunInfo(model="made up", scheduler="DDIMScheduler"))
     for index in range(steps):

@@ -15,6 +15,7 @@ from diffanim.cli.terminal import say
 from diffanim.models.settings import REPEATED, RUN_OPTIONS
 from diffanim.options import Option
 from diffanim.render_options import check_outputs, timing_of
+from diffanim.scenes.kinds import check_seen
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -101,6 +102,7 @@ def compare(
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
     table = table_of(values, reference)
+    check_seen(given["scene"], given["panels"], len(table.settings))
     outputs = outputs_or_default(outputs, table.stem, profile)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:

@@ -23,6 +23,7 @@ from diffanim.cli.terminal import say
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
 from diffanim.render_options import MOST_RUNS, check_outputs, frames_of, quantities_of, timing_of
+from diffanim.scenes.kinds import check_seen
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -57,6 +58,7 @@ def render(
 
     settings = options.take_run_settings(given)
     refuse_two_speeds(ctx)
+    _refuse_two_contents(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
     if len(runs) > MOST_RUNS:
@@ -65,7 +67,8 @@ def render(
     stems = [run.name.removesuffix(".zarr") for run in runs] if model is None else [settings.file_stem(model)]
     stem = comparison_stem(stems)
     outputs = outputs_or_default(outputs, stem, profile)
-    seen, frames = quantities_of(given, max(len(runs), 1)), frames_of(given)
+    check_seen(given["scene"], given["panels"], max(len(runs), 1))
+    frames = frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
         if model is None:
@@ -75,7 +78,7 @@ def render(
             recording = Path(outputs[0]).parent / f"{stem}.zarr"
             recorded = [make_run(settings, model, recording, reporter, overwrite=overwrite)]
         for run in recorded:
-            decode(ctx, model or settings.model, run, seen, frames, reporter)
+            decode(ctx, model or settings.model, run, quantities_of(given, run, len(recorded)), frames, reporter)
         write_files(recorded, outputs, reporter, given)
     for output in outputs:
         say(output)
@@ -100,3 +103,8 @@ def _refuse_run_options(ctx: click.Context, runs: Sequence[Trajectory]) -> None:
             raise click.UsageError(
                 f"{flag} is for recording, and RUN.zarr is already recorded; leave out one of the two", ctx
             )
+
+
+def _refuse_two_contents(ctx: click.Context) -> None:
+    if all(is_given(ctx, name) for name in ("scene", "panels")):
+        raise click.UsageError("--scene and --panels both say what is seen; leave out one of the two", ctx)

@@ -187,7 +187,7 @@ class Comparison:
     def _aside(self, part: Part) -> list[Phrase]:
         """The text beside a small panel, line by line."""
         said = [(Words(line),) for line in part.panel.sheet_words(part.view)]
-        return [(Maths(part.panel.symbol),), time_readout(part.view.run), *said]
+        return [(Maths(part.panel.symbol_in(part.view)),), time_readout(part.view.run), *said]
 
     def _beside(self, part: int, run: int, *, ended: bool) -> Iterator[Placed]:
         room, baseline = self.layout.asides[run], self.layout.asides[run].y

@@ -8,11 +8,12 @@ panel's wordings that fits. The legend drops the prompt or the classes, then the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
+from ..scenes.readouts import time_readout
 from ..schedulers.choosing import class_title
 from .layout import Line, LineHeights
 from .lines import Placed, Sizes, height, place, width
@@ -50,12 +51,16 @@ class Type:
         return LineHeights(height([(capitals, self.text)]), height(over), height(under))
 
 
-def title(run: Trajectory, line: Line, type_: Type, *, closing: bool) -> list[Placed]:
-    """On the left the model, the scheduler and so on; on the right the step."""
-    sizes = type_.text
-    step = list(_at_right(_step(run, closing=closing), sizes, line))
-    room = line.width - width(_step(run, closing=closing), sizes) - type_.em
-    return [*place(_made_by(run, sizes, room), sizes, line.x, line.baseline), *step]
+def title(run: Trajectory, line: Line, type_: Type, *, closing: bool, timed: bool = False) -> list[Placed]:
+    """On the left the model, the scheduler and so on; on the right the step, and its timestep if ``timed``."""
+    sizes, gap = type_.text, round(0.8 * type_.em)
+    time = time_readout(run) if timed and (not closing or run.is_forward) else ()
+    used = width(time, sizes) + gap if time else 0
+    placed = list(_at_right(time, sizes, line))
+    step = replace(line, width=line.width - used)
+    placed += _at_right(_step(run, closing=closing), sizes, step)
+    room = step.width - width(_step(run, closing=closing), sizes) - type_.em
+    return [*place(_made_by(run, sizes, room), sizes, line.x, line.baseline), *placed]
 
 
 def caption(wordings: Sequence[Caption], line: Line, type_: Type) -> list[Placed]:

@@ -8,7 +8,7 @@ each with captions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import SettingsError
@@ -127,7 +127,7 @@ class Grid:
 
     def across(self, panels: int, space: Spacing) -> int:
         """The width of a picture with this number of panels."""
-        return panels * self.width + (panels - 1) * space.gutter + 2 * space.margin
+        return panels * self.width + (panels - 1) * space.gutter + 2 * space.margin + space.taken
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ def arrange(
     beside: int = 2,
     em: int | None = None,
     columns: int | None = None,
+    between: Sequence[int] = (),
 ) -> Layout:
     """Lay out a picture.
 
@@ -196,6 +197,8 @@ def arrange(
         beside: the number of panels in a row.
         em: the size of the text, in pixels; None to choose it from the width.
         columns: the number of images in a row of a panel; None for the best arrangement.
+        between: pixels to keep free between every two panels, or if they are one above the other, left of each but the
+            first; empty if none are needed.
 
     Raises:
         SettingsError: the picture is too small for its images.
@@ -206,7 +209,8 @@ def arrange(
     below = math.ceil(panels / beside)
     fits = [
         (best_grid(count, image, room, gap=space.gap, smooth=height is not None, columns=columns), space)
-        for space in (Spacing.of(em), Spacing.of(em).tightened(em))
+        for usual in (Spacing.of(em), Spacing.of(em).tightened(em))
+        for space in [usual.with_room(between, beside)]
         if min(room := _room(image, width, height, beside, below, space, space.chrome(lines, below))) >= em
     ]
     if not fits:
@@ -220,18 +224,28 @@ def arrange(
     return _place(grid, count, panels, beside, space, lines, size if height is None else (width, height))
 
 
+def how_large(layout: Layout) -> int:
+    """How large a layout's images are, in steps that the eye notices."""
+    cell = layout.panels[0].cells[0]
+    return _noticed(cell.width, cell.height)
+
+
 def _room(
     image: tuple[int, int], width: int, height: int | None, beside: int, below: int, space: Spacing, chrome: int
 ) -> tuple[int, int]:
     """The maximum (width, height) of a panel."""
-    across = (width - 2 * space.margin - (beside - 1) * space.gutter) // beside
+    across = (width - 2 * space.margin - space.taken - (beside - 1) * space.gutter) // beside
     tallest = min(max(image[0] / image[1], _TALLEST_ROOM[0]), _TALLEST_ROOM[1])
     return across, round(across * tallest) if height is None else (height - chrome) // below
 
 
 def _rank(grid: Grid) -> int:
     """How large a grid's images are, in steps that the eye notices; smaller gains are not worth any sacrifice."""
-    return math.floor(math.log(grid.cell_width * grid.cell_height, _NOTICED))
+    return _noticed(grid.cell_width, grid.cell_height)
+
+
+def _noticed(width: int, height: int) -> int:
+    return math.floor(math.log(width * height, _NOTICED))
 
 
 def best_grid(
@@ -313,6 +327,10 @@ class Spacing:
     strip: int
     """The height of the schedule."""
     under_strip: int
+    indent: int = 0
+    """Kept free at the left of the panels."""
+    extra: tuple[int, ...] = ()
+    """What each gutter has more, from left to right; empty if all are alike."""
 
     @classmethod
     def of(cls, em: int) -> Spacing:
@@ -337,6 +355,17 @@ class Spacing:
     def tightened(self, em: int) -> Spacing:
         """Less room beside and between the panels, for images that just miss their next whole factor."""
         return replace(self, margin=2 * round(0.25 * em), gutter=2 * round(0.35 * em))
+
+    @property
+    def taken(self) -> int:
+        """The width of what is kept free besides margins and gutters."""
+        return self.indent + sum(self.extra)
+
+    def with_room(self, between: Sequence[int], beside: int) -> Spacing:
+        """At least so much between two panels beside each other, or to the left of panels that are not."""
+        if beside > 1:
+            return replace(self, extra=tuple(even(max(room - self.gutter, 0)) for room in between))
+        return replace(self, indent=even(max(between, default=0)))
 
     def chrome(self, lines: LineHeights, below: int) -> int:
         """The height of everything but the panels, where ``below`` is the number of rows of panels."""
@@ -380,7 +409,7 @@ def _place(
         column, row = panel % beside, panel // beside
         upper = first + row * (space.caption(lines) + grid.height + space.under_title)
         box = Box(
-            space.margin + column * (grid.width + space.gutter),
+            space.margin + space.indent + column * (grid.width + space.gutter) + sum(space.extra[:column]),
             even(upper + space.caption(lines)),
             grid.width,
             grid.height,

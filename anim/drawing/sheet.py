@@ -17,7 +17,7 @@ from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.noising import rescaled
 from ..runs.trajectory import Trajectory
-from ..scenes.phrases import Maths, Number, Phrase, Piece, Words
+from ..scenes.phrases import Maths, Number, Phrase, Piece, Term, Words
 from ..scenes.readouts import noise_left_readout, noise_readout, time_readout
 from ..scenes.scene import Part, Scene
 from ..scenes.views import View
@@ -38,6 +38,8 @@ class PlacedImage:
     image: Pixels
     """uint8 [h, w, 3], in its own pixels."""
     box: Box
+    outlined: bool = True
+    """Whether it has a hairline around it, so that the edge of a white image shows on white paper."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def lay_out(
             images += _row(part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em)
             texts += type_.centred(name, type_.margin, None, top + (tall - block) // 2)
         under = bottom + round(0.25 * type_.em)
-        readouts = [_readout(scene.views[run].run, rows[run]) for rows in shots]
+        readouts = [_readout(scene.views[run].run, rows[run], scene.terms) for rows in shots]
         for phrases, x in zip(readouts, lefts, strict=True):
             texts += type_.centred(phrases, x, grid.width, under)
         bottom = under + max(type_.block_height(phrases) for phrases in readouts)
@@ -112,7 +114,8 @@ def paint(sheet: ContactSheet) -> Pixels:
     picture[:] = sheet.theme.background
     for placed in sheet.images:
         box, line = placed.box, sheet.line
-        picture[box.y - line : box.bottom + line, box.x - line : box.right + line] = sheet.theme.hairline
+        if placed.outlined:
+            picture[box.y - line : box.bottom + line, box.x - line : box.right + line] = sheet.theme.hairline
         draw_image(picture, box, placed.image)
     for text in sheet.texts:
         blend(picture, text.mask(), text.x, text.baseline, sheet.theme.ink(text.piece.ink))
@@ -144,12 +147,10 @@ class _Type:
 
     def sizes(self, phrase: Phrase) -> Sizes:
         """The type sizes of a line; a symbol on its own is larger."""
-        alone = len(phrase) == 1 and isinstance(phrase[0], Maths)
-        return Sizes(0.85 * self.em, (1.5 if alone else 1.1) * self.em)
+        return Sizes(0.85 * self.em, (1.5 if _is_symbol(phrase) else 1.1) * self.em)
 
     def line_height(self, phrase: Phrase) -> int:
-        alone = len(phrase) == 1 and isinstance(phrase[0], Maths)
-        return round((1.7 if alone else 1.25) * self.em)
+        return round((1.7 if _is_symbol(phrase) else 1.25) * self.em)
 
     def block_width(self, phrases: Sequence[Phrase]) -> int:
         return max(width(phrase, self.sizes(phrase)) for phrase in phrases)
@@ -164,6 +165,10 @@ class _Type:
             sizes = self.sizes(phrase)
             top += self.line_height(phrase)
             yield from place(phrase, sizes, x + (room - width(phrase, sizes)) // 2, top - round(0.3 * self.em))
+
+
+def _is_symbol(phrase: Phrase) -> bool:
+    return len(phrase) == 1 and isinstance(phrase[0], Maths) and phrase[0].ink == "strong"
 
 
 def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
@@ -183,7 +188,8 @@ def _row(
     """A part at every column; a column stays empty where the part has nothing to show."""
     if part.is_plot:
         plot = DrawnPlot(part.panel.plot(part.view), grid.width, grid.height, theme, em)
-        yield from (PlacedImage(plot.at(rows[part.run]), box) for rows, box in zip(shots, boxes, strict=True))
+        pictures = (plot.at(rows[part.run]) for rows in shots)
+        yield from (PlacedImage(picture, box, outlined=False) for picture, box in zip(pictures, boxes, strict=True))
         return
     for rows, box in zip(shots, boxes, strict=True):
         if part.is_of(rows):
@@ -193,19 +199,25 @@ def _row(
 
 def _named(scene: Scene, part: Part) -> tuple[Phrase, ...]:
     """The text beside a row of the sheet, line by line; the first row of one of several runs names the run."""
-    about: tuple[Phrase, ...] = ((Maths(part.panel.symbol),), *((Words(w),) for w in part.panel.sheet_words(part.view)))
+    words = part.panel.sheet_words(part.view)
+    symbol, term = Maths(part.panel.symbol_in(part.view)), scene.term_of(part)
+    about: tuple[Phrase, ...] = (((*term.symbols, symbol) if term else (symbol,)), *((Words(word),) for word in words))
     if scene.comparison is None or part.panel != scene.panels[0]:
         return about
     label = min(scene.comparison.labels[part.run], key=len)
     return (*((Words(line, "strong"),) for line in wrap(label, _LABEL)), *about)
 
 
-def _readout(run: Trajectory, row: int) -> tuple[Phrase, ...]:
-    """The text under a column: t, and if samples are rescaled the noise, which t does not show."""
-    if row == run.steps and not run.is_forward:
-        return ((Words("finished"),),) if run.finished else ((Words("noise left"),), noise_left_readout(run))
-    readouts = (time_readout(run), noise_readout(run)) if rescaled(run) else (time_readout(run),)
-    return tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
+def _readout(run: Trajectory, row: int, terms: Sequence[Term] = ()) -> tuple[Phrase, ...]:
+    """The text under a column: t, and the factors of an equation, or if samples are rescaled the noise."""
+    ended = row == run.steps and not run.is_forward
+    if ended and not run.finished:
+        return (Words("noise left"),), noise_left_readout(run)
+    factors = tuple(_fixed(term.factor, row) for term in terms if term.factor)
+    noise = (noise_readout(run),) if rescaled(run) and not factors else ()
+    readouts = ((Words("finished"),),) if ended else (time_readout(run), *noise)
+    fixed = tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
+    return *fixed, *((factors,) if factors else ())
 
 
 def _fixed(piece: Piece, row: int) -> Piece:

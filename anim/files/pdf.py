@@ -59,7 +59,11 @@ def _figure(sheet: ContactSheet) -> Figure:
         image.set_data(_squares(placed))
         axes.add_artist(image)
     # One path for all: a sheet may have thousands of images, and a patch for each would take longer than the images.
-    around = PathPatch(Outline.make_compound_path(*map(_outline, sheet.images)), fill=False, zorder=3)
+    around = PathPatch(
+        Outline.make_compound_path(*(_outline(placed) for placed in sheet.images if placed.outlined)),
+        fill=False,
+        zorder=3,
+    )
     around.set(linewidth=sheet.line * _POINT, edgecolor=_rgb(sheet.theme.hairline))
     axes.add_artist(around)
     for text in sheet.texts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .noising import mixture_at, natural
+from .noising import FLOW, mixture_at, natural, notation_of
 from .step import Array
 from .trajectory import Trajectory
 
@@ -33,6 +34,10 @@ class Quantity:
     """The quantity shown in its place at the finished image; None to show its own value of the last step."""
     scale: float | Callable[[Trajectory], float] = 1.0
     """For a field: the value drawn white, which may depend on the run; its negative is drawn black."""
+    of_sampler: bool = False
+    """Whether it is about what a sampler or a model did; a forward process has neither."""
+    next_of: Quantity | None = None
+    """The quantity of which it is the next row; it is shown, and decoded, as that row."""
     fixed_forward: bool = False
     """Whether it is the same at all rows of a forward process, whose image and noise do not change."""
 
@@ -51,7 +56,8 @@ class Quantity:
 
     def rows(self, run: Trajectory) -> int:
         """The number of rows of a run that have it."""
-        return {"sample": len(run.x), "step": run.steps, "move": len(run.x) - 1}[self.of]
+        known = len(run.x) if run.is_forward else run.steps
+        return {"sample": len(run.x), "step": known, "move": len(run.x) - 1}[self.of]
 
     def is_fixed(self, run: Trajectory) -> bool:
         """Whether all rows of a run, the last sample included, have the same values of it."""
@@ -59,6 +65,8 @@ class Quantity:
 
     def at(self, run: Trajectory, row: int) -> tuple[Quantity, int]:
         """The quantity and row to show for a row: themselves, or a substitute at a last sample, which lacks it."""
+        if self.next_of is not None:
+            return self.next_of, min(row, self.rows(run) - 1) + 1
         if self.is_fixed(run):
             return self, 0
         if row < self.rows(run):
@@ -70,6 +78,8 @@ class Quantity:
 
 _SCALES: WeakKeyDictionary[Trajectory, dict[Quantity, float]] = WeakKeyDictionary()
 """The scales that depend on a run, for as long as it is in use."""
+
+_SMALLEST_SCALE = 1e-6
 
 SAMPLE = Quantity("x", "image", lambda run, row: natural(run, run.x[row], row), of="sample")
 """x_t, scaled to unit variance if the samples of a run explode."""
@@ -91,6 +101,67 @@ FOUND_NOISE = Quantity("eps", "field", _found_noise, scale=3.0, fixed_forward=Tr
 """ε̂ = (x_t − a·x̂0) / b, what remains of x_t without x̂0: N(0, 1) if the model is right (Ho et al. 2020, DDPM, eq. 15,
 solved for ε); 0 if there is no noise. In a forward process, the noise that is added. 3 of 1000 values of that
 distribution are outside −3 to 3."""
+
+
+NEXT = Quantity(
+    "next", "image", lambda run, row: SAMPLE.values(run, row + 1), of="move", next_of=SAMPLE, of_sampler=True
+)
+"""x_{t−1}, the sample that the step leads to; at the finished image, that image."""
+
+
+def _velocity(run: Trajectory, row: int) -> Array:
+    mixture = mixture_at(run, row)
+    signal, noise = np.float32(mixture.signal), np.float32(mixture.noise)
+    if noise == 0 and not run.is_forward:
+        return np.zeros_like(run.x[row])
+    x0, found = run.x0[min(row, run.steps - 1)], _found_noise(run, row)
+    if notation_of(run) is FLOW:
+        return found - x0
+    return np.asarray((signal * found - noise * x0) / np.hypot(signal, noise))
+
+
+VELOCITY = Quantity("v", "field", _velocity, scale=lambda run: 4.0 if notation_of(run) is FLOW else 3.0)
+"""The direction in which the sample moves as noise is added, with the model's guess in place of the image.
+
+- In a flow u = ε̂ − x̂0, the derivative of x = (1 − σ)·x̂0 + σ·ε̂ by σ (Liu et al. 2023, Rectified Flow, eq. 1). Its
+  values spread further, to −4 and 4, as noise and image are both whole.
+- Otherwise v = (a·ε̂ − b·x̂0) / √(a² + b²), the derivative of the sample at unit variance by the angle atan(b/a)
+  (Salimans & Ho 2022, Progressive Distillation, app. D, where a² + b² = 1). Where samples explode, dx/dσ would just be
+  ε̂; v is what networks with v-prediction are asked for there, too.
+
+Without noise a run does not say what its model finds, and it is 0. In a forward process image and noise are known; this
+is then what networks learn to predict."""
+
+
+def _change(run: Trajectory, row: int) -> Array:
+    return np.asarray(run.x0[row] - run.x0[row - 1]) if row else np.zeros_like(run.x0[0])
+
+
+CHANGE: Quantity = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE), of_sampler=True)
+"""x̂0 less that of the step before: where the model changes its mind; 0 at the first step."""
+
+
+def largest_in(run: Trajectory, quantity: Quantity) -> float:
+    """A scale for a field that suits all rows of a run, so that they can be compared.
+
+    It is the 99.5th percentile of the values' size at the row where that is largest, rounded up to two digits. So a few
+    extreme values do not make all others grey.
+
+    Returns:
+        At least 1e-6, for fields that are 0 everywhere.
+
+    Raises:
+        TrajectoryError: a row is damaged.
+    """
+    largest = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # A broken model may predict numbers whose difference is inf.
+        for row in range(quantity.rows(run)):
+            sizes = np.fmin(np.abs(quantity.values(run, row)), np.float32(1e38))
+            largest = max(largest, float(np.percentile(sizes, 99.5)))
+    if largest <= _SMALLEST_SCALE:
+        return _SMALLEST_SCALE
+    unit = 10.0 ** (math.floor(math.log10(largest)) - 1)
+    return float(f"{math.ceil(largest / unit - 1e-6) * unit:.2g}")
 
 
 def rows_behind(run: Trajectory, quantities: Iterable[Quantity]) -> dict[Quantity, set[int]]:

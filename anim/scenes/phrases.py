@@ -59,6 +59,31 @@ Phrase = tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
+class Term:
+    """What stands before a panel of an equation: its sign, and what it is multiplied by at each row."""
+
+    sign: str
+    """TeX."""
+    factor: Number | None = None
+    """None for 1."""
+    name: Maths | None = None
+    """The factor's symbol; None if there is no factor."""
+
+    @property
+    def spelled(self) -> Phrase:
+        """The sign and the factor."""
+        return Maths(self.sign), *(() if self.factor is None else (self.factor,))
+
+    @property
+    def symbols(self) -> Phrase:
+        """The sign and the factor's symbol."""
+        if self.name is None:
+            return (Maths(self.sign),)
+        whole = "-" not in self.name.tex or self.name.tex.startswith(r"\sqrt")
+        return Maths(self.sign), self.name if whole else Maths(f"({self.name.tex})", self.name.ink)
+
+
+@dataclass(frozen=True)
 class Caption:
     """The line above a panel: its symbol on the left, then quiet words, and numbers on the right."""
 

@@ -28,6 +28,8 @@ class Axis:
     labels: tuple[Phrase, ...] = ()
     """What it measures, the best wording first; the first that fits is used."""
     log: bool = False
+    whole: bool = False
+    """Whether there are only whole numbers."""
     ticks: tuple[tuple[float, str], ...] | None = None
     """Positions and their texts; None for a few round numbers, and an empty tuple for none."""
 
@@ -55,6 +57,7 @@ class Line:
     ink: Ink
     weight: Weight = "main"
     label: Phrase = ()
+    """Set where the line ends on the right."""
     filled: bool = False
     """Whether the area down to the axis has a tint of its colour."""
 
@@ -80,10 +83,15 @@ class Trail:
     ink: Ink
     weight: Weight = "main"
     label: Phrase = ()
-    """Set beside the point."""
+    """Set to the right of the point."""
+    below: bool = False
+    """Whether the label is below the point; else it is above."""
     ahead: bool = False
     """Whether to show, dimmed, where it will go."""
     dot: bool = True
+    """Whether the point is drawn; else only its line is."""
+    start: Phrase = ()
+    """A label beside its first point, to tell several trails apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +113,7 @@ class Plot:
     """Pairs of moving points that are joined by a thin line."""
     cursor: Values | None = None
     """[rows]: the position of a vertical line."""
-    labels: Literal["ends", "key"] = "ends"
-    """Whether lines are labelled where they end, or, as they end at the same place, in a row above the plot."""
+    key: tuple[Phrase, ...] = ()
+    """Labels in a row above the plot, in the inks of lines that cannot be labelled where they end."""
     equal: bool = False
     """Whether a unit is equally long on both axes; the limits grow to fill the plot."""

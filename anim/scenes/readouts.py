@@ -13,7 +13,7 @@ from .phrases import Maths, Number, Phrase
 def noise_left_readout(run: Trajectory) -> Phrase:
     """The noise that the last sample still has."""
     left = mixture_at(run, run.steps).noise
-    return Maths(f"{notation_of(run).noise} =", "noise"), Maths(f"{left:.{_decimals_of_noise(run)}f}", "noise")
+    return Maths(f"{notation_of(run).noise} =", "noise"), Maths(f"{left:.{decimals_of_noise(run)}f}", "noise")
 
 
 def last_time_readout(run: Trajectory) -> Phrase:
@@ -28,7 +28,7 @@ def time_readout(run: Trajectory) -> Phrase:
 
 def noise_readout(run: Trajectory) -> Phrase:
     """The noise of a row, with the symbol that its kind of schedule uses."""
-    return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(levels(run)[1], _decimals_of_noise(run), "noise")
+    return Maths(f"{notation_of(run).noise} =", "noise"), Number.of(levels(run)[1], decimals_of_noise(run), "noise")
 
 
 def _times(run: Trajectory) -> NDArray[np.float64]:
@@ -48,7 +48,7 @@ def _decimals_of_time(run: Trajectory) -> int:
     return 3 if np.abs(run.t).max() <= 10 else 1
 
 
-def _decimals_of_noise(run: Trajectory) -> int:
+def decimals_of_noise(run: Trajectory) -> int:
     """Two, or three if two would show some noise as 0."""
     noise = run.noise if run.finished or run.end is None else np.append(run.noise, run.end.noise)
     positive = noise[noise > 0]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
+from ..runs.noising import rescaled
+from ..runs.quantities import NEXT, SAMPLE
 from ..runs.trajectory import Trajectory
 from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
-from .phrases import Fidelity, Phrase
+from .panels.wordings import UNIT_VARIANCE
+from .phrases import Caption, Fidelity, Maths, Phrase, Term
 from .views import View, view_of
 
 
@@ -35,6 +38,11 @@ class Part:
     def is_plot(self) -> bool:
         """Whether it is a plot, which has no pixels of its own."""
         return self.panel.draws == "plot"
+
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether it shows samples that are scaled to unit variance."""
+        return not self.is_plot and self.panel.quantity in (SAMPLE, NEXT) and rescaled(self.view.run)
 
     def is_of(self, rows: Sequence[int]) -> bool:
         """Whether it shows these very rows; False where a field of the last step stands in for the last sample's."""
@@ -76,8 +84,8 @@ class Scene:
     """The panels of each run, in reading order."""
     kind: str = "panels"
     """What the panels are together: just "panels", or an equation by its name."""
-    between: tuple[Phrase, ...] = ()
-    """For an equation: what is drawn before each panel but the first."""
+    terms: tuple[Term, ...] = ()
+    """For an equation: what stands before each panel but the first."""
     comparison: Comparison | None = None
     """How they are compared, if there are several runs."""
 
@@ -105,10 +113,41 @@ class Scene:
         """How a run's panels are arranged."""
         return "" if self.lead.columns is None else STACKED
 
+    def captions(self, part: Part) -> Sequence[Caption]:
+        """A panel's captions; in an equation, without what that says itself."""
+        captions = part.panel.captions(part.view)
+        if not self.terms:
+            return captions
+        # The equation has the formulas and the noise, and the timestep, which is the same for all, is in the title.
+        title = (Maths(part.panel.symbol_in(part.view)),)
+        if part.is_rescaled:  # Its usual title says that, which would change the equation.
+            said = dict.fromkeys(caption.words for caption in captions if UNIT_VARIANCE in caption.words)
+            return [*(Caption(title, words) for words in [*said, UNIT_VARIANCE, "scaled"]), Caption(())]
+        return _without_readouts(replace(caption, title=title) for caption in captions if caption.title)
+
+    def closing(self, part: Part) -> Sequence[Caption]:
+        """A panel's captions for the last sample; in an equation, without the timestep of the step before."""
+        if part.view.run.is_forward:
+            return self.captions(part)
+        captions = part.panel.closing(part.view)
+        if not self.terms or not part.view.run.finished:
+            return captions
+        return _without_readouts(caption for caption in captions if caption.title)
+
+    def term_of(self, part: Part) -> Term | None:
+        """What stands before a panel of an equation; None for the first panel, and for panels that are no equation."""
+        place = [panel.name for panel in self.panels].index(part.panel.name)
+        return self.terms[place - 1] if self.terms and place else None
+
     def signs(self, fidelity: Fidelity) -> str:
         """The panels with this fidelity, such as "x_t and ε̂"; empty if there are none."""
         panels = (panel.named_for(self.lead.run.info.process) for panel in self.panels)
         return " and ".join(panel.sign for panel in panels if panel.fidelity == fidelity)
+
+
+def _without_readouts(captions: Iterable[Caption]) -> list[Caption]:
+    """Captions whose numbers are elsewhere, each once."""
+    return [*dict.fromkeys(replace(caption, readouts=()) for caption in captions), Caption(())]
 
 
 def scene_of(

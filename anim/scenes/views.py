@@ -184,6 +184,8 @@ def view_of(
     if run.steps < 1:
         raise OutputError("the run has no complete step to show; record it again")
     for quantity in quantities:
+        if run.is_forward and quantity.of_sampler:
+            raise SettingsError(f"{quantity.name} is about a sampler’s steps, which a forward process does not have")
         if quantity.rows(run) < 1:
             raise OutputError(f"the run was interrupted in its first step, so it has no {quantity.name} to show")
     if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):

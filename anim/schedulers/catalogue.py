@@ -73,6 +73,8 @@ class SchedulerClass:
     calls: Calls = Calls()
     stochastic: bool = False
     """Whether its steps add fresh noise, with default settings."""
+    multistep: bool = False
+    """Whether its steps combine the predictions of several calls."""
     source: Source = "rule"
     needs: str | None = None
     """A package that it needs and that is not a dependency of diffanim."""
@@ -97,6 +99,12 @@ class SchedulerClass:
     remark: str = ""
     """What a user should know, or why there is no x̂0."""
 
+    @property
+    def adds_only_noise(self) -> bool:
+        """Whether what its step adds to a mixture of x̂0 and ε̂ is fresh noise and nothing else."""
+        alone = not (self.multistep or self.calls.jumps or self.loop) and self.calls.each < 2
+        return self.stochastic and alone and self.source == "rule"
+
 
 _IDS = "its samples are the numbers of tokens, not a continuous image"
 _IF_FLOW = "flow with use_flow_sigmas"
@@ -119,7 +127,7 @@ _CLASSES = (
         rule="inverse",
     ),
     SchedulerClass("CogVideoXDDIMScheduler", "VP", _ALL),
-    SchedulerClass("CogVideoXDPMScheduler", "VP", _ALL, stochastic=True),
+    SchedulerClass("CogVideoXDPMScheduler", "VP", _ALL, stochastic=True, multistep=True),
     SchedulerClass("DDPMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
     SchedulerClass("DDPMParallelScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True),
     SchedulerClass(
@@ -127,8 +135,8 @@ _CLASSES = (
     ),
     SchedulerClass("UnCLIPScheduler", "VP", ("epsilon", "sample"), stochastic=True, clips=True, rule="unclip"),
     SchedulerClass("RePaintScheduler", "VP", stochastic=True, clips=True, calls=Calls(jumps=True), remark="inpainting"),
-    SchedulerClass("PNDMScheduler", "VP", _NOISE, Calls(1, 9), rule="listed to final"),
-    SchedulerClass("IPNDMScheduler", "VP", remark="v-prediction", kind="v", rule="ipndm"),
+    SchedulerClass("PNDMScheduler", "VP", _NOISE, Calls(1, 9), multistep=True, rule="listed to final"),
+    SchedulerClass("IPNDMScheduler", "VP", multistep=True, remark="v-prediction", kind="v", rule="ipndm"),
     SchedulerClass(
         "LCMScheduler", "VP", _ALL, stochastic=True, clips=True, thresholds=True, rule="listed to 1", distilled=True
     ),
@@ -151,22 +159,32 @@ _CLASSES = (
         rule="consistency decoder",
     ),
     SchedulerClass("ScoreSdeVpScheduler", "VP", stochastic=True, kind="epsilon", rule="score sde vp"),
-    SchedulerClass("DPMSolverMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
-    SchedulerClass("DPMSolverMultistepInverseScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_BACKWARDS),
-    SchedulerClass("DPMSolverSinglestepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
-    SchedulerClass("UniPCMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
-    SchedulerClass("DEISMultistepScheduler", "VP", (*_ALL, *_FLOW), thresholds=True, remark=_IF_FLOW),
-    SchedulerClass("SASolverScheduler", "VP", (*_ALL, *_FLOW), stochastic=True, thresholds=True, remark=_IF_FLOW),
+    SchedulerClass(
+        "DPMSolverMultistepScheduler", "VP", (*_ALL, *_FLOW), multistep=True, thresholds=True, remark=_IF_FLOW
+    ),
+    SchedulerClass(
+        "DPMSolverMultistepInverseScheduler", "VP", (*_ALL, *_FLOW), multistep=True, thresholds=True, remark=_BACKWARDS
+    ),
+    SchedulerClass(
+        "DPMSolverSinglestepScheduler", "VP", (*_ALL, *_FLOW), multistep=True, thresholds=True, remark=_IF_FLOW
+    ),
+    SchedulerClass("UniPCMultistepScheduler", "VP", (*_ALL, *_FLOW), multistep=True, thresholds=True, remark=_IF_FLOW),
+    SchedulerClass("DEISMultistepScheduler", "VP", (*_ALL, *_FLOW), multistep=True, thresholds=True, remark=_IF_FLOW),
+    SchedulerClass(
+        "SASolverScheduler", "VP", (*_ALL, *_FLOW), multistep=True, stochastic=True, thresholds=True, remark=_IF_FLOW
+    ),
     SchedulerClass("EulerDiscreteScheduler", "VE", _ALL, remark="noise if s_churn > 0"),
     SchedulerClass("EulerAncestralDiscreteScheduler", "VE", _NOISE, stochastic=True),
-    SchedulerClass("LMSDiscreteScheduler", "VE", _ALL, needs="scipy"),
+    SchedulerClass("LMSDiscreteScheduler", "VE", _ALL, multistep=True, needs="scipy"),
     SchedulerClass("HeunDiscreteScheduler", "VE", _ALL, _TWICE, clips=True),
     SchedulerClass("KDPM2DiscreteScheduler", "VE", _NOISE, _TWICE, halfway=True),
     SchedulerClass("KDPM2AncestralDiscreteScheduler", "VE", _NOISE, _TWICE, stochastic=True, halfway=True),
     SchedulerClass("DPMSolverSDEScheduler", "VE", _NOISE, _TWICE, stochastic=True, needs="torchsde", halfway=True),
     SchedulerClass("EDMEulerScheduler", "VE", _NOISE, remark="noise if s_churn > 0"),
-    SchedulerClass("EDMDPMSolverMultistepScheduler", "VE", _NOISE, thresholds=True),
-    SchedulerClass("CosineDPMSolverMultistepScheduler", "VE", _NOISE, stochastic=True, needs="torchsde"),
+    SchedulerClass("EDMDPMSolverMultistepScheduler", "VE", _NOISE, multistep=True, thresholds=True),
+    SchedulerClass(
+        "CosineDPMSolverMultistepScheduler", "VE", _NOISE, multistep=True, stochastic=True, needs="torchsde"
+    ),
     SchedulerClass("CMStochasticIterativeScheduler", "VE", stochastic=True, remark="no noise in a single step"),
     SchedulerClass(
         "ScoreSdeVeScheduler",

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from ..errors import OutputError
 from ..escaping import as_words, for_markup, for_terminal, for_tex, tex_name
 from ..files.outputs import ENDINGS, OUTPUTS, Shown
+from ..scenes.kinds import form_of
 from ..scenes.panels import DEFAULT_PANELS, STACKED, in_places
 from ..schedulers.choosing import class_title
 
@@ -140,7 +141,11 @@ def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> st
         moments = _MOMENTS.get(provenance.align, "")
         return f"of each{moments}, {' and '.join(filter(None, shown))}" if any(shown) else ""
     arrangement = STACKED if stacked else provenance.arrangement
-    return in_places(provenance.panels or DEFAULT_PANELS, arrangement, symbols=symbols, process=provenance.process)
+    names = provenance.panels or DEFAULT_PANELS
+    places = in_places(names, arrangement, symbols=symbols, process=provenance.process)
+    if (form := form_of(provenance.scene, provenance.panels, provenance.process)) is None:
+        return places
+    return f"{f'${form.tex}$' if symbols else form.words}, {places}"
 
 
 def _made_by(provenance: Provenance) -> str:

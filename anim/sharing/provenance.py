@@ -55,6 +55,8 @@ class Provenance:
     """`STACKED` if panels are one above the other; empty if they are side by side."""
     panels: tuple[str, ...] = ()
     """Their names; empty for `DEFAULT_PANELS`."""
+    scene: str = ""
+    """The equation that the panels are; empty if they are just panels."""
     noise_left: Finite | None = None
     """b of the run's last sample, if it is not the finished image."""
     runs: tuple[str, ...] = ()
@@ -101,6 +103,7 @@ class Provenance:
             fps=fps,
             arrangement=scene.arrangement,
             panels=() if panels == DEFAULT_PANELS else panels,
+            scene=scene.kind if scene.terms else "",
             noise_left=max(filter(None, map(_noise_left, runs)), default=None),
             runs=() if told is None else tuple(wordings[0] for wordings in told.labels),
             shared="" if told is None else told.shared[0],

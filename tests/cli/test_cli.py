@@ -267,6 +267,7 @@ def test_bad_input_is_one_line(run: Run, tiny_model: Path, tmp_path: Path, argum
         (["render", "--size", "big"], "not a size"),
         (["render", "--duration", "soon"], "is not a time; give seconds, such as 8 or 2.5s"),
         (["render", "--duration", "8s", "--fps", "10"], "--fps and --duration both set the speed"),
+        (["render", "--scene", "step", "--panels", "x,x0"], "--scene and --panels both say what is seen"),
         (["render", "--for", "tv"], "is not one of 'readme', 'lecture', 'slides', 'paper'"),
         (["render", "RUN", "--seed", "3"], "--seed is for recording"),
         (["record"], "Missing option '-o'"),

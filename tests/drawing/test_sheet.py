@@ -189,3 +189,12 @@ def test_a_users_style_does_not_leak_in(tmp_path: Path) -> None:
         diffanim.render(run, tmp_path / "2.pdf", metadata=False)
         assert matplotlib.rcParams["pdf.fonttype"] == 3
     assert (tmp_path / "1.pdf").read_bytes() == (tmp_path / "2.pdf").read_bytes()
+
+
+def test_plots_have_no_outline() -> None:
+    """Their text reaches to the edge, and none of them is a white image on white paper."""
+    sheet = lay_out(
+        scene_of(synthetic_run(), "x,error"), [(0,), (6,)], theme=theme_named("light"), width=900, text=1, whole=True
+    )
+    assert [placed.outlined for placed in sheet.images] == [True] * 8 + [False] * 2
+    assert paint(sheet).shape == (sheet.height, sheet.width, 3)

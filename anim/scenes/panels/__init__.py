@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 from ...arguments import entry_named
 from ...errors import SettingsError
@@ -19,6 +20,7 @@ from ..phrases import Caption, Fidelity
 
 if TYPE_CHECKING:
     from ...runs.quantities import Quantity
+    from ...runs.trajectory import Trajectory
     from ..plots import Plot
     from ..views import View
 
@@ -45,9 +47,9 @@ class Panel:
 
     name: str
     symbol: str
-    """TeX."""
+    """TeX; empty if it depends on the run."""
     sign: str
-    """The symbol in plain text."""
+    """The symbol in plain text, or what it is if the symbol depends on the run."""
     shows: str
     """What it shows, for help and alternative texts: words that can follow "above"."""
     fidelity: Fidelity
@@ -70,6 +72,11 @@ class Panel:
         found: Quantity = self._module.QUANTITY
         return found
 
+    def symbol_in(self, view: View) -> str:
+        """The symbol in a run: TeX."""
+        found: str = self.symbol or self._module.symbol(view)
+        return found
+
     def plot(self, view: View) -> Plot:
         """What is drawn of a run, for a plot.
 
@@ -77,8 +84,19 @@ class Panel:
             OutputError: the run lacks what the plot needs.
             TrajectoryError: a row is damaged.
         """
-        found: Plot = self._module.plot(view)
-        return found
+        plots = _PLOTS.setdefault(view, {})
+        if self not in plots:
+            plots[self] = self._module.plot(view)
+        return plots[self]
+
+    def check(self, run: Trajectory) -> None:
+        """Check that a run has what a plot needs, before time is spent on it.
+
+        Raises:
+            OutputError: it lacks something.
+        """
+        if self.draws == "plot" and hasattr(self._module, "check"):
+            self._module.check(run)
 
     def captions(self, view: View) -> Sequence[Caption]:
         """Captions for the steps of a run, the best first; the first that fits is used."""
@@ -100,6 +118,9 @@ class Panel:
         return import_module(f".{self.module}", __name__)
 
 
+_PLOTS: WeakKeyDictionary[View, dict[Panel, Plot]] = WeakKeyDictionary()
+"""Plots of views in use: pictures of several sizes share them, and a plot may take a pass over the run."""
+
 PANELS: Mapping[str, Panel] = MappingProxyType(
     {
         panel.name: panel
@@ -115,6 +136,55 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
             Panel(
                 *("eps", r"\hat{\epsilon}", "ε̂", "the noise that the model finds", "rough", "noise"),
                 forward=Naming(r"\epsilon", "ε", "the noise that is added"),
+            ),
+            Panel(
+                *("v", "", "the velocity", "the velocity that the model finds", "rough", "velocity"),
+                forward=Naming("", "the velocity", "the velocity that models learn to predict"),
+            ),
+            Panel("next", "x_{t-1}", "x_{t−1}", "the sample that the step leads to", "rough", "following"),
+            Panel("step", "x_{t-1}-x_t", "x_{t−1} − x_t", "what the step does to the sample", "rough", "move"),
+            Panel(
+                "step:drift",
+                r"\mu_t-x_t",
+                "μ_t − x_t",
+                "what the step does by the model’s guess",
+                "rough",
+                "drift",
+            ),
+            Panel(
+                "step:noise",
+                r"x_{t-1}-\mu_t",
+                "x_{t−1} − μ_t",
+                "what the step adds to that, such as fresh noise",
+                "rough",
+                "fresh",
+            ),
+            Panel(
+                "change",
+                r"\Delta\hat{x}_0",
+                "Δx̂0",
+                "the change of the model’s guess since the step before",
+                "rough",
+                "change",
+            ),
+            Panel(
+                *("spectrum", "P(f)", "spectrum", "the power of sample and guess at each spatial frequency"),
+                *("fine", "spectrum", "plot"),
+                forward=Naming("P(f)", "spectrum", "the power of sample and picture at each spatial frequency"),
+            ),
+            Panel(
+                *("histogram", "p(x)", "histogram", "how often each value occurs in sample and guess"),
+                *("fine", "histogram", "plot"),
+                forward=Naming("p(x)", "histogram", "how often each value occurs in sample and picture"),
+            ),
+            Panel(
+                *("path", r"\mathrm{PCA}", "path", "the paths of sample and guess in the plane of most variance"),
+                *("fine", "path", "plot"),
+                forward=Naming(r"\mathrm{PCA}", "path", "the path of the sample in the plane of most variance"),
+            ),
+            Panel(
+                *("error", r"\mathrm{RMS}", "error", "the distance of the guess to the finished image"),
+                *("fine", "error", "plot"),
             ),
         )
     }
@@ -169,7 +239,7 @@ def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False,
         process: "reverse" or "forward".
     """
     known = [PANELS[name].named_for(process) for name in dict.fromkeys(panels) if name in PANELS]
-    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols else panel.shows for panel in known]
+    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols and panel.symbol else panel.shows for panel in known]
     stacked = arrangement == STACKED
     first, second = ("above", "below") if stacked else ("on the left", "on the right")
     match shown:

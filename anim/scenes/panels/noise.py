@@ -11,7 +11,7 @@ from ...runs.quantities import FOUND_NOISE as QUANTITY
 from ..phrases import Caption, Maths
 from ..readouts import last_time_readout, time_readout
 from ..views import View
-from .wordings import clipping_words, scale_of, short_lines, timed
+from .wordings import clipping_words, field_words, scale_of, short_lines, timed
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
@@ -45,9 +45,5 @@ def _added_noise(view: View) -> Sequence[Caption]:
 
 
 def _words(view: View, *said: str) -> list[str]:
-    """Descriptions, the longest first. If room is short, what was done to it matters more than what it is."""
-    scale, clipping, colours = scale_of(QUANTITY, view.run), clipping_words(view.run.info), view.field_colours
-    of_clipped = f"x̂0 {clipping}" if clipping else ""
-    phrases = [", ".join(filter(None, (f"{phrase} {scale}", colours, of_clipped))) for phrase in said]
-    done = ", ".join(filter(None, (colours, of_clipped and "clipped")))
-    return [*phrases, *([f"{scale}, {done}"] if done else []), *([colours] if colours else []), scale, ""]
+    clipping = clipping_words(view.run.info)
+    return field_words(view, QUANTITY, *said, also=f"x̂0 {clipping}" if clipping else "", briefly="clipped")

@@ -10,7 +10,7 @@ from ...runs.trajectory import Trajectory
 from ..phrases import Caption, Ink, Maths, Number, Phrase
 from ..readouts import noise_left_readout, noise_readout, time_readout
 from ..views import View
-from .wordings import seen_as, with_colours, with_frames
+from .wordings import UNIT_VARIANCE, seen_as, with_colours, with_frames
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
@@ -54,8 +54,8 @@ def sheet_words(view: View) -> Sequence[str]:
 def _scaled_title(view: View, time: Phrase, noise: Phrase) -> tuple[Phrase, list[Caption]]:
     title = _scaled_symbol(view.run)
     said = _sample_words(view)
-    full = f"{said[0]}, at unit variance"
-    short = said if said[-1] else ("at unit variance",)
+    full = f"{said[0]}, {UNIT_VARIANCE}"
+    short = said if said[-1] else (UNIT_VARIANCE,)
     return title, [Caption(title, phrase, (time, noise)) for phrase in (*with_frames(view, full), full, *short)]
 
 
@@ -81,7 +81,7 @@ def _last_sample(view: View) -> tuple[Caption, ...]:
     run = view.run
     title: Phrase = _scaled_symbol(run) if rescaled(run) else (Maths("x_t"),)
     left = (noise_left_readout(run),)
-    seen_as, scaled = _sample_words(view)[-1], "at unit variance" if rescaled(run) else ""
+    seen_as, scaled = _sample_words(view)[-1], UNIT_VARIANCE if rescaled(run) else ""
     longest = ", ".join(filter(None, ("noise is left in the last sample", seen_as, scaled)))
     phrases = (longest, ", ".join(filter(None, ("noise left", seen_as, scaled))), "noise left", "")
     return (*(Caption(title, phrase, left) for phrase in phrases), Caption(title), Caption(()))

@@ -11,6 +11,8 @@ from ...runs.trajectory import Trajectory
 from ..phrases import Caption, Phrase
 from ..views import View
 
+UNIT_VARIANCE = "at unit variance"
+
 
 def timed(title: Phrase, phrases: Sequence[str], *readouts: Phrase) -> list[Caption]:
     """A caption for each phrase: first those with readouts, which need a phrase beside them, then those without."""
@@ -33,6 +35,33 @@ def scale_of(quantity: Quantity, run: Trajectory) -> str:
     """The values of a field that are drawn black and white."""
     scale = quantity.scale_in(run)
     return f"−{scale:g} to {scale:g}"
+
+
+def short_scale_of(quantity: Quantity, run: Trajectory) -> str:
+    """The same in a word, for narrow captions and the side of a sheet."""
+    return f"±{quantity.scale_in(run):g}"
+
+
+def field_words(view: View, quantity: Quantity, *said: str, also: str = "", briefly: str = "") -> list[str]:
+    """Descriptions of a field, the longest first. If room is short, what was done to it matters more than what it is.
+
+    Args:
+        view: of the run.
+        quantity: the field.
+        said: what it is, before its scale: "the noise that the model finds, drawn from".
+        also: what was done to it besides; empty if nothing.
+        briefly: the same in a word.
+    """
+    scale, colours = scale_of(quantity, view.run), view.field_colours
+    phrases = [", ".join(filter(None, (f"{phrase} {scale}", colours, also))) for phrase in said]
+    done = ", ".join(filter(None, (colours, briefly if also else "")))
+    least = sorted(filter(None, (colours, scale)), key=len, reverse=True)
+    return [*phrases, *([f"{scale}, {done}"] if done else []), *least, short_scale_of(quantity, view.run), ""]
+
+
+def with_last_twice(view: View, phrase: str) -> str:
+    """A phrase about what leads to the next sample: an interrupted run has none after its last step."""
+    return phrase if view.run.complete else f"{phrase}, the last one shown twice"
 
 
 def seen_as(view: View) -> list[str]:

@@ -1,0 +1,39 @@
+"""x_{t−1} − x_t: what a step did to the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...runs.moves import STEP as QUANTITY
+from ...runs.noising import rescaled
+from ..phrases import Caption, Maths
+from ..readouts import last_time_readout, time_readout
+from ..views import View
+from .wordings import UNIT_VARIANCE, field_words, short_lines, short_scale_of, timed, with_last_twice
+
+__all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
+
+_TITLE = (Maths("x_{t-1}-x_t"),)
+
+
+def captions(view: View) -> Sequence[Caption]:
+    """Captions that say which of its values are drawn, and whether samples were rescaled first."""
+    phrases = _words(view, with_last_twice(view, "what the step does"), "the step")
+    return timed(_TITLE, phrases, time_readout(view.run))
+
+
+def closing(view: View) -> Sequence[Caption]:
+    """Captions for the last step, as nothing follows the last sample."""
+    return timed(_TITLE, _words(view, "what the last step did", "last step"), last_time_readout(view.run))
+
+
+def sheet_words(view: View) -> Sequence[str]:
+    """Short lines for the side of a sheet."""
+    scaled = ["at unit", "variance"] if rescaled(view.run) else []
+    return ["the step", *scaled, *short_lines(view.field_colours), short_scale_of(QUANTITY, view.run)]
+
+
+def _words(view: View, first: str, second: str) -> list[str]:
+    also = f"both {UNIT_VARIANCE}" if rescaled(view.run) else ""
+    said = (f"{first}, drawn from", f"{second}, from")
+    return field_words(view, QUANTITY, *said, also=also, briefly="unit variance")
