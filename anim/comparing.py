@@ -259,7 +259,9 @@ def draw_table(
     runs = [_kept(settings, files, folder) for settings, files in zip(table.settings, table.files, strict=True)]
     against = [_kept(settings, files, folder) for settings, files in zip(table.references, table.files, strict=False)]
     references = dict(zip(runs, against, strict=False))
-    return render_runs(runs, outputs, options, command=table.command, references=references, **how)
+    # Without words of its own, naming the recordings makes the file again, but for distances to a reference.
+    command = table.command or ([] if references else None)
+    return render_runs(runs, outputs, options, command=command, references=references, **how)
 
 
 def _kept(settings: RunSettings, files: ModelFiles, folder: Path) -> Trajectory:
