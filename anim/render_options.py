@@ -7,6 +7,7 @@ from .drawing.layout import DEFAULT_COLUMNS, Size, check_size
 from .drawing.themes import DEFAULT_THEME, THEMES
 from .encode import FORMATS
 from .encode.options import Chroma, EncodeOptions, Quality
+from .errors import SettingsError
 from .files.outputs import OUTPUTS, check_apart, check_output, check_use
 from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
@@ -212,6 +213,16 @@ def encoding_of(options: Mapping[str, Any]) -> EncodeOptions:
 def frames_of(options: Mapping[str, Any]) -> ClipFrames:
     """The frames of a clip to show."""
     return ClipFrames(options["clip_frame"], options["clip_row"])
+
+
+def check_runs(runs: int) -> None:
+    """Check the number of runs in a picture.
+
+    Raises:
+        SettingsError: there is none, or there are more than `MOST_RUNS`.
+    """
+    if not 1 <= runs <= MOST_RUNS:
+        raise SettingsError(f"{runs} runs are {'too many' if runs else 'nothing'} to show; choose 1 to {MOST_RUNS}")
 
 
 def panels_of(options: Mapping[str, Any], runs: int = 1) -> tuple[Panel, ...]:

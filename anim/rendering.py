@@ -14,10 +14,10 @@ from .files.budget import parse_bytes
 from .files.outputs import Job, Rendering, output_of, write
 from .options import takes_options
 from .render_options import (
-    MOST_RUNS,
     RENDER_OPTIONS,
     RenderOptions,
     check_outputs,
+    check_runs,
     encoding_of,
     frames_of,
     panels_of,
@@ -122,7 +122,7 @@ def render_runs(
         DiffanimError: a subclass says what is wrong; no output is left half-written.
     """
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
-    _check_runs(runs)
+    _check_recordings(runs)
     paths = _paths(outputs)
     check_video_fps(asked["video_fps"])
     timing, panels = timing_of(asked), panels_of(asked, len(runs))
@@ -200,11 +200,8 @@ def _opened(runs: Sequence[Recording]) -> list[Trajectory]:
     return [run if isinstance(run, Trajectory) else Trajectory.open(run) for run in runs]
 
 
-def _check_runs(runs: Sequence[Any]) -> None:
-    if not 1 <= len(runs) <= MOST_RUNS:
-        raise SettingsError(
-            f"{len(runs)} runs are {'too many' if runs else 'nothing'} to show; choose 1 to {MOST_RUNS}"
-        )
+def _check_recordings(runs: Sequence[Any]) -> None:
+    check_runs(len(runs))
     for run in runs:
         if not isinstance(run, (Trajectory, str, os.PathLike)):
             raise SettingsError(f"a run is {shown(run)}; give recordings or their paths, such as ['a.zarr', 'b.zarr']")

@@ -48,7 +48,9 @@ def _as_option(row: Option) -> Callable[[Command], Command]:
         settings |= {"multiple": True, "metavar": "CLASS,…", "help": f"{row.meaning} {_CLASSES}"}
     else:
         named = row.takes or {int: "INTEGER", float: "FLOAT"}.get(row.kind, row.name.upper())
+        by_default = "" if row.default is None else f" By default {row.default}."
         settings |= {"type": Several(options.reader_of(row)), "metavar": f"{named},…"}
+        settings |= {"help": f"{row.meaning}{by_default}"}
     return click.option(row.flag, row.name, **settings)
 
 

@@ -22,7 +22,7 @@ from diffanim.cli.drawing import (
 from diffanim.cli.terminal import say
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
-from diffanim.render_options import MOST_RUNS, check_outputs, frames_of, quantities_of, timing_of
+from diffanim.render_options import check_outputs, check_runs, frames_of, quantities_of, timing_of
 from diffanim.scenes.kinds import check_seen
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def render(
     _refuse_two_contents(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
-    if len(runs) > MOST_RUNS:
-        raise click.UsageError(f"{len(runs)} runs are too many for a picture; name at most {MOST_RUNS}", ctx)
+    if runs:
+        check_runs(len(runs))
     model = None if runs else locate(settings.model)
     stems = [run.name.removesuffix(".zarr") for run in runs] if model is None else [settings.file_stem(model)]
     stem = comparison_stem(stems)

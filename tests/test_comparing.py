@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import diffanim
 from diffanim import Step, Trajectory
 from diffanim.comparing import table_of
 from diffanim.errors import DiffanimError, SchedulerError, SettingsError
-from diffanim.models import loading
+from diffanim.models.files import ModelFiles
 from diffanim.sharing.provenance import read_provenance
 from support.marks import libraries_may_warn
 from support.recordings import Interruption
@@ -87,6 +88,20 @@ def test_what_cannot_be_compared(tmp_path: Path, runs: Any, options: dict[str, A
     assert not list(tmp_path.iterdir())
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """The models that a function opens from now on."""
+    opened: list[str] = []
+    module, _, function = name.rpartition(".")
+    opening = getattr(import_module(module), function)
+
+    def watched(files: ModelFiles, *how: Any, **more: Any) -> Any:
+        opened.append(files.name)
+        return opening(files, *how, **more)
+
+    monkeypatch.setattr(name, watched)
+    return opened
+
+
 def rows(run: Trajectory) -> list[np.ndarray]:
     return [*run.x, *run.x0]
 
@@ -94,9 +109,7 @@ def rows(run: Trajectory) -> list[np.ndarray]:
 def test_runs_that_share_a_model_have_the_bits_of_runs_alone(
     labelled_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[str] = []
-    opening = loading.open_model
-    monkeypatch.setattr(loading, "open_model", lambda files, **how: opened.append(files.name) or opening(files, **how))
+    opened = counted(monkeypatch, "diffanim.models.loading.open_model")
     settings: dict[str, Any] = {"steps": 3, "batch": 2, "labels": ["cat", "dog"], "seed": 4}
     values = {"model": labelled_model, "scheduler": ["euler-a", "dpm++-sde"], "guidance": [1.0, 3.0]}
     diffanim.compare({**settings, **values}, tmp_path / "a.gif", **SMALL)
@@ -115,12 +128,8 @@ def test_a_pipeline_is_opened_once_and_each_run_is_decoded_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("transformers")
-    from diffanim.capture import calling
-
     build("sd")[0].save_pretrained(tmp_path / "sd")
-    opened: list[str] = []
-    opening = calling.open_pipeline
-    monkeypatch.setattr(calling, "open_pipeline", lambda files, how: opened.append(files.name) or opening(files, how))
+    opened = counted(monkeypatch, "diffanim.capture.calling.open_pipeline")
     settings: dict[str, Any] = {"prompt": "a boat", "steps": 3, "width": 16, "height": 16}
     pictures: list[tuple[int, int]] = []
     diffanim.compare(

@@ -59,8 +59,8 @@ def test_long_names_are_cut(run: Run, recordings: list[Path], tmp_path: Path) ->
 
 def test_wrong_usage(run: Run, recordings: list[Path], tmp_path: Path) -> None:
     many = run("render", *recordings * 5)
-    assert (many.code, many.out) == (2, "")
-    assert "15 runs are too many for a picture; name at most 12" in many.err
+    assert (many.code, many.out) == (1, "")
+    assert many.err == "diffanim: 15 runs are too many to show; choose 1 to 12\n"
     assert "--steps is for recording" in run("render", *recordings, "--steps", 3).err
     assert "no recording at nowhere.zarr" in run("render", recordings[0], "nowhere.zarr", "-o", "a.gif").err
     assert files(tmp_path) == []

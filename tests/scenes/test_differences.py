@@ -54,7 +54,8 @@ def test_prompts_are_shortened_to_where_they_differ() -> None:
 
 
 def test_two_facts_make_a_grid() -> None:
-    settings = [{"scheduler": name, "guidance": w} for name in ("DDIMScheduler", "DDPMScheduler") for w in (1.5, 3, 6)]
+    names, scales = ("DDIMScheduler", "DDPMScheduler"), (1.5, 3, 6)
+    settings: list[dict[str, Any]] = [{"scheduler": name, "guidance": w} for name in names for w in scales]
     found = differences([run(**one) for one in settings])
     assert found.grid is not None
     assert [fact.words for fact in found.grid.rows] == ["DDIM", "DDPM"]
