@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffanim.cli import options
-from diffanim.cli.render import apply_profile, outputs_or_default, refuse_two_speeds, write_files
+from diffanim.cli.drawing import apply_profile, outputs_or_default, refuse_two_speeds, write_files
 from diffanim.cli.terminal import say
 from diffanim.noise_options import NOISE_OPTIONS, NoiseSettings
 from diffanim.render_options import check_outputs, timing_of
