@@ -20,6 +20,7 @@ from diffanim.files.budget import rungs_of
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.forward import forward_of
 from diffanim.runs.quantities import FOUND_NOISE, VELOCITY
+from diffanim.runs.run_info import Clipping
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
@@ -330,11 +331,12 @@ def test_guidance_is_told_with_its_scale_and_without_the_last_sample(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("clipped", "reason"), [(None, "more is done to the prediction than guidance"), ("clipped", "x̂0 was clipped")]
+    ("clipped", "reason"),
+    [(None, "more is done to the prediction than guidance"), (Clipping.CLIPPED, "x̂0 was clipped")],
 )
-def test_guidance_that_is_not_all_is_refused(clipped: str | None, reason: str) -> None:
+def test_guidance_that_is_not_all_is_refused(clipped: Clipping | None, reason: str) -> None:
     random = np.random.default_rng(0)
-    writer = TrajectoryWriter(None, RunInfo(**{"model": "made up", "scheduler": "DDIMScheduler", "clipped": clipped}))
+    writer = TrajectoryWriter(None, RunInfo("made up", "DDIMScheduler", clipped=clipped))
     uncond, cond, x = random.uniform(-1, 1, (3, 1, 3, 8, 8)).astype(np.float32)
     x0 = (uncond + 3 * (cond - uncond)).clip(-1, 1)
     writer.add(Step(0, 1, 900.0, x, x0, 0.6, 0.8, {"x0_uncond": uncond, "x0_cond": cond}, 3.0))
