@@ -257,9 +257,10 @@ def _scene(
 def _measured(scene: Scene, references: Mapping[Trajectory, Trajectory]) -> Comparison:
     """The comparison with the distance of each run to its reference."""
     assert scene.comparison is not None
-    runs = [view.run for view in scene.views]
-    phrases = tuple(distance_phrase(distances(run, references[run])) for run in runs)
-    words = reference_words(scheduler_and_steps(references[runs[0]]))
+    for view in scene.views:
+        view.reference = references[view.run]
+    phrases = tuple(distance_phrase(distances(view.run, references[view.run])) for view in scene.views)
+    words = reference_words(scheduler_and_steps(references[scene.lead.run]))
     return replace(scene.comparison, distances=phrases, reference=words)
 
 
