@@ -97,7 +97,9 @@ def _kept(step: Step, done: int, shape: tuple[int, ...] | None) -> Step:
     t, signal, noise = (_number(getattr(step, name), f"{name} of step {done}") for name in ("t", "signal", "noise"))
     if noise < 0:
         raise SettingsError(f"noise of step {done} is {noise:g}; a standard deviation cannot be negative")
-    return replace(step, t=t, x=x, x0=x0, signal=signal, noise=noise)
+    kept = {name: _images(images, x.shape, f"{name} of step {done}") for name, images in step.kept.items()}
+    guidance = None if step.guidance is None else _number(step.guidance, f"guidance of step {done}")
+    return replace(step, t=t, x=x, x0=x0, signal=signal, noise=noise, kept=kept, guidance=guidance)
 
 
 def _images(images: Any, shape: tuple[int, ...] | None, what: str) -> Array:

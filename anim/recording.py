@@ -8,7 +8,7 @@ import inspect
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,8 @@ from .runs.writer import TrajectoryWriter
 Plan = Literal["record", "resume", "restart", "reuse"]
 """Record a run, resume an interrupted one, record it again because pipelines cannot resume, or reuse what exists."""
 OnStep = Callable[[Step], None]
+_IN_WORDS = {"fingerprint": "another state of the model", "contents": "pictures of other content"}
+"""Differences of settings whose values are digests."""
 CHECKPOINT_SECONDS = 1.0
 """Minimum time between checkpoints on a GPU, as each waits for it; an interrupted run loses this much work."""
 
@@ -85,7 +87,7 @@ def differences(info: RunInfo, wanted: Mapping[str, Any]) -> list[str]:
     """What is different in the settings of a recording, in words; one of them is its process."""
     recorded = {**info.settings, "process": info.process}
     return [
-        "another state of the model" if name == "fingerprint" else f"{name} {recorded.get(name)!r}, not {value!r}"
+        _IN_WORDS.get(name) or f"{name} {recorded.get(name)!r}, not {value!r}"
         for name, value in wanted.items()
         if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
     ]
@@ -162,6 +164,7 @@ def record(
     path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     on_step: OnStep | None = None,
+    keep: Sequence[str] = (),
     **options: Any,
 ) -> Trajectory:
     """Record a run: every timestep's x_t and x̂0, and the finished sample.
@@ -178,14 +181,16 @@ def record(
         overwrite: whether to replace a recording at ``path``. Without it, a model's run with the same settings is
             opened if it is complete, and resumed if it was interrupted.
         on_step: called with every `Step` as it is captured.
+        keep: what to keep besides, such as ("guidance",): x̂0 without and with the condition (`Recorder`).
         **options: see ``source``.
 
     Raises:
         DiffanimError: a subclass says what is wrong.
     """
     if source is None or isinstance(source, (str, os.PathLike)):
+        options |= {"keep": keep}
         check_names("record", options, [name for name in RunSettings.__dataclass_fields__ if name != "model"])
-        for name in {"labels", "call"}.intersection(options):
+        for name in {"labels", "call", "keep"}.intersection(options):
             if not isinstance(options[name], (list, tuple)):
                 raise SettingsError(f"{name} is {shown(options[name])}; give a list, such as {_example(options[name])}")
             options[name] = tuple(map(str, options[name]))
@@ -202,7 +207,7 @@ def record(
     takes = inspect.signature(source.__call__).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
         check_names(type(source).__name__, options, takes)
-    with Recorder(source, path, overwrite=overwrite, on_step=on_step) as recorder:
+    with Recorder(source, path, overwrite=overwrite, on_step=on_step, keep=keep) as recorder:
         recorder.call(**options)
     return recorder.trajectory
 
@@ -251,7 +256,7 @@ def _call(
         guidance=guidance_of(pipeline, arguments),
         sources={"model": _place(settings.model), **{n: str(Path(p).resolve()) for n, p in settings.files.items()}},
     )
-    recorder = Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step)
+    recorder = Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step, keep=settings.keep)
     with recorder, quiet_libraries(), drawn_on_the_host(scheduler):
         recorder.call(**arguments)
     if not recorder.steps:
@@ -352,7 +357,6 @@ def _sample_to(
         network = plain(model.unet)
     else:
         network = accelerated(model.unet, model.device, batch, compiled=settings.compile)
-    denoiser = Denoiser(model, classes, guidance, _takes_variance(scheduler), network)
     generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
     if writer is not None and checkpoint is not None:
         shape = (settings.images, *model.sample_shape)
@@ -372,7 +376,10 @@ def _sample_to(
         kept.keep(pack(sample, steps, generators, memory))
         last = time.monotonic()
 
-    with Recorder(scheduler, writer=kept, first=done, on_step=on_step) as recorder, drawn_on_the_host(scheduler):
+    recorder = Recorder(scheduler, writer=kept, first=done, on_step=on_step, keep=settings.keep)
+    guided_by = recorder.guided_by if settings.keep else None
+    denoiser = Denoiser(model, classes, guidance, _takes_variance(scheduler), network, guided_by)
+    with recorder, drawn_on_the_host(scheduler):
         on_sample = keep if path is not None else None
         recorder.finished = sample(denoiser, scheduler, x, generators, done=done, on_sample=on_sample)
     return recorder.trajectory

@@ -117,6 +117,7 @@ def _inspect_run(run: Path) -> None:
         "labels": ", ".join(info.labels),
         "guidance": "" if info.guidance is None else f"{info.guidance:g}",
         "prompt": info.prompt or "",
+        "keeps": ", ".join(recorded.keeps),
         "made with": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
     }
     _echo(facts)

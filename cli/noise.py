@@ -68,7 +68,7 @@ def _recorded(planned: PlannedNoise, path: Path, reporter: Reporter, overwrite: 
 
     if not overwrite and planned.is_recorded(path):
         reporter.note(f"using the recording made with these settings: {path}")
-    elif planned.files is not None:
+    elif isinstance(planned.source, tuple):
         reporter.note("loading torch and the scheduler")
     with reporter.going_on("adding noise"):
         return record_noise(

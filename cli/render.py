@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from diffanim.cli.terminal import say
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
 from diffanim.render_options import check_outputs, check_runs, frames_of, quantities_of, timing_of
-from diffanim.scenes.kinds import check_seen
+from diffanim.scenes.kinds import check_seen, kept_for
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -61,13 +62,16 @@ def render(
     _refuse_two_contents(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
+    check_seen(given["scene"], given["panels"], max(len(runs), 1))
+    if not runs:  # What is to be shown must be kept.
+        keep = dict.fromkeys([*settings.keep, *kept_for(given["scene"], given["panels"])])
+        settings = replace(settings, keep=tuple(keep))
     if runs:
         check_runs(len(runs))
     model = None if runs else locate(settings.model)
     stems = [run.name.removesuffix(".zarr") for run in runs] if model is None else [settings.file_stem(model)]
     stem = comparison_stem(stems)
     outputs = outputs_or_default(outputs, stem, profile)
-    check_seen(given["scene"], given["panels"], max(len(runs), 1))
     frames = frames_of(given)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,13 +15,15 @@ import torch
 from ..arguments import checked
 from ..errors import SchedulerError, SettingsError
 from ..pixels import Pixels
-from ..runs.step import Mixture, Step, StepSink
+from ..runs.kept import COND, GUIDANCE, UNCOND, check_keep
+from ..runs.step import Array, Mixture, Step, StepSink
 from ..runs.trajectory import RunInfo, Trajectory
 from ..runs.writer import TrajectoryWriter
 from ..schedulers.catalogue import classify
-from ..schedulers.prediction import Call, Schedule, demand_images
+from ..schedulers.prediction import Call, Schedule, demand_images, without_variance
 from .copies import Copy
 from .describing import describe
+from .guidance import GuidanceListener
 from .pictures import changed_after, pictures_of
 from .pipeline_call import AFTER_STEP, PipelineCall, fresh_generators
 from .recordable import demand_one_meaning, demand_one_pass, demand_pictures, scheduler_of
@@ -71,6 +73,7 @@ class Recorder:
         on_step: Callable[[Step], None] | None = None,
         writer: StepSink | None = None,
         first: int = 0,
+        keep: Sequence[str] = (),
     ) -> None:
         """Prepare; nothing is wrapped before the block is entered.
 
@@ -82,18 +85,23 @@ class Recorder:
             on_step: called with every `Step` as it is captured, for progress or for pictures of your own.
             writer: an open writer to continue with, instead of ``path``.
             first: the number of calls before, if a run is resumed.
+            keep: what to keep besides x_t and x̂0. "guidance" keeps x̂0 without and with the condition of
+                classifier-free guidance, as they follow from the two outputs of the pipeline's network, unclipped. In a
+                loop of your own, call `guided_by` before each step.
 
         Raises:
             SchedulerError: the pipeline has no scheduler with a ``step``, or does not sample continuous images, or has
                 no single x_t per timestep.
             OutputError: the pipeline makes sound.
             TrajectoryError: ``path`` is taken or cannot be written to.
+            SettingsError: there is nothing of a name in ``keep``; within the block, guidance that cannot be kept.
         """
         self._pipeline = pipeline
         demand_one_meaning(type(pipeline))
         self._scheduler = scheduler_of(pipeline)
         demand_images(self._scheduler)
         self._info = info or describe(pipeline, self._scheduler)
+        self._guidance = GuidanceListener(pipeline, self._scheduler) if GUIDANCE in check_keep(keep) else None
         self._writer = writer or TrajectoryWriter(
             path,
             self._info,
@@ -138,6 +146,18 @@ class Recorder:
         """The number of captured calls of the scheduler."""
         return self._calls
 
+    def guided_by(self, uncond: torch.Tensor, cond: torch.Tensor, scale: float) -> None:
+        """Say what the next step is guided by, for ``keep=("guidance",)`` in a loop of your own.
+
+        Args:
+            uncond: [B, C, …], the network's output without the condition.
+            cond: [B, C, …], its output with the condition. The step must be made with
+                ``uncond + scale * (cond - uncond)``, which is checked.
+            scale: w.
+        """
+        if self._guidance is not None:
+            self._guidance.tell(uncond, cond, scale)
+
     def call(self, **arguments: Any) -> Any:
         """Call ``pipe(**arguments)`` within the block, and record more than its steps.
 
@@ -174,6 +194,8 @@ class Recorder:
         if self._announced is not None:
             setattr(self._pipeline, _ANNOUNCED, None)  # From an earlier run; not every pipeline announces every run.
         self._wrapper = StepWrapper(self._scheduler, self._capture)
+        if self._guidance is not None:
+            self._guidance.start()
         return self
 
     def __exit__(
@@ -182,6 +204,8 @@ class Recorder:
         """Stop listening; finish the recording, or leave it incomplete if the block raised."""
         assert self._wrapper is not None
         self._wrapper.remove()
+        if self._guidance is not None:
+            self._guidance.stop()
         if self._announced is not None and getattr(self._pipeline, _ANNOUNCED, None) is None:
             setattr(self._pipeline, _ANNOUNCED, self._announced)
         finished = self._sample if self.finished is None else self.finished
@@ -220,15 +244,27 @@ class Recorder:
         stepped = _stepped_to(result, last=self._calls + 1 == self._total)
         for what, shape in (("predicts", x0.shape), ("returns", stepped.shape)):
             _demand_shape(f"{type(scheduler).__name__}'s step {what}", shape, x.shape)
-        copied = Copy(self._kept(x), self._kept(x0))
+        scale, halves = self._halves(call, mixture)
+        copied = Copy(self._kept(x), self._kept(x0), *halves.values())
         before = self._pending
-        self._pending = _Pending(self._calls, self._total, t, mixture, copied)
+        self._pending = _Pending(self._calls, self._total, t, mixture, copied, tuple(halves), scale)
         self._calls += 1
         self._sample = self._kept(stepped)
         if before is not None:
             self._deliver(before)
         if copied.is_done and not self._may_be_taken_back:
             self.deliver()
+
+    def _halves(self, call: Call, mixture: Mixture) -> tuple[float | None, Mapping[str, torch.Tensor]]:
+        """The guidance scale of a call, and x̂0 from the two predictions behind its output, if they are kept."""
+        if self._guidance is None:
+            return None, {}
+        assert self._schedule is not None
+        guided = self._guidance.take(self._kept(without_variance(call.output, call.x)), self._calls + 1)
+        halves = {UNCOND: guided.uncond, COND: guided.cond}
+        x = self._kept(call.x)
+        made = {name: self._schedule.unclipped(replace(call, x=x, output=out), mixture) for name, out in halves.items()}
+        return guided.scale, made
 
     def _is_at_the_same_level(self, index: int | None, t: float) -> bool:
         """Whether this call is at the same noise level as the one before, which no schedule asks for."""
@@ -357,7 +393,12 @@ class _Pending:
     t: float
     mixture: Mixture
     copied: Copy
+    names: tuple[str, ...] = ()
+    """Of the images that are copied after x and x0."""
+    guidance: float | None = None
 
     def step(self) -> Step:
-        x, x0 = self.copied.arrays()
-        return Step(self.index, self.total, self.t, x, x0, self.mixture.signal, self.mixture.noise)
+        x, x0, *more = self.copied.arrays()
+        a, b = self.mixture.signal, self.mixture.noise
+        kept: dict[str, Array] = dict(zip(self.names, more, strict=True))
+        return Step(self.index, self.total, self.t, x, x0, a, b, kept, self.guidance)

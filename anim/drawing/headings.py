@@ -70,7 +70,7 @@ def caption(wordings: Sequence[Caption], line: Line, type_: Type) -> list[Placed
             continue
         words = _described(wording)
         placed = [*place(wording.title, type_.symbol, line.x, line.baseline)]
-        start = line.x + width(wording.title, type_.symbol) + round(0.6 * type_.em)
+        start = line.x + (width(wording.title, type_.symbol) + round(0.6 * type_.em) if wording.title else 0)
         placed += place(words, type_.text, start, line.baseline)
         right = line.right
         for readout in reversed(wording.readouts):

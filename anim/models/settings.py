@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from ..arguments import check_kinds
 from ..errors import SettingsError
 from ..options import FILE, Option, options_of
+from ..runs.kept import GUIDANCE, KEEPABLE, check_keep
 from ..schedulers.choosing import BY_NAME
 from .files import ModelFiles
 from .finding import BUILTIN
@@ -138,6 +139,15 @@ class RunSettings:
             takes="NAME=VALUE",
         ),
     ] = ()
+    keep: Annotated[
+        tuple[str, ...],
+        Option(
+            CONTENT,
+            f"What to keep besides x_t and x̂0: {', '.join(KEEPABLE)}. guidance keeps x̂0 without and with the label or "
+            "prompt, for the panels that show them. Can be repeated.",
+            takes="NAME",
+        ),
+    ] = ()
     offload: Annotated[
         str | None,
         Option(
@@ -183,6 +193,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         check_kinds(RunSettings, vars(self))
+        check_keep(self.keep)
         batch = self.batch or 1
         top = MAX_SEED - batch
         for true, message in (
@@ -271,6 +282,8 @@ class RunSettings:
         settings = replace(self, batch=batch, labels=labels, guidance=guidance)
         if settings.guidance != 1.0 and not settings.labels:
             raise SettingsError("guidance needs a class to guide towards; name one with --label")
+        if GUIDANCE in settings.keep and settings.guidance == 1.0:
+            raise SettingsError("guidance can be kept only if there is some; add --guidance with a number, such as 3")
         return settings
 
     def to_record(self, files: ModelFiles) -> dict[str, Any]:
@@ -298,6 +311,7 @@ class RunSettings:
             "dtype": settings.dtype,
             "exact": settings.exact or None,
             "compile": settings.compile or None,
+            "keep": list(settings.keep) or None,
         }
 
     def file_stem(self, files: ModelFiles) -> str:
@@ -309,6 +323,7 @@ class RunSettings:
         parts += [*self.labels, f"g{self.guidance:g}" if self.guidance not in (None, 1.0) else ""]
         parts += [value if value != "auto" else "" for value in (self.device, self.dtype)]
         parts += [name for name in ("exact", "compile") if getattr(self, name)]
+        parts += [f"keep-{name}" for name in self.keep]
         parts += [(self.prompt or "")[:_NAMED_SHORT], self._digest_of_the_rest()]
         return "-".join(_as_file_name(part) for part in parts if part)[:120]
 

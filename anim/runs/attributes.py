@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..untrusted import Finite, FiniteNotNegative, typed
 from .run_info import Clipping, RunInfo
@@ -31,6 +31,8 @@ class Attributes:
     """The number of steps, if it is complete."""
     image: tuple[int, ...] | None = None
     """The shape of the picture that the pipeline made from its last sample, if it did."""
+    kept: tuple[Literal["guidance"], ...] = ()
+    """What it keeps besides x and x0: names in `KEEPABLE`."""
 
     @property
     def mixture(self) -> Mixture | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,9 @@ DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSErro
 """What Zarr raises for damaged arrays."""
 CHECKPOINT = "checkpoint.safetensors"
 ROWS = ("t", "signal", "noise")
+"""The arrays of numbers, one for each step."""
+SCALES = "guidance"
+"""Another one, of a run that keeps guidance: its scale."""
 IMAGE = "image"
 _CODECS = {"plain": [BytesCodec, Crc32cCodec], "compressed": [BytesCodec, ZstdCodec, Crc32cCodec]}
 """Codecs of chunks on disk."""
@@ -51,11 +55,14 @@ def attributes_of(
     steps: int | None = None,
     end: Mixture | None = None,
     image: tuple[int, ...] | None = None,
+    kept: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The attributes of a recording; if the run has an id, with everything that determines its pictures, and sealed."""
     told: dict[str, Any] = {"complete": complete, "run": asdict(info)}
     if end is not None:
         told["end"] = [end.signal, end.noise]
+    if kept:
+        told["kept"] = list(kept)
     if run is None:
         return {**told, "format": 1}
     shape = None if image is None else list(image)

@@ -10,6 +10,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ..errors import OutputError, SettingsError
+from .kept import COND, UNCOND
+from .kept import GUIDANCE as KEEP_GUIDANCE
 from .noising import FLOW, mixture_at, natural, notation_of
 from .step import Array
 from .trajectory import Trajectory
@@ -38,6 +41,8 @@ class Quantity:
     """Whether it is about what a sampler or a model did; a forward process has neither."""
     next_of: Quantity | None = None
     """The quantity of which it is the next row; it is shown, and decoded, as that row."""
+    kept: str = ""
+    """What a run must keep for it, a name in `KEEPABLE`; empty if nothing."""
     fixed_forward: bool = False
     """Whether it is the same at all rows of a forward process, whose image and noise do not change."""
 
@@ -53,6 +58,23 @@ class Quantity:
         if self not in scales:
             scales[self] = self.scale(run)
         return scales[self]
+
+    def demand(self, run: Trajectory) -> None:
+        """Check that a run has it.
+
+        Raises:
+            SettingsError: it is about what a sampler did, and the run is a forward process.
+            OutputError: the run does not keep what it needs, or has no row of it yet.
+        """
+        if run.is_forward and self.of_sampler:
+            raise SettingsError(f"{self.name} is about a sampler’s steps, which a forward process does not have")
+        if self.kept and self.kept not in run.keeps:
+            raise OutputError(
+                f"{run.path or 'the run'} does not keep x̂0 without and with the condition; record it again with "
+                f"--keep {self.kept}"
+            )
+        if self.rows(run) < 1:
+            raise OutputError(f"the run was interrupted in its first step, so it has no {self.name} to show")
 
     def rows(self, run: Trajectory) -> int:
         """The number of rows of a run that have it."""
@@ -139,6 +161,31 @@ def _change(run: Trajectory, row: int) -> Array:
 
 CHANGE: Quantity = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE), of_sampler=True)
 """x̂0 less that of the step before: where the model changes its mind; 0 at the first step."""
+
+
+UNCONDITIONAL = Quantity(
+    "x0_uncond", "image", lambda run, row: run.kept[UNCOND][row], of_sampler=True, kept=KEEP_GUIDANCE
+)
+"""x̂0 predicted without the condition, not clipped."""
+CONDITIONAL = Quantity("x0_cond", "image", lambda run, row: run.kept[COND][row], of_sampler=True, kept=KEEP_GUIDANCE)
+"""x̂0 predicted with the condition, not clipped."""
+
+
+def _guidance(run: Trajectory, row: int) -> Array:
+    assert run.guidance is not None
+    return np.asarray(np.float32(run.guidance[row]) * (run.kept[COND][row] - run.kept[UNCOND][row]))
+
+
+GUIDANCE: Quantity = Quantity(
+    "guidance",
+    "field",
+    _guidance,
+    scale=lambda run: largest_in(run, GUIDANCE),
+    of_sampler=True,
+    kept=KEEP_GUIDANCE,
+)
+"""w·(cond − uncond), what classifier-free guidance adds to the x̂0 predicted without the condition (Ho & Salimans 2022,
+eq. 6, with w + 1 for w; x̂0 is affine in the network's output). If x̂0 is not clipped, that is x̂0 − uncond."""
 
 
 def largest_in(run: Trajectory, quantity: Quantity) -> float:

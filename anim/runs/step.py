@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -59,6 +60,11 @@ class Step:
     """a of ``x = a·x0 + b·ε``."""
     noise: float
     """b of ``x = a·x0 + b·ε``."""
+    kept: Mapping[str, Array] = field(default_factory=dict)
+    """What is kept besides, by the names in `KEEPABLE`: float32 [B, C, …] each. For guidance, ``x0_uncond`` and
+    ``x0_cond``: the images predicted without and with the condition, not clipped."""
+    guidance: float | None = None
+    """w of classifier-free guidance at this step, ``out = uncond + w·(cond − uncond)``, if that is kept."""
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore
 
-from ..errors import DiffanimWarning, TrajectoryError
+from ..errors import DiffanimWarning, SettingsError, TrajectoryError
 from ..pixels import Pixels
 from ..whole import replace_file
 from .blocks import Blocks
@@ -26,6 +26,7 @@ from .chunks import (
     CRC_BYTES,
     IMAGE,
     ROWS,
+    SCALES,
     attributes_of,
     chunk_name,
     create_array,
@@ -36,6 +37,7 @@ from .chunks import (
 )
 from .digests import Digests, is_plain_file
 from .finite import demand_finite
+from .kept import GUIDANCE, KEEPABLE
 from .place import Place
 from .run_info import RunInfo, versions_from
 from .step import Array, Mixture, Step
@@ -66,6 +68,8 @@ class RunStore:
         self._blocks = Blocks()
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._rows: dict[str, NDArray[np.float64]] = {}
+        self._kept: tuple[str, ...] = ()
+        """What is kept besides x and x0: names in `KEEPABLE`."""
         self._end: Mixture | None = None
 
     @classmethod
@@ -82,9 +86,13 @@ class RunStore:
             checkpoint = _read_checkpoint(run)
             store.info = run.info
             store._group = open_group(folder, mode="r+")
-            store._arrays = {name: member_of(store._group, name, folder) for name in ("x", "x0", *ROWS)}
+            store._kept = tuple(run.keeps)
+            names = ("x", "x0", *run.kept, *store._numbers)
+            store._arrays = {name: member_of(store._group, name, folder) for name in names}
             store._rows = {
-                name: padded(np.asarray(array[:]), array) for name, array in store._arrays.items() if name in ROWS
+                name: padded(np.asarray(array[:]), array)
+                for name, array in store._arrays.items()
+                if name in store._numbers
             }
             store._run = None if run._digests is None else run._digests.run
             store.written = run.steps
@@ -99,7 +107,8 @@ class RunStore:
         if self._group is None or versions == self.info.versions:
             return
         self.info = replace(self.info, versions=versions)
-        told = attributes_of(self.info, self._run, complete=False, axes=names_of(self._arrays["x"]))
+        axes = names_of(self._arrays["x"])
+        told = attributes_of(self.info, self._run, complete=False, axes=axes, kept=self._kept)
         self._group.attrs["diffanim"] = told
 
     def open(self) -> Trajectory:
@@ -114,9 +123,14 @@ class RunStore:
             self._place.close(self.written)
 
     def discard(self) -> None:
-        """Release the place, and remove what has been written unless it is complete."""
+        """Release the place, so that others can write, and remove what has been written unless it is complete."""
         if self._place is not None:
             self._place.discard()
+
+    @property
+    def _numbers(self) -> tuple[str, ...]:
+        """The arrays of numbers, in the order that they are written: the last one makes the step count."""
+        return (*([SCALES] if GUIDANCE in self._kept else []), *reversed(ROWS))
 
     @property
     def _total(self) -> int:
@@ -130,13 +144,21 @@ class RunStore:
     def write(self, step: Step, finite: bool, owned: bool) -> None:
         """Write the next step; arguments and errors as for `TrajectoryWriter.add`."""
         if not finite:
-            demand_finite({"x_t": step.x, "x̂0": step.x0}, step.index + 1, step.total)
+            named = {f"x̂0 ({name})": images for name, images in step.kept.items()}
+            demand_finite({"x_t": step.x, "x̂0": step.x0, **named}, step.index + 1, step.total)
         if self._group is None:
             self._group = self._create(step)
+        if _kept_in(step) != self._kept:
+            raise SettingsError(
+                f"step {step.index + 1} keeps {', '.join(step.kept) or 'nothing besides x and x0'}, unlike the first"
+            )
         if step.index >= self._total:
             self._resize(step.index + 1)
-        self._write_images(step.index, {"x": step.x, "x0": step.x0}, owned, (step.t, step.signal, step.noise))
-        for name in ("noise", "signal", "t"):
+        numbers = (step.t, step.signal, step.noise)
+        more = () if step.guidance is None else (step.guidance,)
+        bound = {"x": numbers, "x0": numbers, **dict.fromkeys(step.kept, (*numbers, *more))}
+        self._write_images(step.index, {"x": step.x, "x0": step.x0, **step.kept}, owned, bound)
+        for name in self._numbers:
             self._rows[name][step.index] = getattr(step, name)
             length = self._arrays[name].chunks[0]
             chunk = step.index // length
@@ -160,14 +182,15 @@ class RunStore:
             replace_file(self._place.folder / CHECKPOINT, checkpoint)
 
     def _write_images(
-        self, row: int, images: Mapping[str, Array], owned: bool, numbers: tuple[float, ...] = ()
+        self, row: int, images: Mapping[str, Array], owned: bool, numbers: Mapping[str, tuple[float, ...]]
     ) -> None:
+        """Write a row of images; their digests bind each to its numbers."""
         if self.path is None and not owned:
             images = self._blocks.copied(row, images)
         for name, values in images.items():
             crc = self._write_chunk(name, row, values)
             if (digests := self._digests) is not None:
-                digests.put(name, row, np.asarray(values, np.float32), tuple(map(float, numbers)), crc)
+                digests.put(name, row, np.asarray(values, np.float32), tuple(map(float, numbers[name])), crc)
 
     def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> int | None:
         """Write chunk ``row`` of an array in its encoding: little-endian, followed by its CRC-32C.
@@ -189,7 +212,7 @@ class RunStore:
         chunk[:-CRC_BYTES] = raw
         chunk[-CRC_BYTES:] = np.frombuffer(crc.to_bytes(CRC_BYTES, "little"), np.uint8)
         file = self._place.folder / key
-        if name in ROWS or file.exists():
+        if name in self._numbers or file.exists():
             replace_file(file, chunk.data)
         else:  # Nobody reads a row of images before its row of t is there.
             file.write_bytes(chunk.data)
@@ -203,7 +226,7 @@ class RunStore:
         self._end = end
         if self.written != self._total:
             self._resize(self.written)
-        self._write_images(self.written, {"x": sample}, owned)
+        self._write_images(self.written, {"x": sample}, owned, {"x": ()})
         if image is not None:
             axes = ("image", *["frame"] * (image.ndim - 4), "height", "width", "colour")
             shape = image.shape
@@ -221,6 +244,7 @@ class RunStore:
                 steps=self.written,
                 end=end,
                 image=None if image is None else image.shape,
+                kept=self._kept,
             )
             (self._place.folder / CHECKPOINT).unlink(missing_ok=True)
             self._place.finish()
@@ -231,14 +255,16 @@ class RunStore:
         complete = self.path is None  # In memory nobody sees it before it is complete.
         usual: tuple[Any, ...] = _AXES.get(step.x.ndim, ("image", *[None] * (step.x.ndim - 1)))
         axes = self._axes if self._axes is not None and len(self._axes) == step.x.ndim else usual
-        attributes = attributes_of(self.info, self._run, complete=complete, axes=["step", *axes])
+        self._kept = _kept_in(step)
+        attributes = attributes_of(self.info, self._run, complete=complete, axes=["step", *axes], kept=self._kept)
         group = zarr.create_group(self._store, attributes={"diffanim": attributes})
-        for name, rows, images in (("x", step.total + 1, step.x), ("x0", step.total, step.x0)):
-            shape = (rows, *images.shape)
-            self._arrays[name] = create_array(group, name, shape, (1, *images.shape), "float32", ("step", *axes))
+        images = {"x": step.x, "x0": step.x0, **step.kept}
+        for name, values in images.items():
+            shape = (step.total + (name == "x"), *values.shape)
+            self._arrays[name] = create_array(group, name, shape, (1, *values.shape), "float32", ("step", *axes))
         if self.path is None:
-            self._blocks.lay_out(step.total - 1, {"x": step.x.shape, "x0": step.x0.shape})
-        for name in ROWS:
+            self._blocks.lay_out(step.total - 1, {name: values.shape for name, values in images.items()})
+        for name in self._numbers:
             self._rows[name] = np.full(step.total, np.nan)
             self._arrays[name] = create_array(group, name, (step.total,), (step.total,), "float64", ("step",))
         return group
@@ -246,11 +272,27 @@ class RunStore:
     def _resize(self, steps: int) -> None:
         """Change the number of steps, if the scheduler was called more or less often than announced."""
         assert self._group is not None
-        for name in ("noise", "signal", "t"):  # Chunks keep their length, so nothing is rewritten.
+        for name in self._numbers:  # Chunks keep their length, so nothing is rewritten.
             self._arrays[name].resize((steps,))
             self._rows[name] = padded(self._rows[name], self._arrays[name])
-        for name, count in (("x", steps + 1), ("x0", steps)):
-            self._arrays[name].resize((count, *self._arrays[name].shape[1:]))
+        for name, array in self._arrays.items():
+            if name not in self._numbers:
+                array.resize((steps + (name == "x"), *array.shape[1:]))
+
+
+def _kept_in(step: Step) -> tuple[str, ...]:
+    """What a step keeps besides x and x0: names in `KEEPABLE`.
+
+    Raises:
+        SettingsError: it keeps something else, or only a part.
+    """
+    kept = tuple(name for name, arrays in KEEPABLE.items() if set(arrays) <= step.kept.keys())
+    if set(step.kept) != {array for name in kept for array in KEEPABLE[name]} or (step.guidance is None) == bool(kept):
+        raise SettingsError(
+            f"a step keeps {', '.join(step.kept) or 'nothing'} with a guidance of {step.guidance}; it can keep "
+            f"{' and '.join(KEEPABLE[GUIDANCE])} with the scale of its guidance, or none of them"
+        )
+    return kept
 
 
 def _read_checkpoint(run: Trajectory) -> bytes | None:

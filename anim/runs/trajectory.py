@@ -2,9 +2,11 @@
 
 A trajectory is a Zarr v3 group. ``x`` is [N+1, B, C, …] (the last row is the finished sample), ``x0`` [N, B, C, …],
 both float32 with one chunk per step, and ``t``, ``signal`` and ``noise`` are [N]. A row of ``t`` is written after the
-images of its step, and makes the step count. A run of latents also has ``image``, the picture that its pipeline made
-from the last of them, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3]; and, once they have been drawn, all of them as
-pixels (`diffanim.runs.decoded`). A run of pixels has ``image`` only if its pipeline changed them after the last step.
+images of its step, and makes the step count. A run that keeps guidance also has ``x0_uncond`` and ``x0_cond``, which
+are like ``x0`` and have the same guarantees, and ``guidance`` [N], the scale at each step. A run of latents also has
+``image``, the picture that its pipeline made from the last of them, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3];
+and, once they have been drawn, all of them as pixels (`diffanim.runs.decoded`). A run of pixels has ``image`` only if
+its pipeline changed them after the last step.
 
 What a recording on disk guarantees:
 
@@ -55,6 +57,7 @@ from .chunks import (
     DAMAGE,
     IMAGE,
     ROWS,
+    SCALES,
     demand_chunk,
     demand_layout,
     is_there,
@@ -68,6 +71,7 @@ from .chunks import (
 from .decoded import GROUP as DECODED
 from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter, Rows
 from .digests import Digests
+from .kept import GUIDANCE, KEEPABLE
 from .place import hold_to_decode
 from .run_info import RunInfo as RunInfo
 from .run_info import library_versions as library_versions
@@ -144,6 +148,10 @@ class Trajectory:
         t: float64 [steps], the scheduler's timesteps.
         signal: float64 [steps], a in ``x = a·x0 + b·ε``.
         noise: float64 [steps], b in ``x = a·x0 + b·ε``.
+        keeps: what the run keeps besides, such as ("guidance",).
+        kept: rows [B, C, …] of that, by name: ``x0_uncond`` and ``x0_cond``, the images predicted without and with the
+            condition, not clipped; empty if it keeps nothing.
+        guidance: float64 [steps], w of ``out = uncond + w·(cond − uncond)``, if the run keeps guidance; else None.
         end: a and b of the last sample, if complete; None before.
         made_by: while it is in memory, the pipeline that made the run and the arguments of its call
             (`diffanim.capture.pipeline_call.PipelineCall`), which are used to decode latents.
@@ -165,33 +173,45 @@ class Trajectory:
         self.info, self.complete = attributes.run, attributes.complete
         self._has_image = attributes.image is not None
         self._digests = None if path is None or attributes.id is None else Digests(path, attributes.id)
+        self.keeps = attributes.kept
+        kept = [name for keep in self.keeps for name in KEEPABLE[keep]]
+        numbers = (*ROWS, SCALES) if GUIDANCE in self.keeps else ROWS
         if arrays is None:
-            arrays = {name: member_of(group, name, path) for name in ("x", "x0", *ROWS)}
+            arrays = {name: member_of(group, name, path) for name in ("x", "x0", *kept, *numbers)}
         if rows is None:
-            rows = {name: read_numbers(arrays[name]) for name in ROWS}
+            rows = {name: read_numbers(arrays[name]) for name in numbers}
         self.total = len(rows["t"])
         whole = np.isfinite(rows["t"])
         steps = self.total if whole.all() else int(np.argmin(whole))
         self.t, self.signal, self.noise = (rows[name][:steps] for name in ROWS)
-        for name, numbers in (("signal", self.signal), ("noise", self.noise)):
-            if len(numbers) < steps or not np.isfinite(numbers).all():
+        self.guidance = rows[SCALES][:steps] if SCALES in numbers else None
+        for name in numbers[1:]:
+            if len(rows[name]) < steps or not np.isfinite(rows[name][:steps]).all():
                 raise ValueError(f"{name} lacks numbers for some of its {steps} steps")
         if self.complete and not steps == self.total == (attributes.steps or steps):
             raise ValueError(f"it is complete, but only {steps} of its {self.total} timesteps are there")
-        for name, count in (("x", steps + self.complete), ("x0", steps)):
+        for name, count in (("x", steps + self.complete), ("x0", steps), *((name, steps) for name in kept)):
             demand_layout(arrays[name], "float32", (1, *arrays[name].shape[1:]))
             if arrays[name].shape[0] < count:
                 raise ValueError(f"{name} has {arrays[name].shape[0]} rows, not {count}")
+            if name in kept and arrays[name].shape[1:] != arrays["x0"].shape[1:]:
+                raise ValueError(f"{name} is {list(arrays[name].shape)}, unlike x0")
         if attributes.axes is not None and list(attributes.axes) != names_of(arrays["x"]):
             raise ValueError(f"the axes of x are {names_of(arrays['x'])}, not {list(attributes.axes)}")
         self.x = StepArray("x", arrays["x"], steps + self.complete, self._digests, self._numbers)
         self.x0 = StepArray("x0", arrays["x0"], steps, self._digests, self._numbers)
+        self.kept: Mapping[str, StepArray] = {
+            name: StepArray(name, arrays[name], steps, self._digests, self._numbers_of_kept) for name in kept
+        }
         self._told_end = end or attributes.mixture
         self._arrays = arrays
 
     def _numbers(self, row: int) -> tuple[float, ...]:
         rows = (self.t, self.signal, self.noise)
         return tuple(float(numbers[row]) for numbers in rows) if row < self.steps else ()
+
+    def _numbers_of_kept(self, row: int) -> tuple[float, ...]:
+        return (*self._numbers(row), *([] if self.guidance is None else [float(self.guidance[row])]))
 
     @functools.cached_property
     def end(self) -> Mixture | None:
@@ -366,13 +386,14 @@ class Trajectory:
         """Read every row and check it.
 
         Args:
-            on_row: called after each row of x and x0 with the number of rows checked, and their total.
+            on_row: called after each row of images with the number of rows checked, and their total.
 
         Raises:
             TrajectoryError: names the first row that is damaged or missing.
         """
-        total = len(self.x) + len(self.x0)
-        for done, _ in enumerate(chain(self.x, self.x0), start=1):
+        arrays = (self.x, self.x0, *self.kept.values())
+        total = sum(map(len, arrays))
+        for done, _ in enumerate(chain.from_iterable(arrays), start=1):
             if on_row is not None:
                 on_row(done, total)
         _ = self.image

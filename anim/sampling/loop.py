@@ -23,6 +23,7 @@ _LAST_BLOCK = 4
 """At least so many tensors of the first block's size are held at once by a UNet's last block."""
 
 OnSample = Callable[[torch.Tensor, int], None]
+OnGuided = Callable[[torch.Tensor, torch.Tensor, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +40,16 @@ class Denoiser:
     """Whether the scheduler takes the second half of a network's channels, a learned variance."""
     network: Network | None = None
     """How the model's network is called; None to call it directly."""
+    on_guided: OnGuided | None = None
+    """Called with the unconditional and the conditional prediction and w, before each guided prediction is returned."""
 
     def __call__(self, model_input: torch.Tensor, t: Any) -> torch.Tensor:
         """The network's prediction for a scaled input [B, C, H, W]: float32 [B, C or 2C, H, W]."""
         if self._classes is None or self.guidance == 1.0:
             return self._run(model_input, t, self._classes)
         conditional, unconditional = self._run(torch.cat([model_input, model_input]), t, self._classes).chunk(2)
+        if self.on_guided is not None:
+            self.on_guided(unconditional, conditional, self.guidance)
         guided: torch.Tensor = unconditional + self.guidance * (conditional - unconditional)
         return guided
 

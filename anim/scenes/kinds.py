@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ..arguments import entry_named
 from ..errors import SettingsError
-from .panels import DEFAULT_PANELS, panels_named
+from .panels import DEFAULT_PANELS, PANELS, panels_named, quantities_in
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,19 @@ def form_of(kind: str, panels: Sequence[str], process: str = "reverse") -> Form 
     # Image and noise are known, so they have no hats.
     words = form.words.replace("x̂0", "x_0").replace("ε̂", "ε")
     return Form(words, form.tex.replace(r"\hat{x}", "x").replace(r"\hat{\epsilon}", r"\epsilon"))
+
+
+def kept_for(kind: str | None, panels: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What a run must keep so that a scene or panels can be drawn of it: names in `KEEPABLE`.
+
+    Raises:
+        SettingsError: one is unknown.
+    """
+    if kind is None:
+        shown = panels_named(panels or DEFAULT_PANELS)
+    else:
+        shown = tuple(PANELS[name] for form in entry_named(KINDS, "scene", kind).forms for name in form)
+    return tuple(dict.fromkeys(quantity.kept for quantity in quantities_in(shown) if quantity.kept))
 
 
 def check_seen(kind: str | None, panels: str | Sequence[str] | None, runs: int = 1) -> None:

@@ -45,11 +45,11 @@ class Part:
         return not self.is_plot and self.panel.quantity in (SAMPLE, NEXT) and rescaled(self.view.run)
 
     def is_of(self, rows: Sequence[int]) -> bool:
-        """Whether it shows these very rows; False where a field of the last step stands in for the last sample's."""
+        """Whether it shows these very rows; False where one of the last step stands in for the last sample's."""
         if self.is_plot:
             return True
         quantity, row = self.panel.quantity, rows[self.run]
-        if quantity.kind == "image" or quantity.is_fixed(self.view.run):
+        if (quantity.kind == "image" and not quantity.kept) or quantity.is_fixed(self.view.run):
             return True
         return quantity.at(self.view.run, row) == (quantity, row)
 

@@ -178,16 +178,14 @@ def view_of(
         quantities: those that will be shown.
 
     Raises:
-        OutputError: the run has nothing that can be shown, or its latents are not decoded.
+        OutputError: the run has nothing that can be shown, does not keep what is asked for, or its latents are not
+            decoded.
         SettingsError: a preview is asked for of images, or frames of a run without clips.
     """
     if run.steps < 1:
         raise OutputError("the run has no complete step to show; record it again")
     for quantity in quantities:
-        if run.is_forward and quantity.of_sampler:
-            raise SettingsError(f"{quantity.name} is about a sampler’s steps, which a forward process does not have")
-        if quantity.rows(run) < 1:
-            raise OutputError(f"the run was interrupted in its first step, so it has no {quantity.name} to show")
+        quantity.demand(run)
     if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):
         raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":
@@ -208,9 +206,16 @@ def view_of(
 def waits_for_decoding(
     run: Trajectory, *, preview: bool, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
 ) -> bool:
-    """Whether latents must be decoded before a run can be shown, because pictures are missing or damaged."""
+    """Whether latents must be decoded before a run can be shown, because pictures are missing or damaged.
+
+    Raises:
+        OutputError: the run does not have one of the quantities, so there is nothing to wait for.
+        SettingsError: likewise, of a forward process.
+    """
     if run.info.space != "latent" or run.steps < 1 or preview:
         return False
+    for quantity in quantities:
+        quantity.demand(run)
     behind = _pictures_behind(run, quantities)
     return bool(behind) and not (_is_decoded(run, behind, frames) and run.decoded_damage(behind) is None)
 

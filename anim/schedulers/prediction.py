@@ -139,8 +139,22 @@ class Schedule:
             return mixture, torch.as_tensor(known).to(torch.float32, copy=True)  # Used by step instead.
         if self._takes_own_field:
             return mixture, self._own_field(call)
-        output, x = _without_variance(call.output, call.x).float(), call.x.float()
+        output, x = without_variance(call.output, call.x).float(), call.x.float()
         return mixture, self._clip(self._unclipped(output, x, mixture, call))
+
+    def unclipped(self, call: Call, mixture: Mixture) -> torch.Tensor:
+        """The image that follows from a call's output by the rule alone, which is affine in the output.
+
+        Returns:
+            float32 [B, C, …], in memory of its own.
+
+        Raises:
+            SchedulerError: x̂0 is not taken from the output by a rule, but from the scheduler or the pipeline.
+        """
+        if not self._is_known or self._takes_own_field or call.arguments.get("pred_original_sample") is not None:
+            raise SchedulerError(f"x̂0 of {self._class.name} does not follow from its network's output by a rule")
+        output = without_variance(call.output, call.x)
+        return self._unclipped(output.float(), call.x.float(), mixture, call)
 
     def after(self, call: Call) -> Mixture | None:
         """``(a, b)`` of the sample that a call's ``step`` returned.
@@ -452,7 +466,7 @@ _RULES: Mapping[Rule, _Mixing] = {
 }
 
 
-def _without_variance(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def without_variance(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """The first half of the channels, if the network's other half is a learned variance."""
     return output[:, : x.shape[1]] if output.shape[1] == 2 * x.shape[1] else output
 

@@ -172,10 +172,11 @@ def _showing(runs: Sequence[Trajectory]) -> list[str]:
 def _from_scratch(run: Trajectory) -> list[str]:
     """The words that make a run; none for a pipeline called from Python."""
     settings, like = run.info.settings, run.info.sources.get("like")
-    if run.is_forward and "pictures" in settings:
-        return ["diffanim", "noise", *settings["pictures"], *_noise_words(settings)]
+    if run.is_forward and isinstance(pictures := settings.get("pictures"), list):
+        return ["diffanim", "noise", *map(_as_argument, pictures), *_noise_words(settings)]
     if run.is_forward and like is not None:
-        return ["diffanim", "noise", "--like", Path(like).name, *_noise_words({"seed": settings.get("noise_seed")})]
+        seed = _noise_words({"seed": settings.get("noise_seed")})
+        return ["diffanim", "noise", "--like", _as_argument(Path(like).name), *seed]
     if "steps" in settings and not run.is_forward:
         return ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
     return []
@@ -184,6 +185,11 @@ def _from_scratch(run: Trajectory) -> list[str]:
 def _noise_left(run: Trajectory) -> float | None:
     """B of a last sample that is not the finished image."""
     return run.end.noise if run.end is not None and not run.finished and not run.is_forward else None
+
+
+def _as_argument(name: object) -> str:
+    """A file's name that no command takes for an option."""
+    return f"./{name}" if str(name).startswith("-") else str(name)
 
 
 def _noise_words(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -59,7 +59,7 @@ def test_any_value_of_any_field_is_right_or_told(name: str, value: Any) -> None:
     hash((info.labels, info.value_range))
 
 
-@given(st.sampled_from(["format", "complete", "end", "id", "axes", "steps", "image"]), ANYTHING)
+@given(st.sampled_from(["format", "complete", "end", "id", "axes", "steps", "image", "kept"]), ANYTHING)
 def test_any_value_beside_the_run_is_right_or_told(name: str, value: Any) -> None:
     try:
         read = attributes_in({"format": 2, "complete": True, "run": SOME, name: value})

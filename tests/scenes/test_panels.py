@@ -129,7 +129,7 @@ def test_a_clipped_guess_says_so_in_every_wording() -> None:
 @pytest.mark.parametrize("clipped", [None, "clipped"])
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])
 def test_wordings_become_no_longer(kind: str, clipped: str | None) -> None:
-    view = view_of(synthetic_run(kind, clipped=clipped))
+    view = view_of(synthetic_run(kind, clipped=clipped, guided=True))
     for panel in PANELS.values():
         for captions in (panel.captions(view), panel.closing(view)):
             for longer, shorter in pairwise(captions):

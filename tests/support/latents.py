@@ -16,8 +16,11 @@ from .tiny import build
 STEPS = 3
 
 
-def record(family: str, path: Path | None = None, steps: int = STEPS) -> tuple[Trajectory, Any]:
-    """A recording of a tiny pipeline, and what the same call returns without diffanim, uint8."""
+def record(family: str, path: Path | None = None, steps: int = STEPS, **more: Any) -> tuple[Trajectory, Any]:
+    """A recording of a tiny pipeline, and what the same call returns without diffanim, uint8.
+
+    ``more`` is for `diffanim.record`.
+    """
     pipe, call = build(family)
 
     def generator() -> torch.Generator:
@@ -27,7 +30,7 @@ def record(family: str, path: Path | None = None, steps: int = STEPS) -> tuple[T
     plain = pipe(num_inference_steps=steps, output_type="np", generator=generator(), **call)
     own = np.rint(255 * np.asarray(next(iter(plain.values())))).astype(np.uint8)
     torch.manual_seed(1)
-    run = diffanim.record(pipe, num_inference_steps=steps, generator=generator(), path=path, **call)
+    run = diffanim.record(pipe, num_inference_steps=steps, generator=generator(), path=path, **call, **more)
     return run, own
 
 

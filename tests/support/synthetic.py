@@ -34,9 +34,13 @@ def synthetic_run(
     shape: tuple[int, int, int, int] = (4, 3, 16, 16),
     interrupted_after: int | None = None,
     contrast: float = 0.5,
+    guided: bool = False,
     **info: Any,
 ) -> Trajectory:
-    """A run in which the model slowly makes out images of uniform noise; ``shape`` is [B, C, H, W]."""
+    """A run in which the model slowly makes out images of uniform noise; ``shape`` is [B, C, H, W].
+
+    If ``guided``, it keeps guidance, with a scale of 3.
+    """
     random = np.random.default_rng(0)
     image = random.uniform(-contrast, contrast, shape).astype(np.float32)
     epsilon = random.standard_normal(shape).astype(np.float32)
@@ -47,7 +51,9 @@ def synthetic_run(
         a, b = float(signal[index]), float(noise[index])
         x = (a * image + b * epsilon).astype(np.float32)
         x0 = (image * (index + 1) / (steps + 1)).astype(np.float32)
-        writer.add(Step(index, steps, 1000 * (1 - index / steps) - 1, x, x0, a, b))
+        kept = {"x0_uncond": x0 / 2, "x0_cond": x0 * np.float32(2 / 3)} if guided else {}
+        t, scale = 1000 * (1 - index / steps) - 1, 3.0 if guided else None
+        writer.add(Step(index, steps, t, x, x0, a, b, kept, scale))
     if interrupted_after is None:
         return writer.finish(image)
     writer.close()

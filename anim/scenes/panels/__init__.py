@@ -168,6 +168,18 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "change",
             ),
             Panel(
+                *("x0:uncond", r"\hat{x}_0^{\emptyset}", "x̂0 without the condition"),
+                *("the model’s guess without the class or prompt", "fine", "unconditional"),
+            ),
+            Panel(
+                *("x0:cond", r"\hat{x}_0^{c}", "x̂0 with the condition"),
+                *("the model’s guess with the class or prompt", "fine", "conditional"),
+            ),
+            Panel(
+                *("guidance", r"w\,(\hat{x}_0^{c}-\hat{x}_0^{\emptyset})", "guidance"),
+                *("what guidance adds to the guess without class or prompt", "rough", "guidance"),
+            ),
+            Panel(
                 *("spectrum", "P(f)", "spectrum", "the power of sample and guess at each spatial frequency"),
                 *("fine", "spectrum", "plot"),
                 forward=Naming("P(f)", "spectrum", "the power of sample and picture at each spatial frequency"),

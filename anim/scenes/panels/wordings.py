@@ -80,6 +80,33 @@ def clipping_words(info: RunInfo) -> str:
             return "dynamically thresholded"
 
 
+def unclipped_words(info: RunInfo) -> str:
+    """What sets the guesses behind guidance apart from an x̂0 that is clipped: they are not; empty if neither is."""
+    return "not clipped" if info.clipped else ""
+
+
+def condition_of(info: RunInfo) -> str:
+    """What guidance is towards, in a word."""
+    return "class" if info.labels else "prompt" if info.prompt else "condition"
+
+
+def without_condition(info: RunInfo) -> str:
+    """What the model is given in place of that, such as "without the class"."""
+    return "with the negative prompt" if info.settings.get("negative_prompt") else f"without the {condition_of(info)}"
+
+
+def half_words(view: View, *said: str) -> list[str]:
+    """Descriptions of one of the guesses behind guidance, the longest first, each with what was done to it."""
+    seen = {"images": view.colours, "decoded": "decoded", "preview": "linear preview"}[view.manner]
+    done = ", ".join(filter(None, (seen, unclipped_words(view.run.info))))
+    return [*(f"{phrase}, {done}" if done else phrase for phrase in said), *([done] if done else []), ""]
+
+
+def lines_of_half(view: View) -> list[str]:
+    """The same for the side of a sheet: what was done to it."""
+    return [*seen_as(view), *short_lines(unclipped_words(view.run.info))]
+
+
 def short_lines(words: str) -> list[str]:
     """Words wrapped to fit beside a row of a contact sheet."""
     return wrap(words, 9)
