@@ -171,9 +171,8 @@ def plan_shots(scene: Scene, timing: Timing) -> Timeline:
     """
     if scene.comparison is None:
         run = scene.lead.run
-        return timeline(
-            run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(scene.lead, rows)
-        )
+        complete = run.complete and not scene.of_steps
+        return timeline(run.t.tolist(), timing, complete=complete, changes=lambda rows: x0_changes(scene.lead, rows))
 
     def changes(moments: Sequence[Moment]) -> list[float]:
         of_runs = [x0_changes(view, rows) for view, rows in zip(scene.views, zip(*moments, strict=True), strict=True)]

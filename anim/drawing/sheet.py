@@ -215,7 +215,7 @@ def _readout(run: Trajectory, row: int, terms: Sequence[Term] = ()) -> tuple[Phr
     ended = row == run.steps and not run.is_forward
     if ended and not run.finished:
         return (Words("noise left"),), noise_left_readout(run)
-    factors = tuple(_fixed(term.factor, row) for term in terms if term.factor)
+    factors = tuple(_fixed(piece, row) for term in terms for piece in ((term.factor,) if term.factor else term.note))
     noise = (noise_readout(run),) if rescaled(run) and not factors else ()
     readouts = ((Words("finished"),),) if ended else (time_readout(run), *noise)
     fixed = tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)

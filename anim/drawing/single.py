@@ -11,9 +11,9 @@ from ..scenes.scene import Scene
 from . import headings
 from .headings import Type
 from .layout import Layout, Size, arrange, how_large
-from .lines import Placed, Sizes
+from .lines import Placed
 from .strip import Strip
-from .terms import SCALES, placed_terms, rooms_for, term_sizes
+from .terms import TermType, placed_terms, rooms_for, term_types
 from .themes import Theme
 
 
@@ -29,17 +29,16 @@ class Single:
         self._scene, self._type, self._curves = scene, type_, curves(scene.lead.run)
         self._running = [scene.captions(part) for part in scene.parts]
         self._closing = [scene.closing(part) for part in scene.parts]
-        choices = [term_sizes(type_.em, scale) for scale in (SCALES if scene.terms else SCALES[-1:])]
-        self.layout, self._large = self._laid_out(size, choices)
+        self.layout, self._terms = self._laid_out(size, term_types(type_.em)[: None if scene.terms else 1])
         points = max(scene.lead.run.total, scene.lead.run.steps)
         self.strip = Strip(self._curves, points, self.layout.strip, theme, type_.em)
 
-    def _laid_out(self, size: Size, choices: Sequence[Sizes]) -> tuple[Layout, Sizes]:
+    def _laid_out(self, size: Size, choices: Sequence[TermType]) -> tuple[Layout, TermType]:
         """The layout with the largest images, and of equals the one with the largest terms; with those terms' type."""
         lead, scene, type_ = self._scene.lead, self._scene, self._type
         wordings = [wording for state in (self._running, self._closing) for part in state for wording in part]
-        fits: list[tuple[Layout, Sizes]] = []
-        for large in choices:
+        fits: list[tuple[Layout, TermType]] = []
+        for terms in choices:
             try:
                 layout = arrange(
                     lead.count,
@@ -51,13 +50,13 @@ class Single:
                     beside=scene.beside,
                     em=type_.em,
                     columns=lead.columns,
-                    between=rooms_for(scene.terms, large, type_.text),
+                    between=rooms_for(scene.terms, terms),
                 )
             except SettingsError:
-                if large is choices[-1] and not fits:
+                if terms is choices[-1] and not fits:
                     raise
                 continue
-            fits.append((layout, large))
+            fits.append((layout, terms))
         return max(fits, key=lambda fit: how_large(fit[0]))
 
     def texts(self, ended: Sequence[bool]) -> Iterator[tuple[int, Placed]]:
@@ -67,7 +66,7 @@ class Single:
         for place, wordings in zip(layout.panels, self._closing if ended[0] else self._running, strict=True):
             placed += headings.caption(wordings, place.caption, self._type)
         if not ended[0] or run.finished or run.is_forward:  # A last sample with noise has no guess to be made of.
-            placed += placed_terms(self._scene.terms, layout, self._large, self._type.text)
+            placed += placed_terms(self._scene.terms, layout, self._terms)
         placed += headings.legend(run.info, self._curves, layout.legend, self._type)
         return ((0, text) for text in placed)
 

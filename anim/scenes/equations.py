@@ -5,6 +5,9 @@ memory and without fresh noise, whose next sample is the mixture a'·x̂0 + b'·
 DDIM, eq. 12 with σ = 0). Where a is 1 this is x_t + (σ' − σ)·ε̂ (Karras et al. 2022, EDM, alg. 1, an Euler step), and in
 a flow x_t + (σ' − σ)·u. Whether a run's sampler is one of them is not taken from its name: each step that is shown is
 compared with the sample that was recorded.
+
+Classifier-free guidance adds w·(cond − uncond) to the network's output without the condition (Ho & Salimans 2022, eq.
+6, with w + 1 for w). As x̂0 is affine in that output, the same is true of the images, if nothing else is done to them.
 """
 
 from __future__ import annotations
@@ -16,25 +19,33 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..runs.noising import EXPLODING, FLOW, mixture_at, notation_of
-from ..runs.quantities import FOUND_NOISE
-from ..runs.step import Mixture
+from ..runs.quantities import FOUND_NOISE, GUIDANCE, UNCONDITIONAL
+from ..runs.step import Array, Mixture
 from ..runs.trajectory import Trajectory
 from ..schedulers.catalogue import CLASSES
+from .kinds import KINDS
 from .panels import Panel, panels_named
+from .panels.guidance import scale_readout
 from .phrases import Ink, Maths, Number, Term
 from .readouts import decimals_of_noise
 from .scene import Scene
 from .views import View
 
-TOLERANCE = 3e-3
-"""How far the two sides may be apart (root mean square, relative to that of the left side): samples rounded to bfloat16
-are 1.5e-3 apart, and two decimals show no less."""
+TOLERANCE = 1e-3
+"""How far the two sides of a step may be apart, in root mean square, as a share of the step itself; what a step is told
+with, two or three digits, is no more precise. What rounding adds to that depends on the samples."""
+_ROUNDING = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 8e-3}
+"""The same as a share of the sample: four times what rounding to this type changes in the worst case, as schedulers
+round more than once; for float32 more, as the tables of schedules are computed in it, too."""
 _MIXTURE, _EXPLODING, _FLOW = ("next", "x0", "eps"), ("next", "x", "eps"), ("next", "x", "v")
 
 
 def panels_of(kind: str, run: Trajectory) -> tuple[Panel, ...]:
     """The panels of an equation for a run."""
-    return panels_named(("x", "x0", "eps") if kind == "equation" else _step_of(run))
+    if kind == "step":
+        return panels_named(_step_of(run))
+    (only,) = KINDS[kind].forms
+    return panels_named(only)
 
 
 def equation_of(kind: str, view: View) -> Scene:
@@ -50,18 +61,21 @@ def demand_truth(kind: str, run: Trajectory, rows: Iterable[int]) -> None:
         OutputError: it does not; says at which step, and why if that is known.
         TrajectoryError: a row is damaged.
     """
-    if kind == "step" and run.is_forward:
+    if kind != "equation" and run.is_forward:
         raise OutputError("a forward process has no steps of a sampler; use the scene equation")
+    for panel in panels_of(kind, run):
+        panel.quantity.demand(run)
     for row in sorted({row for row in rows if row < run.steps}):
         if kind == "step" and row + 1 >= len(run.x):
             raise OutputError(
                 f"step {row + 1} leads to no sample, as the run was interrupted; show the steps before with --to {row}"
             )
-        apart = _apart(kind, run, row)
-        if not apart <= TOLERANCE:
+        apart, allowed = _apart(kind, run, row)
+        if not apart <= allowed:
+            whole = {"step": "it", "guidance": "x̂0"}.get(kind, "the sample")
             raise OutputError(
-                f"the scene {kind} does not hold at step {row + 1}: its sides are {100 * apart:.3g}% apart, as "
-                f"{_reason(run)}; show other steps with --from and --to, or panels"
+                f"the scene {kind} does not hold at step {row + 1}: it misses {100 * apart:.3g}% of {whole}, as "
+                f"{_reason(kind, run)}; show other steps with --from and --to, or panels"
             )
 
 
@@ -80,21 +94,28 @@ def _way(run: Trajectory) -> str:
 
 
 def _terms(kind: str, run: Trajectory) -> tuple[Term, ...]:
-    notation, ahead = notation_of(run), int(kind == "step")
-    mixtures = [mixture_at(run, min(row + ahead, len(run.x) - 1)) for row in range(run.steps)]
-    noise = np.array([mixture.noise for mixture in mixtures])
+    if kind == "guidance":
+        return Term(""), Term("="), Term("+", note=scale_readout(run))
     if kind == "step" and _step_of(run) != _MIXTURE:
-        change, way = np.abs(noise - run.noise), _way(run)
-        name = r"\sigma_t-\sigma_{t-1}" if way == "-" else r"\sigma_{t-1}-\sigma_t"
-        return Term("="), _term(way, change, 0.0, _decimals_of(change), name, "noise")
+        return _terms_of_change(run)
+    notation, ahead = notation_of(run), int(kind == "step")
     index = "_{t-1}" if ahead else "_t"
+    mixtures = [mixture_at(run, min(row + ahead, len(run.x) - 1)) for row in range(run.steps)]
     # The finished image has no noise. That a last sample has some is only told in a forward process.
     end = mixture_at(run, run.steps) if run.is_forward else Mixture(1.0, 0.0)
-    added = _term("+", noise, end.noise, decimals_of_noise(run), notation.noise.replace("_t", index), "noise")
-    if notation is EXPLODING:
-        return Term("="), added
-    kept = [mixture.signal for mixture in mixtures]
-    return _term("=", kept, end.signal, 2, notation.signal.replace("_t", index), "signal"), added
+    kept, added = [mixture.signal for mixture in mixtures], [mixture.noise for mixture in mixtures]
+    names = notation.signal.replace("_t", index), notation.noise.replace("_t", index)
+    second = _term("+", added, end.noise, decimals_of_noise(run), names[1], "noise")
+    return Term("=") if notation is EXPLODING else _term("=", kept, end.signal, 2, names[0], "signal"), second
+
+
+def _terms_of_change(run: Trajectory) -> tuple[Term, ...]:
+    """Of a step that adds the change of σ times a direction to the sample."""
+    later = np.array([mixture_at(run, min(row + 1, len(run.x) - 1)).noise for row in range(run.steps)])
+    change, way = np.abs(later - run.noise), _way(run)
+    name = r"\sigma_t-\sigma_{t-1}" if way == "-" else r"\sigma_{t-1}-\sigma_t"
+    decimals = 3 if change[change > 0].min(initial=1.0) < 0.1 else 2  # At least two digits of the smallest.
+    return Term("="), _term(way, change, 0.0, decimals, name, "noise")
 
 
 def _term(sign: str, factors: Iterable[float], end: float, decimals: int, name: str, ink: Ink) -> Term:
@@ -102,25 +123,40 @@ def _term(sign: str, factors: Iterable[float], end: float, decimals: int, name: 
     return Term(sign, Number.of([*factors, end], decimals, ink), Maths(name, ink))
 
 
-def _decimals_of(changes: NDArray[np.float64]) -> int:
-    """Two, or three if the smallest change would have less than two digits."""
-    return 3 if changes[changes > 0].min(initial=1.0) < 0.1 else 2
-
-
-def _apart(kind: str, run: Trajectory, row: int) -> float:
-    """How far the sides are apart at a row: their root mean square difference, relative to the left side."""
-    ahead = row + 1 if kind == "step" else row
-    left, mixture = run.x[ahead].astype(np.float64), mixture_at(run, ahead)
-    x0, found = run.x0[row].astype(np.float64), FOUND_NOISE.values(run, row).astype(np.float64)
-    return _size(left - mixture.signal * x0 - mixture.noise * found) / max(_size(left), 1e-12)
+def _apart(kind: str, run: Trajectory, row: int) -> tuple[float, float]:
+    """How far the sides are apart at a row, and how far they may be: as shares of what the equation is about."""
+    x, x0 = run.x[row].astype(np.float64), run.x0[row].astype(np.float64)
+    if kind == "guidance":
+        mixture, whole = mixture_at(run, row), _size(x0)
+        apart = _size(x0 - UNCONDITIONAL.values(run, row) - GUIDANCE.values(run, row))
+        # The network's output is rounded, and its part of x̂0 is larger by b/a.
+        rounding = _ROUNDING[_precision(run.x[row])] * max(1.0, mixture.noise / max(mixture.signal, 1e-12))
+    else:
+        ahead = row + 1 if kind == "step" else row
+        after, mixture = run.x[ahead], mixture_at(run, ahead)
+        whole = _size(after - x if kind == "step" else x)
+        apart = _size(after - mixture.signal * x0 - mixture.noise * FOUND_NOISE.values(run, row).astype(np.float64))
+        rounding = _ROUNDING[_precision(after)] * _size(after.astype(np.float64))
+    whole = max(whole, 1e-12)
+    return apart / whole, TOLERANCE + rounding / whole
 
 
 def _size(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _reason(run: Trajectory) -> str:
-    """Why the next sample is not a mixture of x̂0 and ε̂, as far as the scheduler and its settings tell."""
+def _precision(sample: Array) -> str:
+    """The least precise type that can hold a sample: the one in which a pipeline computed it."""
+    if not (sample.view(np.uint32) & 0xFFFF).any():
+        return "bfloat16"
+    with np.errstate(over="ignore"):
+        return "float16" if (sample == sample.astype(np.float16)).all() else "float32"
+
+
+def _reason(kind: str, run: Trajectory) -> str:
+    """Why an equation does not hold, as far as the scheduler and its settings tell."""
+    if kind == "guidance":
+        return f"x̂0 was {run.info.clipped}" if run.info.clipped else "more is done to the prediction than guidance"
     known = CLASSES.get(run.info.scheduler)
     if known is not None and known.stochastic:
         return f"{known.name} adds fresh noise"

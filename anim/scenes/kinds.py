@@ -59,6 +59,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                     ),
                 },
             ),
+            Kind(
+                "guidance",
+                "x̂0 = the guess without class or prompt + what guidance adds, if recorded with --keep guidance",
+                {
+                    ("x0:cond", "x0", "x0:uncond", "guidance"): Form(
+                        "the guess equals that without class or prompt plus what guidance adds, beside that with them",
+                        r"\hat{x}_0 = \hat{x}_0^{\emptyset} + w\,(\hat{x}_0^{c}-\hat{x}_0^{\emptyset})",
+                    )
+                },
+            ),
         )
     }
 )

@@ -63,24 +63,35 @@ class Term:
     """What stands before a panel of an equation: its sign, and what it is multiplied by at each row."""
 
     sign: str
-    """TeX."""
+    """TeX; empty for a panel beside the equation."""
     factor: Number | None = None
     """None for 1."""
     name: Maths | None = None
     """The factor's symbol; None if there is no factor."""
+    note: Phrase = ()
+    """What is said below the sign where there is no factor."""
 
     @property
     def spelled(self) -> Phrase:
         """The sign and the factor."""
-        return Maths(self.sign), *(() if self.factor is None else (self.factor,))
+        return (*self._signed, *(() if self.factor is None else (self.factor,)))
+
+    @property
+    def below(self) -> Phrase:
+        """What stands below the factor, or below the sign."""
+        return self.note if self.name is None else (self.name,)
 
     @property
     def symbols(self) -> Phrase:
         """The sign and the factor's symbol."""
         if self.name is None:
-            return (Maths(self.sign),)
+            return self._signed
         whole = "-" not in self.name.tex or self.name.tex.startswith(r"\sqrt")
-        return Maths(self.sign), self.name if whole else Maths(f"({self.name.tex})", self.name.ink)
+        return *self._signed, self.name if whole else Maths(f"({self.name.tex})", self.name.ink)
+
+    @property
+    def _signed(self) -> Phrase:
+        return (Maths(self.sign),) if self.sign else ()
 
 
 @dataclass(frozen=True)

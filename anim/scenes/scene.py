@@ -91,6 +91,11 @@ class Scene:
     """How they are compared, if there are several runs."""
 
     @property
+    def of_steps(self) -> bool:
+        """Whether it is about predictions alone, so that the last sample, which has none, is left out."""
+        return self.kind == "guidance"
+
+    @property
     def lead(self) -> View:
         """The first run."""
         return self.views[0]
@@ -124,7 +129,8 @@ class Scene:
         if part.is_rescaled:  # Its usual title says that, which would change the equation.
             said = dict.fromkeys(caption.words for caption in captions if UNIT_VARIANCE in caption.words)
             return [*(Caption(title, words) for words in [*said, UNIT_VARIANCE, "scaled"]), Caption(())]
-        return _without_readouts(replace(caption, title=title) for caption in captions if caption.title)
+        named = (replace(caption, title=title) if caption.title else caption for caption in captions)
+        return _without_readouts(named)
 
     def closing(self, part: Part) -> Sequence[Caption]:
         """A panel's captions for the last sample; in an equation, without the timestep of the step before."""
@@ -133,7 +139,7 @@ class Scene:
         captions = part.panel.closing(part.view)
         if not self.terms or not part.view.run.finished:
             return captions
-        return _without_readouts(caption for caption in captions if caption.title)
+        return _without_readouts(captions)
 
     def term_of(self, part: Part) -> Term | None:
         """What stands before a panel of an equation; None for the first panel, and for panels that are no equation."""
@@ -157,7 +163,7 @@ class Scene:
 
 def _without_readouts(captions: Iterable[Caption]) -> list[Caption]:
     """Captions whose numbers are elsewhere, each once."""
-    return [*dict.fromkeys(replace(caption, readouts=()) for caption in captions), Caption(())]
+    return [*dict.fromkeys(replace(caption, readouts=()) for caption in captions)]
 
 
 def scene_of(

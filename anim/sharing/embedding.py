@@ -109,6 +109,8 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     if forward and not provenance.runs:
         return _forward_alt(kind, provenance)
     made = _made_by(provenance)
+    if kind == "poster" and provenance.scene == "guidance":
+        return f"The last step of {made}: {_seen(provenance, stacked=False)}"
     if kind == "poster":
         finished = provenance.noise_left is None and not forward
         return f"The finished images of {made}" if finished else f"The last samples of {made}"

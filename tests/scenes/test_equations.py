@@ -20,6 +20,7 @@ from diffanim.files.budget import rungs_of
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.forward import forward_of
 from diffanim.runs.quantities import FOUND_NOISE, VELOCITY
+from diffanim.runs.run_info import Clipping
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
@@ -48,9 +49,10 @@ def straight(kind: str, *, wrong: float = 0.0, at: int = 3, steps: int = 6, **in
         x0 = image + 0.2 * random.standard_normal(shape)
         a, b = float(signal[index]), float(noise[index])
         writer.add(Step(index, steps, 900.0 - index, x.astype(np.float32), x0.astype(np.float32), a, b))
-        x = signal[index + 1] * x0 + noise[index + 1] * (x - a * x0) / b
+        before, x = x, signal[index + 1] * x0 + noise[index + 1] * (x - a * x0) / b
         if index + 1 == at:
-            x += wrong * x.std() * random.standard_normal(shape)
+            error = random.standard_normal(shape)
+            x += wrong * error * np.sqrt(np.mean((x - before) ** 2) / np.mean(error**2))
     return writer.finish(x.astype(np.float32), end=Mixture(1.0, 0.0))
 
 
@@ -108,10 +110,28 @@ def test_what_does_not_hold_is_refused_at_its_step(kind: str, wrong: float, hold
     if holds:
         diffanim.render(run, tmp_path / "a.apng", scene="step", size=(480, None))
         return
-    with pytest.raises(OutputError, match=r"the scene step does not hold at step 3: its sides are 0\.\d+% apart"):
+    with pytest.raises(OutputError, match=r"the scene step does not hold at step 3: it misses 0\.2% of it, as"):
         diffanim.render(run, tmp_path / "a.apng", scene="step", size=(480, None))
     assert not list(tmp_path.iterdir())
     diffanim.render(run, tmp_path / "a.apng", scene="step", first=4, size=(480, None))
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_rounded_samples_still_hold(precision: str) -> None:
+    def rounded(x: np.ndarray) -> np.ndarray:
+        if precision == "float16":
+            return x.astype(np.float16).astype(np.float32)
+        return (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+    exact = straight("flow", steps=40)
+    writer = TrajectoryWriter(None, exact.info)
+    for row in range(exact.steps):
+        a, b = float(exact.signal[row]), float(exact.noise[row])
+        writer.add(Step(row, exact.steps, float(exact.t[row]), rounded(exact.x[row]), exact.x0[row], a, b))
+    run = writer.finish(rounded(exact.x[-1]), end=Mixture(1.0, 0.0))
+    lost = np.sqrt(np.mean((run.x[3] - exact.x[3]) ** 2) / np.mean((exact.x[4] - exact.x[3]) ** 2))
+    assert lost > 5 * TOLERANCE, "rounding changes more than a step may be wrong by"
+    demand_truth("step", run, range(run.steps))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +170,7 @@ def test_an_interrupted_step_leads_nowhere() -> None:
     ("options", "words"),
     [
         ({"scene": "step", "panels": "x,eps"}, "the scene step has panels of its own; leave out --panels x,eps"),
-        ({"scene": "equations"}, "there is no scene 'equations'; choose from equation, step"),
+        ({"scene": "equations"}, "there is no scene 'equations'; choose from equation, step, guidance"),
     ],
 )
 def test_scenes_that_cannot_be(options: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -280,6 +300,50 @@ def test_of_a_forward_process_image_and_noise_are_known(kind: str, tmp_path: Pat
         diffanim.render(forward, tmp_path / "b.gif", scene="step")
     with pytest.raises(SettingsError, match="change is about a sampler’s steps"):
         diffanim.render(forward, tmp_path / "b.gif", panels="x,change")
+
+
+def test_guidance_is_told_with_its_scale_and_without_the_last_sample(tmp_path: Path) -> None:
+    run = synthetic_run(guided=True)
+    diffanim.render(run, f"{tmp_path}/a/", tmp_path / "a-poster.png", tmp_path / "a-sheet.png", scene="guidance")
+    assert len(list((tmp_path / "a").iterdir())) == run.steps, "nothing is guided at the finished image"
+    scene = equation_of("guidance", view_of(run))
+    assert [panel.name for panel in scene.panels] == ["x0:cond", "x0", "x0:uncond", "guidance"]
+    assert [term.sign for term in scene.terms] == ["", "=", "+"]
+    composer = Composer(scene, size=(1920, 1080))
+    boxes = [place.box for place in composer.layout.panels]
+    plus, scale = (
+        next(text for _, text in composer.backdrop([0]).texts if text.piece == piece)
+        for piece in (Maths("+"), Number(("3",) * run.steps))
+    )
+    assert boxes[2].right < plus.x < boxes[3].x
+    assert boxes[2].right < scale.x < boxes[3].x
+    assert scale.baseline > plus.baseline
+    for part in scene.parts:
+        assert any(caption.title for caption in scene.captions(part))
+    small = Composer(scene, size=(480, None))
+    line = small.layout.panels[3].caption
+    assert [text for _, text in small.backdrop([0]).texts if text.baseline == line.baseline and text.x >= line.x]
+    poster, _ = read_provenance(tmp_path / "a-poster.png")
+    said = target_of(tmp_path / "a-poster.png", poster).alt
+    assert said.startswith(
+        "The last step of 6 DDIM steps of made up: the guess equals that without class or prompt plus"
+    )
+
+
+@pytest.mark.parametrize(
+    ("clipped", "reason"),
+    [(None, "more is done to the prediction than guidance"), (Clipping.CLIPPED, "x̂0 was clipped")],
+)
+def test_guidance_that_is_not_all_is_refused(clipped: Clipping | None, reason: str) -> None:
+    random = np.random.default_rng(0)
+    writer = TrajectoryWriter(None, RunInfo("made up", "DDIMScheduler", clipped=clipped))
+    uncond, cond, x = random.uniform(-1, 1, (3, 1, 3, 8, 8)).astype(np.float32)
+    x0 = (uncond + 3 * (cond - uncond)).clip(-1, 1)
+    writer.add(Step(0, 1, 900.0, x, x0, 0.6, 0.8, {"x0_uncond": uncond, "x0_cond": cond}, 3.0))
+    with pytest.raises(
+        OutputError, match=rf"the scene guidance does not hold at step 1: it misses .*% of x̂0, as {reason}"
+    ):
+        demand_truth("guidance", writer.finish(x0), [0])
 
 
 @libraries_may_warn

@@ -19,12 +19,14 @@ _TITLE = (Maths(r"\mu_t-x_t"),)
 def captions(view: View) -> Sequence[Caption]:
     """Captions that say what μ_t is, and which of its values are drawn."""
     phrases = _words(view, with_last_twice(view, "drift: the step as far as x̂0 and ε̂ explain it"), "drift")
-    return timed(_TITLE, phrases, time_readout(view.run))
+    return timed(_TITLE, phrases, time_readout(view.run), beside=2)
 
 
 def closing(view: View) -> Sequence[Caption]:
     """Captions for the last step, as nothing follows the last sample."""
-    return timed(_TITLE, _words(view, "the drift of the last step", "last drift"), last_time_readout(view.run))
+    return timed(
+        _TITLE, _words(view, "the drift of the last step", "last drift"), last_time_readout(view.run), beside=2
+    )
 
 
 def sheet_words(view: View) -> Sequence[str]:

@@ -21,13 +21,13 @@ def captions(view: View) -> Sequence[Caption]:
     """Captions that call it fresh noise only if the scheduler is known to add that and nothing else."""
     name = "fresh noise" if _is_noise(view) else "the rest"
     phrases = _words(view, with_last_twice(view, f"{name}: what x̂0 and ε̂ do not explain of the step"), name)
-    return timed(_TITLE, phrases, time_readout(view.run))
+    return timed(_TITLE, phrases, time_readout(view.run), beside=2)
 
 
 def closing(view: View) -> Sequence[Caption]:
     """Captions for the last step, as nothing follows the last sample."""
     first, second = ("the last fresh noise", "last noise") if _is_noise(view) else ("the rest of the last step", "rest")
-    return timed(_TITLE, _words(view, first, second), last_time_readout(view.run))
+    return timed(_TITLE, _words(view, first, second), last_time_readout(view.run), beside=2)
 
 
 def sheet_words(view: View) -> Sequence[str]:

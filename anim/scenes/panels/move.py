@@ -19,12 +19,12 @@ _TITLE = (Maths("x_{t-1}-x_t"),)
 def captions(view: View) -> Sequence[Caption]:
     """Captions that say which of its values are drawn, and whether samples were rescaled first."""
     phrases = _words(view, with_last_twice(view, "what the step does"), "the step")
-    return timed(_TITLE, phrases, time_readout(view.run))
+    return timed(_TITLE, phrases, time_readout(view.run), beside=2)
 
 
 def closing(view: View) -> Sequence[Caption]:
     """Captions for the last step, as nothing follows the last sample."""
-    return timed(_TITLE, _words(view, "what the last step did", "last step"), last_time_readout(view.run))
+    return timed(_TITLE, _words(view, "what the last step did", "last step"), last_time_readout(view.run), beside=2)
 
 
 def sheet_words(view: View) -> Sequence[str]:

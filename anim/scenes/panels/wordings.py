@@ -14,9 +14,16 @@ from ..views import View
 UNIT_VARIANCE = "at unit variance"
 
 
-def timed(title: Phrase, phrases: Sequence[str], *readouts: Phrase) -> list[Caption]:
-    """A caption for each phrase: first those with readouts, which need a phrase beside them, then those without."""
-    with_readouts = [Caption(title, phrase, readouts) for phrase in phrases if phrase]
+def timed(title: Phrase, phrases: Sequence[str], *readouts: Phrase, beside: int | None = None) -> list[Caption]:
+    """A caption for each phrase: first those with readouts, which need a phrase beside them, then those without.
+
+    Args:
+        title: of every caption.
+        phrases: the longest first.
+        readouts: the numbers.
+        beside: the number of phrases that are worth more than readouts; None for all.
+    """
+    with_readouts = [Caption(title, phrase, readouts) for phrase in phrases[:beside] if phrase]
     return [*with_readouts, *(Caption(title, phrase) for phrase in phrases), Caption(())]
 
 
@@ -55,8 +62,9 @@ def field_words(view: View, quantity: Quantity, *said: str, also: str = "", brie
     scale, colours = scale_of(quantity, view.run), view.field_colours
     phrases = [", ".join(filter(None, (f"{phrase} {scale}", colours, also))) for phrase in said]
     done = ", ".join(filter(None, (colours, briefly if also else "")))
-    least = sorted(filter(None, (colours, scale)), key=len, reverse=True)
-    return [*phrases, *([f"{scale}, {done}"] if done else []), *least, short_scale_of(quantity, view.run), ""]
+    short = short_scale_of(quantity, view.run)
+    seen = [f"{short}, {colours}"] if colours else []
+    return [*phrases, *([f"{scale}, {done}"] if done else []), *seen, scale, short, ""]
 
 
 def with_last_twice(view: View, phrase: str) -> str:
