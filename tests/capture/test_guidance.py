@@ -13,7 +13,7 @@ import torch
 
 import diffanim
 from diffanim import Recorder
-from diffanim.errors import SettingsError
+from diffanim.errors import SamplingError, SettingsError
 from support.loops import Kept
 from support.marks import libraries_may_warn
 from support.tiny import build
@@ -103,9 +103,9 @@ def test_both_predictions_by_the_pipelines_own_order(family: str) -> None:
     outputs = outputs.reshape(len(kept.steps), 2, -1, *outputs.shape[1:]).numpy()
     for step, both in zip(kept.steps, outputs, strict=True):
         x, sign = step.x, -1 if family in NEGATED else 1
-        uncond, cond = (sign * one[:, : x.shape[1]].reshape(x.shape) for one in both[order])
         assert step.guidance == scale
-        for name, out in (("x0_uncond", uncond), ("x0_cond", cond)):
+        for name, one in zip(("x0_uncond", "x0_cond"), both[order], strict=True):
+            out = sign * one[:, : x.shape[1]].reshape(x.shape)
             expected = x0_of(pipe, step, out)
             bound = 1e-5 * np.abs(expected).max()
             np.testing.assert_allclose(step.kept[name], expected, rtol=0, atol=bound)
@@ -206,6 +206,29 @@ def test_a_loop_of_ones_own_says_what_it_is_guided_by() -> None:
         np.testing.assert_allclose(
             step.kept["x0_cond"], (step.x - step.noise * cond.numpy()) / step.signal, rtol=1e-5, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_rounding_of_any_precision_is_no_difference(dtype: torch.dtype) -> None:
+    """Numbers from 1 down to those that half precision rounds to nothing, guided in that precision."""
+    scheduler = diffusers.DDIMScheduler(clip_sample=False)
+    scheduler.set_timesteps(4)
+    draw, kept = torch.Generator().manual_seed(0), Kept()
+    sizes = torch.logspace(0, -9, 8)
+    with Recorder(scheduler, writer=kept, keep=KEEP) as recorder:
+        x = torch.randn(2, 3, 8, 8, generator=draw).to(dtype)
+        for t in scheduler.timesteps:
+            uncond, cond = (torch.randn(2, 2, 3, 8, 8, generator=draw) * sizes).to(dtype)
+            recorder.guided_by(uncond, cond, 7.5)
+            x = scheduler.step(uncond + 7.5 * (cond - uncond), t, x).prev_sample
+    assert len(kept.steps) == 4
+
+
+def test_a_network_that_breaks_down_is_told_as_ever(tmp_path: Path) -> None:
+    pipe, call = build("sd")
+    pipe.unet.conv_out.bias.data += float("nan")
+    with pytest.raises(SamplingError, match=r"NaN or inf at step 1"), Recorder(pipe, tmp_path / "a.zarr", keep=KEEP):
+        run(pipe, call)
 
 
 @pytest.mark.parametrize(("scale", "words"), [(0.5, "is not uncond"), (None, "call the recorder's guided_by")])
