@@ -24,6 +24,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .capture.recorder import Recorder as Recorder
+    from .comparing import compare as compare
     from .errors import DiffanimError as DiffanimError
     from .errors import DiffanimWarning as DiffanimWarning
     from .forward import noise as noise
@@ -45,6 +46,7 @@ _PUBLIC = {
     "StepSink": "runs.step",
     "Trajectory": "runs.trajectory",
     "noise": "forward",
+    "compare": "comparing",
     "record": "recording",
     "record_steps": "own_loops",
     "render": "rendering",
@@ -59,6 +61,7 @@ __all__ = [
     "StepSink",
     "Trajectory",
     "__version__",
+    "compare",
     "noise",
     "record",
     "record_steps",

@@ -9,7 +9,7 @@ import functools
 import inspect
 import os
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from inspect import Parameter
@@ -33,6 +33,7 @@ _WORDS: dict[Any, str] = {
     bool: "True or False",
     os.PathLike: "a path",
     Callable: "a function",
+    Sequence: "a list of them",
 }
 
 

@@ -18,13 +18,17 @@ from .models.files import ModelFiles
 from .models.finding import BUILTIN, locate
 from .models.settings import MOST_IMAGES
 from .noise_options import NoiseSettings, usual_noise
+from .pixels import Pixels
 from .recording import differences
 from .runs.forward import forward_of, levels_of, record_forward
 from .runs.run_info import RunInfo
 from .runs.step import Array, Step
 from .runs.trajectory import Trajectory
+from .schedulers.choosing import needs_no_betas
 
 OnStep = Callable[[Step], None]
+_NO_MODEL = "none: the scheduler’s defaults"
+"""In place of a model's name."""
 _PATH = str | os.PathLike[str]
 
 
@@ -36,9 +40,12 @@ class PlannedNoise:
     source: tuple[Path, ...] | Trajectory
     """The pictures, or the run whose images are used."""
     files: ModelFiles | None
-    """Those of the model with the scheduler; None for a run, which has its own noise levels."""
+    """Those of the model with the scheduler. None for a run, which has its own noise levels, and for schedulers whose
+    noise levels need no model."""
     to_record: Mapping[str, Any]
     """What determines the recording, as it stores it."""
+    pixels: Pixels | None = None
+    """The pictures as they are recorded, uint8 [B, H, W, 3]; None for a run."""
 
     @property
     def stem(self) -> str:
@@ -48,12 +55,11 @@ class PlannedNoise:
             name = "run" if self.source.path is None else self.source.path.name.removesuffix(".zarr")
             return _as_file_name(name, "forward", "" if seed is None else f"seed{seed}")
         first, *others = self.source
-        assert self.files is not None
         return _as_file_name(
             first.stem[:40],
             f"and{len(others)}" if others else "",
             "forward",
-            self.files.name if self.settings.model not in (None, BUILTIN) else "",
+            "" if self.files is None or self.settings.model in (None, BUILTIN) else self.files.name,
             str(self.to_record["scheduler"] or ""),
             f"{self.to_record['steps']}steps",
             f"seed{seed or 0}",
@@ -85,31 +91,36 @@ def plan_noise(pictures: Sequence[Path], settings: NoiseSettings, like: Trajecto
     Raises:
         DiffanimError: a picture, a recording or a model is missing or not what it should be.
     """
+    if pictures and (like is not None or settings.like is not None):
+        raise SettingsError("pictures and --like both say what noise is added to; leave out one of the two")
     if like is None and settings.like is not None:
         like = Trajectory.open(settings.like)
-    if like is not None and pictures:
-        raise SettingsError("pictures and --like both say what noise is added to; leave out one of the two")
     if like is None and not pictures:
         raise SettingsError("there is no picture to add noise to; name one such as cat.png, or a run with --like")
     if like is not None:
         levels_of(like)
+        if like.info.space == "pixel" and settings.model is not None:
+            raise SettingsError("the recording holds images, so there is nothing for --model to decode; leave it out")
         of_run = {"process": "forward", "like": _digest_of_run(like), "noise_seed": settings.seed}
         return PlannedNoise(settings, like, None, {**like.info.settings, **of_run})
     if len(pictures) > MOST_IMAGES:
         raise SettingsError(f"{len(pictures)} pictures are too many; at most {MOST_IMAGES} fit into a recording")
-    from .models.pictures import digest_of
+    from .models.pictures import digest_of, read_pictures
 
     contents = [digest_of(picture) for picture in pictures]
-    files, open_ = locate(settings.model), usual_noise(settings.model)
+    alone = settings.model is None and settings.scheduler is not None and needs_no_betas(settings.scheduler)
+    files = None if alone else locate(settings.model)
     to_record = {
         "process": "forward",
         "pictures": [_name_of(picture) for picture in pictures],
         "contents": contents,
-        "fingerprint": files.fingerprint,
-        **{name: value if (value := getattr(settings, name)) is not None else usual for name, usual in open_.items()},
-        "model": files.name,
+        **usual_noise(settings.model),
+        **{name: value for name, value in vars(settings).items() if value is not None},
+        "model": None if files is None else files.name,
+        "fingerprint": None if files is None else files.fingerprint,
     }
-    return PlannedNoise(settings, tuple(pictures), files, to_record)
+    pixels = read_pictures(pictures, to_record["pixels"])
+    return PlannedNoise(settings, tuple(pictures), files, to_record, pixels)
 
 
 def record_noise(
@@ -132,7 +143,7 @@ def record_noise(
         overwrite = path.exists()  # Then a process was killed while it wrote it.
     if isinstance(planned.source, Trajectory):
         return _of_run(planned, planned.source, path, overwrite, on_step)
-    return _of_pictures(planned, planned.source, path, overwrite, on_step)
+    return _of_pictures(planned, path, overwrite, on_step)
 
 
 @checked
@@ -187,43 +198,48 @@ def _of_run(
     )
 
 
-def _of_pictures(
-    planned: PlannedNoise, pictures: Sequence[Path], path: Path | None, overwrite: bool, on_step: OnStep | None
-) -> Trajectory:
-    from .models.pictures import read_pictures
-
-    told, files = planned.to_record, planned.files
-    assert files is not None
-    pixels = read_pictures(pictures, told["pixels"])  # Before torch is imported, which takes a while.
+def _of_pictures(planned: PlannedNoise, path: Path | None, overwrite: bool, on_step: OnStep | None) -> Trajectory:
     from .capture.describing import plain_config, value_range_of
     from .schedulers.levels import noise_levels
 
+    told, files, pixels = planned.to_record, planned.files, planned.pixels
+    assert pixels is not None
     scheduler = _scheduler(files, told["scheduler"], told["steps"])
     levels = noise_levels(scheduler)
     black, white = value_range_of(scheduler)
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) * np.float32((white - black) / 255) + np.float32(black)
     info = RunInfo(
-        model=files.name,
+        model=_NO_MODEL if files is None else files.name,
         scheduler=type(scheduler).__name__,
         scheduler_config=plain_config(scheduler),
         settings=told,
         seed=told["seed"],
-        labels=tuple(picture.stem.encode(errors="replace").decode() for picture in pictures),
+        labels=tuple(Path(name).stem for name in told["pictures"]),
         value_range=(black, white),
     )
     noise_ = _drawn(images.shape, told["seed"])
     return record_forward(images, noise_, levels, info, path, overwrite=overwrite, on_step=on_step)
 
 
-def _scheduler(files: ModelFiles, name: str | None, steps: int) -> Any:
-    """A scheduler with its timesteps set, and a model's betas."""
+def _scheduler(files: ModelFiles | None, name: str | None, steps: int) -> Any:
+    """A scheduler with its timesteps set, and a model's betas; without files, with those of its class."""
     from .models.loading import open_scheduler
-    from .schedulers.choosing import make_scheduler, set_timesteps
+    from .schedulers.choosing import make_by_itself, make_scheduler, set_timesteps
 
+    if files is None:
+        assert name is not None
+        alone = make_by_itself(name)
+        set_timesteps(alone, steps, "cpu")
+        return alone
     if "scheduler" not in files.parts:
         raise ModelError(f"{files.name} is a {files.pipeline} without a part called scheduler; name another --model")
     own = open_scheduler(files)
     scheduler = make_scheduler(name, own) if name else own
+    if scheduler.config.get("use_dynamic_shifting"):
+        raise SettingsError(
+            f"the noise levels of {files.name} depend on the size of its images; take those of a run with --like, or "
+            "leave out --model and name a --scheduler such as flow-euler"
+        )
     set_timesteps(scheduler, steps, "cpu")
     return scheduler
 

@@ -47,7 +47,7 @@ class NoiseSettings:
         str | None,
         Option(
             SCHEDULE,
-            f"Whose noise levels: one of {', '.join(BY_NAME)}, with the model's betas.",
+            f"Whose noise levels: one of {', '.join(BY_NAME)}. Those that need betas take the model's.",
             usually="ddim, or the own one of --model",
             takes="NAME",
             choices=tuple(BY_NAME),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import os
 import time
@@ -35,6 +36,8 @@ from .runs.writer import TrajectoryWriter
 Plan = Literal["record", "resume", "restart", "reuse"]
 """Record a run, resume an interrupted one, record it again because pipelines cannot resume, or reuse what exists."""
 OnStep = Callable[[Step], None]
+_IN_WORDS = {"fingerprint": "another state of the model", "contents": "pictures of other content"}
+"""Differences of settings whose values are digests."""
 CHECKPOINT_SECONDS = 1.0
 """Minimum time between checkpoints on a GPU, as each waits for it; an interrupted run loses this much work."""
 
@@ -84,7 +87,7 @@ def differences(info: RunInfo, wanted: Mapping[str, Any]) -> list[str]:
     """What is different in the settings of a recording, in words; one of them is its process."""
     recorded = {**info.settings, "process": info.process}
     return [
-        "another state of the model" if name == "fingerprint" else f"{name} {recorded.get(name)!r}, not {value!r}"
+        _IN_WORDS.get(name) or f"{name} {recorded.get(name)!r}, not {value!r}"
         for name, value in wanted.items()
         if recorded.get(name) != value and not (name in ("device", "dtype") and value == "auto")
     ]
@@ -107,8 +110,36 @@ def record_settings(
     return record_planned(plan(settings, locate(settings.model), path, overwrite=overwrite), on_step)
 
 
-def record_planned(planned: PlannedRun, on_step: OnStep | None = None) -> Trajectory:
+class OpenModels:
+    """The model that was opened last, for the next run if that needs the same one; so runs one after the other load
+    their model once.
+    """
+
+    def __init__(self) -> None:
+        self._key: Any = None
+        self._opened: Any = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been opened yet."""
+        return self._key is None
+
+    def get(self, key: Any, opening: Callable[[], Any]) -> Any:
+        """What was opened under a key, opened now unless it was the last."""
+        if key != self._key:
+            self._key = self._opened = None  # Two models may be too much for the memory.
+            self._key, self._opened = key, opening()
+        return self._opened
+
+
+def record_planned(planned: PlannedRun, on_step: OnStep | None = None, models: OpenModels | None = None) -> Trajectory:
     """Carry out a planned run.
+
+    Args:
+        planned: the run.
+        on_step: called with every step as it is captured.
+        models: shared by runs one after the other. A pipeline that is opened again gets another scheduler, so latents
+            must be decoded before the next run.
 
     Raises:
         DiffanimError: a subclass says what is wrong; what was captured before stays at its path.
@@ -119,10 +150,11 @@ def record_planned(planned: PlannedRun, on_step: OnStep | None = None) -> Trajec
         return Trajectory.open(path)
     settings = planned.settings.of(files)
     listener = None if on_step is None else _Listener(on_step)
+    models = OpenModels() if models is None else models
     with _errors(settings, files, listener):
         if files.is_bare:
-            return _sample(settings, files, path, planned.plan, overwrite, listener)
-        return _call(settings, files, path, overwrite or planned.plan == "restart", listener)
+            return _sample(settings, files, path, planned.plan, overwrite, listener, models)
+        return _call(settings, files, path, overwrite or planned.plan == "restart", listener, models)
 
 
 @checked
@@ -188,10 +220,15 @@ def _example(value: Any) -> str:
 
 
 def _call(
-    settings: RunSettings, files: ModelFiles, path: Path | None, overwrite: bool, on_step: OnStep | None
+    settings: RunSettings,
+    files: ModelFiles,
+    path: Path | None,
+    overwrite: bool,
+    on_step: OnStep | None,
+    models: OpenModels,
 ) -> Trajectory:
     """Record a pipeline that runs its own loop."""
-    from .capture.calling import open_to_record
+    from .capture.calling import open_to_record, take_scheduler
     from .capture.describing import describe
     from .capture.recordable import scheduler_of
     from .capture.recorder import Recorder
@@ -200,7 +237,10 @@ def _call(
     from .sampling.brownian import drawn_on_the_host, seed_tree
     from .sampling.loop import demand_memory_to_decode
 
-    pipeline = open_to_record(files, settings)
+    alike = replace(settings, scheduler=None)
+    key = _opened_alike(files, settings, settings.device, settings.dtype)
+    pipeline, own = models.get(key, lambda: _with_scheduler(open_to_record(files, alike)))
+    take_scheduler(pipeline, own, files, settings)
     if settings.image is None and not any(pair.startswith("output_type=") for pair in settings.call):
         demand_memory_to_decode(pipeline, settings.images, (settings.height, settings.width))
     arguments = call_arguments(pipeline, files, settings)
@@ -224,6 +264,16 @@ def _call(
     return recorder.trajectory
 
 
+def _opened_alike(files: ModelFiles, settings: RunSettings, device: str, dtype: str) -> tuple[Any, ...]:
+    """What decides how a model is opened, besides the scheduler: runs with the same can share it."""
+    how = (settings.offload, settings.exact, settings.compile, settings.allow_pickle)
+    return files.folder, files.fingerprint, tuple(settings.files), device, dtype, *how
+
+
+def _with_scheduler(pipeline: Any) -> tuple[Any, Any]:
+    return pipeline, pipeline.scheduler
+
+
 def _ran_as(pipeline: Any) -> dict[str, str]:
     """The actual device and dtype, where "auto" may have been asked for."""
     return {"device": str(pipeline._execution_device), "dtype": str(pipeline.dtype).removeprefix("torch.")}
@@ -236,14 +286,20 @@ def _place(model: str | None) -> str:
 
 
 def _sample(
-    settings: RunSettings, files: ModelFiles, path: Path | None, planned: Plan, overwrite: bool, on_step: OnStep | None
+    settings: RunSettings,
+    files: ModelFiles,
+    path: Path | None,
+    planned: Plan,
+    overwrite: bool,
+    on_step: OnStep | None,
+    models: OpenModels,
 ) -> Trajectory:
     if planned != "resume" or path is None:
-        return _sample_to(None, None, settings, files, path, overwrite, on_step)
+        return _sample_to(None, None, settings, files, path, overwrite, on_step, models)
     writer, checkpoint = TrajectoryWriter.resume(path)
     with contextlib.closing(writer):
         if checkpoint is not None or writer.info.versions == library_versions():
-            return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step)
+            return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step, models)
     # Overwriting the old rows in place would mix rows of two runs until the run is complete.
     now, before = library_versions(), writer.info.versions
     changed = [
@@ -254,7 +310,7 @@ def _sample(
         DiffanimWarning,
         stacklevel=2,
     )
-    return _sample_to(None, None, settings, files, path, True, on_step)
+    return _sample_to(None, None, settings, files, path, True, on_step, models)
 
 
 def _sample_to(
@@ -265,6 +321,7 @@ def _sample_to(
     path: Path | None,
     overwrite: bool,
     on_step: OnStep | None,
+    models: OpenModels,
 ) -> Trajectory:
     """Sample from the beginning; or, if there is a writer, resume."""
     from .capture.recordable import demand_pictures
@@ -280,11 +337,16 @@ def _sample_to(
 
     # Only the same device gives the same bits.
     dtype = "float32" if settings.exact else settings.dtype
-    here = writer.info.settings if writer else {"device": settings.device, "dtype": dtype}
+    here = {"device": settings.device, "dtype": dtype}
+    if writer is not None:
+        here = {name: writer.info.settings[name] for name in here}
     device = resolve_device(here["device"])
     resolved = resolve_dtype(here["dtype"], device, read_scheduler_config(files))
     with warming_up(device, resolved, kernels=not (settings.exact or settings.compile)):
-        model = open_model(files, device=here["device"], dtype=here["dtype"], allow_pickle=settings.allow_pickle)
+        model = models.get(
+            _opened_alike(files, settings, **here),
+            lambda: open_model(files, **here, allow_pickle=settings.allow_pickle),
+        )
     demand_pictures((settings.images, *model.sample_shape))
     demand_memory(model, settings.images)
     scheduler = _scheduler(model, settings)
@@ -328,7 +390,8 @@ def _scheduler(model: Model, settings: RunSettings) -> Any:
     from .sampling.brownian import seed_tree
     from .schedulers.choosing import make_scheduler, set_timesteps
 
-    scheduler = make_scheduler(settings.scheduler, model.scheduler) if settings.scheduler else model.scheduler
+    own = copy.deepcopy(model.scheduler)  # Other runs may share the model.
+    scheduler = make_scheduler(settings.scheduler, own) if settings.scheduler else own
     # On the CPU, like the seeded noise: a scheduler that reads a timestep from a GPU would wait for it.
     set_timesteps(scheduler, settings.steps, "cpu")
     seed_tree(scheduler, settings.seed, settings.images)

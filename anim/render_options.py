@@ -7,12 +7,13 @@ from .drawing.layout import DEFAULT_COLUMNS, Size, check_size
 from .drawing.themes import DEFAULT_THEME, THEMES
 from .encode import FORMATS
 from .encode.options import Chroma, EncodeOptions, Quality
+from .errors import SettingsError
 from .files.outputs import OUTPUTS, check_apart, check_output, check_use
 from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
 from .scenes.kinds import KINDS
-from .scenes.panels import DEFAULT_PANELS, PANELS, panels_named, quantities_in
-from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Bound, Timing
+from .scenes.panels import COMPARED_PANELS, DEFAULT_PANELS, PANELS, Panel, panels_named, quantities_in
+from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Align, Bound, Timing
 
 if TYPE_CHECKING:
     from .runs.quantities import Quantity
@@ -23,6 +24,9 @@ SHOWN = "Which steps are shown"
 LOOK = "Look"
 ENCODING = "Encoding"
 LATENTS = "Latents and clips"
+
+MOST_RUNS = 12
+"""In one picture."""
 
 
 def _each(choices: Mapping[str, Sequence[str]]) -> str:
@@ -84,14 +88,24 @@ class RenderOptions(TypedDict, total=False):
         ),
     ]
     panels: Annotated[
-        str | list[str] | tuple[str, ...],
+        str | list[str] | tuple[str, ...] | None,
         Option(
             SHOWN,
             "What is seen of each step, in this order: "
             f"{', '.join(f'{panel.name}, {panel.shows}' for panel in PANELS.values())}.",
-            ",".join(DEFAULT_PANELS),
+            usually=f"{','.join(DEFAULT_PANELS)}, or {','.join(COMPARED_PANELS)} for several runs",
             takes=NAMES,
             most_used=True,
+        ),
+    ]
+    align: Annotated[
+        Align,
+        Option(
+            SHOWN,
+            "What several runs have in common at each moment: noise, their noise level, so that nobody's step is shown "
+            "early; step, the number of inference steps; calls, the number of calls of the network. --every, --from "
+            "and --to then count moments, and t=… is that of the first run.",
+            "noise",
         ),
     ]
     scene: Annotated[
@@ -201,17 +215,38 @@ def frames_of(options: Mapping[str, Any]) -> ClipFrames:
     return ClipFrames(options["clip_frame"], options["clip_row"])
 
 
-def quantities_of(options: Mapping[str, Any], run: "Trajectory") -> "tuple[Quantity, ...]":
-    """The quantities to compute: those of the panels, and x̂0 for easing, which depends on its changes.
+def check_runs(runs: int) -> None:
+    """Check the number of runs in a picture.
+
+    Raises:
+        SettingsError: there is none, or there are more than `MOST_RUNS`.
+    """
+    if not 1 <= runs <= MOST_RUNS:
+        raise SettingsError(f"{runs} runs are {'too many' if runs else 'nothing'} to show; choose 1 to {MOST_RUNS}")
+
+
+def panels_of(options: Mapping[str, Any], runs: int = 1) -> tuple[Panel, ...]:
+    """The panels to show of each of so many runs.
+
+    Raises:
+        SettingsError: a panel is unknown.
+    """
+    usual = DEFAULT_PANELS if runs == 1 else COMPARED_PANELS
+    return panels_named(usual if options["panels"] is None else options["panels"])
+
+
+def quantities_of(options: Mapping[str, Any], run: "Trajectory", runs: int = 1) -> "tuple[Quantity, ...]":
+    """The quantities to compute of one of so many runs: those of the panels, and x̂0 for easing, which depends on its
+    changes.
 
     Raises:
         SettingsError: a panel is unknown.
     """
     from .runs.quantities import GUESS  # Here, as help must not wait for modules that read recordings.
-    from .scenes.equations import panels_of
+    from .scenes.equations import panels_of as panels_of_equation
 
     kind = options["scene"]
-    quantities = quantities_in(panels_named(options["panels"]) if kind is None else panels_of(kind, run))
+    quantities = quantities_in(panels_of(options, runs) if kind is None else panels_of_equation(kind, run))
     return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -17,29 +17,39 @@ from .render_options import (
     RENDER_OPTIONS,
     RenderOptions,
     check_outputs,
+    check_runs,
     encoding_of,
     frames_of,
+    panels_of,
     quantities_of,
     timing_of,
 )
-from .runs.clips import ClipFrames
+from .runs.clips import MIDDLE_FRAME, ClipFrames
 from .runs.decoded import OnRow
 from .runs.quantities import Quantity
 from .runs.trajectory import Trajectory
 from .scenes.changes import x0_changes
+from .scenes.differences import comparison_of, differences, in_reading_order, scheduler_and_steps
 from .scenes.equations import demand_truth, equation_of
 from .scenes.kinds import check_seen
-from .scenes.panels import panels_named
-from .scenes.scene import Scene
+from .scenes.panels import Panel
+from .scenes.reference import distance_phrase, distances, reference_words
+from .scenes.scene import Comparison, Scene
 from .scenes.views import View, view_of, waits_for_decoding
 from .sharing.provenance import Provenance
-from .timeline.shots import Timeline, Timing, check_video_fps, timeline
+from .timeline.alignment import Moment, aligned, aligned_timeline, course_of
+from .timeline.shots import Align, Timeline, Timing, check_video_fps, timeline
+
+Recording = Trajectory | str | os.PathLike[str]
+"""A run, or the path of its recording."""
+_NOTED = 0.1
+"""The fraction of a run's steps from which it is noted that they are not shown."""
 
 
 @checked
 @takes_options(RenderOptions)
 def render(
-    run: Trajectory | str | os.PathLike[str],
+    run: Recording | Sequence[Recording],
     *outputs: str | os.PathLike[str],
     model: Any = None,
     on_frame: Callable[[int, int], None] | None = None,
@@ -47,12 +57,13 @@ def render(
     on_row: OnRow | None = None,
     **options: Unpack[RenderOptions],
 ) -> list[Path]:
-    """Animate a recorded run: x_t, x̂0 and other panels side by side, in one or more files.
+    """Animate a recorded run: x_t, x̂0 and other panels side by side, in one or more files. Of several runs, each has a
+    column or a place in a table, and what sets it apart is found from the recordings.
 
     Latents are decoded first, with the pipeline that made them, and the pictures are stored in the recording.
 
     Args:
-        run: a recording, or its path.
+        run: a recording, or its path; or a list of up to 12 of them, to compare.
         *outputs: the files to write; the end of each name decides what is written
             (`diffanim.files.outputs.OUTPUTS`).
         **options
@@ -60,7 +71,8 @@ def render(
             that made them, from memory or from its path.
         on_frame: called after each frame with the number done, and their total; if a film must be made smaller, again
             for every attempt.
-        on_note: called for each film that had to be made smaller, with a sentence about what was given up.
+        on_note: called with a sentence for each film that had to be made smaller, about what was given up, and for
+            each of several runs of which much is not shown.
         on_row: called with the number of pictures of latents decoded, and their total.
 
     Returns:
@@ -69,33 +81,67 @@ def render(
     Raises:
         DiffanimError: a subclass says what is wrong; no output is left half-written.
     """
+    return render_runs(
+        [run] if isinstance(run, (Trajectory, str, os.PathLike)) else run,
+        outputs,
+        options,
+        model=model,
+        on_frame=on_frame,
+        on_note=on_note,
+        on_row=on_row,
+    )
+
+
+def render_runs(
+    runs: Sequence[Recording],
+    outputs: Sequence[str | os.PathLike[str]],
+    options: Mapping[str, Any],
+    *,
+    model: Any = None,
+    on_frame: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_row: OnRow | None = None,
+    command: Sequence[str] | None = None,
+    references: Mapping[Trajectory, Trajectory] | None = None,
+) -> list[Path]:
+    """Write files that show runs.
+
+    Args:
+        runs: 1 to `MOST_RUNS`.
+        outputs: the files, at least one.
+        options: those of `render` that are given.
+        model: as for `render`.
+        on_frame: as for `render`.
+        on_note: as for `render`.
+        on_row: as for `render`.
+        command: the words of the command that records and shows these runs, without options of `render` and without
+            outputs; None to find it from the recordings.
+        references: for each run the one that it is measured against, all made alike; None not to measure.
+
+    Raises:
+        DiffanimError: a subclass says what is wrong; no output is left half-written.
+    """
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
-    for output in outputs:
-        if not isinstance(output, (str, os.PathLike)) or not is_path(os.fspath(output)):
-            raise SettingsError(f"an output is {shown(output)}; name files one by one, such as 'a.gif', 'a.mp4'")
-    paths = [os.fspath(output) for output in outputs]  # A Path would drop the slash of a folder.
-    if not paths:
-        raise SettingsError("there is no output to write; name at least one file, such as out.gif")
+    _check_recordings(runs)
+    paths = _paths(outputs)
     check_video_fps(asked["video_fps"])
-    timing, frames, kind = timing_of(asked), frames_of(asked), asked["scene"]
-    check_seen(kind, asked["panels"])
-    asked["panels"] = ",".join(panel.name for panel in panels_named(asked["panels"]))
+    timing, panels = timing_of(asked), panels_of(asked, len(runs))
+    check_seen(asked["scene"], asked["panels"], len(runs))
+    asked["panels"] = None if panels == panels_of({"panels": None}, len(runs)) else _names(panels)
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
-    trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
-    for panel in panels_named(asked["panels"]):
-        panel.check(trajectory)
-    if kind is not None:  # Before latents are decoded, which takes time.
-        shots = timeline(trajectory.t.tolist(), replace(timing, ease=False), complete=trajectory.complete).shots
-        demand_truth(kind, trajectory, (shot.rows[0] for shot in shots))
-    view = _view(trajectory, quantities_of(asked, trajectory), asked["preview"], frames, model, on_row)
-    scene = Scene((view,), panels_named(asked["panels"])) if kind is None else equation_of(kind, view)
-    planned = plan_shots(view, timing)
+    scene = _scene(_opened(runs), panels, timing, asked, model, on_row)
+    if references and scene.comparison is not None:
+        scene = replace(scene, comparison=_measured(scene, references))
+    if on_note is not None:
+        for note in _left_out(scene):
+            on_note(note)
+    planned = plan_shots(scene, timing)
     outputs_of = {path: output_of(path) for path in paths}
     still = any(output.format is None for output in outputs_of.values())
-    one_way = plan_shots(view, replace(timing, hold=0, hold_first=0, bounce=False)) if still else planned
+    one_way = plan_shots(scene, replace(timing, hold=0, hold_first=0, bounce=False)) if still else planned
     jobs = [
-        Job(path, output, _comment(scene, planned.fps if output.format else None, asked, path))
+        Job(path, output, _comment(scene, planned.fps if output.format else None, asked, path, command))
         for path, output in outputs_of.items()
     ]
     rendering = Rendering(
@@ -117,14 +163,112 @@ def render(
     return [Path(path) for path in paths]
 
 
-def plan_shots(view: View, timing: Timing) -> Timeline:
-    """The timeline of a run.
+def plan_shots(scene: Scene, timing: Timing) -> Timeline:
+    """The timeline of a scene.
 
     Raises:
-        SettingsError: as `timeline`.
+        SettingsError: as `timeline` and `aligned`.
     """
-    run = view.run
-    return timeline(run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(view, rows))
+    if scene.comparison is None:
+        run = scene.lead.run
+        return timeline(
+            run.t.tolist(), timing, complete=run.complete, changes=lambda rows: x0_changes(scene.lead, rows)
+        )
+
+    def changes(moments: Sequence[Moment]) -> list[float]:
+        of_runs = [x0_changes(view, rows) for view, rows in zip(scene.views, zip(*moments, strict=True), strict=True)]
+        return [sum(of) / len(of) for of in zip(*of_runs, strict=True)]
+
+    courses = [course_of(view.run) for view in scene.views]
+    return aligned_timeline(aligned(courses, scene.comparison.align), courses, timing, changes=changes)
+
+
+def _left_out(scene: Scene) -> Iterator[str]:
+    """Notes about runs of which much is not shown, as others begin with less noise."""
+    if scene.comparison is None:
+        return
+    alignment = aligned([course_of(view.run) for view in scene.views], scene.comparison.align)
+    for view, names, count in zip(scene.views, scene.comparison.labels, alignment.left_out, strict=True):
+        if count > _NOTED * view.run.steps:
+            yield (
+                f"the first {count} of {view.run.steps} calls of {names[0]} are not shown, as another run begins with "
+                "less noise; --align step shows them"
+            )
+
+
+def _opened(runs: Sequence[Recording]) -> list[Trajectory]:
+    return [run if isinstance(run, Trajectory) else Trajectory.open(run) for run in runs]
+
+
+def _check_recordings(runs: Sequence[Any]) -> None:
+    check_runs(len(runs))
+    for run in runs:
+        if not isinstance(run, (Trajectory, str, os.PathLike)):
+            raise SettingsError(f"a run is {shown(run)}; give recordings or their paths, such as ['a.zarr', 'b.zarr']")
+
+
+def _paths(outputs: Sequence[str | os.PathLike[str]]) -> list[str]:
+    for output in outputs:
+        if not isinstance(output, (str, os.PathLike)) or not is_path(os.fspath(output)):
+            raise SettingsError(f"an output is {shown(output)}; name files one by one, such as 'a.gif', 'a.mp4'")
+    if not outputs:
+        raise SettingsError("there is no output to write; name at least one file, such as out.gif")
+    return [os.fspath(output) for output in outputs]  # A Path would drop the slash of a folder.
+
+
+def _names(panels: Sequence[Panel]) -> str:
+    return ",".join(panel.name for panel in panels)
+
+
+def _scene(
+    runs: Sequence[Trajectory],
+    panels: tuple[Panel, ...],
+    timing: Timing,
+    asked: Mapping[str, Any],
+    model: Any,
+    on_row: OnRow | None,
+) -> Scene:
+    """What is shown. Of several runs, options for latents and for clips apply to those that have them."""
+    runs, kind, frames = in_reading_order(runs), asked["scene"], frames_of(asked)
+    for run in runs:
+        for panel in panels:
+            panel.check(run)
+        if kind is not None:  # Before latents are decoded, which takes time.
+            shots = timeline(run.t.tolist(), replace(timing, ease=False), complete=run.complete).shots
+            demand_truth(kind, run, (shot.rows[0] for shot in shots))
+    latents, clips = (any(map(has, runs)) for has in (_is_latent, _has_clips))
+    views = tuple(
+        _view(
+            run,
+            quantities_of(asked, run, len(runs)),
+            asked["preview"] and (_is_latent(run) or not latents),
+            frames if _has_clips(run) or not clips else MIDDLE_FRAME,
+            model,
+            on_row,
+        )
+        for run in runs
+    )
+    if kind is not None:
+        return equation_of(kind, views[0])
+    align: Align = asked["align"]
+    return Scene(views, panels, comparison=comparison_of(differences(runs), align) if len(runs) > 1 else None)
+
+
+def _measured(scene: Scene, references: Mapping[Trajectory, Trajectory]) -> Comparison:
+    """The comparison with the distance of each run to its reference."""
+    assert scene.comparison is not None
+    runs = [view.run for view in scene.views]
+    phrases = tuple(distance_phrase(distances(run, references[run])) for run in runs)
+    words = reference_words(scheduler_and_steps(references[runs[0]]))
+    return replace(scene.comparison, distances=phrases, reference=words)
+
+
+def _is_latent(run: Trajectory) -> bool:
+    return run.info.space == "latent"
+
+
+def _has_clips(run: Trajectory) -> bool:
+    return _is_latent(run) and run.clip is not None
 
 
 def _view(
@@ -144,9 +288,11 @@ def _view(
     return view_of(run, preview=preview, frames=frames, quantities=quantities)
 
 
-def _comment(scene: Scene, fps: float | None, asked: Mapping[str, Any], output: str) -> str:
+def _comment(
+    scene: Scene, fps: float | None, asked: Mapping[str, Any], output: str, command: Sequence[str] | None
+) -> str:
     """An output's provenance, to be stored in it; empty if the user does not want it."""
     if not asked["metadata"]:
         return ""
     options = {name: value for name, value in asked.items() if value != RENDER_OPTIONS[name].default}
-    return Provenance.of(scene, options, output, fps=fps).to_json()
+    return Provenance.of(scene, options, output, fps=fps, command=command).to_json()

@@ -43,6 +43,11 @@ def _inspect_file(path: Path) -> None:
     if provenance is None:
         _echo({"comment": comment})
         return
+    made = {"made with": f"diffanim {provenance.version}", "made by": _command(provenance.command)}
+    if provenance.runs:
+        runs = {f"run {number}": name for number, name in enumerate(provenance.runs, start=1)}
+        _echo({"all runs": provenance.shared, **runs, "aligned by": provenance.align, **made})
+        return
     _echo(
         {
             "model": provenance.model,
@@ -53,8 +58,7 @@ def _inspect_file(path: Path) -> None:
             "labels": ", ".join(provenance.labels),
             "guidance": "" if provenance.guidance is None else f"{provenance.guidance:g}",
             "prompt": provenance.prompt or "",
-            "made with": f"diffanim {provenance.version}",
-            "made by": _command(provenance.command),
+            **made,
         }
     )
 
@@ -73,21 +77,24 @@ def _command(text: str) -> str:
 
 def _is_ours(words: list[str]) -> bool:
     """Whether it is a command with options that diffanim writes, naming only files in the current folder."""
+    from diffanim.cli.compare import compare
     from diffanim.cli.noise import noise
     from diffanim.cli.render import render
 
-    command = {"render": render, "noise": noise}.get(words[1] if len(words) > 1 else "")
+    command = {"render": render, "compare": compare, "noise": noise}.get(words[1] if len(words) > 1 else "")
     if words[:1] != ["diffanim"] or command is None:
         return False
     try:
         given, further, _ = command.make_parser(click.Context(command)).parse_args(words[2:])
     except click.UsageError:
         return False
-    values = [given.get(name) for name in ("outputs", "pictures", "run", "image", "mask", "like")]
+    runs = given.get("runs")
+    values = [runs, *(given.get(name) for name in ("outputs", "pictures", "image", "mask", "like"))]
     several = [name for value in values if isinstance(value, (list, tuple)) for name in value]
     names = [*several, *(value for value in values if isinstance(value, str))]
     bare = all(Path(name).name == name.removesuffix("/") and not name.startswith((".", "-")) for name in names)
-    return bare and not further and not given.keys() & _NEVER_WRITTEN
+    recordings = not isinstance(runs, (list, tuple)) or len(runs) == 1 or all(run.endswith(".zarr") for run in runs)
+    return bare and recordings and not further and not given.keys() & _NEVER_WRITTEN
 
 
 def _inspect_run(run: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffanim.cli import options
-from diffanim.cli.render import apply_profile, outputs_or_default, refuse_two_speeds, write_files
+from diffanim.cli.drawing import apply_profile, outputs_or_default, refuse_two_speeds, write_files
 from diffanim.cli.terminal import say
 from diffanim.noise_options import NOISE_OPTIONS, NoiseSettings
 from diffanim.render_options import check_outputs, timing_of
@@ -68,7 +68,7 @@ def _recorded(planned: PlannedNoise, path: Path, reporter: Reporter, overwrite: 
 
     if not overwrite and planned.is_recorded(path):
         reporter.note(f"using the recording made with these settings: {path}")
-    elif planned.files is not None:
+    elif isinstance(planned.source, tuple):
         reporter.note("loading torch and the scheduler")
     with reporter.going_on("adding noise"):
         return record_noise(

@@ -100,6 +100,11 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
+def reader_of(row: Option) -> click.ParamType[Any]:
+    """What reads a value of an option."""
+    return click.types.convert_type(click.Choice(row.choices) if row.choices else _READERS.get(row.takes, row.kind))
+
+
 def _as_option(row: Option) -> Command:
     settings: dict[str, Any] = {"cls": Grouped, "group": row.group, "default": row.default}
     if row.default is True:
@@ -107,7 +112,7 @@ def _as_option(row: Option) -> Command:
     elif row.kind is bool:
         settings |= {"is_flag": True}
     else:
-        kind = click.Choice(row.choices) if row.choices else _READERS.get(row.takes, row.kind)
+        kind = reader_of(row)
         several = isinstance(row.default, tuple)
         settings |= {"type": str if several else kind, "multiple": several, "metavar": row.takes or None}
         settings |= {"show_default": row.default not in (None, ())}

@@ -1,4 +1,4 @@
-"""What ``record`` and ``render`` share: getting the run that was asked for, and reporting what was done."""
+"""What commands that record share: getting the run that was asked for, and reporting what was done."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from diffanim.models.files import ModelFiles
 from diffanim.models.settings import RunSettings
 
 if TYPE_CHECKING:
+    from diffanim.recording import OpenModels, PlannedRun
     from diffanim.runs.trajectory import Trajectory
 
 
@@ -17,10 +18,26 @@ def make_run(
     settings: RunSettings, files: ModelFiles, path: Path, reporter: Reporter, *, overwrite: bool
 ) -> Trajectory:
     """Record a model of these files at ``path``, resume the recording there, or reuse it."""
-    from diffanim.recording import plan, record_planned
+    from diffanim.recording import plan
+
+    return carry_out(plan(settings, files, path, overwrite=overwrite), path, reporter)
+
+
+def carry_out(
+    planned: PlannedRun, path: Path, reporter: Reporter, models: OpenModels | None = None, work: str = "sampling"
+) -> Trajectory:
+    """Carry out a run that is planned at ``path``.
+
+    Args:
+        planned: the run.
+        path: its path.
+        reporter: shows how far it is.
+        models: shared by runs one after the other.
+        work: what it is called meanwhile.
+    """
+    from diffanim.recording import record_planned
     from diffanim.runs.trajectory import Trajectory
 
-    planned = plan(settings, files, path, overwrite=overwrite)
     if planned.plan == "reuse":
         reporter.note(f"using the recording made with these settings: {path}")
     elif planned.plan == "resume":
@@ -33,13 +50,14 @@ def make_run(
                 f"{path} was interrupted after step {done.steps} of {done.total}; a pipeline cannot resume in the "
                 "middle, so it is recorded again"
             )
-        reporter.note("loading torch and the model")
+        if models is None or models.empty:
+            reporter.note("loading torch and the model")
     try:
         with reporter.going_on("recording"):
-            return record_planned(planned, lambda step: reporter.advance("sampling", step.index + 1, step.total))
+            return record_planned(planned, lambda step: reporter.advance(work, step.index + 1, step.total), models)
     except KeyboardInterrupt:
         if path.exists():
             kept = Trajectory.open(path)
-            further = "; the same command resumes from there" if files.is_bare else ""
+            further = "; the same command resumes from there" if planned.files.is_bare else ""
             reporter.note(f"{kept.steps} of {kept.total} steps are kept in {path}{further}")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from ..models.calls import check_call
@@ -34,3 +35,24 @@ def open_to_record(files: ModelFiles, settings: RunSettings) -> Any:
             if isinstance(getattr(pipeline, name, None), nn.Module):
                 compile_network(getattr(pipeline, name))
     return pipeline
+
+
+def take_scheduler(pipeline: Any, own: Any, files: ModelFiles, settings: RunSettings) -> None:
+    """Give an open pipeline the scheduler of a run.
+
+    Args:
+        pipeline: from `open_to_record`, for settings that differ from the run's at most in the scheduler.
+        own: the scheduler that it was opened with, which stays as it is.
+        files: the model's.
+        settings: the run's.
+
+    Raises:
+        SettingsError: the pipeline does not take a setting.
+        SchedulerError: the scheduler does not fit the model.
+    """
+    from ..schedulers.choosing import make_scheduler
+
+    check_call(type(pipeline), files, settings)
+    fresh = copy.deepcopy(own)
+    with quiet_libraries():
+        pipeline.scheduler = make_scheduler(settings.scheduler, fresh) if settings.scheduler else fresh

@@ -7,7 +7,6 @@ panel's wordings that fits. The legend drops the prompt or the classes, then the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
 from ..scenes.readouts import time_readout
+from ..schedulers.choosing import class_title
 from .layout import Line, LineHeights
 from .lines import Placed, Sizes, height, place, width
 from .typeset import legible, shortened
@@ -113,12 +113,6 @@ def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> l
     return [*placed, *_at_right((Words(note),), sizes, line)] if note else placed
 
 
-def scheduler_title(class_name: str) -> str:
-    """A scheduler's class in words: ``EulerAncestralDiscreteScheduler`` becomes "Euler Ancestral"."""
-    name = class_name.removesuffix("Scheduler").removesuffix("Discrete") or class_name
-    return re.sub(r"(?<=[A-Za-z0-9])(?=[A-Z][a-z]{2})", " ", name)
-
-
 def _step(run: Trajectory, *, closing: bool) -> Phrase:
     if run.is_forward:
         levels = run.total + 1  # With the last sample.
@@ -134,7 +128,7 @@ def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
     """The model, the scheduler, the guidance and whether the run was interrupted, as far as they fit."""
     info = run.info
     made = "forward process" if run.is_forward else info.model
-    model, scheduler = Words(made, "strong"), Words(scheduler_title(info.scheduler))
+    model, scheduler = Words(made, "strong"), Words(class_title(info.scheduler))
     guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
     state = () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
     shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))

@@ -75,6 +75,8 @@ class DrawnPlot:
             self._lines = [(line, self._tint(line), self._stroke(line)) for line in self._plot.lines if line.moves]
             self._trails = [self._together(alike) for alike in _alike(self._plot.trails)]
             self._link = self._pen(theme.quiet, max(em / 24, 1))
+        pairs = self._plot.links
+        self._ends = [np.array([[getattr(end, axis) for end in pair] for pair in pairs]) for axis in "xy"]
 
     def at(self, row: int) -> Pixels:
         """The picture at a row: uint8 [height, width, 3], a new array.
@@ -89,8 +91,7 @@ class DrawnPlot:
         for line, tint, stroke in self._lines:
             self._draw(line, tint, stroke, row)
         if self._plot.links:
-            ends = np.array([[(trail.x[row], trail.y[row]) for trail in pair] for pair in self._plot.links])
-            self._trace(self._link, ends[..., 0], ends[..., 1])
+            self._trace(self._link, self._ends[0][..., row], self._ends[1][..., row])
         for trails in self._trails:
             self._trace(trails.stroke, trails.x[:, : row + 1], trails.y[:, : row + 1])
         for trails in self._trails:
@@ -142,14 +143,12 @@ class DrawnPlot:
         tall, named = round(1.3 * em), []
         for order, line in enumerate(self._plot.lines):
             x, y = line.at(row)
-            seen = np.flatnonzero(np.isfinite(y) & (x >= self._plot.x.low) & (x <= self._plot.x.high))
-            if not line.label or not seen.size:
-                continue
-            end = float(area.rows(y[seen[-1]]))
-            # A label would name nothing if its line has left the plot.
-            if area.top - em <= end <= area.bottom + em:
-                # Where lines end together, the one in front is named first at every row.
-                named.append((end - order * tall / 4, end, line.label))
+            there = np.isfinite(y) & (x >= self._plot.x.low) & (x <= self._plot.x.high)
+            if not line.label or not (there & (y >= self._plot.y.low) & (y <= self._plot.y.high)).any():
+                continue  # A label would name nothing.
+            end = float(area.rows(y[there][-1]))
+            # Where lines end together, the one in front is named first at every row.
+            named.append((end - order * tall / 4, end, line.label))
         named.sort(key=lambda label: label[0])
         middles = apart([end for _, end, _ in named], tall, area.top + tall / 2, area.bottom - tall / 4)
         for (_, _, label), middle in zip(named, middles, strict=True):
@@ -205,8 +204,8 @@ class DrawnPlot:
         return _Trails(x, y, self._stroke(trails[0]), self._dot(trails[0]) if trails[0].dot else None)
 
     def _dot(self, trail: Trail) -> Line2D:
-        dot = self._pen(self._theme.ink(trail.ink), 0)
         size = self._radius * (2 if trail.weight == "main" else 1.5)
+        dot = self._within(self._pen(self._theme.ink(trail.ink), 0), size / 2 + 1)
         dot.set(marker="o", markersize=size, markeredgewidth=0, linestyle="none", snap=False)
         return dot
 
@@ -214,8 +213,7 @@ class DrawnPlot:
         from matplotlib.lines import Line2D
 
         pen = Line2D([], [], color=_rgb(colour), linewidth=thickness, solid_joinstyle="round", solid_capstyle="round")
-        # Half of a stroke or of a dot on the edge is outside of the area.
-        return self._within(pen, self._radius + 1)
+        return self._within(pen, thickness / 2 + 0.5)  # Half of a stroke on the edge is outside of the area.
 
     def _tint(self, line: Line) -> Polygon | None:
         from matplotlib.patches import Polygon
@@ -249,7 +247,8 @@ class DrawnPlot:
     def _trace(self, pen: Line2D, x: Values, y: Values) -> None:
         """Draw a line, lines [lines, points] or points; matplotlib counts rows from the bottom."""
         if x.ndim > 1:  # One line with gaps is drawn faster than many.
-            x, y = (np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan).ravel() for values in (x, y))
+            gaps = np.full((len(x), 1), np.nan)
+            x, y = (np.concatenate([values, gaps], 1).ravel() for values in (x, y))
         pen.set_data(self._area.columns(x), self.height - self._area.rows(y))
         pen.draw(self._renderer)
 

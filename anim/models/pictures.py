@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DiffanimError, DiffanimWarning, SettingsError, first_line
 from ..pixels import Pixels
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Those of cameras and browsers. Pillow opens some others with programs of the system."""
 _READ = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
 _MOST_PIXELS = 100_000_000
@@ -80,6 +80,8 @@ def _read(path: Path) -> Image.Image:
             return _on_white(ImageOps.exif_transpose(opened))
     except (DiffanimError, PermissionError):
         raise
+    except UnidentifiedImageError as error:
+        raise SettingsError(f"{path} is not a picture of a kind that is read; give {_READ}") from error
     except Exception as error:  # Of any type: a damaged file can lead a decoder anywhere.
         raise SettingsError(f"{path} cannot be read as a picture ({first_line(error)}); give {_READ}") from error
 

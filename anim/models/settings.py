@@ -35,6 +35,8 @@ COMPUTING = "Recording: how it is computed"
 _OF_PIPELINES = ("prompt", "negative_prompt", "width", "height", "image", "strength", "mask", "call", "offload")
 """Settings that do not apply to a bare denoiser."""
 _FILES = ("image", "mask")
+REPEATED = ("prompt", "negative_prompt", "image", "mask", "call")
+"""Settings whose several values `diffanim compare` takes one by one, as each may contain commas."""
 _NAMED_SHORT = 40
 """Characters of a prompt in a file name."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +20,11 @@ from .step import Array, Mixture, Step
 from .trajectory import Trajectory
 from .writer import TrajectoryWriter
 
+CLEAN = Mixture(1.0, 0.0)
+"""The mixture of an image without noise."""
 MOST_NOISE_LEFT = 0.1
 """b up to which the last sample of a run counts as its image: some schedulers end a little before b = 0."""
-_NEARLY_ALL_NOISE = 0.1
+_NEARLY_ALL_NOISE = 0.15
 """a/b up to which the first sample of a run counts as pure noise."""
 
 
@@ -66,8 +69,8 @@ def record_forward(
     *before, last = levels
     times = _times(levels)
     info = replace(info, process="forward", last_t=last.t, clipped=None, versions=library_versions())
-    writer = TrajectoryWriter(path, info, overwrite=overwrite, axes=axes)
-    try:
+    writer = TrajectoryWriter(path, info, overwrite=overwrite, axes=axes, whole=True)
+    with closing(writer):
         for index, (level, t) in enumerate(zip(before, times, strict=False)):
             a, b = level.mixture.signal, level.mixture.noise
             step = Step(index, len(before), t, _mixed(images, noise, level.mixture), images, a, b)
@@ -75,11 +78,6 @@ def record_forward(
             if on_step is not None:
                 on_step(step)
         return writer.finish(_mixed(images, noise, last.mixture), picture, last.mixture, owned=True)
-    except BaseException:
-        writer.discard()  # Made again in no time, it is not worth keeping half of it.
-        raise
-    finally:
-        writer.close()
 
 
 def forward_of(
@@ -94,8 +92,8 @@ def forward_of(
 ) -> Trajectory:
     """The forward process of a run's finished images, at the run's own noise levels.
 
-    Row i has the noise level of the run's row N − i, for N steps: the run's end is its row 0, and its last sample has
-    the noise of the run's first. It is shown as the run is, and its latents are decoded by the same pipeline.
+    Row i has the noise level of the run's row N − i, for N steps: the finished image is its row 0, and its last sample
+    has the noise level of the run's first. It is shown as the run is, and its latents are decoded by the same pipeline.
 
     Args:
         run: complete.
@@ -149,7 +147,8 @@ def levels_of(run: Trajectory) -> list[Level]:
         )
     steps = zip(run.signal, run.noise, run.t, strict=True)
     levels = [Level(Mixture(float(a), float(b)), float(t)) for a, b, t in steps]
-    return [Level(run.end, None), *reversed(levels)]
+    end = CLEAN if run.finished else run.end  # Where it was measured, it is not exact.
+    return [Level(end, None), *reversed(levels)]
 
 
 def first_noise(run: Trajectory) -> Array:

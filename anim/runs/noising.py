@@ -57,7 +57,7 @@ def notation_of(run: Trajectory) -> Notation:
 
 
 def log_snr(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """λ = log(a²/b²), the logarithm of the signal-to-noise ratio (Kingma et al. 2021, VDM, eq. 3), of each mixture.
+    """λ = log(a²/b²), the logarithm of the signal-to-noise ratio (Kingma et al. 2021, VDM, eq. 2), of each mixture.
 
     It does not depend on how samples are scaled, so it is the same for a noise level of any schedule. It is ∞ without
     noise, and −∞ without signal.

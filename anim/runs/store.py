@@ -123,7 +123,7 @@ class RunStore:
             self._place.close(self.written)
 
     def discard(self) -> None:
-        """Release the place, and remove what has been written unless it is complete."""
+        """Release the place, so that others can write, and remove what has been written unless it is complete."""
         if self._place is not None:
             self._place.discard()
 

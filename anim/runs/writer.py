@@ -29,6 +29,8 @@ class TrajectoryWriter:
     (`diffanim.runs.place`). An error on the thread is raised by the next call.
     """
 
+    _whole = False
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None,
@@ -36,6 +38,7 @@ class TrajectoryWriter:
         *,
         overwrite: bool = False,
         axes: tuple[str, ...] | None = None,
+        whole: bool = False,
     ) -> None:
         """Write to the folder ``path``, or to memory if it is None.
 
@@ -44,12 +47,14 @@ class TrajectoryWriter:
             info: what makes the run.
             overwrite: whether to replace an existing recording.
             axes: names of the axes of samples with that many dimensions, from "image" on, if not the usual ones.
+            whole: whether to leave nothing if it is not finished.
 
         Raises:
             TrajectoryError: something exists at ``path``, and ``overwrite`` is False or it is not a recording; another
                 process is writing it; or its folder is missing or not writable.
         """
         self.path = None if path is None else Path(path)
+        self._whole = whole
         self._begin(RunStore(self.path, info, overwrite=overwrite, axes=axes))
 
     def _begin(self, store: RunStore) -> None:
@@ -148,20 +153,18 @@ class TrajectoryWriter:
         return self._store.open()
 
     def close(self) -> None:
-        """Write what is still queued, stop, and release the recording. Never raises: what has been written stays."""
-        self._stop()
-        self._store.close()
+        """Write what is still queued, stop, and release the recording. Never raises.
 
-    def discard(self) -> None:
-        """Stop, and remove what has been written unless it is complete. Never raises."""
-        self._stop()
-        self._store.discard()
-
-    def _stop(self) -> None:
+        What has been written stays, unless only a whole recording is wanted.
+        """
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+        if self._whole:
+            self._store.discard()
+        else:
+            self._store.close()
 
     def _put(self, task: Callable[[], None]) -> None:
         self._raise_failure()
@@ -172,7 +175,8 @@ class TrajectoryWriter:
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError):
-            words = f"cannot write {self.path}: {reason_of(self._failure)}; steps kept: {self.steps}"
+            kept = "" if self._whole else f"; steps kept: {self.steps}"
+            words = f"cannot write {self.path}: {reason_of(self._failure)}{kept}"
             raise TrajectoryError(words) from self._failure
         if self._failure is not None:
             raise self._failure

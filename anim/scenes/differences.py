@@ -14,13 +14,18 @@ from typing import Any
 from ..escaping import as_words
 from ..runs.trajectory import Trajectory
 from ..schedulers.choosing import calls_of, class_title, title_of
+from ..timeline.shots import Align
+from .scene import Comparison
 
-MOST_RUNS = 12
-"""In one picture."""
 _LONGEST = 120
 """Characters of a fact, as recordings may hold any text."""
 _MOST_DETAILS = 3
 """Of a run, besides the usual facts."""
+_DROPPED = (
+    *("further settings", "mask", "image", "negative prompt", "strength"),
+    *("guidance", "steps", "scheduler", "seed", "class", "prompt"),
+)
+"""What a title that is too long leaves out, in this order."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _NOUNS = {
     "model": "models",
@@ -99,6 +104,26 @@ def differences(runs: Sequence[Trajectory]) -> Differences:
     return Differences(shared, tuple(numbered), _subject(numbered, grid), grid)
 
 
+def comparison_of(found: Differences, align: Align) -> Comparison:
+    """The words of a picture of several runs, whose runs form a table if they are a grid."""
+    left_out = [_DROPPED[:count] for count in range(len(_DROPPED) + 1)]
+    titles = [", ".join(fact.words for fact in found.shared if fact.name not in names) for names in left_out]
+    labels = tuple(tuple(dict.fromkeys(names)) for names in zip(found.names, found.short_names, strict=True))
+    rows, columns = ((), ()) if found.grid is None else (found.grid.rows, found.grid.columns)
+    return Comparison(tuple(dict.fromkeys(titles)), labels, align, _wordings(rows), _wordings(columns))
+
+
+def in_reading_order(runs: Sequence[Trajectory]) -> list[Trajectory]:
+    """The runs as given, or if they are a grid, row by row."""
+    grid = differences(runs).grid
+    return list(runs) if grid is None else [runs[run] for run in sorted(range(len(runs)), key=grid.places.__getitem__)]
+
+
+def _wordings(facts: Sequence[Fact]) -> tuple[tuple[str, ...], ...]:
+    """The wordings of each fact, the longest first."""
+    return tuple(tuple(dict.fromkeys((fact.words, fact.short))) for fact in facts)
+
+
 def _differ(facts: Sequence[Mapping[str, Fact]], name: str) -> bool:
     return len({of[name] for of in facts}) > 1
 
@@ -113,6 +138,7 @@ def _facts(run: Trajectory) -> Iterator[Fact]:
     yield _of(settings, "image", "from {}")
     yield _of(settings, "strength", "strength {}")
     yield _of(settings, "mask", "mask {}")
+    yield _fact("forward process", "forward process" if run.is_forward else "")
     yield _fact("scheduler", title_of(info.scheduler, info.scheduler_config))
     steps = _steps(run)
     yield _fact("steps", f"{steps} step{'s' * (steps != 1)}")
@@ -175,6 +201,12 @@ def _of(settings: Mapping[str, Any], name: str, words: str) -> Fact:
 def _fact(name: str, words: str, short: str = "") -> Fact:
     words = _line(words)
     return Fact(name, words, short or words)
+
+
+def scheduler_and_steps(run: Trajectory) -> str:
+    """A run's scheduler and the number of its steps, such as "DDIM with 40 steps"."""
+    steps = _steps(run)
+    return f"{_line(title_of(run.info.scheduler, run.info.scheduler_config))} with {steps} step{'s' * (steps != 1)}"
 
 
 def _line(text: Any) -> str:

@@ -75,28 +75,32 @@ def form_of(kind: str, panels: Sequence[str], process: str = "reverse") -> Form 
     return Form(words, form.tex.replace(r"\hat{x}", "x").replace(r"\hat{\epsilon}", r"\epsilon"))
 
 
-def kept_for(kind: str | None, panels: str | Sequence[str]) -> tuple[str, ...]:
+def kept_for(kind: str | None, panels: str | Sequence[str] | None) -> tuple[str, ...]:
     """What a run must keep so that a scene or panels can be drawn of it: names in `KEEPABLE`.
 
     Raises:
         SettingsError: one is unknown.
     """
     if kind is None:
-        shown = panels_named(panels)
+        shown = panels_named(panels or DEFAULT_PANELS)
     else:
         shown = tuple(PANELS[name] for form in entry_named(KINDS, "scene", kind).forms for name in form)
     return tuple(dict.fromkeys(quantity.kept for quantity in quantities_in(shown) if quantity.kept))
 
 
-def check_seen(kind: str | None, panels: str | Sequence[str]) -> None:
+def check_seen(kind: str | None, panels: str | Sequence[str] | None, runs: int = 1) -> None:
     """Check the names of a scene and of panels, before any work is done.
 
     Raises:
-        SettingsError: one is unknown, or both are given.
+        SettingsError: one is unknown, both are given, or there are several runs for a scene of one.
     """
-    asked = tuple(panel.name for panel in panels_named(panels))
+    asked = None if panels is None else tuple(panel.name for panel in panels_named(panels))
     if kind is None:
         return
     entry_named(KINDS, "scene", kind)
-    if asked != DEFAULT_PANELS:
-        raise SettingsError(f"the scene {kind} has panels of its own; leave out --panels {','.join(asked)}, or --scene")
+    if asked not in (None, DEFAULT_PANELS):
+        raise SettingsError(
+            f"the scene {kind} has panels of its own; leave out --panels {','.join(asked or ())}, or --scene"
+        )
+    if runs > 1:
+        raise SettingsError(f"the scene {kind} shows one run, not {runs}; name one of them, or leave out --scene")

@@ -13,7 +13,7 @@ from ..runs.trajectory import Trajectory
 from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
 from .panels.wordings import UNIT_VARIANCE
-from .phrases import Caption, Fidelity, Maths, Term
+from .phrases import Caption, Fidelity, Maths, Phrase, Term
 from .views import View, view_of
 
 
@@ -68,6 +68,10 @@ class Comparison:
     """If runs form a table, row by row: the name of each row, likewise."""
     columns: tuple[tuple[str, ...], ...] = ()
     """If runs form a table: the name of each column, likewise."""
+    distances: tuple[Phrase, ...] = ()
+    """If there is a reference: how far each run is from it, with a number for every row of its samples."""
+    reference: tuple[str, ...] = ()
+    """What the distances are, the longest wording first; the last may be cut off."""
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,19 @@ def make_scheduler(name: str, own: Any) -> Any:
     return _with_the_models_own_noise(choice, own)
 
 
+def needs_no_betas(name: str) -> bool:
+    """Whether a scheduler's noise levels come from its own settings, not from the betas of a model's training."""
+    return BY_NAME[name].family != "discrete"
+
+
+def make_by_itself(name: str) -> Any:
+    """The scheduler called ``name`` with the default settings of its class, for a schedule without a model."""
+    import diffusers
+
+    choice = BY_NAME[name]
+    return getattr(diffusers, choice.class_name)(**choice.overrides)
+
+
 def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
     """Lay out ``steps`` inference steps.
 

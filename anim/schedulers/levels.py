@@ -8,13 +8,9 @@ from typing import Any
 import torch
 
 from ..errors import SchedulerError
-from ..runs.forward import Level
-from ..runs.step import Mixture
+from ..runs.forward import CLEAN, Level
 from .catalogue import classify
 from .prediction import Call, Schedule, demand_images
-
-CLEAN = Mixture(1.0, 0.0)
-"""The mixture of an image without noise."""
 
 
 def noise_levels(scheduler: Any) -> list[Level]:

@@ -21,11 +21,17 @@ from ..escaping import as_words, for_markup, for_terminal, for_tex, tex_name
 from ..files.outputs import ENDINGS, OUTPUTS, Shown
 from ..scenes.kinds import form_of
 from ..scenes.panels import DEFAULT_PANELS, STACKED, in_places
+from ..schedulers.choosing import class_title
 
 if TYPE_CHECKING:
     from .provenance import Provenance
 
 _FRAME = re.compile(r"frame-([0-9]+)\.png")
+_MOMENTS = {
+    "noise": " at the same noise level",
+    "step": " at the same step",
+    "calls": " after equally many calls of the network",
+}
 _THEMED = re.compile(r"-(dark|light)$")
 
 
@@ -99,13 +105,16 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     """What a file shows, in a sentence; empty if its provenance is unknown."""
     if provenance is None:
         return ""
-    if provenance.process == "forward":
+    forward = provenance.process == "forward"
+    if forward and not provenance.runs:
         return _forward_alt(kind, provenance)
     made = _made_by(provenance)
     if kind == "poster":
-        return f"The finished images of {made}" if provenance.noise_left is None else f"The last samples of {made}"
+        finished = provenance.noise_left is None and not forward
+        return f"The finished images of {made}" if finished else f"The last samples of {made}"
     sheet = kind == "sheet"
-    start = f"Chosen timesteps of {made}" if sheet else f"Images come out of noise in {made}"
+    happens = "Noise is added to images" if forward else "Images come out of noise"
+    start = f"Chosen timesteps of {made}" if sheet else f"{happens} in {made}"
     seen = _seen(provenance, stacked=sheet)
     return f"{start}: {seen}" if seen else start
 
@@ -118,15 +127,19 @@ def _forward_alt(kind: Shown, provenance: Provenance) -> str:
 
 
 def _forward_of(provenance: Provenance) -> str:
-    from ..drawing.headings import scheduler_title  # Here, as help must not wait for drawing code.
-
-    levels = f"{scheduler_title(provenance.scheduler)}, {provenance.steps + 1} noise levels"
+    levels = f"{class_title(provenance.scheduler)}, {provenance.steps + 1} noise levels"
     of = ", ".join(dict.fromkeys(provenance.labels)) or (f"“{provenance.prompt}”" if provenance.prompt else "")
     return f"the forward process{of and f' of {of}'} ({levels})"
 
 
 def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> str:
     """What its panels show and where, in words; empty if none is known. A sheet has its panels one above the other."""
+    if provenance.runs:
+        shown = [
+            in_places([panel], "", symbols=symbols) for panel in dict.fromkeys(provenance.panels or DEFAULT_PANELS)
+        ]
+        moments = _MOMENTS.get(provenance.align, "")
+        return f"of each{moments}, {' and '.join(filter(None, shown))}" if any(shown) else ""
     arrangement = STACKED if stacked else provenance.arrangement
     names = provenance.panels or DEFAULT_PANELS
     places = in_places(names, arrangement, symbols=symbols, process=provenance.process)
@@ -136,9 +149,10 @@ def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> st
 
 
 def _made_by(provenance: Provenance) -> str:
-    from ..drawing.headings import scheduler_title  # Here, as help must not wait for drawing code.
-
-    steps = f"{provenance.steps} {scheduler_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
+    if provenance.runs:
+        shared = f", all of {provenance.shared}" if provenance.shared else ""
+        return f"{len(provenance.runs)} runs side by side{shared} ({'; '.join(provenance.runs)})"
+    steps = f"{provenance.steps} {class_title(provenance.scheduler)} step{'s' * (provenance.steps != 1)}"
     asked = f", prompt “{provenance.prompt}”" if provenance.prompt else ""
     labels = ", ".join(dict.fromkeys(provenance.labels))
     return f"{steps} of {provenance.model}{f' ({labels})' if labels else ''}{asked}"
@@ -148,8 +162,8 @@ def _caption(kind: Shown, provenance: Provenance | None) -> str:
     """The caption in LaTeX, with symbols; empty if the provenance is unknown."""
     if provenance is None:
         return ""
-    seed = "" if provenance.seed is None else f", seed {provenance.seed}"
-    forward = provenance.process == "forward"
+    seed = "" if provenance.seed is None or provenance.runs else f", seed {provenance.seed}"
+    forward = provenance.process == "forward" and not provenance.runs
     made = for_tex((_capitalised(_forward_of(provenance)) if forward else _made_by(provenance)) + seed)
     seen = _seen(provenance, stacked=True, symbols=True).replace("’", "'") if kind == "sheet" else ""
     return f"{made}. {_capitalised(seen)}." if seen else f"{made}."

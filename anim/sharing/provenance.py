@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
 from ..models.finding import BUILTIN
-from ..models.settings import RUN_OPTIONS, usual_settings
+from ..models.settings import REPEATED, RUN_OPTIONS, usual_settings
 from ..noise_options import NOISE_OPTIONS, usual_noise
+from ..options import Option
 from ..render_options import RENDER_OPTIONS
 from ..runs.trajectory import Trajectory
 from ..scenes.panels import DEFAULT_PANELS
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MARK = "diffanim"
 """The key of the version, which marks a comment as ours."""
 
+_OF_ALL = ("seed", "labels", "guidance", "prompt")
+"""Fields that are told if all runs have them in common."""
 _NOT_RECORDED = ("device", "dtype", "allow_pickle")
 """Options for where a run is computed, which do not change what it shows."""
 
@@ -56,6 +59,13 @@ class Provenance:
     """The equation that the panels are; empty if they are just panels."""
     noise_left: Finite | None = None
     """b of the run's last sample, if it is not the finished image."""
+    runs: tuple[str, ...] = ()
+    """If there are several runs, what sets each apart; other fields are then about the first, or empty where runs
+    differ."""
+    shared: str = ""
+    """What several runs share."""
+    align: str = ""
+    """What several runs have in common at each moment."""
     process: str = ""
     """"forward" if noise is added to images; empty if a model makes them out of noise."""
 
@@ -67,6 +77,7 @@ class Provenance:
         output: str | os.PathLike[str],
         *,
         fps: float | None = None,
+        command: Sequence[str] | None = None,
     ) -> Self:
         """The provenance of ``output``.
 
@@ -75,21 +86,29 @@ class Provenance:
             asked: the options of `diffanim.render` that are not at their defaults, by name.
             output: the file; its folder is not stored, as it is private.
             fps: steps shown per second, if it moves.
+            command: the words of the command that records and shows these runs, without options of `diffanim.render`;
+                None to find it from the recordings.
         """
-        run = scene.lead.run
-        info, panels = run.info, tuple(panel.name for panel in scene.panels)
-        command = _command(run, asked, Path(output).name + ("/" if os.fspath(output).endswith("/") else ""))
-        made = (info.model, info.scheduler, run.total, info.seed, info.labels, info.guidance, info.prompt)
-        left = run.end.noise if run.end is not None and not run.finished and not run.is_forward else None
+        runs, told = [view.run for view in scene.views], scene.comparison
+        info, panels = runs[0].info, tuple(panel.name for panel in scene.panels)
+        made = {name: getattr(info, name) for name in _OF_ALL if len({getattr(run.info, name) for run in runs}) == 1}
+        words = _showing(runs) if command is None else command
+        name = Path(output).name + ("/" if os.fspath(output).endswith("/") else "")
         return cls(
-            *made,
-            command=command,
+            info.model,
+            info.scheduler,
+            runs[0].total,
+            **made,
+            command=_command(words, asked, name),
             fps=fps,
             arrangement=scene.arrangement,
             panels=() if panels == DEFAULT_PANELS else panels,
             scene=scene.kind if scene.terms else "",
-            noise_left=left,
-            process="forward" if run.is_forward else "",
+            noise_left=max(filter(None, map(_noise_left, runs)), default=None),
+            runs=() if told is None else tuple(wordings[0] for wordings in told.labels),
+            shared="" if told is None else told.shared[0],
+            align="" if told is None else told.align,
+            process="forward" if all(run.is_forward for run in runs) else "",
         )
 
     @classmethod
@@ -132,22 +151,45 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
     return Provenance.from_json(comment), comment
 
 
-def _command(run: Trajectory, asked: Mapping[str, Any], output: str) -> str:
-    """The command that makes the file from scratch, or for a pipeline called from Python, from its recording."""
-    settings, like = run.info.settings, run.info.sources.get("like")
-    if run.is_forward and "pictures" in settings:
-        words = ["diffanim", "noise", *settings["pictures"], *_noise_words(settings)]
-    elif run.is_forward and like is not None:
-        words = ["diffanim", "noise", "--like", Path(like).name, *_noise_words({"seed": settings.get("noise_seed")})]
-    elif "steps" in settings and not run.is_forward:
-        words = ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
-    elif run.path is not None:
-        words = ["diffanim", "render", run.path.name]
-    else:
+def _command(words: Sequence[str], asked: Mapping[str, Any], output: str) -> str:
+    """The command that makes the file, from the words that make what it shows; empty if there are none."""
+    if not words:
         return ""
-    for name, value in asked.items():
-        words += RENDER_OPTIONS[name].words(value)
-    return shlex.join([*words, "-o", output])
+    options = [word for name, value in asked.items() for word in RENDER_OPTIONS[name].words(value)]
+    return shlex.join([*words, *options, "-o", output])
+
+
+def _showing(runs: Sequence[Trajectory]) -> list[str]:
+    """The words that make what a file shows: one run from scratch, or for a pipeline called from Python or for several
+    runs, from recordings. Their folders are private and left out.
+    """
+    if len(runs) == 1 and (words := _from_scratch(runs[0])):
+        return words
+    paths = [run.path.name for run in runs if run.path is not None]
+    return ["diffanim", "render", *paths] if len(paths) == len(runs) else []
+
+
+def _from_scratch(run: Trajectory) -> list[str]:
+    """The words that make a run; none for a pipeline called from Python."""
+    settings, like = run.info.settings, run.info.sources.get("like")
+    if run.is_forward and isinstance(pictures := settings.get("pictures"), list):
+        return ["diffanim", "noise", *map(_as_argument, pictures), *_noise_words(settings)]
+    if run.is_forward and like is not None:
+        seed = _noise_words({"seed": settings.get("noise_seed")})
+        return ["diffanim", "noise", "--like", _as_argument(Path(like).name), *seed]
+    if "steps" in settings and not run.is_forward:
+        return ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
+    return []
+
+
+def _noise_left(run: Trajectory) -> float | None:
+    """B of a last sample that is not the finished image."""
+    return run.end.noise if run.end is not None and not run.finished and not run.is_forward else None
+
+
+def _as_argument(name: object) -> str:
+    """A file's name that no command takes for an option."""
+    return f"./{name}" if str(name).startswith("-") else str(name)
 
 
 def _noise_words(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -158,12 +200,59 @@ def _noise_words(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from option.words(value)
 
 
+def table_words(recorded: Sequence[Mapping[str, Any]], *, bare: bool) -> list[str]:
+    """The words of the command that records and compares runs, without the files it writes.
+
+    Args:
+        recorded: the settings of each run as recordings store them, for all combinations of values.
+        bare: whether their models are bare denoisers.
+
+    Returns:
+        The words; none if the command line cannot say one of the values, such as a default among others.
+    """
+    words = ["diffanim", "compare", *_recording_words(_alike(recorded), bare=bare)]
+    for name, option in RUN_OPTIONS.items():
+        values = [_tupled(settings.get(name)) for settings in recorded]
+        distinct = list(dict.fromkeys(values))
+        if len(distinct) == 1:
+            continue
+        listed = [value for value in distinct if value not in (None, ())]
+        if len(listed) < len(distinct) or any(isinstance(value, bool) for value in listed):
+            return []
+        said = _several_words(option, listed)
+        if not said:
+            return []
+        words += said
+    return words
+
+
+def _alike(recorded: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings that all runs have in common."""
+    first, *others = recorded
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+
+
+def _several_words(option: Option, values: Sequence[Any]) -> list[str]:
+    """The words that give an option several values in `diffanim compare`; none if there are none."""
+    words = [option.words(value) for value in values]
+    if option.name in REPEATED:
+        pairs = dict.fromkeys((flag, said) for of in words for flag, said in zip(of[::2], of[1::2], strict=True))
+        return [word for pair in pairs for word in pair]
+    if any(len(of) != 2 or "," in of[1] for of in words):
+        return []
+    return [option.flag, ",".join(of[1] for of in words)]
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
     """The words for the options of a run that are not at their defaults."""
     decided = usual_settings(len(settings.get("labels", ())), bare=bare)
     for name, option in RUN_OPTIONS.items():
         value = settings.get(name)
-        value = tuple(value) if isinstance(value, list) else value
+        value = _tupled(value)
         usual = decided.get(name, option.default)
         if name in _NOT_RECORDED or value in (None, usual) or (name, value) == ("model", BUILTIN):
             continue

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffanim.drawing.composer import Composer, draw_image
-from diffanim.drawing.headings import scheduler_title
 from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH, Box
 from diffanim.drawing.themes import THEMES
 from diffanim.drawing.typeset import drawable, number, shortened, words
@@ -23,6 +22,7 @@ from diffanim.scenes.panels import PANELS
 from diffanim.scenes.phrases import Ink, Words
 from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
+from diffanim.schedulers.choosing import class_title
 from diffanim.timeline.shots import Shot, Timing, timeline
 from support.synthetic import synthetic_run
 
@@ -300,7 +300,7 @@ def test_digits_have_one_width(size: float) -> None:
     ],
 )
 def test_scheduler_titles(name: str, title: str) -> None:
-    assert scheduler_title(name) == title
+    assert class_title(name) == title
 
 
 def test_what_cannot_be_shown() -> None:

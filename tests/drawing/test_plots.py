@@ -179,3 +179,13 @@ def test_labels_that_collide_are_pushed_apart_within_limits() -> None:
 def test_a_row_that_is_not_there_is_refused() -> None:
     with pytest.raises(IndexError, match="rows 0 to 8, not 9"):
         drawn(moving()).at(9)
+
+
+@pytest.mark.parametrize("end", [-20.0, 20.0])
+def test_a_line_keeps_its_label_while_any_of_it_is_seen(end: float) -> None:
+    points, label = np.array([0.0, 4.0, 8.0]), (Words("label", "signal"),)
+    for start in (4.0, end):
+        line = Line(points, np.stack([np.array([start, start, end])] * ROWS), "signal", label=label)
+        plot = moving(lines=(line,), trails=())
+        beside = drawn(plot).at(0)[:, area_of(plot, 200, 160, 16).right + 3 :].astype(int)
+        assert bool((np.abs(beside - DARK.signal).max(-1) < 40).any()) == (start == 4)

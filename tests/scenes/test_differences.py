@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from diffanim.runs.trajectory import Trajectory
-from diffanim.scenes.differences import Differences, differences
+from diffanim.scenes.differences import Differences, comparison_of, differences, in_reading_order
 from diffanim.schedulers.choosing import SCHEDULERS, choice_of, class_title, title_of
 from support.synthetic import synthetic_run
 
@@ -54,7 +54,8 @@ def test_prompts_are_shortened_to_where_they_differ() -> None:
 
 
 def test_two_facts_make_a_grid() -> None:
-    settings = [{"scheduler": name, "guidance": w} for name in ("DDIMScheduler", "DDPMScheduler") for w in (1.5, 3, 6)]
+    names, scales = ("DDIMScheduler", "DDPMScheduler"), (1.5, 3, 6)
+    settings: list[dict[str, Any]] = [{"scheduler": name, "guidance": w} for name in names for w in scales]
     found = differences([run(**one) for one in settings])
     assert found.grid is not None
     assert [fact.words for fact in found.grid.rows] == ["DDIM", "DDPM"]
@@ -116,3 +117,21 @@ def test_every_scheduler_has_a_title() -> None:
 def test_names_differ(count: int) -> None:
     runs = [run(seed=number % 3, guidance=float(number // 3)) for number in range(count)]
     assert len(set(differences(runs).names)) == count
+
+
+def test_words_of_a_picture() -> None:
+    runs = [run(guidance=w, seed=seed) for w in (1.5, 3) for seed in (0, 1)]
+    told = comparison_of(differences(runs), "noise")
+    assert told.shared == ("emoji, cat, DDIM, 2 steps", "emoji, cat, DDIM", "emoji, cat", "emoji")
+    assert told.labels[1] == ("guidance 1.5, seed 1", "w = 1.5, seed 1")
+    assert told.rows == (("guidance 1.5", "w = 1.5"), ("guidance 3", "w = 3"))
+    assert told.columns == (("seed 0",), ("seed 1",))
+    alone = comparison_of(differences([run(), run(model="faces", labels=(), seed=3)]), "calls")
+    assert (alone.shared, alone.align, alone.columns) == (("DDIM, 2 steps", "DDIM", ""), "calls", ())
+
+
+def test_a_grid_is_read_row_by_row() -> None:
+    table = [[run(guidance=w, seed=seed) for w in (1.5, 3, 6)] for seed in (0, 1)]
+    mixed = [table[0][0], table[0][1], table[1][2], table[0][2], table[1][1], table[1][0]]
+    assert in_reading_order(mixed) == [*table[0], *table[1]]
+    assert in_reading_order(mixed[:5]) == mixed[:5]

@@ -12,9 +12,10 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from diffanim.errors import SchedulerError
+from diffanim.runs.forward import CLEAN
 from diffanim.runs.step import Mixture
 from diffanim.schedulers.catalogue import CLASSES, SchedulerClass
-from diffanim.schedulers.levels import CLEAN, noise_levels
+from diffanim.schedulers.levels import noise_levels
 from support.closed_form import alphas_cumprod
 from support.loops import construct, lay_out, record_ideal
 
@@ -79,7 +80,7 @@ def test_what_has_none_is_refused_with_the_reason(name: str) -> None:
 
 def test_an_unknown_class() -> None:
     class Unheard(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
-        @register_to_config
+        @register_to_config  # type: ignore[untyped-decorator]
         def __init__(self) -> None:
             pass
 

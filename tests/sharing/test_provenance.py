@@ -42,6 +42,9 @@ EVERYTHING = Provenance(
     fps=12.5,
     arrangement="stacked",
     panels=("x0", "x"),
+    runs=("DDIM", "Heun"),
+    shared="cat, 40 steps",
+    align="noise",
 )
 OUTPUTS = [f"out{suffix}" if suffix != FOLDER else "frames/" for suffix in FORMATS]
 
@@ -59,7 +62,19 @@ def test_json_is_one_line_of_ascii_without_what_is_not_known() -> None:
     text = EVERYTHING.to_json()
     assert text.isascii()
     assert "\n" not in text
-    short = replace(EVERYTHING, seed=None, prompt=None, labels=(), guidance=None, fps=None, arrangement="", panels=())
+    short = replace(
+        EVERYTHING,
+        seed=None,
+        prompt=None,
+        labels=(),
+        guidance=None,
+        fps=None,
+        arrangement="",
+        panels=(),
+        runs=(),
+        shared="",
+        align="",
+    )
     assert set(json.loads(short.to_json())) == {"diffanim", "model", "scheduler", "steps", "command"}
     assert Provenance.from_json(short.to_json()) == short
 
@@ -90,6 +105,9 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "arrangement": str,
     "panels": list,
     "noise_left": (int, float),
+    "runs": list,
+    "shared": str,
+    "align": str,
 }
 
 

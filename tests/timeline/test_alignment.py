@@ -18,14 +18,13 @@ from diffanim.schedulers.catalogue import CLASSES, Calls
 from diffanim.timeline.alignment import (
     ONE_A_STEP,
     SAME_LEVEL,
-    Align,
     Course,
     Moment,
     aligned,
     aligned_timeline,
     course_of,
 )
-from diffanim.timeline.shots import Timing
+from diffanim.timeline.shots import Align, Timing
 from support.synthetic import synthetic_run
 
 

@@ -105,9 +105,11 @@ def _warm_up(device: torch.device, dtype: torch.dtype, kernels: bool) -> None:
 
 def _fuse(unet: Any, device: torch.device) -> None:
     """Fuse what can be fused, if Triton can compile here: it needs a C compiler and a supported GPU."""
-    from .fusion import fuse
+    from .fusion import FusedGroupNorm, fuse
     from .kernels import compile_kernels
 
+    if any(isinstance(module, FusedGroupNorm) for module in unet.modules()):
+        return  # By an earlier run of the same network.
     try:
         compile_kernels(_any_images(device, unet.dtype))
     except Exception as error:  # From Triton, the C compiler or the driver.

@@ -203,6 +203,8 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
 )
 """Every panel by its name."""
 DEFAULT_PANELS = ("x", "x0")
+COMPARED_PANELS = ("x0", "x")
+"""The default for several runs, of each of which the first panel is large."""
 
 
 def panel_named(name: str) -> Panel:

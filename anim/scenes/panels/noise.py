@@ -41,7 +41,8 @@ def sheet_words(view: View) -> Sequence[str]:
 
 
 def _added_noise(view: View) -> Sequence[Caption]:
-    return timed((Maths(r"\epsilon"),), _words(view, "the noise that is added, drawn from", "noise, from"))
+    phrases = _words(view, "the noise that is added, drawn from", "noise, from")
+    return [*(Caption((Maths(r"\epsilon"),), phrase) for phrase in phrases), Caption(())]
 
 
 def _words(view: View, *said: str) -> list[str]:

@@ -1,0 +1,129 @@
+"""What ``render`` and ``compare`` share: where files go, decoding what they show, and saying how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from diffanim.cli.options import DEFAULT_FOLDER
+from diffanim.errors import OutputError
+from diffanim.files.outputs import timing_note
+from diffanim.sharing.profiles import PROFILES
+from diffanim.whole import reason_of
+
+if TYPE_CHECKING:
+    from diffanim.cli.progress import Reporter
+    from diffanim.runs.clips import ClipFrames
+    from diffanim.runs.quantities import Quantity
+    from diffanim.runs.trajectory import Trajectory
+
+_DEFAULT_SUFFIXES = (".gif", ".mp4")
+_LONGEST_STEM = 100
+"""Characters of a default name."""
+OF_DECODING = ("model", "device", "dtype", "offload", "allow_pickle")
+"""Options of recording that also apply to decoding a recording's latents."""
+
+
+def outputs_or_default(outputs: tuple[str, ...], stem: str, profile: str | None) -> tuple[str, ...]:
+    """The files that the user named; without any, those of the profile, or a film in two formats, called ``stem``."""
+    if outputs:
+        return outputs
+    try:
+        DEFAULT_FOLDER.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {DEFAULT_FOLDER}: {reason_of(error)}; name files with -o") from error
+    endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else _DEFAULT_SUFFIXES
+    return tuple(str(DEFAULT_FOLDER / f"{stem}{ending}") for ending in endings)
+
+
+def comparison_stem(stems: Sequence[str]) -> str:
+    """The name of a picture of the runs with these names: all of them, or if too long, the first and a digest."""
+    whole = "-vs-".join(stems)
+    if len(whole) <= _LONGEST_STEM:
+        return whole
+    digest = hashlib.sha256("\n".join(stems).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    end = f"-and-{len(stems) - 1}-more-{digest}"
+    return stems[0][: _LONGEST_STEM - len(end)] + end
+
+
+def apply_profile(profile: str | None, ctx: click.Context, given: dict[str, Any]) -> None:
+    """Fill in a profile's settings, in place, for every option that the user did not give."""
+    settings = PROFILES[profile].settings.items() if profile else ()
+    given |= {name: value for name, value in settings if ctx.get_parameter_source(name) is ParameterSource.DEFAULT}
+
+
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Whether the user gave an option."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def refuse_two_speeds(ctx: click.Context) -> None:
+    """Refuse a rate together with a duration."""
+    if all(is_given(ctx, name) for name in ("fps", "duration")):
+        raise click.UsageError("--fps and --duration both set the speed; leave out one of the two", ctx)
+
+
+def decode(
+    ctx: click.Context,
+    model: Any,
+    run: Trajectory,
+    seen: Sequence[Quantity],
+    frames: ClipFrames,
+    reporter: Reporter,
+) -> None:
+    """Decode a recording's latents, where they are not decoded yet and nothing in memory can."""
+    from diffanim.scenes.views import waits_for_decoding
+
+    how = {"preview": ctx.params["preview"], "frames": frames, "quantities": seen}
+    if run.made_by is not None or not waits_for_decoding(run, **how):
+        return
+    from diffanim.decoding.latents import decode
+    from diffanim.decoding.origin import call_of
+
+    reporter.note("loading torch and the model, to decode the latents")
+    overrides = {name: ctx.params[name] for name in OF_DECODING[1:] if is_given(ctx, name)}
+    with reporter.going_on("loading"):
+        call = call_of(run, model, **overrides)
+    with reporter.going_on("decoding"):
+        decode(run, call, frames, seen, lambda done, total: reporter.advance("decoding", done, total))
+
+
+def write_files(
+    runs: Trajectory | Sequence[Trajectory], outputs: Sequence[str], reporter: Reporter, options: dict[str, Any]
+) -> None:
+    """Render a recording or several, and show how far that is."""
+    import diffanim
+
+    with writing_files(outputs, options, reporter) as calls:
+        diffanim.render(runs, *outputs, **options, **calls)
+
+
+@contextmanager
+def writing_files(outputs: Sequence[str], options: dict[str, Any], reporter: Reporter) -> Iterator[dict[str, Any]]:
+    """While the block draws, say that it goes on; gives the functions for it to call, which show how far it is."""
+    for output in outputs:
+        if options["duration"] is None and (note := timing_note(output, options["fps"])):
+            reporter.note(note)
+    with reporter.going_on("writing the files"):
+        yield {
+            "on_frame": _progress(reporter),
+            "on_note": reporter.note,
+            "on_row": lambda done, total: reporter.advance("decoding", done, total),
+        }
+
+
+def _progress(reporter: Reporter) -> Callable[[int, int], None]:
+    """A line for each pass over the run: there are several if a film has to be made smaller."""
+    passes = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal passes
+        passes += done == 1
+        reporter.advance("rendering" if passes == 1 else f"rendering, attempt {passes}", done, total)
+
+    return advance
