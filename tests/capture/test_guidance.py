@@ -99,8 +99,10 @@ def test_both_predictions_by_the_pipelines_own_order(family: str) -> None:
     kept, made = recorded(pipe, call)
     assert (made == plain).all(), "the pipeline's own bits"
     assert dict(said.network._forward_hooks) == hooks
-    outputs = torch.cat([one.reshape(-1, *one.shape[-len(kept.steps[0].x.shape) + 1 :]) for one in said.said]).double()
-    outputs = outputs.reshape(len(kept.steps), 2, -1, *outputs.shape[1:]).numpy()
+    said_of_all = torch.cat(
+        [one.reshape(-1, *one.shape[-len(kept.steps[0].x.shape) + 1 :]) for one in said.said]
+    ).double()
+    outputs = said_of_all.reshape(len(kept.steps), 2, -1, *said_of_all.shape[1:]).numpy()
     for step, both in zip(kept.steps, outputs, strict=True):
         x, sign = step.x, -1 if family in NEGATED else 1
         assert step.guidance == scale
