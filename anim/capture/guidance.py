@@ -168,7 +168,7 @@ class GuidanceListener:
     def _parameters(self) -> list[str]:
         """The arguments of the pipeline's call that are guidance scales."""
         takes = inspect.signature(type(self._pipeline).__call__).parameters
-        return [name for name in takes if _NAMES_A_SCALE.search(name) and "rescale" not in name]
+        return [name for name in takes if _NAMES_A_SCALE.search(name) and name.endswith("_scale")]
 
     def _why_single(self, network: Any) -> str:
         """Why there is only one prediction for each image."""
