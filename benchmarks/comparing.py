@@ -43,8 +43,8 @@ def main() -> None:
         one = Composer(Scene(views[:1], panels), size=size)
         several = Composer(Scene(views, panels, comparison=told), size=size)
         print(f"{RUNS} runs ({several.width}×{several.height}) against one ({one.width}×{one.height})")
-        jobs = (functools.partial(compose, composer, given.steps) for composer in (one, several))
-        compare(*jobs, given.rounds, names=("one", "several"))
+        apart, together = (functools.partial(compose, composer, given.steps) for composer in (one, several))
+        compare(apart, together, given.rounds, names=("one", "several"))
 
 
 if __name__ == "__main__":

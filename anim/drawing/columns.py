@@ -192,7 +192,7 @@ class _Fit:
         if self.aside is None:
             return self.space.under_caption + self.space.caption(self.lines) + tallest
         if self.beside:
-            return max(even(tallest + self.aside[1]) - max(grid.height for grid in self.large), 0)
+            return max(even(tallest + self.space.gap + self.aside[1]) - max(grid.height for grid in self.large), 0)
         return even(self.space.gap + max(tallest, self.aside[1]))
 
     @property
@@ -298,7 +298,7 @@ class _Fit:
             box = Box(left, upper, grid.width, grid.height)
             places.append(PanelPlace(box, tuple(grid.cells(left, upper, images[1].count)), Line(left, 0, upper)))
             if self.beside:
-                return places, [Box(left, box.bottom, x + self.column - left, self.aside[1])]
+                return places, [Box(left, box.bottom + self.space.gap, x + self.column - left, self.aside[1])]
             aside = box.right + self.apart
             return places, [Box(aside, upper, x + self.column - aside, self.small_row - self.space.gap)]
         if self.beside:
@@ -349,7 +349,12 @@ def _fits(
                 below = widest if beside else _pitch(widest, count, em) - _small_gap(em)
             plot = max(below, even(_CAPTIONED * em))
             small = tuple(
-                tuple(_grid(images, plot if images.is_plot else below, space.gap, False) for images in run[1:])
+                tuple(
+                    _grid(Images.of_plot() if beside else images, plot, space.gap, False)
+                    if images.is_plot
+                    else _grid(images, below, space.gap, False)
+                    for images in run[1:]
+                )
                 for run in runs
             )
         except SettingsError:

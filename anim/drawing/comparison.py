@@ -31,6 +31,13 @@ _LEGENDS = (
     "dots: calls of the network",
     "",
 )
+_LEGENDS_OF_LEVELS = (
+    "each dot is a noise level, from the most noise at the left to the least at the right",
+    "each dot is a noise level, from noise to image",
+    "each dot is a noise level",
+    "dots: noise levels",
+    "",
+)
 _MOMENTS = {
     "noise": ("at the same noise level", "same noise"),
     "step": ("at the same step", "same step"),
@@ -122,8 +129,10 @@ class Comparison:
     @property
     def _legend(self) -> str:
         """What the distances are, if there are any, and what the dots are, as far as there is room."""
+        added = any(view.run.is_forward for view in self._scene.views)  # Nothing is called to add noise.
+        legends = _LEGENDS_OF_LEVELS if added else _LEGENDS
         for about in self._told.reference or ("",):
-            for dots in _LEGENDS:
+            for dots in legends:
                 legend = "; ".join(filter(None, (about, dots)))
                 if words(legend, self._type.text.words).width <= self.layout.legend.width:
                     return legend
@@ -248,7 +257,9 @@ def _spelled(level: float) -> str:
 
 
 def _calls(run: Trajectory, word: str, *, ended: bool) -> Phrase:
-    """How many calls of the network have been made."""
+    """How many calls of the network have been made; nothing where noise is added without any."""
+    if run.is_forward:
+        return ()
     if ended:
         return (Words(f"{run.steps} of {run.steps}" if not word else f"{run.steps}{word}"),)
     counted = Number.of(range(1, run.steps + 1), 0, "quiet", upright=True)
