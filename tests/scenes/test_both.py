@@ -1,4 +1,4 @@
-"""The scene of a run beside the forward process of its own images: the same noise level on both sides, at every shot."""
+"""The scene of a run beside the forward process of its own images: at the same noise level in every shot."""
 
 from __future__ import annotations
 
