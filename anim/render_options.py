@@ -11,7 +11,7 @@ from .errors import SettingsError
 from .files.outputs import OUTPUTS, check_apart, check_output, check_use
 from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
-from .scenes.kinds import KINDS
+from .scenes.kinds import BOTH, BOTH_PANELS, SCENES
 from .scenes.panels import COMPARED_PANELS, DEFAULT_PANELS, PANELS, Panel, panels_named, quantities_in
 from .timeline.shots import DEFAULT_FPS, DEFAULT_HOLD, Align, Bound, Timing
 
@@ -112,9 +112,10 @@ class RenderOptions(TypedDict, total=False):
         str | None,
         Option(
             SHOWN,
-            "Show an equation of each step, with its numbers between the panels, in place of --panels: "
-            f"{'; '.join(f'{kind.name}, {kind.shows}' for kind in KINDS.values())}. It is refused if it does not hold.",
-            choices=tuple(KINDS),
+            "What panels are together, in place of --panels. Equations have this step's numbers between their panels, "
+            "and are refused if they do not hold. "
+            f"{'; '.join(f'{name}: {shows}' for name, shows in SCENES.items())}.",
+            choices=tuple(SCENES),
         ),
     ]
     theme: Annotated[
@@ -245,8 +246,14 @@ def quantities_of(options: Mapping[str, Any], run: "Trajectory", runs: int = 1) 
     from .runs.quantities import GUESS  # Here, as help must not wait for modules that read recordings.
     from .scenes.equations import panels_of as panels_of_equation
 
-    kind = options["scene"]
-    quantities = quantities_in(panels_of(options, runs) if kind is None else panels_of_equation(kind, run))
+    match options["scene"]:
+        case None:
+            panels = panels_of(options, runs)
+        case kind if kind == BOTH:
+            panels = panels_named(BOTH_PANELS)
+        case kind:
+            panels = panels_of_equation(kind, run)
+    quantities = quantities_in(panels)
     return tuple(dict.fromkeys([*quantities, *([GUESS] if options["ease"] else ())]))
 
 

@@ -26,12 +26,14 @@ from .render_options import (
 )
 from .runs.clips import MIDDLE_FRAME, ClipFrames
 from .runs.decoded import OnRow
+from .runs.forward import forward_of
 from .runs.quantities import Quantity
 from .runs.trajectory import Trajectory
+from .scenes.both import both_ways, mirrored
 from .scenes.changes import x0_changes
 from .scenes.differences import comparison_of, differences, in_reading_order, scheduler_and_steps
 from .scenes.equations import demand_truth, equation_of
-from .scenes.kinds import check_seen
+from .scenes.kinds import BOTH, check_seen
 from .scenes.panels import Panel
 from .scenes.reference import distance_phrase, distances, reference_words
 from .scenes.scene import Comparison, Scene
@@ -169,10 +171,12 @@ def plan_shots(scene: Scene, timing: Timing) -> Timeline:
     Raises:
         SettingsError: as `timeline` and `aligned`.
     """
-    if scene.comparison is None:
-        run = scene.lead.run
+    if scene.comparison is None or scene.kind == BOTH:
+        view = scene.views[-1]
+        run = view.run
         complete = run.complete and not scene.of_steps
-        return timeline(run.t.tolist(), timing, complete=complete, changes=lambda rows: x0_changes(scene.lead, rows))
+        planned = timeline(run.t.tolist(), timing, complete=complete, changes=lambda rows: x0_changes(view, rows))
+        return planned if scene.kind != BOTH else replace(planned, shots=mirrored(planned.shots, run.steps))
 
     def changes(moments: Sequence[Moment]) -> list[float]:
         of_runs = [x0_changes(view, rows) for view, rows in zip(scene.views, zip(*moments, strict=True), strict=True)]
@@ -184,7 +188,7 @@ def plan_shots(scene: Scene, timing: Timing) -> Timeline:
 
 def _left_out(scene: Scene) -> Iterator[str]:
     """Notes about runs of which much is not shown, as others begin with less noise."""
-    if scene.comparison is None:
+    if scene.comparison is None or scene.kind == BOTH:
         return
     alignment = aligned([course_of(view.run) for view in scene.views], scene.comparison.align)
     for view, names, count in zip(scene.views, scene.comparison.labels, alignment.left_out, strict=True):
@@ -232,9 +236,11 @@ def _scene(
     for run in runs:
         for panel in panels:
             panel.check(run)
-        if kind is not None:  # Before latents are decoded, which takes time.
+        if kind not in (None, BOTH):  # Before latents are decoded, which takes time.
             shots = timeline(run.t.tolist(), replace(timing, ease=False), complete=run.complete).shots
             demand_truth(kind, run, (shot.rows[0] for shot in shots))
+    if kind == BOTH:
+        runs = [forward_of(runs[0]), *runs]
     latents, clips = (any(map(has, runs)) for has in (_is_latent, _has_clips))
     views = tuple(
         _view(
@@ -247,6 +253,8 @@ def _scene(
         )
         for run in runs
     )
+    if kind == BOTH:
+        return both_ways(*views)
     if kind is not None:
         return equation_of(kind, views[0])
     align: Align = asked["align"]
@@ -256,9 +264,10 @@ def _scene(
 def _measured(scene: Scene, references: Mapping[Trajectory, Trajectory]) -> Comparison:
     """The comparison with the distance of each run to its reference."""
     assert scene.comparison is not None
-    runs = [view.run for view in scene.views]
-    phrases = tuple(distance_phrase(distances(run, references[run])) for run in runs)
-    words = reference_words(scheduler_and_steps(references[runs[0]]))
+    for view in scene.views:
+        view.reference = references[view.run]
+    phrases = tuple(distance_phrase(distances(view.run, references[view.run])) for view in scene.views)
+    words = reference_words(scheduler_and_steps(references[scene.lead.run]))
     return replace(scene.comparison, distances=phrases, reference=words)
 
 

@@ -9,6 +9,7 @@ for a lecture. The two take turns in one process, and medians of pairs are compa
 from __future__ import annotations
 
 import argparse
+import functools
 
 from composing import made_up_run
 from pairs import compare
@@ -42,12 +43,8 @@ def main() -> None:
         one = Composer(Scene(views[:1], panels), size=size)
         several = Composer(Scene(views, panels, comparison=told), size=size)
         print(f"{RUNS} runs ({several.width}×{several.height}) against one ({one.width}×{one.height})")
-        compare(
-            lambda one=one: compose(one, given.steps),
-            lambda several=several: compose(several, given.steps),
-            given.rounds,
-            names=("one", "several"),
-        )
+        apart, together = (functools.partial(compose, composer, given.steps) for composer in (one, several))
+        compare(apart, together, given.rounds, names=("one", "several"))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from diffanim.cli import options
 from diffanim.cli.drawing import apply_profile, outputs_or_default, refuse_two_speeds, writing_files
@@ -34,6 +35,12 @@ class Several(click.ParamType[tuple[Any, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         """A tuple of what each value stands for."""
         return tuple(self.kind.convert(one.strip(), param, ctx) for one in value.split(","))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the last value."""
+        before, comma, last = incomplete.rpartition(",")
+        found = self.kind.shell_complete(ctx, param, last)
+        return [CompletionItem(f"{before}{comma}{item.value}", item.type, item.help) for item in found]
 
 
 def _as_option(row: Option) -> Callable[[Command], Command]:

@@ -14,7 +14,11 @@ import diffanim
 from diffanim import Step, Trajectory
 from diffanim.comparing import table_of
 from diffanim.errors import DiffanimError, SchedulerError, SettingsError
+from diffanim.files.outputs import Rendering
 from diffanim.models.files import ModelFiles
+from diffanim.scenes.phrases import Number
+from diffanim.scenes.reference import distances
+from diffanim.scenes.scene import Scene
 from diffanim.sharing.provenance import read_provenance
 from support.marks import libraries_may_warn
 from support.recordings import Interruption
@@ -211,3 +215,27 @@ def test_recordings_are_compared_too(tiny_model: Path, tmp_path: Path) -> None:
     assert diffanim.compare(runs, tmp_path / "a.gif", **SMALL) == [tmp_path / "a.gif"]
     with pytest.raises(DiffanimError, match="no recording at nowhere"):
         diffanim.compare(["nowhere"], tmp_path / "b.gif")
+
+
+def test_each_run_is_measured_against_its_reference(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Scene] = []
+
+    def write(_jobs: Any, rendering: Rendering) -> None:
+        drawn.append(rendering.scene)
+
+    monkeypatch.setattr("diffanim.rendering.write", write)
+    settings = {"model": tiny_model, "batch": 1, "scheduler": ["ddim", "dpm++"], "seed": [0, 1], "steps": 3}
+    diffanim.compare(settings, tmp_path / "a.gif", reference="ddim@3", **SMALL)
+    assert drawn[0].comparison is not None
+    runs, numbers = [view.run for view in drawn[0].views], [phrase[1] for phrase in drawn[0].comparison.distances]
+    assert [run.info.seed for run in runs] == [0, 1, 0, 1]
+    for run, own, number in zip(runs, (runs[0], runs[1]) * 2, numbers, strict=True):
+        assert isinstance(number, Number)
+        assert [float(string) for string in number.strings] == pytest.approx(distances(run, own).tolist(), abs=6e-4)
+    assert isinstance(numbers[0], Number)
+    assert set(numbers[0].strings) == {"0.000"}, "it is its own reference"
+    assert drawn[0].comparison.reference[0] == (
+        "off by: RMS distance of x̂0 to that of DDIM with 3 steps at the same noise level"
+    )

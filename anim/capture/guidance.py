@@ -168,7 +168,7 @@ class GuidanceListener:
     def _parameters(self) -> list[str]:
         """The arguments of the pipeline's call that are guidance scales."""
         takes = inspect.signature(type(self._pipeline).__call__).parameters
-        return [name for name in takes if _NAMES_A_SCALE.search(name) and "rescale" not in name]
+        return [name for name in takes if _NAMES_A_SCALE.search(name) and name.endswith("_scale")]
 
     def _why_single(self, network: Any) -> str:
         """Why there is only one prediction for each image."""
@@ -246,10 +246,11 @@ def _misfit(output: torch.Tensor, uncond: torch.Tensor, cond: torch.Tensor, scal
     """How far an output is from that guided prediction, as a multiple of what rounding explains; a tensor, so that
     nobody waits for a GPU yet.
     """
-    coarsest = max(torch.finfo(one.dtype).eps for one in (output, uncond, cond))
+    coarsest = max((torch.finfo(one.dtype) for one in (output, uncond, cond)), key=lambda precision: precision.eps)
     out, without, towards = output.float(), uncond.float(), cond.float() - uncond.float()
-    rounding = _ROUNDINGS * coarsest * (without.abs() + abs(scale) * towards.abs())
-    return ((out - (without + scale * towards)).abs() / rounding.clamp(min=torch.finfo(torch.float32).tiny)).max()
+    size = without.abs() + abs(scale) * towards.abs() + coarsest.tiny  # Below tiny, numbers are rounded like it.
+    misfit = ((out - (without + scale * towards)).abs() / (_ROUNDINGS * coarsest.eps * size)).max()
+    return misfit.nan_to_num(nan=0.0)  # A network that breaks down is reported when its step is stored.
 
 
 def _as_batch(said: Any, output: torch.Tensor) -> torch.Tensor | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from ..errors import SettingsError
 from .layout import (
@@ -30,6 +31,8 @@ from .layout import (
 
 _NARROWEST = 9.5
 """In em: a narrower column has no room for its text."""
+_CAPTIONED = 7
+"""In em: the same for a small panel."""
 _TALLEST = 1.25
 """Maximum ratio of height to width of an image's room."""
 _SMALL = 0.5
@@ -38,13 +41,20 @@ _SMALL = 0.5
 
 @dataclass(frozen=True)
 class Images:
-    """The images of one run."""
+    """The images of one panel."""
 
     count: int
     size: tuple[int, int]
     """(height, width) of an image, in its own pixels."""
     columns: int | None = None
     """The number of images in a row; None for the best arrangement."""
+
+    is_plot: bool = False
+
+    @classmethod
+    def of_plot(cls, *, wide: bool = False) -> Self:
+        """A plot, which has no size of its own."""
+        return cls(1, (1, 2) if wide else (1, 1), is_plot=True)
 
 
 @dataclass(frozen=True)
@@ -55,32 +65,34 @@ class ColumnsLayout(Layout):
     """Over each run's column."""
     rows: tuple[Line, ...]
     """Over each row of runs, if rows have names; else empty."""
+    feet: tuple[Line, ...]
+    """Under each run, if there is text; else empty."""
     asides: tuple[Box, ...]
     """The room beside or below each run's small panel, if there is exactly one; else empty."""
 
 
 def arrange_columns(
-    runs: Sequence[Images],
+    runs: Sequence[Sequence[Images]],
     *,
     size: Size,
     lines: LineHeights,
-    panels: int,
     em: int,
-    aside: tuple[int, int],
+    aside: tuple[int, int] | None = None,
     columns: int | None = None,
     named_rows: bool = False,
+    footed: bool = False,
 ) -> ColumnsLayout:
     """Lay out a picture of several runs.
 
     Args:
-        runs: their images.
+        runs: the images of each panel, of which there are as many in every run.
         size: of the picture; without a height, it shrinks to fit the images.
         lines: the heights of its text.
-        panels: the number of panels of each run.
         em: the size of the text, in pixels.
-        aside: the (width, height) of the text beside a small panel, in pixels.
+        aside: the (width, height) of the text beside a single small panel, in pixels; None for a caption over it.
         columns: the number of runs in a row; None for the one with the largest images.
         named_rows: whether there is a line of text over each row.
+        footed: whether there is a line of text under each run.
 
     Raises:
         SettingsError: the picture is too small for the runs.
@@ -91,8 +103,8 @@ def arrange_columns(
     fits = [
         fit
         for across in wanted
-        for beside in ((False, True) if panels == 2 else (False,))
-        for fit in _fits(runs, across, beside, size, lines, panels, em, aside, named_rows)
+        for beside in ((False,) if len(runs[0]) == 1 else (False, True))
+        for fit in _fits(runs, across, beside, size, lines, em, aside, named_rows, footed)
     ]
     if not fits:
         raise SettingsError(
@@ -109,19 +121,20 @@ def arrange_columns(
 class _Fit:
     """A number of columns, and the largest images that fit into them."""
 
-    runs: Sequence[Images]
+    runs: Sequence[Sequence[Images]]
     across: int
     beside: bool
-    """Whether a single small panel is to the right of the large one, rather than below it."""
-    panels: int
+    """Whether the other panels are to the right of the first one, rather than below it."""
     em: int
-    aside: tuple[int, int]
+    aside: tuple[int, int] | None
     lines: LineHeights
     named_rows: bool
+    footed: bool
     space: Spacing
     large: tuple[Grid, ...]
-    small: tuple[Grid, ...]
-    """Empty if there is one panel."""
+    """The first panel of each run."""
+    small: tuple[tuple[Grid, ...], ...]
+    """The others of each run."""
 
     @property
     def rows(self) -> int:
@@ -134,14 +147,29 @@ class _Fit:
         return math.floor(math.log(shown, 1.15)), -self.rows * self.across
 
     @property
+    def _small(self) -> list[Grid]:
+        return [grid for of in self.small for grid in of]
+
+    @property
     def column(self) -> int:
         """The width of a column."""
         large = max(grid.width for grid in self.large)
-        small = max((grid.width for grid in self.small), default=0)
+        small = max((grid.width for grid in self._small), default=0)
         narrowest = round(_NARROWEST * self.em)
+        if self.aside is None:
+            others = sum(max(grid.width for grid in of) + _small_gap(self.em) for of in zip(*self.small, strict=True))
+            if self.beside:
+                return even(max(narrowest, large + others))
+            count = len(self.small[0])
+            return even(max(narrowest, large, count * (self.captioned + _small_gap(self.em)) - _small_gap(self.em)))
         if self.beside:
             return even(max(narrowest, large + self.apart + max(small, self.aside[0])))
-        return even(max(narrowest, large, small + self.apart + self.aside[0] if self.panels == 2 else 0))
+        return even(max(narrowest, large, small + self.apart + self.aside[0]))
+
+    @property
+    def captioned(self) -> int:
+        """The least width of a small panel with a caption."""
+        return even(round(_CAPTIONED * self.em))
 
     @property
     def apart(self) -> int:
@@ -156,14 +184,21 @@ class _Fit:
     @property
     def small_row(self) -> int:
         """The height of the row of small panels with its text, and the gap above it."""
-        if not self.small:
+        if not self._small:
             return 0
-        tallest = max(grid.height for grid in self.small)
+        tallest = max(grid.height for grid in self._small)
+        if self.aside is None and self.beside:
+            return max(even(tallest) - max(grid.height for grid in self.large), 0)
+        if self.aside is None:
+            return self.space.under_caption + self.space.caption(self.lines) + tallest
         if self.beside:
-            return max(even(tallest + self.aside[1]) - max(grid.height for grid in self.large), 0)
-        if self.panels == 2:
-            return even(self.space.gap + max(tallest, self.aside[1]))
-        return self.space.under_caption + self.space.caption(self.lines) + tallest
+            return max(even(tallest + self.space.gap + self.aside[1]) - max(grid.height for grid in self.large), 0)
+        return even(self.space.gap + max(tallest, self.aside[1]))
+
+    @property
+    def foot(self) -> int:
+        """The height of the text under a run."""
+        return even(self.space.gap + sum(self.lines.title)) if self.footed else 0
 
     @property
     def row_name(self) -> int:
@@ -173,7 +208,8 @@ class _Fit:
     @property
     def run(self) -> int:
         """The height of one run."""
-        return self.header + self.space.caption(self.lines) + max(grid.height for grid in self.large) + self.small_row
+        tallest = max(grid.height for grid in self.large)
+        return self.header + self.space.caption(self.lines) + tallest + self.small_row + self.foot
 
     @property
     def between(self) -> int:
@@ -219,7 +255,7 @@ class _Fit:
         title = top + self.lines.title[0]
         inside = self.across * self.column + gutters * gutter
         first = title + self.lines.title[1] + under_title
-        headers, rows, places, asides = [], [], [], []
+        headers, rows, feet, places, asides = [], [], [], [], []
         for number, images in enumerate(self.runs):
             row, column = divmod(number, self.across)
             x = margin + column * (self.column + gutter)
@@ -227,7 +263,9 @@ class _Fit:
             if self.named_rows and not column:
                 rows.append(Line(x, inside, y - self.row_name + self.lines.title[0]))
             headers.append(Line(x, self.column, y + self.lines.title[0]))
-            parts, aside = self._run_at(x, y + self.header, images, self.large[number], self.small[number:][:1])
+            if self.footed:
+                feet.append(Line(x, self.column, y + self.run - self.lines.title[1]))
+            parts, aside = self._run_at(x, y + self.header, images, self.large[number], self.small[number])
             places += parts
             asides += aside
         bottom = first + self.rows * (self.row_name + self.run) + (self.rows - 1) * self.between
@@ -242,34 +280,42 @@ class _Fit:
             Line(margin, inside, legend),
             tuple(headers),
             tuple(rows),
+            tuple(feet),
             tuple(asides),
         )
 
     def _run_at(
-        self, x: int, y: int, images: Images, large: Grid, small: Sequence[Grid]
+        self, x: int, y: int, images: Sequence[Images], large: Grid, small: Sequence[Grid]
     ) -> tuple[list[PanelPlace], list[Box]]:
-        """The panels of a run, and the room beside its small one if there is only one."""
+        """The panels of a run, and the room beside its small one if text goes there."""
         tallest = max(grid.height for grid in self.large)
-        places = [self._panel(x, even(y + self.space.caption(self.lines)), images.count, large, self.column)]
+        places = [self._panel(x, even(y + self.space.caption(self.lines)), images[0].count, large, self.column)]
         below = places[0].box.y + tallest
-        if not small:
-            return places, []
-        (grid,) = small
-        if self.panels == 2:
+        if self.aside is not None:
+            (grid,) = small
             left = x + self.apart + max(grid.width for grid in self.large) if self.beside else x
             upper = places[0].box.y if self.beside else even(below + self.space.gap)
             box = Box(left, upper, grid.width, grid.height)
-            places.append(PanelPlace(box, tuple(grid.cells(left, upper, images.count)), Line(left, 0, upper)))
+            places.append(PanelPlace(box, tuple(grid.cells(left, upper, images[1].count)), Line(left, 0, upper)))
             if self.beside:
-                return places, [Box(left, box.bottom, x + self.column - left, self.aside[1])]
+                return places, [Box(left, box.bottom + self.space.gap, x + self.column - left, self.aside[1])]
             aside = box.right + self.apart
             return places, [Box(aside, upper, x + self.column - aside, self.small_row - self.space.gap)]
-        upper = even(below + self.space.under_caption + self.space.caption(self.lines))
-        pitch = _pitch(self.column, self.panels, self.em)
-        places += [
-            self._panel(x + number * pitch, upper, images.count, grid, pitch - _small_gap(self.em))
-            for number in range(self.panels - 1)
-        ]
+        if self.beside:
+            left = x + max(grid.width for grid in self.large) + _small_gap(self.em)
+            for number, (shown, grid) in enumerate(zip(images[1:], small, strict=True)):
+                places.append(self._panel(left, places[0].box.y, shown.count, grid, grid.width))
+                left += max(of[number].width for of in self.small) + _small_gap(self.em)
+            room = max(grid.width for grid in self.large)
+            places[0] = replace(places[0], caption=replace(places[0].caption, width=room))
+            return places, []
+        if small:
+            upper = even(below + self.space.under_caption + self.space.caption(self.lines))
+            pitch = _pitch(self.column, len(small), self.em)
+            places += [
+                self._panel(x + number * pitch, upper, shown.count, grid, pitch - _small_gap(self.em))
+                for number, (shown, grid) in enumerate(zip(images[1:], small, strict=True))
+            ]
         return places, []
 
     def _panel(self, x: int, y: int, count: int, grid: Grid, width: int) -> PanelPlace:
@@ -278,15 +324,15 @@ class _Fit:
 
 
 def _fits(
-    runs: Sequence[Images],
+    runs: Sequence[Sequence[Images]],
     across: int,
     beside: bool,
     size: Size,
     lines: LineHeights,
-    panels: int,
     em: int,
-    aside: tuple[int, int],
+    aside: tuple[int, int] | None,
     named_rows: bool,
+    footed: bool,
 ) -> list[_Fit]:
     """The largest images for a number of columns; none if there is no room."""
     width, height = size
@@ -294,29 +340,34 @@ def _fits(
     most = (width - 2 * space.margin - (across - 1) * space.gutter) // across // 2 * 2
     for room in range(most, 2 * em, -max(2, most // 100 * 2)):
         try:
-            large = tuple(_grid(run, room, space.gap, height is not None) for run in runs)
-            below = _small(max(grid.width for grid in large), panels, em)
-            small = tuple(_grid(run, below, space.gap, False) for run in runs if below)
+            large = tuple(_grid(run[0], room, space.gap, height is not None) for run in runs)
+            widest = max(grid.width for grid in large)
+            count = max(len(runs[0]) - 1, 1)
+            if aside is not None:
+                below = round(_SMALL * widest) // 2 * 2
+            else:
+                below = widest if beside else _pitch(widest, count, em) - _small_gap(em)
+            plot = max(below, even(_CAPTIONED * em))
+            small = tuple(
+                tuple(
+                    _grid(Images.of_plot() if beside else images, plot, space.gap, False)
+                    if images.is_plot
+                    else _grid(images, below, space.gap, False)
+                    for images in run[1:]
+                )
+                for run in runs
+            )
         except SettingsError:
             return []
-        fit = _Fit(runs, across, beside, panels, em, aside, lines, named_rows, space, large, small)
+        fit = _Fit(runs, across, beside, em, aside, lines, named_rows, footed, space, large, small)
         if fit.width <= width and fit.height <= (height or LARGEST[1]):
             return [fit]
     return []
 
 
-def _small(room: int, panels: int, em: int) -> int:
-    """The width of a small panel under a large one; 0 if there is none."""
-    if panels == 1:
-        return 0
-    if panels == 2:
-        return round(_SMALL * room) // 2 * 2
-    return _pitch(room, panels, em) - _small_gap(em)
-
-
-def _pitch(room: int, panels: int, em: int) -> int:
+def _pitch(room: int, small: int, em: int) -> int:
     """From one of several small panels to the next."""
-    return (room + _small_gap(em)) // (panels - 1) // 2 * 2
+    return (room + _small_gap(em)) // small // 2 * 2
 
 
 def _small_gap(em: int) -> int:

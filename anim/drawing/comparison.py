@@ -11,6 +11,7 @@ from ..pixels import Pixels
 from ..runs.noising import log_snr
 from ..runs.trajectory import Trajectory
 from ..scenes.levels import on_one_axis
+from ..scenes.panels.wordings import short_lines
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
 from ..scenes.readouts import time_readout
 from ..scenes.scene import Part, Scene
@@ -30,11 +31,20 @@ _LEGENDS = (
     "dots: calls of the network",
     "",
 )
+_LEGENDS_OF_LEVELS = (
+    "each dot is a noise level, from the most noise at the left to the least at the right",
+    "each dot is a noise level, from noise to image",
+    "each dot is a noise level",
+    "dots: noise levels",
+    "",
+)
 _MOMENTS = {
     "noise": ("at the same noise level", "same noise"),
     "step": ("at the same step", "same step"),
     "calls": ("after equally many calls of the network", "equal calls"),
 }
+_ROW_NAME = 1.15
+"""How much larger the name of a table's row is than the text."""
 _SCALES = (1, 0.85, 0.72, 0.6)
 """Of the text: many runs leave no room for large type."""
 _COMFORTABLE = 7
@@ -73,18 +83,26 @@ class Comparison:
 
     def _laid_out(self, size: Size) -> ColumnsLayout:
         scene, type_ = self._scene, self._type
-        asides = [self._aside(part) for part in scene.parts[1::2]] if len(scene.panels) == 2 else []
+        each = len(scene.panels)
+        small = scene.parts[1::2] if each == 2 and not scene.parts[1].is_plot else ()
+        asides = [self._aside(part, ended=ended) for part in small for ended in (False, True)]
         lines = [(phrase, self._sizes(phrase)) for aside in asides for phrase in aside]
         wordings = [wording for state in (self._running, self._closing) for part in state for wording in part]
         return arrange_columns(
-            [Images(view.count, view.size, view.columns) for view in scene.views],
+            [
+                [
+                    _images(part, wide=each == 2 and number == 1)
+                    for number, part in enumerate(scene.parts[first:][:each])
+                ]
+                for first in range(0, len(scene.parts), each)
+            ],
             size=size,
             lines=type_.heights(wordings, ()),
-            panels=len(scene.panels),
             em=type_.em,
-            aside=(max((width(*line) for line in lines), default=0), self._pitch * max(map(len, asides), default=0)),
+            aside=(max(width(*line) for line in lines), self._pitch * max(map(len, asides))) if asides else None,
             columns=len(self._told.columns) or None,
             named_rows=bool(self._told.rows),
+            footed=bool(self._told.distances),
         )
 
     def texts(self, ended: Sequence[bool]) -> Iterator[tuple[int, Placed]]:
@@ -92,7 +110,7 @@ class Comparison:
         layout, each = self.layout, len(self._scene.panels)
         yield from ((0, text) for text in self._title())
         for line, names in zip(layout.rows, self._told.rows, strict=True):
-            yield from ((0, text) for text in self._named(names, line, line.width))
+            yield from ((0, text) for text in self._named(names, line, line.width, scale=_ROW_NAME))
         for run, (header, at_end) in enumerate(zip(layout.headers, ended, strict=True)):
             yield from ((run, text) for text in self._header(run, header, ended=at_end))
             parts = range(run * each, (run + 1) * each)
@@ -102,10 +120,23 @@ class Comparison:
                 else:
                     wordings = self._alike(part % each, place_.caption.width, ended=at_end)[run]
                     yield from ((run, text) for text in headings.caption(wordings, place_.caption, self._type))
+        for run, (line, phrase) in enumerate(zip(layout.feet, self._told.distances, strict=True)):
+            yield from ((run, text) for text in place(phrase, self._type.text, line.x, line.baseline))
         yield from ((0, text) for text in self.dots.texts())
         line = layout.legend
-        legend = next(text for text in _LEGENDS if words(text, self._type.text.words).width <= line.width)
-        yield from ((0, text) for text in place((Words(legend),), self._type.text, line.x, line.baseline))
+        yield from ((0, text) for text in place((Words(self._legend),), self._type.text, line.x, line.baseline))
+
+    @property
+    def _legend(self) -> str:
+        """What the distances are, if there are any, and what the dots are, as far as there is room."""
+        added = any(view.run.is_forward for view in self._scene.views)  # Nothing is called to add noise.
+        legends = _LEGENDS_OF_LEVELS if added else _LEGENDS
+        for about in self._told.reference or ("",):
+            for dots in legends:
+                legend = "; ".join(filter(None, (about, dots)))
+                if words(legend, self._type.text.words).width <= self.layout.legend.width:
+                    return legend
+        return shortened(self._told.reference[-1], self._type.text.words, self.layout.legend.width)
 
     def draw(self, picture: Pixels, rows: Sequence[int]) -> None:
         """Draw the dots, and the noise level that all runs have reached."""
@@ -166,12 +197,13 @@ class Comparison:
         columns = self._told.columns
         return [columns[run % len(columns)] for run in range(len(self._scene.views))] if columns else self._told.labels
 
-    def _named(self, wordings: Sequence[str], line: Line, room: int) -> Iterator[Placed]:
+    def _named(self, wordings: Sequence[str], line: Line, room: int, scale: float = 1.0) -> Iterator[Placed]:
         """The longest of a name's wordings that fits."""
-        size = self._type.text.words
-        fits = [name for name in wordings if words(name, size).width <= room]
-        name = fits[0] if fits else shortened(wordings[-1], size, room)
-        return place((Words(name, "strong"),), self._type.text, line.x, line.baseline)
+        text = self._type.text
+        sizes = Sizes(scale * text.words, scale * text.maths)
+        fits = [name for name in wordings if words(name, sizes.words).width <= room]
+        name = fits[0] if fits else shortened(wordings[-1], sizes.words, room)
+        return place((Words(name, "strong"),), sizes, line.x, line.baseline)
 
     def _alike(self, panel: int, room: int, *, ended: bool) -> list[Sequence[Caption]]:
         """A panel's wordings for each run, from the first place at which those of all runs fit into this width."""
@@ -180,21 +212,25 @@ class Comparison:
         if len({len(own) for own in wordings}) > 1:
             return wordings
         for place_, alike in enumerate(zip(*wordings, strict=True)):
-            if all(headings.caption_fits(wording, room, self._type) for wording in alike):
+            told = any(wording.title for wording in alike)
+            if told and all(headings.caption_fits(wording, room, self._type) for wording in alike):
                 return [own[place_:] for own in wordings]
         return wordings
 
-    def _aside(self, part: Part) -> list[Phrase]:
+    def _aside(self, part: Part, *, ended: bool) -> list[Phrase]:
         """The text beside a small panel, line by line."""
+        if ended:
+            closing = [wording for wording in part.panel.closing(part.view) if wording.words]
+            if not closing:
+                return []
+            shortest = min(closing, key=lambda wording: len(wording.words))
+            return [shortest.title, *((Words(line),) for line in short_lines(shortest.words))]
         said = [(Words(line),) for line in part.panel.sheet_words(part.view)]
         return [(Maths(part.panel.symbol_in(part.view)),), time_readout(part.view.run), *said]
 
     def _beside(self, part: int, run: int, *, ended: bool) -> Iterator[Placed]:
         room, baseline = self.layout.asides[run], self.layout.asides[run].y
-        lines = self._aside(self._scene.parts[part])
-        if ended:  # There is no timestep after the last one.
-            del lines[1]
-        for phrase in lines:
+        for phrase in self._aside(self._scene.parts[part], ended=ended):
             baseline += self._pitch
             yield from place(phrase, self._sizes(phrase), room.x, baseline - round(0.35 * self._type.em))
 
@@ -208,14 +244,23 @@ class Comparison:
         return self._type.symbol if len(phrase) == 1 and isinstance(phrase[0], Maths) else self._type.text
 
 
+def _images(part: Part, *, wide: bool) -> Images:
+    """The images of a part; a plot is one, which is ``wide`` if it is alone below a large panel."""
+    if part.is_plot:
+        return Images.of_plot(wide=wide)
+    return Images(part.view.count, part.view.size, part.view.columns)
+
+
 def _spelled(level: float) -> str:
     """The noise σ/α of a logarithm of the signal-to-noise ratio."""
     return f"{np.exp(-max(level, -_LARGEST) / 2):.2f}"
 
 
 def _calls(run: Trajectory, word: str, *, ended: bool) -> Phrase:
-    """How many calls of the network have been made."""
+    """How many calls of the network have been made; nothing where noise is added without any."""
+    if run.is_forward:
+        return ()
     if ended:
-        return (Words(f"{run.steps}{word}"),)
+        return (Words(f"{run.steps} of {run.steps}" if not word else f"{run.steps}{word}"),)
     counted = Number.of(range(1, run.steps + 1), 0, "quiet", upright=True)
     return counted, Words(f"of {max(run.total, run.steps)}{word}")

@@ -109,7 +109,11 @@ class Composer:
             for part, place in self._placed
         )
         self._plots = [
-            (part.run, place.box, _drawn_plot(part, place.box, self._theme, type_.em))
+            (
+                part.run,
+                place.box,
+                DrawnPlot(scene.plot_of(part), place.box.width, place.box.height, self._theme, type_.em),
+            )
             for part, place in self._placed
             if part.is_plot
         ]
@@ -189,10 +193,6 @@ class Composer:
 def _stage_of(scene: Scene, size: Size, theme: Theme, type_: Type) -> Stage:
     stage = Single if scene.comparison is None else Comparison
     return stage(scene, size=size, theme=theme, type_=type_)
-
-
-def _drawn_plot(part: Part, box: Box, theme: Theme, em: int) -> DrawnPlot:
-    return DrawnPlot(part.panel.plot(part.view), box.width, box.height, theme, em)
 
 
 def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:

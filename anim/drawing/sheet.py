@@ -94,7 +94,9 @@ def lay_out(
             # Runs are told apart by their names, which must not run into each other.
             tall = max(grid.height, block) if scene.comparison else grid.height
             bottom = top + tall
-            images += _row(part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em)
+            images += _row(
+                scene, part, shots, [Box(x, top, grid.width, grid.height) for x in lefts], grid, theme, type_.em
+            )
             texts += type_.centred(name, type_.margin, None, top + (tall - block) // 2)
         under = bottom + round(0.25 * type_.em)
         readouts = [_readout(scene.views[run].run, rows[run], scene.terms) for rows in shots]
@@ -183,11 +185,11 @@ def _grid(view: View, across: int, *, gap: int, whole: bool) -> Grid:
 
 
 def _row(
-    part: Part, shots: Sequence[tuple[int, ...]], boxes: Sequence[Box], grid: Grid, theme: Theme, em: int
+    scene: Scene, part: Part, shots: Sequence[tuple[int, ...]], boxes: Sequence[Box], grid: Grid, theme: Theme, em: int
 ) -> Iterator[PlacedImage]:
     """A part at every column; a column stays empty where the part has nothing to show."""
     if part.is_plot:
-        plot = DrawnPlot(part.panel.plot(part.view), grid.width, grid.height, theme, em)
+        plot = DrawnPlot(scene.plot_of(part), grid.width, grid.height, theme, em)
         pictures = (plot.at(rows[part.run]) for rows in shots)
         yield from (PlacedImage(picture, box, outlined=False) for picture, box in zip(pictures, boxes, strict=True))
         return

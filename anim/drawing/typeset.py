@@ -99,7 +99,8 @@ def number(string: str, size: float) -> Mask:
 @lru_cache(maxsize=4096)
 def word_number(string: str, size: float) -> Mask:
     """Like `number`, but in the type of `words`."""
-    return beside([words(c, size) for c in string], [words("0", size).width] * len(string))
+    digit, point = words("0", size).width, words(".", size).width
+    return beside([words(c, size) for c in string], [point if c == "." else digit for c in string])
 
 
 def shortened(string: str, size: float, width: int) -> str:

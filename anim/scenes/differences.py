@@ -173,6 +173,7 @@ def _further(run: Trajectory) -> dict[str, Fact]:
         _fact("weights", f"weights {str(print_of)[:6]}" if print_of else ""),
         _of(settings, "dtype", "{}"),
         _of(settings, "device", "on {}"),
+        *(_fact(name, f"{name}{'' if settings.get(name) else ' off'}") for name in ("exact", "compile")),
         *(_fact(name.replace("_", " "), f"{name.replace('_', ' ')} {value}") for name, value in config.items()),
     ]
     return {fact.name: fact for fact in facts}

@@ -1,4 +1,7 @@
-"""What panels can be together: an equation, whose panels follow from the run. Nothing heavy is imported here."""
+"""What panels can be together: an equation, whose panels follow from the run, or a run beside its forward process.
+
+Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +76,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """Every equation by its name."""
+BOTH = "both"
+"""The scene of a run beside the forward process of its own images."""
+BOTH_PANELS = ("x", "x0")
+SCENES: Mapping[str, str] = MappingProxyType(
+    {name: kind.shows for name, kind in KINDS.items()}
+    | {BOTH: "beside the run, the forward process of its finished images at the same timesteps"}
+)
+"""Every scene by its name, with what it shows, for help."""
 
 
 def form_of(kind: str, panels: Sequence[str], process: str = "reverse") -> Form | None:
@@ -93,8 +104,10 @@ def kept_for(kind: str | None, panels: str | Sequence[str] | None) -> tuple[str,
     """
     if kind is None:
         shown = panels_named(panels or DEFAULT_PANELS)
+    elif entry_named(SCENES, "scene", kind) and kind == BOTH:
+        return ()
     else:
-        shown = tuple(PANELS[name] for form in entry_named(KINDS, "scene", kind).forms for name in form)
+        shown = tuple(PANELS[name] for form in KINDS[kind].forms for name in form)
     return tuple(dict.fromkeys(quantity.kept for quantity in quantities_in(shown) if quantity.kept))
 
 
@@ -107,7 +120,7 @@ def check_seen(kind: str | None, panels: str | Sequence[str] | None, runs: int =
     asked = None if panels is None else tuple(panel.name for panel in panels_named(panels))
     if kind is None:
         return
-    entry_named(KINDS, "scene", kind)
+    entry_named(SCENES, "scene", kind)
     if asked not in (None, DEFAULT_PANELS):
         raise SettingsError(
             f"the scene {kind} has panels of its own; leave out --panels {','.join(asked or ())}, or --scene"

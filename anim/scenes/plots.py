@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -115,5 +116,24 @@ class Plot:
     """[rows]: the position of a vertical line."""
     key: tuple[Phrase, ...] = ()
     """Labels in a row above the plot, in the inks of lines that cannot be labelled where they end."""
+    shared: frozenset[Literal["x", "y"]] = frozenset()
+    """The axes whose limits must be the same in the plots of several runs, so that they can be compared."""
     equal: bool = False
     """Whether a unit is equally long on both axes; the limits grow to fill the plot."""
+
+
+def with_shared_limits(plots: Sequence[Plot]) -> list[Plot]:
+    """Plots of several runs, with the widest limits of all on the axes that they share."""
+    x, y = _widest([plot.x for plot in plots]), _widest([plot.y for plot in plots])
+    return [
+        replace(
+            plot,
+            x=replace(plot.x, low=x[0], high=x[1]) if "x" in plot.shared else plot.x,
+            y=replace(plot.y, low=y[0], high=y[1]) if "y" in plot.shared else plot.y,
+        )
+        for plot in plots
+    ]
+
+
+def _widest(axes: Sequence[Axis]) -> tuple[float, float]:
+    return min(axis.low for axis in axes), max(axis.high for axis in axes)

@@ -18,7 +18,7 @@ _DECIMALS = 3
 def distances(run: Trajectory, reference: Trajectory) -> NDArray[np.float64]:
     """The root mean square distance of x̂0 to that of a reference run at the same noise level, over all images.
 
-    It is in the units of the values, where black and white usually are 2 apart. The step of the reference is the one
+    Black is −1 and white 1; latents are in their own units. The step of the reference is the one
     whose log-SNR is nearest; of its steps at one level, the last. Finished images are compared with each other.
 
     Args:
@@ -40,7 +40,9 @@ def distances(run: Trajectory, reference: Trajectory) -> NDArray[np.float64]:
     rows = _nearest(log_snr(run.signal, run.noise), log_snr(reference.signal, reference.noise))
     pairs = ((run.x0[row], reference.x0[other]) for row, other in enumerate(rows))
     found = [_distance(one, other) for one, other in pairs]
-    return np.array([*found, *([_distance(run.x[-1], reference.x[-1])] if run.complete else [])])
+    black, white = run.info.value_range
+    rows_found = np.array([*found, *([_distance(run.x[-1], reference.x[-1])] if run.complete else [])])
+    return rows_found * 2 / (white - black)
 
 
 def distance_phrase(found: NDArray[np.float64]) -> Phrase:

@@ -14,6 +14,7 @@ from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
 from .panels.wordings import UNIT_VARIANCE
 from .phrases import Caption, Fidelity, Maths, Phrase, Term
+from .plots import Plot, with_shared_limits
 from .views import View, view_of
 
 
@@ -144,6 +145,15 @@ class Scene:
         """What stands before a panel of an equation; None for the first panel, and for panels that are no equation."""
         place = [panel.name for panel in self.panels].index(part.panel.name)
         return self.terms[place - 1] if self.terms and place else None
+
+    def plot_of(self, part: Part) -> Plot:
+        """What is drawn of a part that is a plot, with the same limits for all runs where they can be compared.
+
+        Raises:
+            OutputError: a run lacks what the plot needs.
+            TrajectoryError: a row is damaged.
+        """
+        return with_shared_limits([part.panel.plot(view) for view in self.views])[part.run]
 
     def signs(self, fidelity: Fidelity) -> str:
         """The panels with this fidelity, such as "x_t and ε̂"; empty if there are none."""

@@ -41,6 +41,8 @@ class View(ABC):
     size: tuple[int, int]
     columns: int | None = None
     frames: tuple[int, ...] = ()
+    reference: Trajectory | None = None
+    """Another run, from which the distance of this one is shown."""
     colours: str = ""
     """How channels became colours, in words; empty if they are grey or red, green and blue."""
     field_colours: str = ""

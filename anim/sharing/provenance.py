@@ -18,6 +18,7 @@ from ..noise_options import NOISE_OPTIONS, usual_noise
 from ..options import Option
 from ..render_options import RENDER_OPTIONS
 from ..runs.trajectory import Trajectory
+from ..scenes.kinds import BOTH
 from ..scenes.panels import DEFAULT_PANELS
 from ..untrusted import Finite, typed
 from ..version import __version__
@@ -92,7 +93,7 @@ class Provenance:
         runs, told = [view.run for view in scene.views], scene.comparison
         info, panels = runs[0].info, tuple(panel.name for panel in scene.panels)
         made = {name: getattr(info, name) for name in _OF_ALL if len({getattr(run.info, name) for run in runs}) == 1}
-        words = _showing(runs) if command is None else command
+        words = _showing(runs[-1:] if scene.kind == BOTH else runs) if command is None else command
         name = Path(output).name + ("/" if os.fspath(output).endswith("/") else "")
         return cls(
             info.model,
@@ -103,7 +104,7 @@ class Provenance:
             fps=fps,
             arrangement=scene.arrangement,
             panels=() if panels == DEFAULT_PANELS else panels,
-            scene=scene.kind if scene.terms else "",
+            scene=scene.kind if scene.terms or scene.kind == BOTH else "",
             noise_left=max(filter(None, map(_noise_left, runs)), default=None),
             runs=() if told is None else tuple(wordings[0] for wordings in told.labels),
             shared="" if told is None else told.shared[0],

@@ -13,7 +13,7 @@ import torch
 
 import diffanim
 from diffanim import Recorder
-from diffanim.errors import SettingsError
+from diffanim.errors import SamplingError, SettingsError
 from support.loops import Kept
 from support.marks import libraries_may_warn
 from support.tiny import build
@@ -99,13 +99,15 @@ def test_both_predictions_by_the_pipelines_own_order(family: str) -> None:
     kept, made = recorded(pipe, call)
     assert (made == plain).all(), "the pipeline's own bits"
     assert dict(said.network._forward_hooks) == hooks
-    outputs = torch.cat([one.reshape(-1, *one.shape[-len(kept.steps[0].x.shape) + 1 :]) for one in said.said]).double()
-    outputs = outputs.reshape(len(kept.steps), 2, -1, *outputs.shape[1:]).numpy()
+    said_of_all = torch.cat(
+        [one.reshape(-1, *one.shape[-len(kept.steps[0].x.shape) + 1 :]) for one in said.said]
+    ).double()
+    outputs = said_of_all.reshape(len(kept.steps), 2, -1, *said_of_all.shape[1:]).numpy()
     for step, both in zip(kept.steps, outputs, strict=True):
         x, sign = step.x, -1 if family in NEGATED else 1
-        uncond, cond = (sign * one[:, : x.shape[1]].reshape(x.shape) for one in both[order])
         assert step.guidance == scale
-        for name, out in (("x0_uncond", uncond), ("x0_cond", cond)):
+        for name, one in zip(("x0_uncond", "x0_cond"), both[order], strict=True):
+            out = sign * one[:, : x.shape[1]].reshape(x.shape)
             expected = x0_of(pipe, step, out)
             bound = 1e-5 * np.abs(expected).max()
             np.testing.assert_allclose(step.kept[name], expected, rtol=0, atol=bound)
@@ -208,11 +210,35 @@ def test_a_loop_of_ones_own_says_what_it_is_guided_by() -> None:
         )
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_rounding_of_any_precision_is_no_difference(dtype: torch.dtype) -> None:
+    """Numbers from 1 down to those that half precision rounds to nothing, guided in that precision."""
+    scheduler = diffusers.DDIMScheduler(clip_sample=False)
+    scheduler.set_timesteps(4)
+    draw, kept = torch.Generator().manual_seed(0), Kept()
+    sizes = torch.logspace(0, -9, 8)
+    with Recorder(scheduler, writer=kept, keep=KEEP) as recorder:
+        x = torch.randn(2, 3, 8, 8, generator=draw).to(dtype)
+        for t in scheduler.timesteps:
+            uncond, cond = (torch.randn(2, 2, 3, 8, 8, generator=draw) * sizes).to(dtype)
+            recorder.guided_by(uncond, cond, 7.5)
+            x = scheduler.step(uncond + 7.5 * (cond - uncond), t, x).prev_sample
+    assert len(kept.steps) == 4
+
+
+def test_a_network_that_breaks_down_is_told_as_ever(tmp_path: Path) -> None:
+    pipe, call = build("sd")
+    pipe.unet.conv_out.bias.data += float("nan")
+    with pytest.raises(SamplingError, match=r"NaN or inf at step 1"), Recorder(pipe, tmp_path / "a.zarr", keep=KEEP):
+        run(pipe, call)
+
+
 @pytest.mark.parametrize(("scale", "words"), [(0.5, "is not uncond"), (None, "call the recorder's guided_by")])
 def test_a_loop_that_says_something_else_is_refused(scale: float | None, words: str) -> None:
     scheduler = diffusers.DDIMScheduler(clip_sample=False)
     scheduler.set_timesteps(4)
     uncond, cond, x = torch.randn(3, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    uncond[:, :, :2] = cond[:, :, :2] = 0  # Where both are nothing, any scale fits.
     with pytest.raises(SettingsError, match=words), Recorder(scheduler, writer=Kept(), keep=KEEP) as recorder:
         if scale is not None:
             recorder.guided_by(uncond, cond, scale)

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from diffanim import Trajectory
 from diffanim.cli.compare import compare
+from diffanim.cli.main import cli
 from diffanim.models.settings import RUN_OPTIONS
 from diffanim.render_options import RENDER_OPTIONS
 from support.terminal import Run, files
@@ -112,3 +114,8 @@ def test_it_takes_every_option() -> None:
     headings = [line.removesuffix(":") for line in said.splitlines() if re.fullmatch(r"\S.*:", line)]
     groups = dict.fromkeys(row.group for row in (*RUN_OPTIONS.values(), *RENDER_OPTIONS.values()))
     assert headings == ["What is written", "What is compared", *groups, "Other"]
+
+
+def test_the_last_value_is_completed() -> None:
+    completed = ShellComplete(cli, {}, "diffanim", "_C").get_completions(["compare", "--scheduler"], "heun,ddi")
+    assert [item.value for item in completed] == ["heun,ddim"]

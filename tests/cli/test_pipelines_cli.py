@@ -399,3 +399,18 @@ def test_nothing_is_printed_but_progress(saved: Any, tmp_path: Path) -> None:
         [sys.executable, "-m", "diffanim", *arguments], check=True, capture_output=True, text=True, cwd=tmp_path
     )
     assert (done.stdout, done.stderr) == ("a.gif\n", "")
+
+
+def test_each_of_several_runs_is_decoded_by_its_own_model(run: Run, saved: Any) -> None:
+    sizes = {"sd": SMALL, "sdxl": ("--width", 32, "--height", 32)}
+    for family, size in sizes.items():
+        assert run("record", "--model", saved(family), *BOAT, *size, "-o", f"{family}.zarr").code == 0
+    done = run("render", "sd.zarr", "sdxl.zarr", "--panels", "x0,x,eps", "-o", "a.gif", "--size", 640)
+    assert done.code == 0, done.err
+    assert done.err.count("loading torch and the model, to decode the latents") == 2
+    for family, side in (("sd", 16), ("sdxl", 32)):
+        decoded = Trajectory.open(f"{family}.zarr").decoded
+        assert decoded is not None
+        assert decoded.size == (1, side, side)
+    again = run("render", "sd.zarr", "sdxl.zarr", "-o", "b.gif", "--size", 640)
+    assert "loading" not in again.err

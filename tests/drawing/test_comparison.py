@@ -52,10 +52,17 @@ def overlaps(one: Box, other: Box) -> bool:
 def test_whatever_fits_lies_inside_and_apart(
     runs: list[Images], width: int, height: int | None, panels: int, em: int, columns: int | None
 ) -> None:
-    aside = (5 * em, 5 * em)
+    aside = (5 * em, 5 * em) if panels == 2 else None
     try:
         layout = arrange_columns(
-            runs, size=(width, height), lines=LINES, panels=panels, em=em, aside=aside, columns=columns
+            [[images] * panels for images in runs],
+            size=(width, height),
+            lines=LINES,
+            em=em,
+            aside=aside,
+            columns=columns,
+            named_rows=columns is not None,
+            footed=panels == 3,
         )
     except SettingsError as error:
         assert "make the picture larger" in str(error)
@@ -72,6 +79,9 @@ def test_whatever_fits_lies_inside_and_apart(
         places = layout.panels[number * panels : (number + 1) * panels]
         assert all(len(place.cells) == images.count for place in places)
         assert header.baseline < min(place.box.y for place in places)
+        if layout.feet:
+            below = max(place.box.bottom for place in places)
+            assert below <= layout.feet[number].baseline - LINES.title[0] < layout.strip.y
         for place in places:
             for cell in place.cells:
                 assert place.box.x <= cell.x < cell.right <= place.box.right
@@ -79,7 +89,7 @@ def test_whatever_fits_lies_inside_and_apart(
     if panels > 1:
         large, small = (layout.panels[number].cells[0] for number in (0, 1))
         assert small.width <= large.width
-    if panels == 2:
+    if aside:
         assert all(box.width >= aside[0] and box.height >= aside[1] for box in layout.asides)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from diffanim.drawing.composer import Composer, draw_image
 from diffanim.drawing.layout import LECTURE_SIZE, README_WIDTH, Box
+from diffanim.drawing.single import Single
 from diffanim.drawing.themes import THEMES
 from diffanim.drawing.typeset import drawable, number, shortened, words
 from diffanim.errors import OutputError, SettingsError
@@ -127,6 +128,7 @@ def test_any_batch_and_any_name_fits(batch: int, high: int, wide: int, width: in
 def test_the_cursor_walks_from_edge_to_edge() -> None:
     run = synthetic_run(steps=10)
     composer, theme = Composer(scene_of(run)), THEMES["dark"]
+    assert isinstance(composer.stage, Single)
     strip = composer.layout.strip
     found = []
     for row in range(run.steps + 1):
@@ -159,6 +161,7 @@ def test_only_images_cursor_and_numbers_change_from_step_to_step(run: Trajectory
 def test_an_interrupted_run_says_so_and_draws_only_what_it_has() -> None:
     run = synthetic_run(steps=40, interrupted_after=12)
     composer = Composer(scene_of(run))
+    assert isinstance(composer.stage, Single)
     said = [getattr(text.piece, "text", "") for _, text in composer.backdrop([0]).texts]
     assert "interrupted: 12 of 40 steps" in said
     strip = picture(composer, 11)[composer.layout.strip.slices]

@@ -75,6 +75,8 @@ def test_what_follows_from_the_model_is_told_only_without_it() -> None:
     small, large = (1, 3, 4, 4), (1, 3, 4, 8)
     assert differences([run(shape=small), run(shape=large)]).names == ("4×4", "8×4")
     assert differences([run(shape=small), run(shape=large, model="faces")]).names == ("emoji", "faces")
+    exact = [{"exact": how, "dtype": "float32"} for how in (True, None)]
+    assert differences([run(settings=settings) for settings in exact]).names == ("exact", "exact off")
     spacing = [{"timestep_spacing": how} for how in ("leading", "trailing")]
     assert differences([run(scheduler_config=config) for config in spacing]).names == (
         "timestep spacing leading",

@@ -1,4 +1,4 @@
-"""How far x̂0 is from the finished image, step by step."""
+"""How far x̂0 is from the finished image, step by step; or, if there is one, from a reference run's x̂0."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...runs.distances import rms_distances
 from ...runs.trajectory import Trajectory
 from ..phrases import Caption, Phrase, Words
 from ..plots import Axis, Plot, Trail, Values
+from ..reference import distances as to_reference
 from ..views import View
 from .plotted import Wording
 
@@ -24,15 +25,28 @@ _SAID = (
 )
 
 
+_OF_REFERENCE = (
+    "distance of the model’s guess to the reference run’s",
+    "distance to the reference’s guess",
+    "to the reference",
+)
+
+
 def plot(view: View) -> Plot:
     """A line for each image and a strong one for their mean, dimmed ahead of the cursor.
 
+    Against a reference run, there is one line for all images.
+
     Raises:
         OutputError: the run has no finished image.
+        SettingsError: a reference run has other images.
         TrajectoryError: a row is damaged.
     """
-    check(view.run)
-    distances = to_finished_image(view.run)
+    if view.reference is None:
+        check(view.run)
+        distances = to_finished_image(view.run)
+    else:
+        distances = to_reference(view.run, view.reference)[: view.run.steps, None]
     rows = len(view.run.x)
     # Nothing is predicted from the last sample; there the plot still shows the last step.
     shown = distances[np.minimum(np.arange(rows), view.run.steps - 1)]
@@ -46,6 +60,7 @@ def plot(view: View) -> Plot:
             Trail(steps, shown.mean(1), "signal", ahead=True),
         ),
         cursor=steps,
+        shared=frozenset({"y"}),
     )
 
 
@@ -79,14 +94,19 @@ def check(run: Trajectory) -> None:
 
 def captions(view: View) -> Sequence[Caption]:
     """Captions that say what distance is plotted."""
-    return _WORDING.running(view, *_SAID)
+    return _WORDING.running(view, *_said(view))
 
 
 def closing(view: View) -> Sequence[Caption]:
     """The same captions, as the last step is still shown."""
-    return _WORDING.closing(view, *_SAID)
+    return _WORDING.closing(view, *_said(view))
 
 
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
-    return _WORDING.beside_sheet(view, "distance", "to the", "finished", "image")
+    to = ("finished", "image") if view.reference is None else ("reference",)
+    return _WORDING.beside_sheet(view, "distance", "to the", *to)
+
+
+def _said(view: View) -> Sequence[str]:
+    return _SAID if view.reference is None else _OF_REFERENCE

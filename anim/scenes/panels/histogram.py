@@ -51,6 +51,7 @@ def plot(view: View) -> Plot:
             Line(edges, stairs[1], "signal"),
         ),
         key=(SAMPLE_LABEL, guess_label(view), (Maths(r"\mathcal{N}(0,1)", "noise"),)),
+        shared=frozenset({"x", "y"}),
     )
 
 

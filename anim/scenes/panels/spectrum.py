@@ -54,6 +54,7 @@ def plot(view: View) -> Plot:
             Line(frequencies, guess, "signal", label=guess_label(view)),
             Line(frequencies, sample, "strong", label=SAMPLE_LABEL),
         ),
+        shared=frozenset({"x", "y"}),
     )
 
 
