@@ -12,6 +12,7 @@ from diffanim.cli.drawing import apply_profile, outputs_or_default, refuse_two_s
 from diffanim.cli.terminal import say
 from diffanim.noise_options import NOISE_OPTIONS, NoiseSettings
 from diffanim.render_options import check_outputs, timing_of
+from diffanim.scenes.kinds import BOTH
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -44,6 +45,7 @@ def noise(
     \b
       diffanim noise cat.png --scheduler ddim --steps 40 -o forward.gif
       diffanim noise --like run.zarr -o forward.gif      the run's own images and noise levels, backwards
+      diffanim noise --like run.zarr --scene both        the same beside the run
     """
     from diffanim.cli.progress import Reporter
     from diffanim.forward import plan_noise
@@ -56,11 +58,27 @@ def noise(
     outputs = outputs_or_default(outputs, planned.stem, profile)
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
-        recorded = _recorded(planned, Path(outputs[0]).parent / f"{planned.stem}.zarr", reporter, overwrite)
+        if given["scene"] == BOTH:
+            recorded = _reverse(settings)
+        else:
+            recorded = _recorded(planned, Path(outputs[0]).parent / f"{planned.stem}.zarr", reporter, overwrite)
         model = settings.model if settings.like is not None else None
         write_files(recorded, outputs, reporter, {**given, "model": model})
     for output in outputs:
         say(output)
+
+
+def _reverse(settings: NoiseSettings) -> Trajectory:
+    """The run beside which the forward process is shown; it needs no recording of its own."""
+    from diffanim.runs.trajectory import Trajectory
+
+    if settings.like is None:
+        raise click.UsageError(
+            f"--scene {BOTH} shows noise added beside a run that removes it; name the run with --like"
+        )
+    if settings.seed is not None:
+        raise click.UsageError(f"--scene {BOTH} adds the noise that the run began with; leave out --seed or --scene")
+    return Trajectory.open(settings.like)
 
 
 def _recorded(planned: PlannedNoise, path: Path, reporter: Reporter, overwrite: bool) -> Trajectory:

@@ -95,6 +95,20 @@ def test_of_a_run(run: Run, tiny_model: Path) -> None:
     assert "nothing for --model to decode" in refused.err
 
 
+def test_beside_the_run(run: Run, tiny_model: Path) -> None:
+    diffanim.record(tiny_model, steps=3, batch=1, path="run.zarr")
+    done = run("noise", "--like", "run.zarr", "--scene", "both", "--size", "400", "-o", "a.gif")
+    assert done.code == 0, done.err
+    provenance, _ = read_provenance(Path("a.gif"))
+    assert provenance is not None
+    assert provenance.scene == "both"
+    assert [words.split(":")[0] for words in provenance.runs] == ["forward", "reverse"]
+    assert not Path("run-forward.zarr").exists()
+    refused = run("noise", "--like", "run.zarr", "--scene", "both", "--seed", 3, "-o", "b.gif")
+    assert refused.code == 2
+    assert "leave out --seed or --scene" in refused.err
+
+
 @pytest.mark.usefixtures("cat")
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
@@ -109,6 +123,7 @@ def test_of_a_run(run: Run, tiny_model: Path) -> None:
         (("cat.png", "--scheduler", "nope"), 2, "'nope' is not one of"),
         (("cat.png", "--fps", 10, "--duration", 3), 2, "leave out one of the two"),
         (("cat.png", "--model", "nowhere"), 1, "there is no model at nowhere"),
+        (("cat.png", "--scene", "both"), 2, "name the run with --like"),
         (("cat.png", "--size", "20"), 1, "pixels wide"),
         (("cat.png", "--size", "20", "-o", "a.xyz"), 1, "cannot write .xyz"),
     ],
