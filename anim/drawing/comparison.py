@@ -77,9 +77,16 @@ class Comparison:
                 continue
             if self.layout.panels[0].box.width >= _COMFORTABLE * self._type.em:
                 break
+        self._numbered = not self._told.columns and any(
+            words(label[-1], self._type.text.words).width > line.width
+            for label, line in zip(self._told.labels, self.layout.headers, strict=True)
+        )
+        labels = self._told.labels
+        if self._numbered:  # The dots have more room to say what each number stands for.
+            labels = tuple(tuple(f"{run}: {name}" for name in names) for run, names in enumerate(labels, start=1))
         runs = [view.run for view in scene.views]
         self._levels = [log_snr(run.signal, run.noise) for run in runs]
-        self.dots = Dots(on_one_axis(runs), self._told.labels, self.layout.strip, theme, self._type.text)
+        self.dots = Dots(on_one_axis(runs), labels, self.layout.strip, theme, self._type.text)
 
     def _laid_out(self, size: Size) -> ColumnsLayout:
         scene, type_ = self._scene, self._type
@@ -193,8 +200,10 @@ class Comparison:
 
     @property
     def _labels(self) -> Sequence[Sequence[str]]:
-        """What is over each run: the name of its column, or its own."""
+        """What is over each run: the name of its column, or its own, or its number if that does not fit."""
         columns = self._told.columns
+        if self._numbered:
+            return [(f"run {run}",) for run in range(1, len(self._scene.views) + 1)]
         return [columns[run % len(columns)] for run in range(len(self._scene.views))] if columns else self._told.labels
 
     def _named(self, wordings: Sequence[str], line: Line, room: int, scale: float = 1.0) -> Iterator[Placed]:

@@ -18,7 +18,7 @@ from .typeset import shortened, words
 _OVERSAMPLING = 4
 _DIMMED = 0.3
 """How much of its colour a dot has before its step is made."""
-_WIDEST_LABEL = 0.3
+_WIDEST_LABEL = 0.36
 """Of the strip's width."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .noising import natural
-from .quantities import SAMPLE, Quantity, largest_in
+from .quantities import SAMPLE, Quantity, scale_for
 from .step import Array
 from .trajectory import Trajectory
 
@@ -37,7 +37,7 @@ def _explained(run: Trajectory, row: int) -> Array:
     return explained
 
 
-STEP: Quantity = Quantity("step", "field", _step, of="move", of_sampler=True, scale=lambda run: largest_in(run, STEP))
+STEP: Quantity = Quantity("step", "field", _step, of="move", of_sampler=True, scale=lambda run: scale_for(run, STEP))
 """x_{t−1} − x_t, at unit variance if samples explode."""
 FRESH = Quantity("step:noise", "field", _fresh, of="move", of_sampler=True, scale=lambda run: STEP.scale_in(run))
 """x_{t−1} − μ_t, what x̂0 and ε̂ do not explain of the next sample, drawn as `STEP` is.

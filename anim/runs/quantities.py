@@ -159,7 +159,7 @@ def _change(run: Trajectory, row: int) -> Array:
     return np.asarray(run.x0[row] - run.x0[row - 1]) if row else np.zeros_like(run.x0[0])
 
 
-CHANGE: Quantity = Quantity("change", "field", _change, scale=lambda run: largest_in(run, CHANGE), of_sampler=True)
+CHANGE: Quantity = Quantity("change", "field", _change, scale=lambda run: scale_for(run, CHANGE), of_sampler=True)
 """x̂0 less that of the step before: where the model changes its mind; 0 at the first step."""
 
 
@@ -180,7 +180,7 @@ GUIDANCE: Quantity = Quantity(
     "guidance",
     "field",
     _guidance,
-    scale=lambda run: largest_in(run, GUIDANCE),
+    scale=lambda run: scale_for(run, GUIDANCE),
     of_sampler=True,
     kept=KEEP_GUIDANCE,
 )
@@ -188,11 +188,12 @@ GUIDANCE: Quantity = Quantity(
 eq. 6, with w + 1 for w; x̂0 is affine in the network's output). If x̂0 is not clipped, that is x̂0 − uncond."""
 
 
-def largest_in(run: Trajectory, quantity: Quantity) -> float:
-    """A scale for a field that suits all rows of a run, so that they can be compared.
+def scale_for(run: Trajectory, quantity: Quantity) -> float:
+    """A scale for a field that is the same for all rows of a run, so that they can be compared.
 
-    It is the 99.5th percentile of the values' size at the row where that is largest, rounded up to two digits. So a few
-    extreme values do not make all others grey.
+    It is the 99.5th percentile of the values' size at the row that three quarters of the rows do not exceed, rounded up
+    to two digits. So neither a few extreme values nor the first steps, where a guess may still change a lot, make all others
+    grey; what is beyond the scale is drawn as black or white.
 
     Returns:
         At least 1e-6, for fields that are 0 everywhere.
@@ -200,11 +201,12 @@ def largest_in(run: Trajectory, quantity: Quantity) -> float:
     Raises:
         TrajectoryError: a row is damaged.
     """
-    largest = 0.0
+    sizes = []
     with np.errstate(over="ignore", invalid="ignore"):  # A broken model may predict numbers whose difference is inf.
         for row in range(quantity.rows(run)):
-            sizes = np.fmin(np.abs(quantity.values(run, row)), np.float32(1e38))
-            largest = max(largest, float(np.percentile(sizes, 99.5)))
+            values = np.fmin(np.abs(quantity.values(run, row)), np.float32(1e38))
+            sizes.append(float(np.percentile(values, 99.5)))
+    largest = sorted(sizes)[math.ceil(0.75 * len(sizes)) - 1]
     if largest <= _SMALLEST_SCALE:
         return _SMALLEST_SCALE
     unit = 10.0 ** (math.floor(math.log10(largest)) - 1)

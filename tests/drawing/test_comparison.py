@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -136,6 +137,16 @@ def test_steps_are_lit_as_they_are_made() -> None:
                 assert colour == theme.strong
             else:
                 assert colour not in (theme.noise, theme.strong)
+
+
+def test_runs_whose_names_do_not_fit_are_numbered() -> None:
+    names = tuple((f"{'a very long name ' * 3}{number}",) for number in range(4))
+    shown = scene(*[synthetic_run() for _ in names])
+    composer = Composer(replace(shown, comparison=Comparison(("made up",), names)), size=(830, None))
+    said = [getattr(text.piece, "text", "") for _, text in composer.backdrop((0, 0, 0, 0)).texts]
+    for number in range(1, 5):
+        assert f"run {number}" in said
+        assert any(text.startswith(f"{number}: a very long name") for text in said)
 
 
 @pytest.mark.parametrize(("align", "is_there"), [("noise", True), ("step", False), ("calls", False)])

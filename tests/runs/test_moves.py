@@ -11,7 +11,7 @@ import pytest
 from diffanim import Trajectory
 from diffanim.runs.moves import DRIFT, FRESH, STEP
 from diffanim.runs.noising import natural
-from diffanim.runs.quantities import CHANGE, FOUND_NOISE, NEXT, SAMPLE, VELOCITY, Quantity, largest_in, rows_behind
+from diffanim.runs.quantities import CHANGE, FOUND_NOISE, NEXT, SAMPLE, VELOCITY, Quantity, rows_behind, scale_for
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
@@ -122,15 +122,21 @@ def test_the_change_of_a_guess() -> None:
 def test_a_scale_for_all_rows_is_rounded_up_to_two_digits(sizes: list[float], scale: float) -> None:
     run = synthetic_run(steps=2)
     field = Quantity("f", "field", lambda run, row: np.full_like(run.x[row], -sizes[row]))
-    assert largest_in(run, field) == scale
+    assert scale_for(run, field) == scale
+
+
+def test_a_quarter_of_the_rows_may_exceed_the_scale() -> None:
+    run, sizes = synthetic_run(steps=8), [9.0, 7.0, 0.4, 0.5, 0.3, 0.2, 0.1, 0.0]
+    field = Quantity("f", "field", lambda run, row: np.full_like(run.x[row], sizes[row]))
+    assert scale_for(run, field) == 0.5
 
 
 def test_a_few_extreme_values_do_not_decide_a_scale() -> None:
     run = synthetic_run(steps=1, shape=(1, 3, 32, 32))
     values = np.full((1, 3, 32, 32), 0.25, np.float32)
     values[0, 0, 0, :5] = 9
-    assert largest_in(run, Quantity("f", "field", lambda _run, _row: values)) == 0.25
-    assert largest_in(run, FOUND_NOISE) == pytest.approx(2.8, abs=0.4), "N(0, 1) has it at 2.81"
+    assert scale_for(run, Quantity("f", "field", lambda _run, _row: values)) == 0.25
+    assert scale_for(run, FOUND_NOISE) == pytest.approx(2.8, abs=0.4), "N(0, 1) has it at 2.81"
 
 
 def test_the_largest_numbers_have_a_scale() -> None:
