@@ -192,8 +192,8 @@ def scale_for(run: Trajectory, quantity: Quantity) -> float:
     """A scale for a field that is the same for all rows of a run, so that they can be compared.
 
     It is the 99.5th percentile of the values' size at the row that three quarters of the rows do not exceed, rounded up
-    to two digits. So neither a few extreme values nor the first steps, where a guess may still change a lot, make all others
-    grey; what is beyond the scale is drawn as black or white.
+    to two digits. So neither a few extreme values nor the first steps, where a guess may still change a lot, make all
+    others grey; what is beyond the scale is drawn as black or white.
 
     Returns:
         At least 1e-6, for fields that are 0 everywhere.
