@@ -64,6 +64,27 @@ def test_a_pipeline_on_the_gpu(family: str, dtype: torch.dtype) -> None:
         assert np.abs(shown - own).max() <= 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("family", ["sd", "sd3", "pixart"])
+def test_both_predictions_of_guidance_are_kept(family: str, dtype: torch.dtype) -> None:
+    pipe, arguments = build(family)
+    pipe.to("cuda", dtype)
+    arguments = {
+        name: value.to("cuda", dtype) if isinstance(value, torch.Tensor) else value for name, value in arguments.items()
+    }
+    plain = call(pipe, arguments)
+    with diffanim.Recorder(pipe, keep=("guidance",)) as recorder:
+        recorded = call(pipe, arguments)
+    assert (plain == recorded).all()
+    run = recorder.trajectory
+    assert run.guidance is not None
+    for row in range(run.steps):
+        uncond, cond = (run.kept[name][row].astype(np.float64) for name in ("x0_uncond", "x0_cond"))
+        guided = uncond + run.guidance[row] * (cond - uncond)
+        apart = np.linalg.norm(run.x0[row] - guided) / np.linalg.norm(run.x0[row])
+        assert apart < (1e-5 if dtype == torch.float32 else 0.05)
+
+
 def test_the_pair_stays_together_though_nobody_waits() -> None:
     """Large samples, written over at once: the copies are still on their way when the memory changes."""
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
