@@ -24,13 +24,13 @@ from .rendering import Recording, render, render_runs
 from .runs.decoded import OnRow
 from .runs.step import Step
 from .runs.trajectory import Trajectory
-from .scenes.kinds import check_seen
+from .scenes.kinds import check_seen, kept_for
 from .scenes.views import waits_for_decoding
 from .sharing.provenance import table_words
 
 OnRunStep = Callable[[int, int, Step], None]
 """Called with the number of the run, from 1, the number of runs, and a step as it is captured."""
-_LISTS = ("labels", "call")
+_LISTS = ("labels", "call", "keep")
 """Settings whose single value is a list."""
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 _LONGEST_STEM = 90
@@ -99,13 +99,14 @@ def place_of(settings: RunSettings, files: ModelFiles, folder: Path) -> Path:
     return folder / f"{settings.file_stem(files)}.zarr"
 
 
-def table_of(values: Mapping[str, Sequence[Any]], reference: str | None = None) -> Table:
+def table_of(values: Mapping[str, Sequence[Any]], reference: str | None = None, keep: Sequence[str] = ()) -> Table:
     """The runs of a comparison.
 
     Args:
         values: the values of each setting of `RunSettings`; of those left out, the default. One or two settings have
             several: the one with fewer values makes the rows.
         reference: the scheduler and the number of steps of the runs that they are measured against: "ddim@1000".
+        keep: what runs must keep to be shown, besides what the values say (`kept_for`).
 
     Raises:
         SettingsError: no setting or more than two have several values, there are too many runs, two are the same, or a
@@ -131,6 +132,7 @@ def table_of(values: Mapping[str, Sequence[Any]], reference: str | None = None) 
         RunSettings(**single, **dict(zip(varied, combination, strict=True)))
         for combination in itertools.product(*varied.values())
     )
+    settings = tuple(replace(one, keep=tuple(dict.fromkeys([*one.keep, *keep]))) for one in settings)
     located = {model: locate(model) for model in dict.fromkeys(one.model for one in settings)}
     files = tuple(located[one.model] for one in settings)
     _demand_differences(settings, files, varied)
@@ -153,7 +155,7 @@ def _reference_of(settings: RunSettings, reference: str) -> RunSettings:
     found = re.fullmatch(r"(.+)@(\d{1,9})", reference.strip())
     if found is None:
         raise SettingsError(f"the reference is {shown(reference)}; give a scheduler and its steps, such as ddim@1000")
-    return replace(settings, scheduler=found[1], steps=int(found[2]))
+    return replace(settings, scheduler=found[1], steps=int(found[2]), keep=())
 
 
 @checked
@@ -209,8 +211,8 @@ def compare(
                 "them out"
             )
         return render([runs] if isinstance(runs, (Trajectory, str, os.PathLike)) else runs, *outputs, **how, **options)
-    table = table_of(_values(runs), reference)
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
+    table = table_of(_values(runs), reference, kept_for(asked["scene"], asked["panels"]))
     paths = [os.fspath(output) for output in outputs]
     check_seen(asked["scene"], asked["panels"], len(table.settings))
     check_outputs(paths, asked)

@@ -16,7 +16,7 @@ from diffanim.cli.terminal import say
 from diffanim.models.settings import REPEATED, RUN_OPTIONS
 from diffanim.options import Option
 from diffanim.render_options import check_outputs, timing_of
-from diffanim.scenes.kinds import check_seen
+from diffanim.scenes.kinds import check_seen, kept_for
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -53,6 +53,8 @@ def _as_option(row: Option) -> Callable[[Command], Command]:
         settings |= {"multiple": True, "metavar": row.takes, "help": f"{row.meaning} {by}"}
     elif row.name == "labels":
         settings |= {"multiple": True, "metavar": "CLASS,…", "help": f"{row.meaning} {_CLASSES}"}
+    elif isinstance(row.default, tuple):
+        settings |= {"multiple": True, "metavar": row.takes}
     else:
         named = row.takes or {int: "INTEGER", float: "FLOAT"}.get(row.kind, row.name.upper())
         by_default = "" if row.default is None else f" By default {row.default}."
@@ -110,7 +112,7 @@ def compare(
     refuse_two_speeds(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
-    table = table_of(values, reference)
+    table = table_of(values, reference, kept_for(given["scene"], given["panels"]))
     check_seen(given["scene"], given["panels"], len(table.settings))
     outputs = outputs_or_default(outputs, table.stem, profile)
     check_outputs(outputs, given)
@@ -155,6 +157,8 @@ def _values(given: dict[str, Any], ctx: click.Context) -> dict[str, Sequence[Any
             values[name] = _labels(value, ctx)
         elif name == "call":
             values[name] = _calls(value, ctx)
+        elif name == "keep":
+            values[name] = (tuple(value),)
         elif value is True:
             values[name] = (True,)
     return values

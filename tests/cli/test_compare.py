@@ -57,6 +57,16 @@ def test_classes_by_commas_and_in_turn(run: Run, labelled_model: Path) -> None:
     assert "--label compares classes that are separated by commas, or if repeated" in both.err
 
 
+def test_what_is_shown_is_kept(run: Run, labelled_model: Path, tmp_path: Path) -> None:
+    done = run(
+        *("compare", "--model", labelled_model, "--label", "1", "--steps", "2", "--batch", 1, "--guidance", "2,3"),
+        *("--panels", "x0,guidance", "--size", "480", "-o", "a.gif"),
+    )
+    assert done.code == 0, done.err
+    runs = [Trajectory.open(path) for path in sorted(tmp_path.glob("*.zarr"))]
+    assert [list(one.kept) for one in runs] == [["x0_uncond", "x0_cond"]] * 2
+
+
 def values_of(*arguments: str) -> dict[str, Any]:
     """What the command line hands on as the values of each option."""
     from diffanim.cli.compare import _values
@@ -75,6 +85,7 @@ def test_how_values_are_read() -> None:
     assert values_of("--call", "eta=0", "--call", "x=(1,2)", "--call", "eta=1") == {
         "call": [("eta=0", "x=(1,2)"), ("eta=1", "x=(1,2)")]
     }
+    assert values_of("--keep", "guidance", "--steps", "2") == {"keep": (("guidance",),), "steps": (2,)}
     assert values_of("--exact", "--label", "7") == {"exact": (True,), "labels": [("7",)]}
     with pytest.raises(click.UsageError, match="--call gives a and b several values"):
         values_of("--call", "a=1", "--call", "a=2", "--call", "b=1", "--call", "b=2")
