@@ -257,6 +257,8 @@ def _scene(
         return both_ways(*views)
     if kind is not None:
         return equation_of(kind, views[0])
+    for view in views:
+        view.beside = tuple(runs)
     align: Align = asked["align"]
     return Scene(views, panels, comparison=comparison_of(differences(runs), align) if len(runs) > 1 else None)
 

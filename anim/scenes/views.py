@@ -41,6 +41,8 @@ class View(ABC):
     size: tuple[int, int]
     columns: int | None = None
     frames: tuple[int, ...] = ()
+    beside: tuple[Trajectory, ...] = ()
+    """Other runs in the same picture, whose fields have the same scale."""
     reference: Trajectory | None = None
     """Another run, from which the distance of this one is shown."""
     colours: str = ""
@@ -66,6 +68,14 @@ class View(ABC):
         """
         shown, of_row = quantity.at(self.run, row)
         return self._field(shown, of_row) if shown.kind == "field" else self._image(shown, of_row)
+
+    def scale_in(self, quantity: Quantity) -> float:
+        """The value of a field that is drawn white: the largest scale of all runs that are compared.
+
+        Raises:
+            TrajectoryError: a row needed to choose it is damaged.
+        """
+        return max(quantity.scale_in(run) for run in {self.run, *self.beside})
 
     @abstractmethod
     def _image(self, quantity: Quantity, row: int) -> Pixels:
@@ -107,7 +117,7 @@ class ImageView(View):
         return to_rgb(quantity.values(self.run, row), self.run.info.value_range)
 
     def _field(self, quantity: Quantity, row: int) -> Pixels:
-        values, scale = quantity.values(self.run, row), quantity.scale_in(self.run)
+        values, scale = quantity.values(self.run, row), self.scale_in(quantity)
         return to_rgb(values[:, :3] if values.shape[1] == 4 else values, (-scale, scale))
 
 
@@ -124,7 +134,7 @@ class _LatentView(View):
         return LinearPreview(self.run, self._wanted)
 
     def _field(self, quantity: Quantity, row: int) -> Pixels:
-        pixels = self._preview.field(quantity.values(self.run, row), quantity.scale_in(self.run))
+        pixels = self._preview.field(quantity.values(self.run, row), self.scale_in(quantity))
         down, across = (whole // own for whole, own in zip(self.size, pixels.shape[1:3], strict=True))
         # Draw each position of the latents as a square.
         return pixels.repeat(max(down, 1), axis=1).repeat(max(across, 1), axis=2)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
 import diffanim
+from diffanim.drawing.composer import Composer
 from diffanim.drawing.sheet import lay_out
 from diffanim.drawing.themes import theme_named
 from diffanim.errors import OutputError
+from diffanim.pixels import to_rgb
 from diffanim.runs.moves import FRESH, STEP
 from diffanim.runs.quantities import CHANGE, VELOCITY, Quantity
 from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
-from diffanim.scenes.panels import PANELS
+from diffanim.scenes.panels import PANELS, panels_named
 from diffanim.scenes.phrases import Maths
-from diffanim.scenes.scene import scene_of
+from diffanim.scenes.scene import Comparison, Scene, scene_of
 from diffanim.scenes.views import view_of
 from diffanim.sharing.embedding import target_of
 from diffanim.sharing.provenance import read_provenance
@@ -135,3 +138,23 @@ def test_of_latents_the_next_sample_is_decoded_as_a_sample(tmp_path: Path) -> No
     assert "decoded" in PANELS["next"].captions(view)[0].words
     for name in FIELDS:
         assert "linear map" in PANELS[name].captions(view)[0].words
+
+
+def test_runs_that_are_compared_have_one_scale(tmp_path: Path) -> None:
+    """A change of x̂0 is as bright in one run as in the other, and both captions give the same scale."""
+    runs = [synthetic_run(contrast=contrast, shape=(1, 3, 16, 16)) for contrast in (0.2, 0.8)]
+    widest = max(CHANGE.scale_in(run) for run in runs)
+    assert CHANGE.scale_in(runs[0]) < widest
+    folder = tmp_path / "frames"
+    diffanim.render(runs, f"{folder}/", panels="change", size=(480, None), align="step", hold=0.1)
+    told = Comparison(("made up",), (("one",), ("other",)), "step")
+    views = tuple(map(view_of, runs))
+    for view in views:
+        view.beside = tuple(runs)
+        assert f"±{widest:g}" in str(PANELS["change"].sheet_words(view))
+    composer = Composer(Scene(views, panels_named("change"), comparison=told), size=(480, None))
+    shown = iio.imread(folder / "frame-0002.png")
+    for run, place in zip(runs, composer.layout.panels, strict=True):
+        wanted = to_rgb(CHANGE.values(run, 2), (-widest, widest))[0]
+        factor = place.cells[0].width // 16
+        np.testing.assert_array_equal(shown[place.cells[0].slices], wanted.repeat(factor, 0).repeat(factor, 1))

@@ -30,7 +30,7 @@ def closing(view: View) -> Sequence[Caption]:
 
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
-    return ["change of", "the guess", *short_lines(view.field_colours), short_scale_of(QUANTITY, view.run)]
+    return ["change of", "the guess", *short_lines(view.field_colours), short_scale_of(QUANTITY, view)]
 
 
 def _words(view: View, *said: str) -> list[str]:

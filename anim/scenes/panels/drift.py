@@ -32,7 +32,7 @@ def closing(view: View) -> Sequence[Caption]:
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     scaled = ["at unit", "variance"] if rescaled(view.run) else []
-    return ["drift", *scaled, *short_lines(view.field_colours), short_scale_of(QUANTITY, view.run)]
+    return ["drift", *scaled, *short_lines(view.field_colours), short_scale_of(QUANTITY, view)]
 
 
 def _words(view: View, first: str, second: str) -> list[str]:

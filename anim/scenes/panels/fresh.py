@@ -34,7 +34,7 @@ def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     scaled = ["at unit", "variance"] if rescaled(view.run) else []
     name = ["fresh", "noise"] if _is_noise(view) else ["the rest"]
-    return [*name, *scaled, *short_lines(view.field_colours), short_scale_of(QUANTITY, view.run)]
+    return [*name, *scaled, *short_lines(view.field_colours), short_scale_of(QUANTITY, view)]
 
 
 def _is_noise(view: View) -> bool:

@@ -39,13 +39,13 @@ def sheet_words(view: View) -> Sequence[str]:
         "adds",
         *unclipped,
         *short_lines(view.field_colours),
-        short_scale_of(QUANTITY, view.run),
+        short_scale_of(QUANTITY, view),
     ]
 
 
 def _with_scale_of_colours(view: View, captions: Sequence[Caption]) -> list[Caption]:
     """Captions that end with words in place of the bare formula, which takes more room than they."""
-    drawn = short_scale_of(QUANTITY, view.run)
+    drawn = short_scale_of(QUANTITY, view)
     *before, _formula, nothing = captions
     return [*before, Caption((), f"guidance, {drawn}"), Caption((), drawn), nothing]
 

@@ -37,7 +37,7 @@ def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     clipped = short_lines("of clipped x̂0") if view.run.info.clipped else []
     kind = "added" if view.run.is_forward else "found"
-    return ["noise", kind, *clipped, *short_lines(view.field_colours), scale_of(QUANTITY, view.run)]
+    return ["noise", kind, *clipped, *short_lines(view.field_colours), scale_of(QUANTITY, view)]
 
 
 def _added_noise(view: View) -> Sequence[Caption]:

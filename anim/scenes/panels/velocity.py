@@ -50,7 +50,7 @@ def closing(view: View) -> Sequence[Caption]:
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     clipped = short_lines("of clipped x̂0") if view.run.info.clipped else []
-    return ["velocity", *clipped, *short_lines(view.field_colours), short_scale_of(QUANTITY, view.run)]
+    return ["velocity", *clipped, *short_lines(view.field_colours), short_scale_of(QUANTITY, view)]
 
 
 def _words(view: View, *said: str) -> list[str]:

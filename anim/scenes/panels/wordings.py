@@ -7,7 +7,6 @@ from textwrap import wrap
 
 from ...runs.quantities import Quantity
 from ...runs.run_info import Clipping, RunInfo
-from ...runs.trajectory import Trajectory
 from ..phrases import Caption, Phrase
 from ..views import View
 
@@ -38,15 +37,15 @@ def with_colours(view: View, *phrases: str) -> list[str]:
     return [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said, *phrases] if said else list(phrases)
 
 
-def scale_of(quantity: Quantity, run: Trajectory) -> str:
+def scale_of(quantity: Quantity, view: View) -> str:
     """The values of a field that are drawn black and white."""
-    scale = quantity.scale_in(run)
+    scale = view.scale_in(quantity)
     return f"−{scale:g} to {scale:g}"
 
 
-def short_scale_of(quantity: Quantity, run: Trajectory) -> str:
+def short_scale_of(quantity: Quantity, view: View) -> str:
     """The same in a word, for narrow captions and the side of a sheet."""
-    return f"±{quantity.scale_in(run):g}"
+    return f"±{view.scale_in(quantity):g}"
 
 
 def field_words(view: View, quantity: Quantity, *said: str, also: str = "", briefly: str = "") -> list[str]:
@@ -59,10 +58,10 @@ def field_words(view: View, quantity: Quantity, *said: str, also: str = "", brie
         also: what was done to it besides; empty if nothing.
         briefly: the same in a word.
     """
-    scale, colours = scale_of(quantity, view.run), view.field_colours
+    scale, colours = scale_of(quantity, view), view.field_colours
     phrases = [", ".join(filter(None, (f"{phrase} {scale}", colours, also))) for phrase in said]
     done = ", ".join(filter(None, (colours, briefly if also else "")))
-    short = short_scale_of(quantity, view.run)
+    short = short_scale_of(quantity, view)
     seen = [f"{short}, {colours}"] if colours else []
     return [*phrases, *([f"{scale}, {done}"] if done else []), *seen, scale, short, ""]
 
