@@ -67,16 +67,7 @@ class Comparison:
         self._scene, self._theme, self._told = scene, theme, scene.comparison
         self._running = [part.panel.captions(part.view) for part in scene.parts]
         self._closing = [part.panel.closing(part.view) for part in scene.parts]
-        smaller = [Type(round(scale * type_.em)) for scale in _SCALES if scale * type_.em >= SMALLEST_TEXT]
-        for self._type in smaller or [type_]:
-            try:
-                self.layout = self._laid_out(size)
-            except SettingsError:
-                if self._type is smaller[-1]:
-                    raise
-                continue
-            if self.layout.panels[0].box.width >= _COMFORTABLE * self._type.em:
-                break
+        self._type, self.layout = self._laid_out(size, type_)
         self._numbered = not self._told.columns and any(
             words(label[-1], self._type.text.words).width > line.width
             for label, line in zip(self._told.labels, self.layout.headers, strict=True)
@@ -88,12 +79,30 @@ class Comparison:
         self._levels = [log_snr(run.signal, run.noise) for run in runs]
         self.dots = Dots(on_one_axis(runs), labels, self.layout.strip, theme, self._type.text)
 
-    def _laid_out(self, size: Size) -> ColumnsLayout:
-        scene, type_ = self._scene, self._type
+    def _laid_out(self, size: Size, type_: Type) -> tuple[Type, ColumnsLayout]:
+        """The largest type that leaves comfortable room for images, else the smallest that fits, and the layout."""
+        smaller = [Type(round(scale * type_.em)) for scale in _SCALES if scale * type_.em >= SMALLEST_TEXT]
+        found: tuple[Type, ColumnsLayout] | None = None
+        refused: SettingsError | None = None
+        for tried in smaller or [type_]:
+            try:
+                found = tried, self._arranged(size, tried)
+            except SettingsError as error:
+                refused = error
+            else:
+                if found[1].panels[0].box.width >= _COMFORTABLE * tried.em:
+                    break
+        if found is None:
+            assert refused is not None, "every size was refused"
+            raise refused
+        return found
+
+    def _arranged(self, size: Size, type_: Type) -> ColumnsLayout:
+        scene = self._scene
         each = len(scene.panels)
         small = scene.parts[1::2] if each == 2 and not scene.parts[1].is_plot else ()
         asides = [self._aside(part, ended=ended) for part in small for ended in (False, True)]
-        lines = [(phrase, self._sizes(phrase)) for aside in asides for phrase in aside]
+        lines = [(phrase, _sizes(phrase, type_)) for aside in asides for phrase in aside]
         wordings = [wording for state in (self._running, self._closing) for part in state for wording in part]
         return arrange_columns(
             [
@@ -106,7 +115,7 @@ class Comparison:
             size=size,
             lines=type_.heights(wordings, ()),
             em=type_.em,
-            aside=(max(width(*line) for line in lines), self._pitch * max(map(len, asides))) if asides else None,
+            aside=(max(width(*line) for line in lines), _pitch(type_) * max(map(len, asides))) if asides else None,
             columns=len(self._told.columns) or None,
             named_rows=bool(self._told.rows),
             footed=bool(self._told.distances),
@@ -240,17 +249,18 @@ class Comparison:
     def _beside(self, part: int, run: int, *, ended: bool) -> Iterator[Placed]:
         room, baseline = self.layout.asides[run], self.layout.asides[run].y
         for phrase in self._aside(self._scene.parts[part], ended=ended):
-            baseline += self._pitch
-            yield from place(phrase, self._sizes(phrase), room.x, baseline - round(0.35 * self._type.em))
+            baseline += _pitch(self._type)
+            yield from place(phrase, _sizes(phrase, self._type), room.x, baseline - round(0.35 * self._type.em))
 
-    @property
-    def _pitch(self) -> int:
-        """From one baseline beside a small panel to the next."""
-        return round(1.3 * self._type.em)
 
-    def _sizes(self, phrase: Phrase) -> Sizes:
-        """The type of a line beside a small panel: a symbol on its own is larger."""
-        return self._type.symbol if len(phrase) == 1 and isinstance(phrase[0], Maths) else self._type.text
+def _pitch(type_: Type) -> int:
+    """From one baseline beside a small panel to the next."""
+    return round(1.3 * type_.em)
+
+
+def _sizes(phrase: Phrase, type_: Type) -> Sizes:
+    """The type of a line beside a small panel: a symbol on its own is larger."""
+    return type_.symbol if len(phrase) == 1 and isinstance(phrase[0], Maths) else type_.text
 
 
 def _images(part: Part, *, wide: bool) -> Images:

@@ -139,6 +139,13 @@ def test_steps_are_lit_as_they_are_made() -> None:
                 assert colour not in (theme.noise, theme.strong)
 
 
+def test_runs_that_do_not_fit_are_refused_in_small_type_too() -> None:
+    runs = [synthetic_run() for _ in range(12)]
+    for text in (0.5, 1.0):
+        with pytest.raises(SettingsError, match="12 runs do not fit into 240×240 pixels"):
+            Composer(scene(*runs), size=(240, 240), text=text)
+
+
 def test_runs_whose_names_do_not_fit_are_numbered() -> None:
     names = tuple((f"{'a very long name ' * 3}{number}",) for number in range(4))
     shown = scene(*[synthetic_run() for _ in names])
