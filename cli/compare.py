@@ -145,10 +145,6 @@ def _record(table: Table, folder: Path, reporter: Reporter, given: dict[str, Any
             )
 
 
-def _decoding(reporter: Reporter) -> Callable[[int, int], None]:
-    return lambda done, total: reporter.advance("decoding", done, total)
-
-
 def _values(given: dict[str, Any], ctx: click.Context) -> dict[str, Sequence[Any]]:
     """The values of each option that the user gave."""
     values = {name: value for name, value in given.items() if value not in (None, (), False)}

@@ -17,29 +17,17 @@ from diffanim.runs.forward import forward_of
 from diffanim.runs.noising import mixture_at
 from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.panels import PANELS
-from diffanim.scenes.phrases import Caption, Maths, Number, Phrase, Words
+from diffanim.scenes.phrases import Caption
 from diffanim.scenes.scene import scene_of
 from diffanim.scenes.views import view_of
 from diffanim.sharing.embedding import target_of
 from diffanim.sharing.provenance import read_provenance
 from diffanim.timeline.shots import Shot
+from support.phrases import spelled
 from support.synthetic import synthetic_run
 
 KINDS = ["preserving", "exploding", "flow"]
 ALL = ["x", "x0", "eps"]
-
-
-def spelled(phrase: Phrase, row: int) -> str:
-    parts = []
-    for piece in phrase:
-        match piece:
-            case Maths(tex):
-                parts.append(tex)
-            case Number(strings):
-                parts.append(strings[row].strip())
-            case Words(text):
-                parts.append(text)
-    return " ".join(parts)
 
 
 def forward(kind: str = "preserving", **info: Any) -> Trajectory:

@@ -13,23 +13,10 @@ from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.curves import curves
 from diffanim.scenes.panels import PANELS, panel_named
 from diffanim.scenes.panels.wordings import clipping_words
-from diffanim.scenes.phrases import Caption, Maths, Number, Phrase
+from diffanim.scenes.phrases import Caption, Number
 from diffanim.scenes.views import view_of
+from support.phrases import spelled
 from support.synthetic import synthetic_run
-
-
-def spelled(phrase: Phrase, row: int = 0) -> str:
-    """A phrase as TeX and numbers."""
-    parts = []
-    for piece in phrase:
-        match piece:
-            case Maths(tex):
-                parts.append(tex)
-            case Number(strings):
-                parts.append(strings[row].strip())
-            case _:
-                parts.append(piece.text)
-    return " ".join(parts)
 
 
 def best(name: str, run: Trajectory) -> Caption:

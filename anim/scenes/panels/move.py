@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...runs.moves import STEP as QUANTITY
-from ...runs.noising import rescaled
 from ..phrases import Caption, Maths
 from ..readouts import last_time_readout, time_readout
 from ..views import View
-from .wordings import UNIT_VARIANCE, field_words, short_lines, short_scale_of, timed, with_last_twice
+from .wordings import UNIT_VARIANCE, step_lines, step_words, timed, with_last_twice
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
@@ -29,11 +28,8 @@ def closing(view: View) -> Sequence[Caption]:
 
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
-    scaled = ["at unit", "variance"] if rescaled(view.run) else []
-    return ["the step", *scaled, *short_lines(view.field_colours), short_scale_of(QUANTITY, view)]
+    return step_lines(view, QUANTITY, "the step")
 
 
 def _words(view: View, first: str, second: str) -> list[str]:
-    also = f"both {UNIT_VARIANCE}" if rescaled(view.run) else ""
-    said = (f"{first}, drawn from", f"{second}, from")
-    return field_words(view, QUANTITY, *said, also=also, briefly="unit variance")
+    return step_words(view, QUANTITY, first, second, also=f"both {UNIT_VARIANCE}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
+from ...runs.noising import rescaled
 from ...runs.quantities import Quantity
 from ...runs.run_info import Clipping, RunInfo
 from ..phrases import Caption, Phrase
@@ -64,6 +65,26 @@ def field_words(view: View, quantity: Quantity, *said: str, also: str = "", brie
     short = short_scale_of(quantity, view)
     seen = [f"{short}, {colours}"] if colours else []
     return [*phrases, *([f"{scale}, {done}"] if done else []), *seen, scale, short, ""]
+
+
+def step_words(view: View, quantity: Quantity, first: str, second: str, *, also: str = UNIT_VARIANCE) -> list[str]:
+    """Descriptions of what a step does or a part of it, the longest first.
+
+    Args:
+        view: of the run.
+        quantity: the field.
+        first: what it is, before its scale.
+        second: the same, shorter.
+        also: what was done to samples whose run explodes.
+    """
+    said = (f"{first}, drawn from", f"{second}, from")
+    return field_words(view, quantity, *said, also=also if rescaled(view.run) else "", briefly="unit variance")
+
+
+def step_lines(view: View, quantity: Quantity, *name: str) -> list[str]:
+    """The same for the side of a sheet, in short lines."""
+    scaled = ["at unit", "variance"] if rescaled(view.run) else []
+    return [*name, *scaled, *short_lines(view.field_colours), short_scale_of(quantity, view)]
 
 
 def with_last_twice(view: View, phrase: str) -> str:
