@@ -80,14 +80,9 @@ class DecoderName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         except SettingsError as error:
             self.fail(str(error), param, ctx)
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,  # noqa: ARG002
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Complete the names."""
-        return [CompletionItem(name) for name in DECODERS if name.startswith(incomplete)]
+        return click.Choice(list(DECODERS)).shell_complete(ctx, param, incomplete)
 
 
 _READERS = {

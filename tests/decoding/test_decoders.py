@@ -36,9 +36,7 @@ def test_preview_is_another_name_for_the_linear_decoder(tmp_path: Path) -> None:
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("decoder", "message"), [("full", "--preview is --decoder linear, and not"), ("x", "'x'")]
-)
+@pytest.mark.parametrize(("decoder", "message"), [("full", "--preview is --decoder linear, and not"), ("x", "'x'")])
 def test_decoders_that_contradict_or_do_not_exist(decoder: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=message):
         diffanim.render(latent_run(), tmp_path / "a.gif", preview=True, decoder=decoder)
