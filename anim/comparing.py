@@ -19,7 +19,15 @@ from .models.finding import locate
 from .models.settings import RUN_OPTIONS, RunSettings
 from .options import takes_options
 from .recording import OpenModels, PlannedRun, plan, record_planned
-from .render_options import MOST_RUNS, RENDER_OPTIONS, RenderOptions, check_outputs, frames_of, quantities_of
+from .render_options import (
+    MOST_RUNS,
+    RENDER_OPTIONS,
+    RenderOptions,
+    check_outputs,
+    decoder_of,
+    frames_of,
+    quantities_of,
+)
 from .rendering import Recording, render, render_runs
 from .runs.decoded import OnRow
 from .runs.step import Step
@@ -212,6 +220,7 @@ def compare(
             )
         return render([runs] if isinstance(runs, (Trajectory, str, os.PathLike)) else runs, *outputs, **how, **options)
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
+    decoder_of(asked)  # A contradiction is found before anything is recorded.
     table = table_of(_values(runs), reference, kept_for(asked["scene"], asked["panels"]))
     paths = [os.fspath(output) for output in outputs]
     check_seen(asked["scene"], asked["panels"], len(table.settings))
@@ -239,7 +248,7 @@ def decode_at_once(
         on_row: as for `diffanim.render`.
     """
     seen, frames = quantities_of(asked, run, runs), frames_of(asked)
-    if waits_for_decoding(run, preview=asked["preview"], frames=frames, quantities=seen):
+    if waits_for_decoding(run, decoder=decoder_of(asked), frames=frames, quantities=seen):
         from .decoding.latents import decode
         from .decoding.origin import call_of
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
+from .decoding.choosing import DECODERS, FULL, LINEAR, one_decoder
 from .drawing.layout import DEFAULT_COLUMNS, Size, check_size
 from .drawing.themes import DEFAULT_THEME, THEMES
 from .encode import FORMATS
 from .encode.options import Chroma, EncodeOptions, Quality
 from .errors import SettingsError
 from .files.outputs import OUTPUTS, check_apart, check_output, check_use
-from .options import BYTES, NAMES, SECONDS, SIZE, Option, options_of, size_words
+from .options import BYTES, DECODER, NAMES, SECONDS, SIZE, Option, options_of, size_words
 from .runs.clips import ClipFrames
 from .scenes.kinds import BOTH, BOTH_PANELS, SCENES
 from .scenes.panels import COMPARED_PANELS, DEFAULT_PANELS, PANELS, Panel, panels_named, quantities_in
@@ -177,14 +178,16 @@ class RenderOptions(TypedDict, total=False):
             takes=BYTES,
         ),
     ]
-    preview: Annotated[
-        bool,
+    decoder: Annotated[
+        str | None,
         Option(
             LATENTS,
-            "Show latents through a linear map to colours fitted to the finished image: instant, but approximate.",
-            False,
+            f"What makes latents visible. {'; '.join(f'{name}: {is_}' for name, is_ in DECODERS.items())}.",
+            usually=FULL,
+            takes=DECODER,
         ),
     ]
+    preview: Annotated[bool, Option(LATENTS, f"Another name for --decoder {LINEAR}.", False)]
     clip_frame: Annotated[
         int | None, Option(LATENTS, "For video models: the frame to show.", usually="the one in the middle")
     ]
@@ -214,6 +217,15 @@ def encoding_of(options: Mapping[str, Any]) -> EncodeOptions:
 def frames_of(options: Mapping[str, Any]) -> ClipFrames:
     """The frames of a clip to show."""
     return ClipFrames(options["clip_frame"], options["clip_row"])
+
+
+def decoder_of(options: Mapping[str, Any]) -> str:
+    """What makes latents visible: a name of `DECODERS`.
+
+    Raises:
+        SettingsError: there is no such decoder, or --preview contradicts it.
+    """
+    return one_decoder(options["decoder"], preview=options["preview"])
 
 
 def check_runs(runs: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
+from .decoding.choosing import FULL
 from .errors import SettingsError
 from .files.budget import parse_bytes
 from .files.outputs import Job, Rendering, output_of, write
@@ -18,6 +19,7 @@ from .render_options import (
     RenderOptions,
     check_outputs,
     check_runs,
+    decoder_of,
     encoding_of,
     frames_of,
     panels_of,
@@ -128,6 +130,7 @@ def render_runs(
     paths = _paths(outputs)
     check_video_fps(asked["video_fps"])
     timing, panels = timing_of(asked), panels_of(asked, len(runs))
+    decoder_of(asked)
     check_seen(asked["scene"], asked["panels"], len(runs))
     asked["panels"] = None if panels == panels_of({"panels": None}, len(runs)) else _names(panels)
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
@@ -246,7 +249,7 @@ def _scene(
         _view(
             run,
             quantities_of(asked, run, len(runs)),
-            asked["preview"] and (_is_latent(run) or not latents),
+            decoder_of(asked) if _is_latent(run) or not latents else FULL,
             frames if _has_clips(run) or not clips else MIDDLE_FRAME,
             model,
             on_row,
@@ -284,18 +287,18 @@ def _has_clips(run: Trajectory) -> bool:
 def _view(
     run: Trajectory,
     quantities: Sequence[Quantity],
-    preview: bool,
+    decoder: str,
     frames: ClipFrames,
     model: Any,
     on_row: OnRow | None,
 ) -> View:
     """The view of a run, decoded first if necessary: the only step of rendering that needs torch."""
-    if waits_for_decoding(run, preview=preview, frames=frames, quantities=quantities):
+    if waits_for_decoding(run, decoder=decoder, frames=frames, quantities=quantities):
         from .decoding.latents import decode
         from .decoding.origin import call_of
 
         decode(run, call_of(run, model), frames, quantities, on_row)
-    return view_of(run, preview=preview, frames=frames, quantities=quantities)
+    return view_of(run, decoder=decoder, frames=frames, quantities=quantities)
 
 
 def _comment(

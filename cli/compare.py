@@ -15,7 +15,7 @@ from diffanim.cli.options import Command, Grouped
 from diffanim.cli.terminal import say
 from diffanim.models.settings import REPEATED, RUN_OPTIONS
 from diffanim.options import Option
-from diffanim.render_options import check_outputs, timing_of
+from diffanim.render_options import check_outputs, decoder_of, timing_of
 from diffanim.scenes.kinds import check_seen, kept_for
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def compare(
     refuse_two_speeds(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
+    decoder_of(given)
     table = table_of(values, reference, kept_for(given["scene"], given["panels"]))
     check_seen(given["scene"], given["panels"], len(table.settings))
     outputs = outputs_or_default(outputs, table.stem, profile)

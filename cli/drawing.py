@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from diffanim.cli.options import DEFAULT_FOLDER
 from diffanim.errors import OutputError
 from diffanim.files.outputs import timing_note
+from diffanim.render_options import decoder_of
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
 
@@ -79,8 +80,8 @@ def decode(
     """Decode a recording's latents, where they are not decoded yet and nothing in memory can."""
     from diffanim.scenes.views import waits_for_decoding
 
-    how = {"preview": ctx.params["preview"], "frames": frames, "quantities": seen}
-    if run.made_by is not None or not waits_for_decoding(run, **how):
+    decoder = decoder_of(ctx.params)
+    if run.made_by is not None or not waits_for_decoding(run, decoder=decoder, frames=frames, quantities=seen):
         return
     from diffanim.decoding.latents import decode
     from diffanim.decoding.origin import call_of

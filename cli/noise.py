@@ -11,7 +11,7 @@ from diffanim.cli import options
 from diffanim.cli.drawing import apply_profile, outputs_or_default, refuse_two_speeds, write_files
 from diffanim.cli.terminal import say
 from diffanim.noise_options import NOISE_OPTIONS, NoiseSettings
-from diffanim.render_options import check_outputs, timing_of
+from diffanim.render_options import check_outputs, decoder_of, timing_of
 from diffanim.scenes.kinds import BOTH
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def noise(
     refuse_two_speeds(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
+    decoder_of(given)
     planned = plan_noise(pictures, settings)
     outputs = outputs_or_default(outputs, planned.stem, profile)
     check_outputs(outputs, given)

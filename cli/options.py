@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from diffanim.decoding.choosing import DECODERS, check_decoder
 from diffanim.drawing.layout import LECTURE_SIZE, README_SIZE, Size
 from diffanim.errors import SettingsError
 from diffanim.files.budget import parse_bytes
 from diffanim.files.outputs import ENDINGS
 from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.noise_options import NOISE_OPTIONS
-from diffanim.options import BYTES, FILE, NAMES, SECONDS, SIZE, Option, size_words
+from diffanim.options import BYTES, DECODER, FILE, NAMES, SECONDS, SIZE, Option, size_words
 from diffanim.render_options import RENDER_OPTIONS
 from diffanim.sharing.profiles import PROFILES
 
@@ -66,12 +68,30 @@ class Bytes(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             self.fail(str(error), param, ctx)
 
 
+class DecoderName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """What makes latents visible."""
+
+    name = "decoder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As the library names it."""
+        try:
+            return check_decoder(value)
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the names."""
+        return click.Choice(list(DECODERS)).shell_complete(ctx, param, incomplete)
+
+
 _READERS = {
     SECONDS: Seconds(),
     SIZE: PictureSize(),
     BYTES: Bytes(),
     FILE: click.Path(),
     NAMES: click.STRING,
+    DECODER: DecoderName(),
     "MODEL": click.Path(),  # For completion: a hub id will do as well.
     "RUN.zarr": click.Path(),
 }

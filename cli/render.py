@@ -23,7 +23,7 @@ from diffanim.cli.drawing import (
 from diffanim.cli.terminal import say
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
-from diffanim.render_options import check_outputs, check_runs, frames_of, quantities_of, timing_of
+from diffanim.render_options import check_outputs, check_runs, decoder_of, frames_of, quantities_of, timing_of
 from diffanim.scenes.kinds import check_seen, kept_for
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def render(
     _refuse_two_contents(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
+    decoder_of(given)
     check_seen(given["scene"], given["panels"], max(len(runs), 1))
     if not runs:  # What is to be shown must be kept.
         keep = dict.fromkeys([*settings.keep, *kept_for(given["scene"], given["panels"])])

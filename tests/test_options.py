@@ -36,6 +36,7 @@ SAID = {
     "duration": 3.5,
     "text": 1.5,
     "panels": "x0",
+    "decoder": "linear",
 }
 """Values that the command line takes as they are."""
 

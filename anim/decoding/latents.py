@@ -123,7 +123,7 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
         except Exception as error:
             if is_out_of_memory(error):
                 raise SamplingError(
-                    "out of memory while decoding latents; try --offload model, --device cpu, or --preview"
+                    "out of memory while decoding latents; try --offload model, --device cpu, or --decoder linear"
                 ) from error
             raise OutputError(f"{name} cannot decode these latents ({first_line(error)}); did it make them?") from error
 

@@ -90,7 +90,7 @@ class LinearPreview:
         count, (height, width) = tokens.shape[1], self._shape
         rows = round((count * height / width) ** 0.5)
         if self._clip is not None or rows * (count // max(rows, 1)) != count:
-            raise OutputError("there is no preview for these packed latents; leave out --preview")
+            raise OutputError("there is no preview for these packed latents; leave out --decoder linear")
         return tokens.reshape(len(tokens), 1, rows, count // rows, tokens.shape[2])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ..decoding.choosing import FULL
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.noising import rescaled
@@ -170,7 +171,7 @@ def scene_of(
     run: Trajectory,
     panels: str | Sequence[str] = DEFAULT_PANELS,
     *,
-    preview: bool = False,
+    decoder: str = FULL,
     frames: ClipFrames = MIDDLE_FRAME,
 ) -> Scene:
     """A scene of one run.
@@ -178,7 +179,7 @@ def scene_of(
     Args:
         run: has at least one step.
         panels: names from `PANELS`.
-        preview: whether to show latents by a linear map to colours, even if they are decoded.
+        decoder: what makes latents visible, from `diffanim.decoding.choosing.DECODERS`.
         frames: which frames of clips to show.
 
     Raises:
@@ -186,4 +187,4 @@ def scene_of(
         SettingsError: a panel is unknown, or an option does not apply to the run.
     """
     shown = panels_named(panels)
-    return Scene((view_of(run, preview=preview, frames=frames, quantities=quantities_in(shown)),), shown)
+    return Scene((view_of(run, decoder=decoder, frames=frames, quantities=quantities_in(shown)),), shown)

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ..decoding.choosing import FULL, LINEAR
 from ..decoding.preview import LinearPreview
 from ..errors import OutputError, SettingsError, TrajectoryError
 from ..pixels import COLOURS, Pixels, demand_colours, to_rgb
@@ -21,7 +22,7 @@ from ..runs.decoded import DecodedRows, Rows
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.trajectory import Trajectory
 
-Manner = Literal["images", "decoded", "preview"]
+Manner = Literal["images", "decoded", "linear"]
 
 
 class View(ABC):
@@ -161,7 +162,7 @@ class DecodedView(_LatentView):
 class PreviewView(_LatentView):
     """A run of latents, shown by a linear map to colours."""
 
-    manner = "preview"
+    manner = "linear"
 
     def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
         super().__init__(run, wanted)
@@ -177,7 +178,7 @@ class PreviewView(_LatentView):
 def view_of(
     run: Trajectory,
     *,
-    preview: bool = False,
+    decoder: str = FULL,
     frames: ClipFrames = MIDDLE_FRAME,
     quantities: Sequence[Quantity] = (SAMPLE, GUESS),
 ) -> View:
@@ -185,14 +186,14 @@ def view_of(
 
     Args:
         run: has at least one step.
-        preview: whether to show latents by a linear map to colours, even if they are decoded.
+        decoder: what makes latents visible, from `DECODERS`; a linear map even if they are decoded.
         frames: which frames of clips to show.
         quantities: those that will be shown.
 
     Raises:
         OutputError: the run has nothing that can be shown, does not keep what is asked for, or its latents are not
             decoded.
-        SettingsError: a preview is asked for of images, or frames of a run without clips.
+        SettingsError: a decoder is asked for of images, or frames of a run without clips.
     """
     if run.steps < 1:
         raise OutputError("the run has no complete step to show; record it again")
@@ -201,22 +202,22 @@ def view_of(
     if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):
         raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":
-        if preview:
-            raise SettingsError("the run holds images, which need no preview: --preview is for latents")
+        if decoder != FULL:
+            raise SettingsError(f"the run holds images, which need no decoder: --decoder {decoder} is for latents")
         return ImageView(run)
     behind = _pictures_behind(run, quantities)
-    if preview or not behind:
+    if decoder == LINEAR or not behind:
         return PreviewView(run, frames)
     if not _is_decoded(run, behind, frames):
         raise OutputError(
-            "the run holds latents that are not decoded: add --model with the model that made it, or --preview"
+            "the run holds latents that are not decoded: add --model with the model that made it, or --decoder linear"
         )
     assert run.decoded is not None
     return DecodedView(run, frames, run.decoded)
 
 
 def waits_for_decoding(
-    run: Trajectory, *, preview: bool, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
+    run: Trajectory, *, decoder: str, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
 ) -> bool:
     """Whether latents must be decoded before a run can be shown, because pictures are missing or damaged.
 
@@ -224,7 +225,7 @@ def waits_for_decoding(
         OutputError: the run does not have one of the quantities, so there is nothing to wait for.
         SettingsError: likewise, of a forward process.
     """
-    if run.info.space != "latent" or run.steps < 1 or preview:
+    if run.info.space != "latent" or run.steps < 1 or decoder == LINEAR:
         return False
     for quantity in quantities:
         quantity.demand(run)

@@ -13,7 +13,7 @@ from .wordings import UNIT_VARIANCE, seen_as, timed, with_colours, with_last_twi
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
-_LATENTS = {"decoded": "decoded latents", "preview": "linear preview"}
+_LATENTS = {"decoded": "decoded latents", "linear": "linear preview"}
 
 
 def captions(view: View) -> Sequence[Caption]:

@@ -13,7 +13,7 @@ from .wordings import clipping_words, seen_as, short_lines, timed, with_colours
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
-_LATENTS = {"decoded": "decoded", "preview": "linear preview"}
+_LATENTS = {"decoded": "decoded", "linear": "linear preview"}
 
 
 def captions(view: View) -> Sequence[Caption]:

@@ -34,7 +34,7 @@ def with_frames(view: View, phrase: str) -> tuple[str, ...]:
 
 def with_colours(view: View, *phrases: str) -> list[str]:
     """Phrases for a finished image; if its colours need explaining, first the same phrases with an explanation."""
-    said = "linear preview" if view.manner == "preview" else view.colours
+    said = "linear preview" if view.manner == "linear" else view.colours
     return [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said, *phrases] if said else list(phrases)
 
 
@@ -94,7 +94,7 @@ def with_last_twice(view: View, phrase: str) -> str:
 
 def seen_as(view: View) -> list[str]:
     """How an image became pixels, in short lines; empty if it is shown unchanged."""
-    return {"images": short_lines(view.colours), "decoded": ["decoded"], "preview": ["linear", "preview"]}[view.manner]
+    return {"images": short_lines(view.colours), "decoded": ["decoded"], "linear": ["linear", "preview"]}[view.manner]
 
 
 def clipping_words(info: RunInfo) -> str:
@@ -125,7 +125,7 @@ def without_condition(info: RunInfo) -> str:
 
 def half_words(view: View, *said: str) -> list[str]:
     """Descriptions of one of the guesses behind guidance, the longest first, each with what was done to it."""
-    seen = {"images": view.colours, "decoded": "decoded", "preview": "linear preview"}[view.manner]
+    seen = {"images": view.colours, "decoded": "decoded", "linear": "linear preview"}[view.manner]
     done = ", ".join(filter(None, (seen, unclipped_words(view.run.info))))
     return [*(f"{phrase}, {done}" if done else phrase for phrase in said), *([done] if done else []), ""]
 
