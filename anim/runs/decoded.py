@@ -220,6 +220,8 @@ class DecodedWriter:
         goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old.holds(rows)
         self._group: zarr.Group | None = group[GROUP] if goes_on else None  # type: ignore[assignment]
         self._kept = {name: set(kept) for name, kept in old.kept.items()} if old is not None and goes_on else {}
+        self._shape = (*old.size, 3) if old is not None and goes_on and old.size is not None else None
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         damaged = list(old.damaged(wanted)) if old is not None and goes_on else []
         for name, row, _ in damaged:
             self._kept[name].discard(row)
@@ -277,14 +279,11 @@ class DecodedWriter:
         Raises:
             TrajectoryError: the stored ones have another shape.
         """
-        for name in self._kept if self._group is not None else ():
-            array = self._group[name]
-            assert isinstance(array, zarr.Array)
-            if array.shape[1:] != shape:
-                raise TrajectoryError(
-                    f"the decoded pictures in {self._where} are {list(array.shape[1:])}, and these are {list(shape)}; "
-                    f"delete {GROUP}/ in it to decode it with another model"
-                )
+        if self._shape not in (None, shape):
+            raise TrajectoryError(
+                f"the decoded pictures in {self._where} are {list(self._shape or ())}, and these are {list(shape)}; "
+                f"delete {GROUP}/ in it to decode it with another model"
+            )
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -318,11 +317,15 @@ class DecodedWriter:
     def _array(self, group: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
         """The array for the rows of a quantity, created for the first of them."""
         self.demand(shape)
+        self._shape = shape
+        if name in self._arrays:
+            return self._arrays[name]
         if name in self._kept:
             array = group[name]
             assert isinstance(array, zarr.Array)
+            self._arrays[name] = array
             return array
-        return group.create_array(
+        self._arrays[name] = group.create_array(
             name,
             shape=(self._rows, *shape),
             chunks=(1, *shape),
@@ -332,6 +335,7 @@ class DecodedWriter:
             dimension_names=_DIMENSIONS,
             overwrite=True,
         )
+        return self._arrays[name]
 
     def _create(self) -> zarr.Group:
         """The group, without rows; it gets its name once it is readable."""
