@@ -220,7 +220,9 @@ class DecodedWriter:
         goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old.holds(rows)
         self._group: zarr.Group | None = group[GROUP] if goes_on else None  # type: ignore[assignment]
         self._kept = {name: set(kept) for name, kept in old.kept.items()} if old is not None and goes_on else {}
-        self._shape = (*old.size, 3) if old is not None and goes_on and old.size is not None else None
+        self._shape: tuple[int, ...] | None = (
+            (*old.size, 3) if old is not None and goes_on and old.size is not None else None
+        )
         self._arrays: dict[str, zarr.Array[Any]] = {}
         damaged = list(old.damaged(wanted)) if old is not None and goes_on else []
         for name, row, _ in damaged:

@@ -60,7 +60,8 @@ def undecoded(folder: Path, seed: float = 0) -> Trajectory:
 
 
 def test_rows_are_decoded_in_the_order_expected_and_stored(tmp_path: Path) -> None:
-    run, decoders, told = undecoded(tmp_path), Decoders(), []
+    run, decoders = undecoded(tmp_path), Decoders()
+    told: list[tuple[int, int]] = []
     with DecodingAhead(decoders, lambda *row: told.append(row)) as ahead:
         pictures = ahead.pictures_of(run, ClipFrames())
         ahead.expect((pictures, *one) for one in [*ORDER, ORDER[0]])
@@ -98,8 +99,13 @@ def test_what_is_waited_for_comes_next(tmp_path: Path) -> None:
 def test_only_what_is_missing_is_decoded(tmp_path: Path) -> None:
     for first, expected in ((ORDER[:3], ORDER[:3]), (ORDER, ORDER[3:]), (ORDER, [])):
         run = undecoded(tmp_path) if first == ORDER[:3] else Trajectory.open(tmp_path / "run0.zarr")
-        decoders, told = Decoders(), []
-        with DecodingAhead(decoders, lambda *row, told=told: told.append(row)) as ahead:
+        decoders = Decoders()
+        told: list[tuple[int, int]] = []
+
+        def tell(done: int, total: int, told: list[tuple[int, int]] = told) -> None:
+            told.append((done, total))
+
+        with DecodingAhead(decoders, tell) as ahead:
             pictures = ahead.pictures_of(run, ClipFrames())
             for half in (first[:2], first):
                 ahead.expect((pictures, *one) for one in half)
