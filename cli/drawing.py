@@ -13,14 +13,13 @@ from click.core import ParameterSource
 from diffanim.cli.options import DEFAULT_FOLDER
 from diffanim.errors import OutputError
 from diffanim.files.outputs import timing_note
-from diffanim.render_options import decoder_of
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
 
 if TYPE_CHECKING:
+    from diffanim.capture.pipeline_call import PipelineCall
     from diffanim.cli.progress import Reporter
-    from diffanim.runs.clips import ClipFrames
-    from diffanim.runs.quantities import Quantity
+    from diffanim.rendering import CallOf
     from diffanim.runs.trajectory import Trajectory
 
 _DEFAULT_SUFFIXES = (".gif", ".mp4")
@@ -69,39 +68,43 @@ def refuse_two_speeds(ctx: click.Context) -> None:
         raise click.UsageError("--fps and --duration both set the speed; leave out one of the two", ctx)
 
 
-def decode(
-    ctx: click.Context,
-    model: Any,
-    run: Trajectory,
-    seen: Sequence[Quantity],
-    frames: ClipFrames,
-    reporter: Reporter,
-) -> None:
-    """Decode a recording's latents, where they are not decoded yet and nothing in memory can."""
-    from diffanim.scenes.views import waits_for_decoding
+def opening(ctx: click.Context, model: Any, reporter: Reporter) -> CallOf:
+    """Opens the pipeline that decodes a recording's latents: the one in memory that made it, or that of a model."""
 
-    decoder = decoder_of(ctx.params)
-    if run.made_by is not None or not waits_for_decoding(run, decoder=decoder, frames=frames, quantities=seen):
-        return
-    from diffanim.decoding.latents import decode
-    from diffanim.decoding.origin import call_of
+    def call_of(run: Trajectory) -> PipelineCall:
+        from diffanim.decoding import origin
 
-    reporter.note("loading torch and the model, to decode the latents")
-    overrides = {name: ctx.params[name] for name in OF_DECODING[1:] if is_given(ctx, name)}
-    with reporter.going_on("loading"):
-        call = call_of(run, model, **overrides)
-    with reporter.going_on("decoding"):
-        decode(run, call, frames, seen, lambda done, total: reporter.advance("decoding", done, total))
+        if run.made_by is not None:
+            return origin.call_of(run)
+        reporter.note("loading torch and the model, to decode the latents")
+        overrides = {name: ctx.params[name] for name in OF_DECODING[1:] if is_given(ctx, name)}
+        with reporter.going_on("loading"):
+            return origin.call_of(run, model, **overrides)
+
+    return call_of
 
 
 def write_files(
-    runs: Trajectory | Sequence[Trajectory], outputs: Sequence[str], reporter: Reporter, options: dict[str, Any]
+    runs: Trajectory | Sequence[Trajectory],
+    outputs: Sequence[str],
+    reporter: Reporter,
+    options: dict[str, Any],
+    call_of: CallOf | None = None,
 ) -> None:
-    """Render a recording or several, and show how far that is."""
-    import diffanim
+    """Render a recording or several, and show how far that is.
+
+    Args:
+        runs: what is shown.
+        outputs: the files to write.
+        reporter: shows how far it is.
+        options: those of `diffanim.render`.
+        call_of: opens the pipeline of a run whose latents are decoded; None to use the one that made it.
+    """
+    from diffanim.rendering import render_runs
+    from diffanim.runs.trajectory import Trajectory
 
     with writing_files(outputs, options, reporter) as calls:
-        diffanim.render(runs, *outputs, **options, **calls)
+        render_runs([runs] if isinstance(runs, Trajectory) else runs, outputs, options, call_of=call_of, **calls)
 
 
 @contextmanager
