@@ -17,6 +17,7 @@ from ..models.hub import cached
 from ..models.pipelines import open_pipeline
 from ..models.settings import RunSettings, is_file_of
 from ..runs.trajectory import Trajectory
+from .fused import warming_up_to_decode
 
 
 def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCall:
@@ -41,7 +42,8 @@ def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCal
         return PipelineCall(model, None)
     files = _files_of(run, model)
     settings, known = _settings_of(run, str(model if isinstance(model, (str, Path)) else files.folder), overrides)
-    pipeline = (open_to_record if known else open_pipeline)(files, settings)
+    with warming_up_to_decode(files, settings.device):
+        pipeline = (open_to_record if known else open_pipeline)(files, settings)
     arguments = call_arguments(pipeline, files, settings) if known else None
     return PipelineCall(pipeline, arguments, exact=settings.exact)
 

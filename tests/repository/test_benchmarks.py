@@ -19,6 +19,7 @@ SMALL = {
     "comparing": ("--rounds 1 --steps 2", r"ratio +\d+\.\d{4}"),
     "composing": ("--rounds 1 --steps 2 --batch 1", r"figure_per_frame .* \d+\.\d × our time"),
     "encoding": ("--pairs 1 --steps 4 --cells 16", r"MP4, ours +\d+\.\d\d +\d+\.\d×"),
+    "latents": ("--rounds 1 --steps 2", r"its first GIF and MP4 .* \d+\.\d\d times the pipeline"),
     "pipelines": ("--pairs 1 --steps 2 --images 1 --size 256", r"ratio +\d+\.\d{4}"),
     "plots": ("--rounds 1 --steps 4 --batch 1 --side 16", r"x,x0,error .* \d+\.\d\d × x,x0"),
     "recording": ("--model {model} --pairs 1 --steps 2 --batch 1", r"ratio +\d+\.\d{4}"),
