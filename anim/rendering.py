@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
-from .decoding.choosing import FULL
+from .decoding.choosing import FULL, without_folder
+from .decoding.families import chosen_decoder
 from .errors import SettingsError
 from .files.budget import parse_bytes
 from .files.outputs import Job, Rendering, output_of, write
@@ -249,7 +250,7 @@ def _scene(
         _view(
             run,
             quantities_of(asked, run, len(runs)),
-            decoder_of(asked) if _is_latent(run) or not latents else FULL,
+            decoder_of(asked) if _is_latent(run) or not latents else FULL.kind,
             frames if _has_clips(run) or not clips else MIDDLE_FRAME,
             model,
             on_row,
@@ -293,12 +294,13 @@ def _view(
     on_row: OnRow | None,
 ) -> View:
     """The view of a run, decoded first if necessary: the only step of rendering that needs torch."""
-    if waits_for_decoding(run, decoder=decoder, frames=frames, quantities=quantities):
+    chosen = chosen_decoder(run, decoder, model)
+    if waits_for_decoding(run, decoder=chosen, frames=frames, quantities=quantities):
         from .decoding.latents import decode
-        from .decoding.origin import call_of
+        from .decoding.origin import source_of
 
-        decode(run, call_of(run, model), frames, quantities, on_row)
-    return view_of(run, decoder=decoder, frames=frames, quantities=quantities)
+        decode(run, source_of(run, chosen, model), frames, quantities, on_row)
+    return view_of(run, decoder=chosen, frames=frames, quantities=quantities)
 
 
 def _comment(
@@ -308,4 +310,6 @@ def _comment(
     if not asked["metadata"]:
         return ""
     options = {name: value for name, value in asked.items() if value != RENDER_OPTIONS[name].default}
+    if "decoder" in options:
+        options["decoder"] = without_folder(options["decoder"])
     return Provenance.of(scene, options, output, fps=fps, command=command).to_json()

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli.options import DEFAULT_FOLDER
-from diffanim.errors import OutputError
+from diffanim.errors import ModelError, OutputError
 from diffanim.files.outputs import timing_note
 from diffanim.render_options import decoder_of
 from diffanim.sharing.profiles import PROFILES
@@ -78,20 +78,26 @@ def decode(
     reporter: Reporter,
 ) -> None:
     """Decode a recording's latents, where they are not decoded yet and nothing in memory can."""
+    from diffanim.decoding.families import chosen_decoder
     from diffanim.scenes.views import waits_for_decoding
 
-    decoder = decoder_of(ctx.params)
-    if run.made_by is not None or not waits_for_decoding(run, decoder=decoder, frames=frames, quantities=seen):
+    if run.made_by is not None:
         return
+    chosen = chosen_decoder(run, decoder_of(ctx.params), model)
+    if not waits_for_decoding(run, decoder=chosen, frames=frames, quantities=seen):
+        return
+    if chosen.missing:
+        raise ModelError(chosen.missing)
     from diffanim.decoding.latents import decode
-    from diffanim.decoding.origin import call_of
+    from diffanim.decoding.origin import source_of
 
-    reporter.note("loading torch and the model, to decode the latents")
+    what = "the model" if chosen.tiny is None else f"the tiny decoder {chosen.tiny.name}"
+    reporter.note(f"loading torch and {what}, to decode the latents")
     overrides = {name: ctx.params[name] for name in OF_DECODING[1:] if is_given(ctx, name)}
     with reporter.going_on("loading"):
-        call = call_of(run, model, **overrides)
+        source = source_of(run, chosen, model, **overrides)
     with reporter.going_on("decoding"):
-        decode(run, call, frames, seen, lambda done, total: reporter.advance("decoding", done, total))
+        decode(run, source, frames, seen, lambda done, total: reporter.advance("decoding", done, total))
 
 
 def write_files(

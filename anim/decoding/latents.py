@@ -41,6 +41,7 @@ from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 from .autoencoders import Autoencoder
 from .replay import Replay
+from .tiny import TinyDecoder, warn_if_unlike
 
 Decoder = Callable[[torch.Tensor], Pixels]
 """Decodes latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
@@ -52,7 +53,7 @@ precision stays below it, a missing scale or shift does not."""
 
 def decode(
     run: Trajectory,
-    call: PipelineCall,
+    source: PipelineCall | TinyDecoder,
     wanted: ClipFrames,
     quantities: Iterable[Quantity] = (SAMPLE, GUESS),
     on_row: OnRow | None = None,
@@ -63,7 +64,7 @@ def decode(
 
     Args:
         run: of latents.
-        call: the pipeline and its call.
+        source: the pipeline and its call, or a tiny decoder, whose pictures are stored apart.
         wanted: which frames of clips to store.
         quantities: those that will be shown; fields need no decoding.
         on_row: called with the number of rows decoded, and their total.
@@ -74,12 +75,17 @@ def decode(
         SamplingError: there is not enough memory.
     """
     own = run.image
-    decoder, at_once = _find_decoder(run, call, own)
+    decoder, at_once = _find_decoder(run, source, own) if isinstance(source, PipelineCall) else _tiny(run, source, own)
     pictures = decoder(_tensor(run.x0[0])) if own is None else own
     clip = pictures.shape[1] if pictures.ndim == 5 else None
     frames = wanted.of(clip) if clip is not None else ()
     behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
-    with run.decoding({quantity.name: rows for quantity, rows in behind.items()}, clip, frames) as writer:
+    rows = {quantity.name: rows for quantity, rows in behind.items()}
+    weights = None
+    if isinstance(source, TinyDecoder):
+        # A last sample with noise is captioned as an approximation, so it must be one.
+        weights, own = source.weights, own if run.finished else None
+    with run.decoding(rows, clip, frames, weights) as writer:
         for quantity in behind:
             missing = writer.missing[quantity.name]
             for row, cells in _decoded(run, quantity, decoder, max(1, at_once // len(pictures)), own, missing):
@@ -123,7 +129,8 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
         except Exception as error:
             if is_out_of_memory(error):
                 raise SamplingError(
-                    "out of memory while decoding latents; try --offload model, --device cpu, or --decoder linear"
+                    "out of memory while decoding latents; try --offload model, --device cpu, or a smaller --decoder: "
+                    "tiny or linear"
                 ) from error
             raise OutputError(f"{name} cannot decode these latents ({first_line(error)}); did it make them?") from error
 
@@ -179,6 +186,15 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
         stacklevel=2,
     )
     return decoder, at_once
+
+
+def _tiny(run: Trajectory, tiny: TinyDecoder, own: Pixels | None) -> tuple[Decoder, int]:
+    """A tiny decoder for a run, with a warning if the finished image does not look like its own."""
+    ready = tiny.of(run, own)
+    decoder = _told_in_a_line(ready, f"the tiny decoder {tiny.name}")
+    if own is not None and run.complete:
+        warn_if_unlike(tiny.name, decoder(_tensor(run.pictured)), own)
+    return decoder, ready.at_once
 
 
 def _direct(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:
