@@ -39,8 +39,8 @@ class TinyDecoder:
     def _unpack_latents(tokens: torch.Tensor, height: int, width: int, scale: int) -> torch.Tensor:
         """Tokens [n, h/2·w/2, 4C] as latents [n, C, h, w], as `diffusers.FluxPipeline._unpack_latents` does."""
         down, across = height // (2 * scale), width // (2 * scale)
-        patches = tokens.unflatten(1, (down, across)).unflatten(-1, (-1, 2, 2))
-        return patches.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        patches = tokens.reshape(len(tokens), down, across, -1, 2, 2).permute(0, 3, 1, 4, 2, 5)
+        return patches.reshape(len(tokens), -1, 2 * down, 2 * across)
 
     def of(self, run: Trajectory, own: Pixels | None) -> Autoencoder:
         """It, ready for the latents of a run.

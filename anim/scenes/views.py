@@ -150,7 +150,7 @@ class _LatentView(View):
 class DecodedView(_LatentView):
     """A run of latents, shown decoded."""
 
-    manner = "decoded"
+    manner: ClassVar[Manner] = "decoded"
 
     def __init__(self, run: Trajectory, wanted: ClipFrames, decoded: DecodedRows) -> None:
         super().__init__(run, wanted)

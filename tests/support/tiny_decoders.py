@@ -28,9 +28,9 @@ def taught(latents: torch.Tensor, image: np.ndarray, seed: int = 0) -> Any:
     channels = latents.shape[1]
     made = tiny_autoencoder(channels)
     squashed = (3 * torch.tanh(latents / 3)).movedim(1, -1).reshape(-1, channels).double().numpy()
-    colours = torch.from_numpy(image).double().movedim(-1, 1)
-    colours = torch.nn.functional.avg_pool2d(colours / 255, 2).movedim(1, -1).reshape(-1, 3).numpy()
-    fit = np.linalg.lstsq(np.column_stack([squashed, np.ones(len(squashed))]), colours, rcond=None)[0] + 0.01 * seed
+    seen = torch.from_numpy(image).double().movedim(-1, 1) / 255
+    colours = torch.nn.functional.avg_pool2d(seen, 2).movedim(1, -1).reshape(-1, 3).numpy()
+    fit = np.linalg.lstsq(np.column_stack([squashed, np.ones(len(squashed))]), colours, rcond=None)[0] + 0.001 * seed
     with torch.no_grad():
         for weights in made.decoder.parameters():
             weights.zero_()
