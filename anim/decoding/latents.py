@@ -3,7 +3,7 @@
 There are two ways, both used after the run:
 
 *direct* (`diffanim.decoding.autoencoders`)
-    The pipeline's autoencoder, on many latents at once. The attributes of the pipeline and the autoencoder decide how
+    The pipeline's autoencoder, on the images of a row. The attributes of the pipeline and the autoencoder decide how
     to prepare latents (unpack them, undo their normalisation). Works for Stable Diffusion 1 to 3 and XL, Flux, PixArt,
     Sana, LDM, DiT, LCM, Kandinsky 2, AnimateDiff, Wan, LTX, Mochi, CogVideoX and others.
 *replay* (`diffanim.decoding.replay`)
@@ -16,8 +16,9 @@ Which way is right is tested in every run: decoding the finished latents must gi
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -35,10 +36,10 @@ from ..errors import (
 from ..pixels import Pixels
 from ..runs.clips import ClipFrames
 from ..runs.decoded import OnRow
-from ..runs.noising import rescaled
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.step import Array
 from ..runs.trajectory import Trajectory
+from .ahead import DecodingAhead, RowDecoder
 from .autoencoders import Autoencoder
 from .replay import Replay
 from .tiny import TinyDecoder, warn_if_unlike
@@ -58,9 +59,7 @@ def decode(
     quantities: Iterable[Quantity] = (SAMPLE, GUESS),
     on_row: OnRow | None = None,
 ) -> None:
-    """Decode a run's latents and store the pictures in the recording; resumes if interrupted.
-
-    Samples of exploding schedules are decoded at unit variance, as the autoencoder expects.
+    """Decode all of a run's latents that are not decoded yet, and store the pictures in the recording.
 
     Args:
         run: of latents.
@@ -74,48 +73,25 @@ def decode(
         TrajectoryError: the pictures cannot be stored.
         SamplingError: there is not enough memory.
     """
-    own = run.image
-    decoder, at_once = _find_decoder(run, source, own) if isinstance(source, PipelineCall) else _tiny(run, source, own)
-    pictures = decoder(_tensor(run.x0[0])) if own is None else own
-    clip = pictures.shape[1] if pictures.ndim == 5 else None
-    frames = wanted.of(clip) if clip is not None else ()
     behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
-    rows = {quantity.name: rows for quantity, rows in behind.items()}
-    weights = None
-    if isinstance(source, TinyDecoder):
-        # A last sample with noise is captioned as an approximation, so it must be one.
-        weights, own = source.weights, own if run.finished else None
-    with run.decoding(rows, clip, frames, weights) as writer:
-        for quantity in behind:
-            missing = writer.missing[quantity.name]
-            for row, cells in _decoded(run, quantity, decoder, max(1, at_once // len(pictures)), own, missing):
-                writer.add(quantity.name, row, _cells(cells, frames))
-                if on_row is not None:
-                    on_row(*writer.progress)
+    tiny, weights = (True, source.weights) if isinstance(source, TinyDecoder) else (False, None)
+    with DecodingAhead(lambda run: functools.partial(row_decoder, run, source), on_row) as ahead:
+        pictures = ahead.pictures_of(run, wanted, tiny=tiny, weights=weights)
+        ahead.expect((pictures, quantity, row) for quantity, rows in behind.items() for row in sorted(rows))
 
 
-def _decoded(
-    run: Trajectory, quantity: Quantity, decoder: Decoder, together: int, own: Pixels | None, missing: Collection[int]
-) -> Iterator[tuple[int, Pixels]]:
-    """The missing rows of a quantity, each with its pictures.
+def row_decoder(run: Trajectory, source: PipelineCall | TinyDecoder) -> RowDecoder:
+    """What decodes the rows of a run, found and checked.
 
-    The same rows are always decoded together, missing or not: the last bits of a picture depend on the others in its
-    batch, and decoding a row again must give the same picture.
+    Samples of exploding schedules are decoded at unit variance, as the autoencoder expects.
+
+    Raises:
+        OutputError: the latents cannot be decoded.
+        SamplingError: there is not enough memory.
     """
-    for start in range(0, run.steps, together):
-        rows = range(start, min(start + together, run.steps))
-        if not any(row in missing for row in rows):
-            continue
-        latents = [quantity.values(run, row) for row in rows]
-        pictures = decoder(_tensor(np.concatenate(latents)))
-        for row, cells in zip(rows, np.split(pictures, len(latents)), strict=True):
-            if row in missing:
-                yield row, cells
-    if run.steps in missing:
-        # For the finished sample, use the pipeline's own image.
-        if own is None or run.is_forward or (rescaled(run) and not run.finished):
-            own = decoder(_tensor(quantity.values(run, run.steps)))
-        yield run.steps, own
+    own = run.image
+    decoder, _ = _find_decoder(run, source, own) if isinstance(source, PipelineCall) else _tiny(run, source, own)
+    return lambda quantity, row: decoder(_tensor(quantity.values(run, row)))
 
 
 def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
@@ -135,11 +111,6 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
             raise OutputError(f"{name} cannot decode these latents ({first_line(error)}); did it make them?") from error
 
     return told
-
-
-def _cells(pictures: Pixels, frames: tuple[int, ...]) -> Pixels:
-    """The pictures to store, uint8 [cells, H, W, 3]: all images, or the chosen frames of clips."""
-    return np.concatenate(pictures[:, list(frames)]) if pictures.ndim == 5 else pictures
 
 
 def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int]:

@@ -13,7 +13,10 @@ found before a render begins, and damaged rows are decoded again.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +42,8 @@ MOST_BYTES_A_LATENT = 1 << 14
 _DIMENSIONS = ("step", "image", "height", "width", "colour")
 _COMPRESSORS = (ZstdCodec(level=1), Crc32cCodec())
 _ZSTD = b"\x28\xb5\x2f\xfd"
+SECONDS_BETWEEN_LISTS = 1.0
+"""Minimum time between two lists of the stored rows; rows that a killed process did not list are decoded again."""
 
 
 Rows = Mapping[str, Collection[int]]
@@ -182,7 +187,7 @@ class DecodedRows:
 class DecodedWriter:
     """Stores rows as they are decoded; if interrupted, complete rows stay, and the next writer resumes.
 
-    A context manager; others may write to the recording once it is closed.
+    A context manager; others may write to the recording once it is closed. One thread may add rows, another list them.
     """
 
     def __init__(
@@ -215,6 +220,8 @@ class DecodedWriter:
             weights: the digest of a tiny decoder's weights; None for the pipeline's own decoder.
         """
         self._digests, self._release = digests, release
+        self._listing = threading.Lock()
+        self._listed, self._is_listed = time.monotonic(), True
         self._parent, self._where, self._rows = group, where, rows
         self._clip, self._frames, self._weights = clip, frames, weights
         self._name = GROUP if weights is None else TINY_GROUP
@@ -226,6 +233,10 @@ class DecodedWriter:
         goes_on = old is not None and (old.clip, old.frames, old.weights) == (clip, frames, weights) and old.holds(rows)
         self._group: zarr.Group | None = group[self._name] if goes_on else None  # type: ignore[assignment]
         self._kept = {name: set(kept) for name, kept in old.kept.items()} if old is not None and goes_on else {}
+        self._shape: tuple[int, ...] | None = (
+            (*old.size, 3) if old is not None and goes_on and old.size is not None else None
+        )
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         damaged = list(old.damaged(wanted)) if old is not None and goes_on else []
         for name, row, _ in damaged:
             self._kept[name].discard(row)
@@ -240,8 +251,14 @@ class DecodedWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._release()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.list_rows()
+        except TrajectoryError:
+            if kind is None:
+                raise
+        finally:
+            self._release()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -254,14 +271,44 @@ class DecodedWriter:
         Raises:
             TrajectoryError: it cannot be written, or its shape differs from that of the stored rows.
         """
-        try:
+        with self._told():
             self._write(name, row, pixels)
+        self.missing[name].discard(row)
+        if time.monotonic() - self._listed >= SECONDS_BETWEEN_LISTS:
+            self.list_rows()
+
+    def list_rows(self) -> None:
+        """Write which rows are stored, so that they can be read by others.
+
+        Raises:
+            TrajectoryError: it cannot be written.
+        """
+        with self._listing, self._told():
+            if self._group is not None and not self._is_listed:
+                self._group.attrs.put(self._attributes())
+            self._listed, self._is_listed = time.monotonic(), True
+
+    def demand(self, shape: tuple[int, ...]) -> None:
+        """Check that pictures of this shape, [cells, H, W, 3], belong to those that are stored.
+
+        Raises:
+            TrajectoryError: the stored ones have another shape.
+        """
+        if self._shape not in (None, shape):
+            raise TrajectoryError(
+                f"the decoded pictures in {self._where} are {list(self._shape or ())}, and these are {list(shape)}; "
+                f"delete {self._name}/ in it to decode it with another model"
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise TrajectoryError(
                 f"cannot store the decoded pictures in {self._where}: {error.strerror or error}; "
                 f"pictures decoded and stored: {self.progress[0]}"
             ) from error
-        self.missing[name].discard(row)
 
     def _write(self, name: str, row: int, pixels: Pixels) -> None:
         if self._group is None:
@@ -274,8 +321,9 @@ class DecodedWriter:
             frame, crc = _taken_apart(file)
             belongs = _bound(self._clip, self._frames, array, self._weights)
             self._digests.put(f"{self._name}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
-        self._kept.setdefault(name, set()).add(row)
-        self._group.attrs.put(self._attributes())
+        with self._listing:
+            self._kept.setdefault(name, set()).add(row)
+            self._is_listed = False
 
     def _attributes(self) -> dict[str, Any]:
         kept = {name: sorted(rows) for name, rows in self._kept.items()}
@@ -284,17 +332,16 @@ class DecodedWriter:
 
     def _array(self, group: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
         """The array for the rows of a quantity, created for the first of them."""
-        for other in self._kept:
-            array = group[other]
+        self.demand(shape)
+        self._shape = shape
+        if name in self._arrays:
+            return self._arrays[name]
+        if name in self._kept:
+            array = group[name]
             assert isinstance(array, zarr.Array)
-            if array.shape[1:] != shape:
-                raise TrajectoryError(
-                    f"the decoded pictures in {self._where} are {list(array.shape[1:])}, and these are {list(shape)}; "
-                    f"delete {self._name}/ in it to decode it with another model"
-                )
-            if other == name:
-                return array
-        return group.create_array(
+            self._arrays[name] = array
+            return array
+        self._arrays[name] = group.create_array(
             name,
             shape=(self._rows, *shape),
             chunks=(1, *shape),
@@ -304,6 +351,7 @@ class DecodedWriter:
             dimension_names=_DIMENSIONS,
             overwrite=True,
         )
+        return self._arrays[name]
 
     def _create(self) -> zarr.Group:
         """The group, without rows; it gets its name once it is readable."""

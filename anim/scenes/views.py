@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ..decoding.ahead import DecodingAhead, RunPictures, demand_model
 from ..decoding.choosing import FULL, ChosenDecoder
 from ..decoding.preview import LinearPreview
 from ..errors import OutputError, SettingsError, TrajectoryError
@@ -75,6 +76,10 @@ class View(ABC):
         """
         shown, of_row = quantity.at(self.run, row)
         return self._field(shown, of_row) if shown.kind == "field" else self._image(shown, of_row)
+
+    def picture_behind(self, quantity: Quantity, row: int) -> tuple[RunPictures, Quantity, int] | None:  # noqa: ARG002
+        """The decoded picture that shows a quantity at a row; None if nothing is decoded for it."""
+        return None
 
     def scale_in(self, quantity: Quantity) -> float:
         """The value of a field that is drawn white: the largest scale of all runs that are compared.
@@ -152,17 +157,21 @@ class DecodedView(_LatentView):
 
     manner: ClassVar[Manner] = "decoded"
 
-    def __init__(self, run: Trajectory, wanted: ClipFrames, decoded: DecodedRows) -> None:
+    def __init__(self, run: Trajectory, wanted: ClipFrames, pictures: RunPictures) -> None:
         super().__init__(run, wanted)
-        self._decoded = decoded
-        assert decoded.size is not None
-        self.count, *size = decoded.size
+        self._pictures = pictures
+        self.count, *size = pictures.size
         self.size = (size[0], size[1])
-        self.frames = decoded.frames
+        self.frames = pictures.frames
         self.columns = len(self.frames) if len(self.frames) > 1 else None
 
+    def picture_behind(self, quantity: Quantity, row: int) -> tuple[RunPictures, Quantity, int] | None:
+        """The decoded picture that shows a quantity at a row; None for a field."""
+        shown, of_row = quantity.at(self.run, row)
+        return None if shown.kind == "field" else (self._pictures, shown, of_row)
+
     def _image(self, quantity: Quantity, row: int) -> Pixels:
-        return self._decoded.read(quantity.name, row)
+        return self._pictures.read(quantity, row)
 
 
 class TinyView(DecodedView):
@@ -203,6 +212,7 @@ def view_of(
     decoder: ChosenDecoder = FULL,
     frames: ClipFrames = MIDDLE_FRAME,
     quantities: Sequence[Quantity] = (SAMPLE, GUESS),
+    ahead: DecodingAhead | None = None,
 ) -> View:
     """The view of a run.
 
@@ -211,6 +221,7 @@ def view_of(
         decoder: what makes latents visible.
         frames: which frames of clips to show.
         quantities: those that will be shown.
+        ahead: decodes latents before they are shown; None if all are decoded already.
 
     Raises:
         OutputError: the run has nothing that can be shown, does not keep what is asked for, or its latents are not
@@ -221,22 +232,26 @@ def view_of(
         raise OutputError("the run has no complete step to show; record it again")
     for quantity in quantities:
         quantity.demand(run)
-    if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):
-        raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":
+        _demand_clips(frames, None)
         if decoder.kind != "full":
             raise SettingsError(f"the run holds images, which need no decoder: --decoder {decoder.kind} is for latents")
         return ImageView(run)
     behind = _pictures_behind(run, quantities)
     if decoder.kind == "linear" or not behind:
+        _demand_clips(frames, run.clip)
         return PreviewView(run, frames)
-    decoded = _decoded(run, behind, frames, decoder)
-    if decoded is None:
-        raise OutputError(
-            "the run holds latents that are not decoded: add --model with the model that made it, or --decoder tiny or "
-            "linear"
-        )
-    return (TinyView if decoder.kind == "tiny" else DecodedView)(run, frames, decoded)
+    if ahead is None and _decoded(run, behind, frames, decoder) is None:
+        demand_model(run)
+    is_tiny = decoder.kind == "tiny"
+    pictures = (ahead or DecodingAhead()).pictures_of(run, frames, tiny=is_tiny, weights=decoder.weights)
+    _demand_clips(frames, pictures.clip)
+    return (TinyView if is_tiny else DecodedView)(run, frames, pictures)
+
+
+def _demand_clips(frames: ClipFrames, clip: int | None) -> None:
+    if frames != MIDDLE_FRAME and clip is None:
+        raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
 
 
 def waits_for_decoding(

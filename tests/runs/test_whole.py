@@ -219,6 +219,25 @@ def test_a_black_picture_is_no_lost_one(tmp_path: Path) -> None:
     run.verify()
 
 
+def test_stored_pictures_are_listed_now_and_then_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listing them at every row would take longer than storing them."""
+    run = record(tmp_path / "run.zarr", decoded=False)
+    listed: dict[int, frozenset[int]] = {}
+    with pytest.raises(ZeroDivisionError), run.decoding(ALL_ROWS, None, ()) as decoded:
+        for row, seconds in ((0, 60), (1, 0), (2, 60)):
+            monkeypatch.setattr("diffanim.runs.decoded.SECONDS_BETWEEN_LISTS", seconds)
+            decoded.add("x", row, PICTURE)
+            assert run.decoded is not None
+            listed[row] = run.decoded.kept.get("x", frozenset())
+        raise ZeroDivisionError
+    assert listed == {0: set(), 1: {0, 1}, 2: {0, 1}}
+    assert run.decoded is not None
+    assert run.decoded.kept == {"x": {0, 1, 2}}
+    run.verify()
+
+
 @pytest.mark.parametrize("old", [False, True])
 def test_a_black_image_is_no_lost_one(tmp_path: Path, old: bool) -> None:
     """A safety checker makes some. Those of format 1 have no chunk."""
