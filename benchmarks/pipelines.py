@@ -56,8 +56,11 @@ def main() -> None:
         compare(run, lambda: recorded(Path(folder)), arguments.pairs)
 
 
-def sdxl(device: torch.device, dtype: torch.dtype) -> Any:
-    """Stable Diffusion XL's pipeline with a random network of its shape (2.6 billion weights) and no text encoders."""
+def sdxl(device: torch.device, dtype: torch.dtype, autoencoder: Any = None) -> Any:
+    """Stable Diffusion XL's pipeline with a random network of its shape (2.6 billion weights) and no text encoders.
+
+    Without an ``autoencoder``, it gets a small one.
+    """
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -79,7 +82,8 @@ def sdxl(device: torch.device, dtype: torch.dtype) -> Any:
         torch.set_default_dtype(usual)
     # Random networks explode in half precision; a small last layer keeps the samples finite.
     torch.nn.init.normal_(network.conv_out.weight, std=1e-3)
-    autoencoder: Any = diffusers.AutoencoderKL(block_out_channels=(8,) * 4, norm_num_groups=4, **_FOUR_LEVELS)
+    if autoencoder is None:
+        autoencoder = diffusers.AutoencoderKL(block_out_channels=(8,) * 4, norm_num_groups=4, **FOUR_LEVELS)
     pipe: Any = diffusers.StableDiffusionXLPipeline(
         vae=autoencoder.to(device, dtype),
         text_encoder=None,
@@ -100,7 +104,7 @@ def sdxl(device: torch.device, dtype: torch.dtype) -> Any:
     return pipe
 
 
-_FOUR_LEVELS: dict[str, Any] = {
+FOUR_LEVELS: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
     "latent_channels": 4,

@@ -19,6 +19,8 @@ class PipelineCall:
     pipeline: Any
     arguments: Mapping[str, Any] | None
     """None if they are not known."""
+    exact: bool = False
+    """Whether its latents are decoded in the pipeline's own arithmetic."""
 
 
 def fresh_generators(arguments: Mapping[str, Any]) -> dict[str, Any]:

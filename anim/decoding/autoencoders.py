@@ -14,6 +14,7 @@ from ..capture.pipeline_call import PipelineCall
 from ..models.pipelines import AUTOENCODERS
 from ..pixels import Pixels, to_rgb
 from ..runs.trajectory import Trajectory
+from .fused import FusedDecoding, fused_decoding
 
 _PIXELS_AT_ONCE = 1 << 22
 """Maximum pixels decoded together, a quarter of it without a GPU: a 1024×1024 image takes several GB."""
@@ -25,8 +26,15 @@ class Autoencoder:
     """The pipeline's autoencoder, called directly."""
 
     def __init__(
-        self, pipeline: Any, autoencoder: Any, size: tuple[int, int], clip: int | None, axes: tuple[str | None, ...]
+        self,
+        pipeline: Any,
+        autoencoder: Any,
+        size: tuple[int, int],
+        clip: int | None,
+        axes: tuple[str | None, ...],
+        fused: FusedDecoding | None,
     ) -> None:
+        self._fused = fused
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
         self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
         """Permutes the run's axes into the order that the autoencoder expects; None if they are not those of clips."""
@@ -35,8 +43,15 @@ class Autoencoder:
         self.at_once = max(1, most // pixels)
 
     @classmethod
-    def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None) -> Autoencoder | None:
-        """The autoencoder of a call's pipeline; None if it needs more than latents, or there is none."""
+    def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None, *, fused: bool = False) -> Autoencoder | None:
+        """The autoencoder of a call's pipeline; None if it needs more than latents, or there is none.
+
+        Args:
+            run: of latents.
+            call: the pipeline and its call.
+            own: the pipeline's own pictures of the run, if there are any.
+            fused: whether to decode in float16 with our kernels; None where they do not apply.
+        """
         pipeline = call.pipeline
         parts: list[Any] = [getattr(pipeline, name, None) for name in AUTOENCODERS]
         autoencoder: Any = next((part for part in parts if part is not None), None)
@@ -49,41 +64,50 @@ class Autoencoder:
         packed = len(run.x.shape) == 4
         if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
             return None
-        return cls(pipeline, autoencoder, size, clip, run.axes)
+        fast = fused_decoding(autoencoder, _device_of(pipeline)) if fused else None
+        if fused and fast is None:
+            return None
+        return cls(pipeline, autoencoder, size, clip, run.axes, fast)
 
     @torch.inference_mode()
     def __call__(self, latents: torch.Tensor) -> Pixels:
         """Decode latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
-        with _precise(self._autoencoder):
-            while True:
-                try:
-                    return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
-                except Exception:
-                    # Memory may be short, or the autoencoder may only accept one latent. The pipeline itself decoded
-                    # its latents, so a smaller batch can work.
-                    self.at_once = min(self.at_once, len(latents)) // 2
-                    if self.at_once < 1:
-                        self.at_once = 1
-                        raise
+        while True:
+            try:
+                return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
+            except Exception:
+                # Memory may be short, or the autoencoder may only accept one latent. The pipeline itself decoded its
+                # latents, so a smaller batch can work.
+                self.at_once = min(self.at_once, len(latents)) // 2
+                if self.at_once < 1:
+                    self.at_once = 1
+                    raise
 
     def _decode(self, latents: torch.Tensor) -> Pixels:
         autoencoder, pipeline = self._autoencoder, self._pipeline
-        device = getattr(pipeline, "_execution_device", pipeline.device)
-        z = self._unpacked(latents.to(device, autoencoder.dtype))
-        if self._order is not None:
-            z = z.permute(self._order)
-        frames = z.shape[2] if z.ndim == 5 and type(autoencoder).__name__ == "AutoencoderKL" else None
-        quantised = autoencoder is getattr(pipeline, "movq", None)  # Kandinsky's, which takes unscaled latents.
-        z = z if quantised else _denormalised(autoencoder, z)
-        if frames is not None:  # An image autoencoder decodes a clip frame by frame.
-            z = z.transpose(1, 2).flatten(0, 1)
-        options = {"force_not_quantize": True} if quantised else {}
-        pixels = autoencoder.decode(z, return_dict=False, **options)[0].float().cpu()
+        if self._fused is not None:
+            z, frames = self._prepared(latents, torch.float32)
+            if (pictures := self._fused(z)) is not None:
+                return pictures if frames is None else pictures.reshape(-1, frames, *pictures.shape[1:])
+        options = {"force_not_quantize": True} if _takes_unscaled(pipeline, autoencoder) else {}
+        with _precise(autoencoder):
+            z, frames = self._prepared(latents, autoencoder.dtype)
+            pixels = autoencoder.decode(z, return_dict=False, **options)[0].float().cpu()
         if frames is not None:
             return to_rgb(pixels.unflatten(0, (-1, frames)).numpy())
         if pixels.ndim == 5:
             pixels = pixels[:, :, 0] if self._clip is None else pixels.transpose(1, 2)
         return to_rgb(pixels.numpy())
+
+    def _prepared(self, latents: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, int | None]:
+        """Latents as the autoencoder expects them, and how many of them are frames of one clip, if it is for images."""
+        z = self._unpacked(latents.to(_device_of(self._pipeline), dtype))
+        if self._order is not None:
+            z = z.permute(self._order)
+        frames = z.shape[2] if z.ndim == 5 and type(self._autoencoder).__name__ == "AutoencoderKL" else None
+        if not _takes_unscaled(self._pipeline, self._autoencoder):
+            z = _denormalised(self._autoencoder, z)
+        return (z if frames is None else z.transpose(1, 2).flatten(0, 1)), frames
 
     def _unpacked(self, latents: torch.Tensor) -> torch.Tensor:
         """A transformer's [n, tokens, channels] as [n, C, h, w] or [n, C, F, h, w]; other latents unchanged."""
@@ -99,6 +123,16 @@ class Autoencoder:
         else:
             unpacked = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
         return torch.as_tensor(unpacked)
+
+
+def _device_of(pipeline: Any) -> torch.device:
+    """Where a pipeline computes, wherever its parts are now."""
+    return torch.device(getattr(pipeline, "_execution_device", pipeline.device))
+
+
+def _takes_unscaled(pipeline: Any, autoencoder: Any) -> bool:
+    """Whether an autoencoder is Kandinsky's, which takes the sampler's latents as they are."""
+    return autoencoder is getattr(pipeline, "movq", None)
 
 
 def _needs_more_than_latents(autoencoder: Any) -> bool:

@@ -1,7 +1,10 @@
 """Decoding latents to pixels as the pipeline that made them does.
 
-There are two ways, both used after the run:
+There are three ways, all used after the run:
 
+*fused* (`diffanim.decoding.fused`)
+    On a GPU, unless the run is exact: the same as the next in float16, with our own kernels, for the decoders of most
+    image models.
 *direct* (`diffanim.decoding.autoencoders`)
     The pipeline's autoencoder, on the images of a row. The attributes of the pipeline and the autoencoder decide how
     to prepare latents (unpack them, undo their normalisation). Works for Stable Diffusion 1 to 3 and XL, Flux, PixArt,
@@ -122,22 +125,26 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
     name = type(call.pipeline).__name__
     tried: list[tuple[float, Decoder, int]] = []
     failure: Exception | None = None
-    for way in (_direct, _replay):
+    finished = own if run.complete else None
+    to_compare = run.x0[0] if finished is None else run.pictured
+    exact = call.exact or run.info.settings.get("exact") is True
+    for way in (_direct, _replay) if exact else (_fused, _direct, _replay):
         try:
             found = way(run, call, own)
             if found is None:
                 continue
             decoder, at_once = found
-            to_compare = run.pictured if own is not None and run.complete else run.x0[0]
             pictures = decoder(_tensor(to_compare))
+            if finished is None and way is _fused and (direct := _direct(run, call, own)) is not None:
+                finished = direct[0](_tensor(to_compare))
         except TrajectoryError:
             raise
         except DiffanimError as error:
             failure = failure or error
             continue
-        if own is None or not run.complete:
+        if finished is None:
             return decoder, at_once
-        tried.append((_distance(pictures, own), decoder, at_once))
+        tried.append((_distance(pictures, finished), decoder, at_once))
         if tried[-1][0] <= TOLERANCE:
             return decoder, at_once
     if not tried and failure is not None:
@@ -168,8 +175,14 @@ def _tiny(run: Trajectory, tiny: TinyDecoder, own: Pixels | None) -> tuple[Decod
     return decoder, ready.at_once
 
 
-def _direct(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:
-    direct = Autoencoder.of(run, call, own)
+def _fused(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:
+    return _direct(run, call, own, fused=True)
+
+
+def _direct(
+    run: Trajectory, call: PipelineCall, own: Pixels | None, *, fused: bool = False
+) -> tuple[Decoder, int] | None:
+    direct = Autoencoder.of(run, call, own, fused=fused)
     return None if direct is None else (_told_in_a_line(direct, type(call.pipeline).__name__), direct.at_once)
 
 

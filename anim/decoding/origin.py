@@ -63,7 +63,8 @@ def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCal
     files = _files_of(run, model)
     settings, known = _settings_of(run, str(model if isinstance(model, (str, Path)) else files.folder), overrides)
     pipeline = (open_to_record if known else open_pipeline)(files, settings)
-    return PipelineCall(pipeline, call_arguments(pipeline, files, settings) if known else None)
+    arguments = call_arguments(pipeline, files, settings) if known else None
+    return PipelineCall(pipeline, arguments, exact=settings.exact)
 
 
 def _files_of(run: Trajectory, model: str | Path | ModelFiles | None) -> ModelFiles:

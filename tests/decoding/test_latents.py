@@ -65,7 +65,7 @@ def test_decoded_latents_are_the_pipelines_own_pictures(family: str, monkeypatch
     if family in REPLAYED:
         return
     again, _ = record(family)
-    monkeypatch.setattr("diffanim.decoding.autoencoders.Autoencoder.of", lambda *_: None)
+    monkeypatch.setattr("diffanim.decoding.autoencoders.Autoencoder.of", lambda *_, **__: None)
     decode(again, again.made_by, all_frames)
     for direct, replayed in zip(first_way, pictures(again, all_frames), strict=True):
         assert direct.shape == replayed.shape

@@ -53,7 +53,7 @@ def accelerated(unet: Any, device: torch.device, batch: int, *, compiled: bool =
     """
     if device.type == "cuda":
         unet.to(memory_format=torch.channels_last)
-        if find_spec("triton") is not None and not compiled:
+        if not compiled:
             _fuse(unet, device)
         return _in_parts(unet, device, min(math.ceil(batch * _pixels(unet) / SHARE), batch), compiled)
     if compiled:
@@ -104,14 +104,26 @@ def _warm_up(device: torch.device, dtype: torch.dtype, kernels: bool) -> None:
 
 
 def _fuse(unet: Any, device: torch.device) -> None:
-    """Fuse what can be fused, if Triton can compile here: it needs a C compiler and a supported GPU."""
+    """Fuse what can be fused, if the kernels can be compiled here."""
     from .fusion import FusedGroupNorm, fuse
-    from .kernels import compile_kernels
 
     if any(isinstance(module, FusedGroupNorm) for module in unet.modules()):
         return  # By an earlier run of the same network.
+    if can_compile(device, unet.dtype):
+        fuse(unet)
+
+
+def can_compile(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether our kernels can be compiled here, with a warning if not: Triton needs a C compiler and a supported GPU.
+
+    They are compiled on the way, unless they have been.
+    """
+    if find_spec("triton") is None:
+        return False
+    from .kernels import compile_kernels
+
     try:
-        compile_kernels(_any_images(device, unet.dtype))
+        compile_kernels(_any_images(device, dtype))
     except Exception as error:  # From Triton, the C compiler or the driver.
         if is_out_of_memory(error):
             raise
@@ -120,8 +132,8 @@ def _fuse(unet: Any, device: torch.device) -> None:
             DiffanimWarning,
             stacklevel=3,
         )
-    else:
-        fuse(unet)
+        return False
+    return True
 
 
 def _any_images(device: torch.device, dtype: torch.dtype) -> torch.Tensor:

@@ -102,7 +102,7 @@ class FusedOutput(_Rewritten):
 
 
 class FusedUpsample(_Rewritten):
-    """A `diffusers.models.upsampling.Upsample2D` that `_is_upsample` is true of.
+    """A `diffusers.models.upsampling.Upsample2D` that `is_upsample` is true of.
 
     A 3×3 convolution of an image with doubled pixels sees the original pixels through 2×2 weights, which depend on the
     position. Four small convolutions of the original image compute the same with 4/9 of the multiplications.
@@ -165,7 +165,7 @@ class TimestepShifts(nn.Module):
 
 
 class FusedResidualBlock(nn.Module):
-    """A `diffusers.models.resnet.ResnetBlock2D` that `_is_plain` is true of, with an optional concatenation before."""
+    """A `diffusers.models.resnet.ResnetBlock2D` that `is_plain` is true of, with an optional concatenation before."""
 
     offset: torch.Tensor
 
@@ -173,10 +173,7 @@ class FusedResidualBlock(nn.Module):
         """Share the parts of ``block``, the ``number``-th of those that ``shifts`` was made of."""
         super().__init__()
         self.block, self.shifts, self.number = block, shifts, number
-        offset = block.conv2.bias.detach()
-        if block.conv_shortcut is not None and block.conv_shortcut.bias is not None:
-            offset = offset + block.conv_shortcut.bias.detach()
-        self.register_buffer("offset", offset, persistent=False)
+        self.register_buffer("offset", residual_offset(block), persistent=False)
 
     def forward(
         self, images: torch.Tensor, embedding: torch.Tensor, others: torch.Tensor | None = None
@@ -187,12 +184,7 @@ class FusedResidualBlock(nn.Module):
             both = images if others is None else torch.cat([images, others], dim=1)
             output: torch.Tensor = block(both, embedding)
             return output
-        inner = _without_bias(block.conv1, normalize(images, block.norm1, others=others, act=True))
-        inner = normalize(inner, block.norm2, shift=self.shifts(embedding, self.number), act=True)
-        made = _without_bias(block.conv2, inner)
-        if block.conv_shortcut is None:
-            return join(made, self.offset, images if others is None else torch.cat([images, others], dim=1))
-        return join_product(made, self.offset, block.conv_shortcut.weight.flatten(1), images, others)
+        return residual(block, images, self.shifts(embedding, self.number), self.offset, others)
 
 
 class FusedUpBlock(nn.Module):
@@ -217,12 +209,42 @@ class FusedUpBlock(nn.Module):
         return hidden_states
 
 
+def residual(
+    block: Any, images: torch.Tensor, shift: torch.Tensor, offset: torch.Tensor, others: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What a residual block computes, by the kernels.
+
+    Args:
+        block: one that `is_plain` is true of.
+        images: [B, C1, H, W], channels last.
+        shift: [B, C'], what is added between its convolutions: a timestep's embedding, the first convolution's bias.
+        offset: of `residual_offset`.
+        others: C2 more channels of the images.
+
+    Returns:
+        [B, C', H, W].
+    """
+    inner = _without_bias(block.conv1, normalize(images, block.norm1, others=others, act=True))
+    made = _without_bias(block.conv2, normalize(inner, block.norm2, shift=shift, act=True))
+    if block.conv_shortcut is None:
+        return join(made, offset, images if others is None else torch.cat([images, others], dim=1))
+    return join_product(made, offset, block.conv_shortcut.weight.flatten(1), images, others)
+
+
+def residual_offset(block: Any) -> torch.Tensor:
+    """What a residual block adds at its end: the biases of its last convolution and of its shortcut, [C']."""
+    offset: torch.Tensor = block.conv2.bias.detach()
+    if block.conv_shortcut is not None and block.conv_shortcut.bias is not None:
+        offset = offset + block.conv_shortcut.bias.detach()
+    return offset
+
+
 def fuse(network: Any) -> None:
     """Replace a `UNet2DModel`'s modules by fused ones, permanently; it keeps its parameters.
 
     The network must be in evaluation mode, on its final device and in its final precision.
     """
-    blocks = [module for module in network.modules() if _is_plain(module)]
+    blocks = [module for module in network.modules() if is_plain(module, timed=True)]
     shifts = TimestepShifts(blocks) if blocks else None
     number = {id(block): k for k, block in enumerate(blocks)}
     inside = {id(module) for block in blocks for module in block.modules()} - number.keys()
@@ -231,9 +253,9 @@ def fuse(network: Any) -> None:
             if id(child) in number:
                 assert shifts is not None
                 setattr(parent, name, FusedResidualBlock(child, shifts, number[id(child)]))
-            elif _is_affine(child):
+            elif is_affine(child):
                 setattr(parent, name, FusedGroupNorm(child))
-            elif _is_upsample(child):
+            elif is_upsample(child):
                 setattr(parent, name, FusedUpsample(child))
             elif _is_downsample(child):
                 if child.padding == 0:
@@ -248,41 +270,44 @@ def fuse(network: Any) -> None:
 
 def _fuse_ends(network: Any) -> None:
     first, last = network.conv_in, network.conv_out
-    if _is_three_by_three(first):
+    if is_three_by_three(first):
         network.conv_in = FusedInput(first) if first.in_channels <= FEW else FusedConvolution(first)
-    if _is_three_by_three(last) and last.out_channels <= FEW:
+    if is_three_by_three(last) and last.out_channels <= FEW:
         network.conv_out = FusedOutput(last)
     if isinstance(network.conv_act, nn.SiLU) and isinstance(network.conv_norm_out, FusedGroupNorm):
         network.conv_norm_out.act = True
         network.conv_act = nn.Identity()
 
 
-def _is_plain(block: Any) -> bool:
+def is_plain(block: Any, *, timed: bool = False) -> bool:
+    """Whether a module is a residual block that `residual` can compute, with a time embedding or without one."""
     from diffusers.models.resnet import ResnetBlock2D
 
     return (
         type(block) is ResnetBlock2D
-        and block.time_embedding_norm == "default"
+        and block.time_embedding_norm in (("default",) if timed else ("default", "group"))
         and not block.skip_time_act
-        and isinstance(block.time_emb_proj, nn.Linear)
+        and (isinstance(block.time_emb_proj, nn.Linear) if timed else block.time_emb_proj is None)
         and isinstance(block.nonlinearity, nn.SiLU)
         and block.upsample is None
         and block.downsample is None
         and block.output_scale_factor == 1.0
-        and all(_is_affine(norm) for norm in (block.norm1, block.norm2))
+        and all(is_affine(norm) for norm in (block.norm1, block.norm2))
     )
 
 
-def _is_affine(module: Any) -> bool:
+def is_affine(module: Any) -> bool:
+    """Whether a module is a group normalisation with weights."""
     return type(module) is nn.GroupNorm and module.affine
 
 
-def _is_upsample(module: Any) -> bool:
+def is_upsample(module: Any) -> bool:
+    """Whether a module is one that `FusedUpsample` can compute."""
     from diffusers.models.upsampling import Upsample2D
 
     return (
         type(module) is Upsample2D
-        and _is_three_by_three(getattr(module, "conv", None))
+        and is_three_by_three(getattr(module, "conv", None))
         and not module.use_conv_transpose
         and module.interpolate
         and module.norm is None
@@ -292,10 +317,11 @@ def _is_upsample(module: Any) -> bool:
 def _is_downsample(module: Any) -> bool:
     from diffusers.models.downsampling import Downsample2D
 
-    return type(module) is Downsample2D and _is_three_by_three(module.conv)
+    return type(module) is Downsample2D and is_three_by_three(module.conv)
 
 
-def _is_three_by_three(module: Any) -> bool:
+def is_three_by_three(module: Any) -> bool:
+    """Whether a module is a 3×3 convolution with a bias."""
     return type(module) is nn.Conv2d and module.kernel_size == (3, 3) and module.bias is not None
 
 

@@ -1,0 +1,180 @@
+"""The fused decoder, run by Triton's interpreter on the CPU, against PyTorch's own modules in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+import diffusers
+
+from diffanim.decoding.fused import FusedAttention, FusedBlock, FusedDecoding, fused_copy
+from diffanim.pixels import Pixels, to_rgb
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def inference() -> Iterator[None]:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+
+
+def kl(channels: int = 4, **more: Any) -> Any:
+    levels = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    with torch.inference_mode(False):
+        return diffusers.AutoencoderKL(
+            block_out_channels=(16, 32), norm_num_groups=8, latent_channels=channels, **{**levels, **more}
+        ).eval()
+
+
+def again(function: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[[], None]]:
+    """What a CUDA graph does: the same computation, to the same memory."""
+    output = function()
+
+    def replay() -> None:
+        output.copy_(function())
+
+    return output, replay
+
+
+def decoded(autoencoder: Any, z: torch.Tensor) -> Pixels | None:
+    return FusedDecoding(fused_copy(autoencoder, DEVICE), again)(z.to(DEVICE))
+
+
+def exactly(autoencoder: Any, z: torch.Tensor) -> Pixels:
+    images: torch.Tensor = autoencoder.float().decode(z, return_dict=False)[0]
+    assert images.std() > 0.1
+    return to_rgb(images.numpy())
+
+
+def apart(some: Pixels | None, others: Pixels) -> tuple[float, int]:
+    assert some is not None and some.dtype == np.uint8 and some.shape == others.shape
+    distance = np.abs(some.astype(int) - others)
+    return float(distance.mean()), int(distance.max())
+
+
+# Of SD and SDXL; of SD3; of Flux, whose latents go straight into the decoder.
+@pytest.mark.parametrize(
+    ("channels", "more", "dtype"),
+    [
+        (4, {}, torch.float32),
+        (4, {}, torch.float16),
+        (16, {}, torch.float16),
+        (16, {"use_post_quant_conv": False, "use_quant_conv": False}, torch.bfloat16),
+    ],
+)
+def test_pictures_are_those_of_float32(channels: int, more: dict[str, Any], dtype: torch.dtype) -> None:
+    autoencoder, z = kl(channels, **more).to(dtype), torch.randn(2, channels, 5, 7)
+    decoding = FusedDecoding(fused_copy(autoencoder, DEVICE), again)
+    decoding(torch.ones_like(z, device=DEVICE))  # A replay takes new latents.
+    mean, most = apart(decoding(z.to(DEVICE)), exactly(autoencoder, z))
+    assert mean < 0.15 and most <= 1
+
+
+def test_everything_is_fused() -> None:
+    decoder = fused_copy(kl(), DEVICE).decoder.decoder
+    names = [type(part).__name__ for part in decoder.modules()]
+    blocks = sum(name == "ResnetBlock2D" for name in names)
+    assert blocks == 2 + 2 * 2 == sum(isinstance(part, FusedBlock) for part in decoder.modules())
+    assert sum(isinstance(part, FusedAttention) for part in decoder.modules()) == 1
+    assert {"FusedInput", "FusedUpsample", "FusedGroupNorm", "FusedOutput"} <= set(names)
+    assert all(parameter.dtype == torch.float16 for parameter in decoder.parameters())
+
+
+def test_the_autoencoder_itself_stays_as_it_is() -> None:
+    autoencoder = kl()
+    before = {name: value.clone() for name, value in autoencoder.state_dict().items()}
+    eps = [part.eps for part in autoencoder.modules() if isinstance(part, torch.nn.GroupNorm)]
+    copied = fused_copy(autoencoder, DEVICE)
+    assert copied.encoder is autoencoder.encoder and copied.decoder is not autoencoder.decoder
+    assert eps == [part.eps for part in autoencoder.modules() if isinstance(part, torch.nn.GroupNorm)]
+    for name, value in autoencoder.state_dict().items():
+        assert value.dtype == torch.float32 and (value == before[name]).all()
+
+
+def overflowing(by: float) -> Any:
+    """An autoencoder with the same pictures, whose sums between normalisations are so many times larger."""
+    autoencoder = kl()
+    decoder = autoencoder.decoder
+    for part in decoder.modules():
+        if isinstance(part, torch.nn.GroupNorm):
+            part.eps *= by**2
+        if type(part).__name__ == "ResnetBlock2D":
+            part.conv2.weight *= by
+            part.conv2.bias *= by
+            if part.conv_shortcut is not None:
+                part.conv_shortcut.bias *= by
+        if type(part).__name__ == "Upsample2D":
+            part.conv.bias *= by
+    attention = decoder.mid_block.attentions[0].to_out[0]
+    for each in (decoder.conv_in, attention):
+        each.weight *= by
+        each.bias *= by
+    return autoencoder
+
+
+def test_sums_beyond_what_float16_can_hold() -> None:
+    autoencoder, z = overflowing(500_000.0), torch.randn(1, 4, 6, 6)
+    sums = []
+    autoencoder.decoder.conv_norm_out.register_forward_pre_hook(lambda _, given: sums.append(given[0].abs().max()))
+    own = exactly(autoencoder, z)
+    assert float(sums[0]) > 2 * 65504
+    mean, most = apart(decoded(autoencoder, z), own)
+    assert mean < 0.15 and most <= 1
+
+
+def test_what_float16_cannot_hold_even_so_is_told() -> None:
+    assert decoded(overflowing(1e9), torch.randn(1, 4, 6, 6)) is None
+
+
+def test_tiles_and_slices_are_the_autoencoders_own() -> None:
+    autoencoder, z = kl(sample_size=16), torch.randn(2, 4, 10, 9)
+    autoencoder.enable_slicing()
+    autoencoder.enable_tiling()
+    own = exactly(autoencoder, z)
+    autoencoder.disable_tiling()
+    whole = exactly(autoencoder, z)
+    autoencoder.enable_tiling()
+    assert apart(whole, own)[0] > 0.3
+    mean, most = apart(decoded(autoencoder, z), own)
+    assert mean < 0.15 and most <= 1
+
+
+def test_vector_quantised_latents() -> None:
+    with torch.inference_mode(False):
+        autoencoder = diffusers.VQModel(
+            block_out_channels=(16, 32),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
+            norm_num_groups=8,
+            num_vq_embeddings=16,
+        ).eval()
+    z = torch.randn(1, 3, 6, 6)
+    mean, most = apart(decoded(autoencoder, z), exactly(autoencoder, z))
+    assert mean < 0.15 and most <= 1
+
+
+@pytest.mark.parametrize("kind", ["tiny", "temporal", "spatial", "offloaded"])
+def test_other_decoders_are_left_alone(kind: str) -> None:
+    with torch.inference_mode(False):
+        if kind == "tiny":
+            other: Any = diffusers.AutoencoderTiny()
+        elif kind == "temporal":
+            other = diffusers.AutoencoderKLTemporalDecoder(block_out_channels=(32,))
+        elif kind == "spatial":
+            other = diffusers.VQModel(norm_type="spatial", norm_num_groups=16)
+        else:
+            other = kl()
+            other.decoder.conv_in.to("meta")  # Offloaded part by part: its weights are elsewhere.
+    assert fused_copy(other, DEVICE) is None
