@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
 from .decoding.ahead import DecodingAhead, RowDecoder, RunPictures
-from .decoding.choosing import FULL
+from .decoding.choosing import FULL, ChosenDecoder, without_folder
+from .decoding.families import chosen_decoder
 from .errors import SettingsError
 from .files.budget import parse_bytes
 from .files.outputs import Job, Rendering, in_order, moments_of, output_of, write
@@ -48,9 +49,10 @@ from .timeline.shots import Align, Timeline, Timing, check_video_fps, timeline
 
 if TYPE_CHECKING:
     from .capture.pipeline_call import PipelineCall
+    from .decoding.tiny import TinyDecoder
 
-CallOf = Callable[[Trajectory], "PipelineCall"]
-"""Opens the pipeline that decodes a run, with its call."""
+SourceOf = Callable[[Trajectory, ChosenDecoder], "PipelineCall | TinyDecoder"]
+"""Opens what decodes a run: its pipeline, with its call, or a tiny decoder."""
 Picture = tuple[RunPictures, Quantity, int]
 """A row of a quantity of a run's latents."""
 Recording = Trajectory | str | os.PathLike[str]
@@ -112,7 +114,7 @@ def render_runs(
     options: Mapping[str, Any],
     *,
     model: Any = None,
-    call_of: CallOf | None = None,
+    source_of: SourceOf | None = None,
     on_frame: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_row: OnRow | None = None,
@@ -126,7 +128,7 @@ def render_runs(
         outputs: the files, at least one.
         options: those of `render` that are given.
         model: as for `render`.
-        call_of: in place of a model, opens the pipeline of a run that waits for decoding.
+        source_of: opens what decodes a run that waits for it; None to open the model.
         on_frame: as for `render`.
         on_note: as for `render`.
         on_row: as for `render`.
@@ -148,8 +150,9 @@ def render_runs(
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
     outputs_of = {path: output_of(path) for path in paths}
-    with _decoding_ahead(model, call_of, on_row, on_note) as ahead:
-        scene = _scene(_opened(runs), panels, timing, asked, ahead)
+    choose = cache(partial(chosen_decoder, decoder=decoder_of(asked), model=model))
+    with _decoding_ahead(model, choose, source_of, on_row, on_note) as ahead:
+        scene = _scene(_opened(runs), panels, timing, asked, choose, ahead)
         if references and scene.comparison is not None:
             scene = replace(scene, comparison=_measured(scene, references))
         if on_note is not None:
@@ -186,7 +189,11 @@ def render_runs(
 
 
 def _decoding_ahead(
-    model: Any, call_of: CallOf | None, on_row: OnRow | None, on_note: Callable[[str], None] | None
+    model: Any,
+    choose: Callable[[Trajectory], ChosenDecoder],
+    source_of: SourceOf | None,
+    on_row: OnRow | None,
+    on_note: Callable[[str], None] | None,
 ) -> DecodingAhead:
     """What decodes latents while others are drawn: the only part of rendering that needs torch."""
 
@@ -194,10 +201,14 @@ def _decoding_ahead(
         from .decoding import origin
         from .decoding.latents import row_decoder
 
-        return partial(row_decoder, run, origin.call_of(run, model) if call_of is None else call_of(run))
+        chosen = choose(run)
+        source = origin.source_of(run, chosen, model) if source_of is None else source_of(run, chosen)
+        return partial(row_decoder, run, source)
 
     def is_open(run: Trajectory) -> bool:
-        return run.made_by is not None if model is None else not isinstance(model, (str, os.PathLike))
+        if model is None or source_of is not None:
+            return run.made_by is not None
+        return not isinstance(model, (str, os.PathLike))
 
     return DecodingAhead(opening, on_row, on_note, is_open=is_open)
 
@@ -289,6 +300,7 @@ def _scene(
     panels: tuple[Panel, ...],
     timing: Timing,
     asked: Mapping[str, Any],
+    choose: Callable[[Trajectory], ChosenDecoder],
     ahead: DecodingAhead,
 ) -> Scene:
     """What is shown. Of several runs, options for latents and for clips apply to those that have them."""
@@ -305,7 +317,7 @@ def _scene(
     views = tuple(
         view_of(
             run,
-            decoder=decoder_of(asked) if _is_latent(run) or not latents else FULL,
+            decoder=choose(run) if _is_latent(run) or not latents else FULL,
             frames=frames if _has_clips(run) or not clips else MIDDLE_FRAME,
             quantities=quantities_of(asked, run, len(runs)),
             ahead=ahead,
@@ -347,4 +359,6 @@ def _comment(
     if not asked["metadata"]:
         return ""
     options = {name: value for name, value in asked.items() if value != RENDER_OPTIONS[name].default}
+    if "decoder" in options:
+        options["decoder"] = without_folder(options["decoder"])
     return Provenance.of(scene, options, output, fps=fps, command=command).to_json()

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli.options import DEFAULT_FOLDER
-from diffanim.errors import OutputError
+from diffanim.errors import ModelError, OutputError
 from diffanim.files.outputs import timing_note
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
@@ -19,7 +19,9 @@ from diffanim.whole import reason_of
 if TYPE_CHECKING:
     from diffanim.capture.pipeline_call import PipelineCall
     from diffanim.cli.progress import Reporter
-    from diffanim.rendering import CallOf
+    from diffanim.decoding.choosing import ChosenDecoder
+    from diffanim.decoding.tiny import TinyDecoder
+    from diffanim.rendering import SourceOf
     from diffanim.runs.trajectory import Trajectory
 
 _DEFAULT_SUFFIXES = (".gif", ".mp4")
@@ -68,20 +70,25 @@ def refuse_two_speeds(ctx: click.Context) -> None:
         raise click.UsageError("--fps and --duration both set the speed; leave out one of the two", ctx)
 
 
-def opening(ctx: click.Context, model: Any, reporter: Reporter) -> CallOf:
-    """Opens the pipeline that decodes a recording's latents: the one in memory that made it, or that of a model."""
+def opening(ctx: click.Context, model: Any, reporter: Reporter) -> SourceOf:
+    """Opens what decodes a recording's latents: the pipeline in memory that made it, that of a model, or a tiny
+    decoder.
+    """
 
-    def call_of(run: Trajectory) -> PipelineCall:
+    def source_of(run: Trajectory, chosen: ChosenDecoder) -> PipelineCall | TinyDecoder:
         from diffanim.decoding import origin
 
-        if run.made_by is not None:
+        if chosen.missing:
+            raise ModelError(chosen.missing)
+        if chosen.kind == "full" and run.made_by is not None:
             return origin.call_of(run)
-        reporter.note("loading torch and the model, to decode the latents")
+        what = "the model" if chosen.tiny is None else f"the tiny decoder {chosen.tiny.name}"
+        reporter.note(f"loading torch and {what}, to decode the latents")
         overrides = {name: ctx.params[name] for name in OF_DECODING[1:] if is_given(ctx, name)}
         with reporter.going_on("loading"):
-            return origin.call_of(run, model, **overrides)
+            return origin.source_of(run, chosen, model, **overrides)
 
-    return call_of
+    return source_of
 
 
 def write_files(
@@ -89,7 +96,9 @@ def write_files(
     outputs: Sequence[str],
     reporter: Reporter,
     options: dict[str, Any],
-    call_of: CallOf | None = None,
+    *,
+    model: Any = None,
+    source_of: SourceOf | None = None,
 ) -> None:
     """Render a recording or several, and show how far that is.
 
@@ -98,13 +107,15 @@ def write_files(
         outputs: the files to write.
         reporter: shows how far it is.
         options: those of `diffanim.render`.
-        call_of: opens the pipeline of a run whose latents are decoded; None to use the one that made it.
+        model: that of the runs, by which a tiny decoder is chosen, and which decodes latents.
+        source_of: opens what decodes a run's latents; None to open the model, or the pipeline that made it.
     """
     from diffanim.rendering import render_runs
     from diffanim.runs.trajectory import Trajectory
 
     with writing_files(outputs, options, reporter) as calls:
-        render_runs([runs] if isinstance(runs, Trajectory) else runs, outputs, options, call_of=call_of, **calls)
+        several = [runs] if isinstance(runs, Trajectory) else runs
+        render_runs(several, outputs, options, model=model, source_of=source_of, **calls)
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def render(
         else:
             recording = Path(outputs[0]).parent / f"{stem}.zarr"
             recorded = [make_run(settings, model, recording, reporter, overwrite=overwrite)]
-        write_files(recorded, outputs, reporter, given, opening(ctx, model or settings.model, reporter))
+        named = model or settings.model
+        write_files(recorded, outputs, reporter, given, model=named, source_of=opening(ctx, named, reporter))
     for output in outputs:
         say(output)
 

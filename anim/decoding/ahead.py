@@ -33,7 +33,6 @@ from ..runs.decoded import DecodedRows, DecodedWriter, OnRow
 from ..runs.noising import rescaled
 from ..runs.quantities import GUESS, Quantity
 from ..runs.trajectory import Trajectory
-from .choosing import LINEAR
 
 RowDecoder = Callable[[Quantity, int], Pixels]
 """Decodes a row of a quantity: uint8 [B, H, W, 3], or for clips [B, F, H, W, 3]."""
@@ -53,7 +52,8 @@ def demand_model(run: Trajectory) -> NoReturn:  # noqa: ARG001
         OutputError: always.
     """
     raise OutputError(
-        f"the run holds latents that are not decoded: add --model with the model that made it, or --decoder {LINEAR}"
+        "the run holds latents that are not decoded: add --model with the model that made it, or --decoder tiny or "
+        "linear"
     )
 
 
@@ -113,7 +113,9 @@ class DecodingAhead:
             self._decoding.shutdown()  # After the row that is being decoded.
             self._storing.shutdown()
 
-    def pictures_of(self, run: Trajectory, wanted: ClipFrames) -> RunPictures:
+    def pictures_of(
+        self, run: Trajectory, wanted: ClipFrames, *, tiny: bool = False, weights: str | None = None
+    ) -> RunPictures:
         """The pictures of a run of latents; the same for the same recording.
 
         If neither its recording nor the pipeline's image tells how large they are, its first row is decoded to know.
@@ -121,13 +123,15 @@ class DecodingAhead:
         Args:
             run: has at least one step.
             wanted: which frames of clips to show.
+            tiny: whether by a tiny decoder, whose pictures are stored apart.
+            weights: the digest of its weights; None if it is not on this machine.
 
         Raises:
             DiffanimError: a subclass says why that row cannot be decoded.
         """
         which = run if run.path is None else run.path.resolve()
         if which not in self._runs:
-            self._runs[which] = RunPictures(run, wanted, self)
+            self._runs[which] = RunPictures(run, wanted, self, tiny, weights)
         return self._runs[which]
 
     def expect(self, wanted: Iterable[tuple[RunPictures, Quantity, int]]) -> None:
@@ -313,12 +317,14 @@ class RunPictures:
         writer: while rows are decoded, what stores them.
     """
 
-    def __init__(self, run: Trajectory, wanted: ClipFrames, ahead: DecodingAhead) -> None:
+    def __init__(
+        self, run: Trajectory, wanted: ClipFrames, ahead: DecodingAhead, tiny: bool, weights: str | None
+    ) -> None:
         """Use `DecodingAhead.pictures_of` instead."""
-        self.run, self._ahead = run, ahead
+        self.run, self._ahead, self._tiny, self._weights = run, ahead, tiny, weights
         self.decoder: RowDecoder | None = None
         self.writer: DecodedWriter
-        rows = run.decoded
+        rows = self._by_decoder()
         if rows is not None and rows.size is not None and rows.shows(wanted):
             self._rows: DecodedRows | None = rows
             self.size, self.clip, self.frames = rows.size, rows.clip, rows.frames
@@ -348,7 +354,7 @@ class RunPictures:
         if self._rows is None or not self._rows.has({quantity.name: (row,)}):
             if hasattr(self, "writer"):
                 self.writer.list_rows()
-            self._rows = self.run.decoded
+            self._rows = self._by_decoder()
         if self._rows is None or (self._rows.size, self._rows.frames) != (self.size, self.frames):
             raise TrajectoryError(f"other pictures of {self.run.path} were decoded in the meantime; render it again")
         return self._rows.read(quantity.name, row)
@@ -362,7 +368,9 @@ class RunPictures:
         wanted: dict[str, set[int]] = {}
         for one in pictures:
             wanted.setdefault(one.quantity.name, set()).add(one.row)
-        self.writer = self.run.decoding(wanted, self.clip, self.frames)
+        if self._tiny and self._weights is None:
+            self._ahead.find(self)  # Which says what is missing.
+        self.writer = self.run.decoding(wanted, self.clip, self.frames, self._weights)
         return self.writer
 
     def decoded(self, quantity: Quantity, row: int) -> Pixels:
@@ -385,8 +393,14 @@ class RunPictures:
     def has_own_image_of(self, row: int) -> bool:
         """Whether the pipeline's own image is the picture of a row, which then needs no decoder."""
         run = self.run
-        is_shown_as_it_is = run.finished or not rescaled(run)
+        # A last sample with noise, beside those of a tiny decoder, is captioned as an approximation, so it must be one.
+        is_shown_as_it_is = run.finished or not (self._tiny or rescaled(run))
         return row == run.steps and not run.is_forward and is_shown_as_it_is and self._own is not None
+
+    def _by_decoder(self) -> DecodedRows | None:
+        """What this decoder has stored; where no tiny decoder is at hand, what any of them has."""
+        rows = self.run.tiny if self._tiny else self.run.decoded
+        return rows if rows is None or self._weights in (None, rows.weights) else None
 
     @functools.cached_property
     def _own(self) -> Pixels | None:
@@ -418,6 +432,6 @@ def long_words(pictures: int, seconds: float) -> str:
     """
     time_ = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
     return (
-        f"decoding {pictures} pictures will take about {time_}; --decoder {LINEAR} takes no time, and --every 4 shows "
-        "fewer"
+        f"decoding {pictures} pictures will take about {time_}; --decoder tiny takes less, --decoder linear takes no "
+        "time, and --every 4 shows fewer"
     )

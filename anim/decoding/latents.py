@@ -45,6 +45,7 @@ from ..runs.trajectory import Trajectory
 from .ahead import DecodingAhead, RowDecoder
 from .autoencoders import Autoencoder
 from .replay import Replay
+from .tiny import TinyDecoder, warn_if_unlike
 
 Decoder = Callable[[torch.Tensor], Pixels]
 """Decodes latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
@@ -56,7 +57,7 @@ precision stays below it, a missing scale or shift does not."""
 
 def decode(
     run: Trajectory,
-    call: PipelineCall,
+    source: PipelineCall | TinyDecoder,
     wanted: ClipFrames,
     quantities: Iterable[Quantity] = (SAMPLE, GUESS),
     on_row: OnRow | None = None,
@@ -65,7 +66,7 @@ def decode(
 
     Args:
         run: of latents.
-        call: the pipeline and its call.
+        source: the pipeline and its call, or a tiny decoder, whose pictures are stored apart.
         wanted: which frames of clips to store.
         quantities: those that will be shown; fields need no decoding.
         on_row: called with the number of rows decoded, and their total.
@@ -76,12 +77,13 @@ def decode(
         SamplingError: there is not enough memory.
     """
     behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
-    with DecodingAhead(lambda run: functools.partial(row_decoder, run, call), on_row) as ahead:
-        pictures = ahead.pictures_of(run, wanted)
+    tiny, weights = (True, source.weights) if isinstance(source, TinyDecoder) else (False, None)
+    with DecodingAhead(lambda run: functools.partial(row_decoder, run, source), on_row) as ahead:
+        pictures = ahead.pictures_of(run, wanted, tiny=tiny, weights=weights)
         ahead.expect((pictures, quantity, row) for quantity, rows in behind.items() for row in sorted(rows))
 
 
-def row_decoder(run: Trajectory, call: PipelineCall) -> RowDecoder:
+def row_decoder(run: Trajectory, source: PipelineCall | TinyDecoder) -> RowDecoder:
     """What decodes the rows of a run, found and checked.
 
     Samples of exploding schedules are decoded at unit variance, as the autoencoder expects.
@@ -90,7 +92,8 @@ def row_decoder(run: Trajectory, call: PipelineCall) -> RowDecoder:
         OutputError: the latents cannot be decoded.
         SamplingError: there is not enough memory.
     """
-    decoder, _ = _find_decoder(run, call, run.image)
+    own = run.image
+    decoder, _ = _find_decoder(run, source, own) if isinstance(source, PipelineCall) else _tiny(run, source, own)
     return lambda quantity, row: decoder(_tensor(quantity.values(run, row)))
 
 
@@ -105,7 +108,8 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
         except Exception as error:
             if is_out_of_memory(error):
                 raise SamplingError(
-                    "out of memory while decoding latents; try --offload model, --device cpu, or --decoder linear"
+                    "out of memory while decoding latents; try --offload model, --device cpu, or a smaller --decoder: "
+                    "tiny or linear"
                 ) from error
             raise OutputError(f"{name} cannot decode these latents ({first_line(error)}); did it make them?") from error
 
@@ -160,6 +164,15 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
         stacklevel=2,
     )
     return decoder, at_once
+
+
+def _tiny(run: Trajectory, tiny: TinyDecoder, own: Pixels | None) -> tuple[Decoder, int]:
+    """A tiny decoder for a run, with a warning if the finished image does not look like its own."""
+    ready = tiny.of(run, own)
+    decoder = _told_in_a_line(ready, f"the tiny decoder {tiny.name}")
+    if own is not None and run.complete:
+        warn_if_unlike(tiny.name, decoder(_tensor(run.pictured)), own)
+    return decoder, ready.at_once
 
 
 def _fused(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:

@@ -4,6 +4,9 @@ They are a Zarr group called ``decoded`` in the recording, with an array for eac
 ``x`` [N+1, cells, H, W, 3] and ``x0`` [N, cells, H, W, 3]: uint8 sRGB with one chunk per row and a CRC-32C on each. The
 cells are the images of the batch; for clips, the chosen frames of each, clip after clip.
 
+Pictures of a tiny decoder, which are approximations, are a group of their own, ``decoded.tiny``, with the digest of
+the decoder's weights, so that they are never taken for those of the pipeline or of another tiny decoder.
+
 A row's digest is that of its compressed chunk, so all rows can be checked without decompressing them. Damage is thus
 found before a render begins, and damaged rows are decoded again.
 """
@@ -33,13 +36,11 @@ from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout
 from .clips import ClipFrames
 from .digests import Digests, is_plain_file
 
-GROUP = "decoded"
+GROUP, TINY_GROUP = "decoded", "decoded.tiny"
 MOST_BYTES_A_LATENT = 1 << 14
 """Limit for the pixels: the coarsest autoencoders make a few hundred bytes from a number. Nothing larger is read."""
 _DIMENSIONS = ("step", "image", "height", "width", "colour")
 _COMPRESSORS = (ZstdCodec(level=1), Crc32cCodec())
-_NEW, _OLD = f".{GROUP}-new", f".{GROUP}-old"
-"""Folders in the recording: of a group that is not complete yet, and of one that is being removed."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 SECONDS_BETWEEN_LISTS = 1.0
 """Minimum time between two lists of the stored rows; rows that a killed process did not list are decoded again."""
@@ -59,14 +60,16 @@ class _Attributes:
     """The stored rows of each quantity."""
     rows: NotNegative | None = None
     """Used instead in older recordings: the number of stored rows of x, and of x0 up to its last step."""
+    weights: str | None = None
+    """The digest of the tiny decoder's weights; None for the pipeline's own decoder."""
 
 
 class DecodedRows:
     """Decoded pictures by row, read on demand."""
 
-    def __init__(self, group: zarr.Group, where: str, digests: Digests | None, most: int) -> None:
+    def __init__(self, group: zarr.Group, where: str, digests: Digests | None, most: int, name: str) -> None:
         """Use `DecodedRows.of` instead."""
-        self._where, self._digests = where, digests
+        self._where, self._digests, self._name = where, digests, name
         told = typed(group.attrs.asdict(), _Attributes)
         names = ("x", "x0") if told.kept is None else tuple(told.kept)
         self._arrays = {name: _pictures_of(group, name, most) for name in names}
@@ -79,12 +82,14 @@ class DecodedRows:
         """The number of frames of each clip; None for images."""
         self.frames = told.frames
         """The indices of the stored frames, from 0; empty for images."""
+        self.weights = told.weights
+        """The digest of the tiny decoder's weights; None for the pipeline's own decoder."""
         shapes = {array.shape[1:] for array in self._arrays.values()}
         if len(shapes) > 1 or any(max(self.kept[n], default=0) >= a.shape[0] for n, a in self._arrays.items()):
-            raise ValueError(f"{GROUP} has pictures of several sizes, or more rows than there are")
+            raise ValueError(f"{name} has pictures of several sizes, or more rows than there are")
 
     @classmethod
-    def of(cls, group: zarr.Group, where: str, digests: Digests | None, most: int) -> Self | None:
+    def of(cls, group: zarr.Group, where: str, digests: Digests | None, most: int, name: str = GROUP) -> Self | None:
         """The decoded pictures of a recording; None if it has none that can be read.
 
         Args:
@@ -92,10 +97,11 @@ class DecodedRows:
             where: the recording's path, for messages.
             digests: of the recording; None if it has none.
             most: limit for the pictures of a row, in bytes.
+            name: `GROUP` or `TINY_GROUP`.
         """
         try:
-            member = group[GROUP]
-            return cls(member, where, digests, most) if isinstance(member, zarr.Group) else None
+            member = group[name]
+            return cls(member, where, digests, most, name) if isinstance(member, zarr.Group) else None
         except DAMAGE:
             return None
 
@@ -118,7 +124,7 @@ class DecodedRows:
             IndexError: that row is not stored.
             TrajectoryError: the row is damaged or missing.
         """
-        where = f"{GROUP}/{name}[{row}] of {self._where}"
+        where = f"{self._name}/{name}[{row}] of {self._where}"
         if row not in self.kept.get(name, ()):
             raise IndexError(f"{where} is not decoded")
         array = self._arrays[name]
@@ -147,7 +153,7 @@ class DecodedRows:
         for name, rows in self.kept.items():
             for row in sorted(rows if wanted is None else rows.intersection(wanted.get(name, ()))):
                 if (wrong := self._wrong(name, row)) is not None:
-                    yield name, row, f"{GROUP}/{name}[{row}] of {self._where} is {wrong}"
+                    yield name, row, f"{self._name}/{name}[{row}] of {self._where} is {wrong}"
 
     def _wrong(self, name: str, row: int) -> str | None:
         """What is wrong with a row's chunk on disk, found without decompressing it; None if nothing is."""
@@ -169,10 +175,13 @@ class DecodedRows:
         if _size_told(frame) != size:  # Reading would allocate the size that it states.
             return f"damaged: it does not hold {size} bytes"
         if self._digests is not None and not self._digests.agree(
-            f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), _bound(self.clip, self.frames, array), crc
+            f"{self._name}/{name}", row, np.frombuffer(frame, np.uint8), self._bound(array), crc
         ):
             return "damaged: it is not the picture that was decoded there"
         return None
+
+    def _bound(self, array: zarr.Array[Any]) -> tuple[Any, ...]:
+        return _bound(self.clip, self.frames, array, self.weights)
 
 
 class DecodedWriter:
@@ -192,8 +201,9 @@ class DecodedWriter:
         digests: Digests | None,
         most: int,
         release: Callable[[], object],
+        weights: str | None = None,
     ) -> None:
-        """Begin; or, if the same frames are stored already, only add missing rows and replace damaged ones.
+        """Begin; or, if the same frames by the same decoder are stored, only add missing rows and replace damaged ones.
 
         A `DiffanimWarning` says which stored pictures are decoded again.
 
@@ -207,18 +217,21 @@ class DecodedWriter:
             digests: of the recording; None if it has none.
             most: limit for the pictures of a row, in bytes.
             release: called at the end, to let others write.
+            weights: the digest of a tiny decoder's weights; None for the pipeline's own decoder.
         """
         self._digests, self._release = digests, release
         self._listing = threading.Lock()
         self._listed, self._is_listed = time.monotonic(), True
         self._parent, self._where, self._rows = group, where, rows
-        self._clip, self._frames = clip, frames
+        self._clip, self._frames, self._weights = clip, frames, weights
+        self._name = GROUP if weights is None else TINY_GROUP
+        self._new, self._old = f".{self._name}-new", f".{self._name}-old"  # Not complete yet, and being removed.
         root = getattr(group.store, "root", None)
         self._folder = None if root is None else Path(root)
         self._sweep()
-        old = DecodedRows.of(group, where, digests, most)
-        goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old.holds(rows)
-        self._group: zarr.Group | None = group[GROUP] if goes_on else None  # type: ignore[assignment]
+        old = DecodedRows.of(group, where, digests, most, self._name)
+        goes_on = old is not None and (old.clip, old.frames, old.weights) == (clip, frames, weights) and old.holds(rows)
+        self._group: zarr.Group | None = group[self._name] if goes_on else None  # type: ignore[assignment]
         self._kept = {name: set(kept) for name, kept in old.kept.items()} if old is not None and goes_on else {}
         self._shape: tuple[int, ...] | None = (
             (*old.size, 3) if old is not None and goes_on and old.size is not None else None
@@ -232,8 +245,8 @@ class DecodedWriter:
         """The rows of each quantity that are still to be decoded."""
         if damaged:
             _tell(damaged[0][-1], len(damaged))
-        elif old is None and self._folder is not None and (self._folder / GROUP).exists():
-            _tell(f"{GROUP}/ of {where} is damaged", self._total)
+        elif old is None and self._folder is not None and (self._folder / self._name).exists():
+            _tell(f"{self._name}/ of {where} is damaged", self._total)
 
     def __enter__(self) -> Self:
         return self
@@ -284,7 +297,7 @@ class DecodedWriter:
         if self._shape not in (None, shape):
             raise TrajectoryError(
                 f"the decoded pictures in {self._where} are {list(self._shape or ())}, and these are {list(shape)}; "
-                f"delete {GROUP}/ in it to decode it with another model"
+                f"delete {self._name}/ in it to decode it with another model"
             )
 
     @contextlib.contextmanager
@@ -306,15 +319,16 @@ class DecodedWriter:
         file = chunk_file(array, row)
         if self._digests is not None and file is not None:
             frame, crc = _taken_apart(file)
-            belongs = _bound(self._clip, self._frames, array)
-            self._digests.put(f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
+            belongs = _bound(self._clip, self._frames, array, self._weights)
+            self._digests.put(f"{self._name}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
         with self._listing:
             self._kept.setdefault(name, set()).add(row)
             self._is_listed = False
 
     def _attributes(self) -> dict[str, Any]:
         kept = {name: sorted(rows) for name, rows in self._kept.items()}
-        return {"clip": self._clip, "frames": list(self._frames), "kept": kept}
+        told = {"clip": self._clip, "frames": list(self._frames), "kept": kept}
+        return told if self._weights is None else {**told, "weights": self._weights}
 
     def _array(self, group: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
         """The array for the rows of a quantity, created for the first of them."""
@@ -341,19 +355,19 @@ class DecodedWriter:
 
     def _create(self) -> zarr.Group:
         """The group, without rows; it gets its name once it is readable."""
-        name = GROUP if self._folder is None else _NEW
+        name = self._name if self._folder is None else self._new
         group = self._parent.create_group(name, overwrite=True, attributes=self._attributes())
         if self._folder is None:
             return group
-        put_folder(self._folder / _NEW, self._folder / GROUP, self._folder / _OLD)
+        put_folder(self._folder / self._new, self._folder / self._name, self._folder / self._old)
         self._sweep()
-        made = self._parent[GROUP]
+        made = self._parent[self._name]
         assert isinstance(made, zarr.Group)
         return made
 
     def _sweep(self) -> None:
         if self._folder is not None:
-            for name in (_NEW, _OLD):
+            for name in (self._new, self._old):
                 remove(self._folder / name)
 
 
@@ -390,9 +404,9 @@ def _size_told(frame: bytes) -> int | None:
     return told if length else None
 
 
-def _bound(clip: int | None, frames: tuple[int, ...], array: zarr.Array[Any]) -> tuple[Any, ...]:
+def _bound(clip: int | None, frames: tuple[int, ...], array: zarr.Array[Any], weights: str | None) -> tuple[Any, ...]:
     """The values that the digest of every row includes."""
-    return clip, frames, array.shape[1:]
+    return (clip, frames, array.shape[1:], *([] if weights is None else [weights]))
 
 
 def _tell(damage: str, rows: int) -> None:

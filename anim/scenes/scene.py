@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..decoding.ahead import RunPictures
-from ..decoding.choosing import FULL
+from ..decoding.choosing import FULL, ChosenDecoder
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.noising import rescaled
@@ -176,7 +176,7 @@ def scene_of(
     run: Trajectory,
     panels: str | Sequence[str] = DEFAULT_PANELS,
     *,
-    decoder: str = FULL,
+    decoder: ChosenDecoder = FULL,
     frames: ClipFrames = MIDDLE_FRAME,
 ) -> Scene:
     """A scene of one run.
@@ -184,7 +184,7 @@ def scene_of(
     Args:
         run: has at least one step.
         panels: names from `PANELS`.
-        decoder: what makes latents visible, from `diffanim.decoding.choosing.DECODERS`.
+        decoder: what makes latents visible.
         frames: which frames of clips to show.
 
     Raises:

@@ -1,7 +1,8 @@
 """Views of a run: its rows as pixels, and how they became pixels.
 
-Images are shown unchanged. Latents are shown decoded, or by a linear preview. Fields, whose values have either sign,
-are drawn around grey; fields of latents always use the preview's linear map, as autoencoders cannot decode differences.
+Images are shown unchanged. Latents are shown decoded, by the pipeline or a tiny decoder, or by a linear preview.
+Fields, whose values have either sign, are drawn around grey; fields of latents always use the preview's linear map, as
+autoencoders cannot decode differences.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ..decoding.ahead import DecodingAhead, RunPictures, demand_model
-from ..decoding.choosing import FULL, LINEAR
+from ..decoding.choosing import FULL, ChosenDecoder
 from ..decoding.preview import LinearPreview
 from ..errors import OutputError, SettingsError, TrajectoryError
 from ..pixels import COLOURS, Pixels, demand_colours, to_rgb
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
-from ..runs.decoded import Rows
+from ..runs.decoded import DecodedRows, Rows
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.trajectory import Trajectory
 
-Manner = Literal["images", "decoded", "linear"]
+Manner = Literal["images", "decoded", "tiny", "linear"]
 
 
 class View(ABC):
@@ -51,6 +52,11 @@ class View(ABC):
     """How channels became colours, in words; empty if they are grey or red, green and blue."""
     field_colours: str = ""
     """The same for fields."""
+
+    @property
+    def finished_by(self) -> str:
+        """How the finished image became pixels, or the image that noise is added to, in words; empty if as usual."""
+        return self.colours
 
     @property
     def which_frames(self) -> str:
@@ -149,7 +155,7 @@ class _LatentView(View):
 class DecodedView(_LatentView):
     """A run of latents, shown decoded."""
 
-    manner = "decoded"
+    manner: ClassVar[Manner] = "decoded"
 
     def __init__(self, run: Trajectory, wanted: ClipFrames, pictures: RunPictures) -> None:
         super().__init__(run, wanted)
@@ -168,6 +174,17 @@ class DecodedView(_LatentView):
         return self._pictures.read(quantity, row)
 
 
+class TinyView(DecodedView):
+    """A run of latents, shown by a tiny decoder; but the finished image is the pipeline's own."""
+
+    manner = "tiny"
+
+    @property
+    def finished_by(self) -> str:
+        """The pipeline's own decoder, if it has left an image of the last sample."""
+        return "tiny decoder" if self.run.is_forward or self.run.image is None else "full decoder"
+
+
 class PreviewView(_LatentView):
     """A run of latents, shown by a linear map to colours."""
 
@@ -180,6 +197,11 @@ class PreviewView(_LatentView):
         self.columns = wanted.row
         self.frames = () if run.clip is None else wanted.of(run.clip)
 
+    @property
+    def finished_by(self) -> str:
+        """The linear map, of all rows."""
+        return "linear preview"
+
     def _image(self, quantity: Quantity, row: int) -> Pixels:
         return self._preview(quantity.values(self.run, row))
 
@@ -187,7 +209,7 @@ class PreviewView(_LatentView):
 def view_of(
     run: Trajectory,
     *,
-    decoder: str = FULL,
+    decoder: ChosenDecoder = FULL,
     frames: ClipFrames = MIDDLE_FRAME,
     quantities: Sequence[Quantity] = (SAMPLE, GUESS),
     ahead: DecodingAhead | None = None,
@@ -196,7 +218,7 @@ def view_of(
 
     Args:
         run: has at least one step.
-        decoder: what makes latents visible, from `DECODERS`; a linear map even if they are decoded.
+        decoder: what makes latents visible.
         frames: which frames of clips to show.
         quantities: those that will be shown.
         ahead: decodes latents before they are shown; None if all are decoded already.
@@ -212,18 +234,19 @@ def view_of(
         quantity.demand(run)
     if run.info.space == "pixel":
         _demand_clips(frames, None)
-        if decoder != FULL:
-            raise SettingsError(f"the run holds images, which need no decoder: --decoder {decoder} is for latents")
+        if decoder.kind != "full":
+            raise SettingsError(f"the run holds images, which need no decoder: --decoder {decoder.kind} is for latents")
         return ImageView(run)
     behind = _pictures_behind(run, quantities)
-    if decoder == LINEAR or not behind:
+    if decoder.kind == "linear" or not behind:
         _demand_clips(frames, run.clip)
         return PreviewView(run, frames)
-    if ahead is None and not _is_decoded(run, behind, frames):
+    if ahead is None and _decoded(run, behind, frames, decoder) is None:
         demand_model(run)
-    pictures = (ahead or DecodingAhead()).pictures_of(run, frames)
+    is_tiny = decoder.kind == "tiny"
+    pictures = (ahead or DecodingAhead()).pictures_of(run, frames, tiny=is_tiny, weights=decoder.weights)
     _demand_clips(frames, pictures.clip)
-    return DecodedView(run, frames, pictures)
+    return (TinyView if is_tiny else DecodedView)(run, frames, pictures)
 
 
 def _demand_clips(frames: ClipFrames, clip: int | None) -> None:
@@ -232,7 +255,7 @@ def _demand_clips(frames: ClipFrames, clip: int | None) -> None:
 
 
 def waits_for_decoding(
-    run: Trajectory, *, decoder: str, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
+    run: Trajectory, *, decoder: ChosenDecoder, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
 ) -> bool:
     """Whether latents must be decoded before a run can be shown, because pictures are missing or damaged.
 
@@ -240,12 +263,15 @@ def waits_for_decoding(
         OutputError: the run does not have one of the quantities, so there is nothing to wait for.
         SettingsError: likewise, of a forward process.
     """
-    if run.info.space != "latent" or run.steps < 1 or decoder == LINEAR:
+    if run.info.space != "latent" or run.steps < 1 or decoder.kind == "linear":
         return False
     for quantity in quantities:
         quantity.demand(run)
     behind = _pictures_behind(run, quantities)
-    return bool(behind) and not (_is_decoded(run, behind, frames) and run.decoded_damage(behind) is None)
+    if not behind:
+        return False
+    there = _decoded(run, behind, frames, decoder) is not None
+    return not there or run.decoded_damage(behind, tiny=decoder.kind == "tiny") is not None
 
 
 def _pictures_behind(run: Trajectory, quantities: Sequence[Quantity]) -> Rows:
@@ -254,7 +280,12 @@ def _pictures_behind(run: Trajectory, quantities: Sequence[Quantity]) -> Rows:
     return {quantity.name: rows for quantity, rows in behind.items()}
 
 
-def _is_decoded(run: Trajectory, behind: Rows, frames: ClipFrames) -> bool:
-    """Whether these rows are decoded, damaged or not, with these frames of the run's clips."""
-    decoded = run.decoded
-    return decoded is not None and decoded.has(behind) and decoded.shows(frames)
+def _decoded(run: Trajectory, behind: Rows, frames: ClipFrames, decoder: ChosenDecoder) -> DecodedRows | None:
+    """A run's pictures by a decoder, if these rows are there, damaged or not, with these frames of the run's clips.
+
+    Where no tiny decoder is at hand, those that one has made are as good as they can be.
+    """
+    decoded = run.tiny if decoder.kind == "tiny" else run.decoded
+    if decoded is None or not (decoded.has(behind) and decoded.shows(frames)):
+        return None
+    return decoded if decoder.weights in (None, decoded.weights) else None

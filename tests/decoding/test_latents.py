@@ -18,6 +18,7 @@ from PIL import Image
 import diffanim
 from diffanim import RunInfo, Step, Trajectory
 from diffanim.capture.pipeline_call import PipelineCall
+from diffanim.decoding.choosing import LINEAR
 from diffanim.decoding.latents import decode
 from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
 from diffanim.runs.clips import ClipFrames
@@ -452,7 +453,7 @@ def test_a_preview_is_the_linear_map_of_its_own_run(
 ) -> None:
     run = linear_run(axes, shape, clip)
     assert run.axes == axes
-    view = view_of(run, decoder="linear", frames=ClipFrames(row=3) if clip else ClipFrames())
+    view = view_of(run, decoder=LINEAR, frames=ClipFrames(row=3) if clip else ClipFrames())
     assert view.size == (4, 6)
     for row in range(3):
         for seen, latents in (
@@ -475,7 +476,7 @@ def test_axes_of_clips(family: str) -> None:
     assert set(run.axes) == {"image", "frame", "channel", "height", "width"}
     assert axis["channel"] == 4
     assert axis["frame"] <= own.shape[1]
-    assert view_of(run, decoder="linear").size == (axis["height"], axis["width"])
+    assert view_of(run, decoder=LINEAR).size == (axis["height"], axis["width"])
 
 
 def test_what_is_no_latent_has_no_preview(tmp_path: Path) -> None:
@@ -522,7 +523,7 @@ def test_a_preview_knows_the_axes_of_its_latents(order: tuple[int, ...]) -> None
         moved = np.ascontiguousarray(latents.transpose(tuple(axes)))
         writer.add(Step(0, 1, 999.0, moved, moved, 0.1, 0.9))
         run = writer.finish(moved, image)
-        view = view_of(run, decoder="linear", frames=ClipFrames(row=3))
+        view = view_of(run, decoder=LINEAR, frames=ClipFrames(row=3))
         shown.append([view.pixels(SAMPLE, 0), view.pixels(GUESS, 0), view.pixels(SAMPLE, 1)])
     for one, other in zip(*shown, strict=True):
         np.testing.assert_array_equal(one, other)
