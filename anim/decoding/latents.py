@@ -1,10 +1,13 @@
 """Decoding latents to pixels as the pipeline that made them does.
 
-There are three ways, all used after the run:
+There are four ways, all used after the run:
 
 *fused* (`diffanim.decoding.fused`)
-    On a GPU, unless the run is exact: the same as the next in float16, with our own kernels, for the decoders of most
+    On a GPU, unless the run is exact: the same as direct, in float16 with our own kernels, for the decoders of most
     image models.
+*halved* (`diffanim.decoding.halving`)
+    Likewise, for the other autoencoders in float32, those of clips among them: the same as direct in float16, or in
+    bfloat16 if that is not enough.
 *direct* (`diffanim.decoding.autoencoders`)
     The pipeline's autoencoder, on many latents at once. The attributes of the pipeline and the autoencoder decide how
     to prepare latents (unpack them, undo their normalisation). Works for Stable Diffusion 1 to 3 and XL, Flux, PixArt,
@@ -14,6 +17,8 @@ There are three ways, all used after the run:
     ``step`` that returns the row's latents; it then unpacks, rescales and decodes by itself. If the pipeline restores
     parts of a given image outside of its latents (the first frame of a clip), the picture has them, too.
 
+All but replay decode only what is needed for the frames of clips that are stored (`diffanim.decoding.causality`).
+
 Which way is right is tested in every run: decoding the finished latents must give the pipeline's own image.
 """
 
@@ -21,6 +26,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -43,11 +49,13 @@ from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 from .autoencoders import Autoencoder
+from .halving import PRECISIONS
 from .replay import Replay
 
 Decoder = Callable[[torch.Tensor], Pixels]
-"""Decodes latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
+"""Decodes latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]: all frames, or the chosen ones."""
 
+_Way = Callable[[Trajectory, PipelineCall, Pixels | None], tuple[Decoder, int] | None]
 TOLERANCE = 0.5
 """Maximum mean difference between the decoded image and the pipeline's own, in levels of 255: rounding in half
 precision stays below it, a missing scale or shift does not."""
@@ -77,7 +85,7 @@ def decode(
         SamplingError: there is not enough memory.
     """
     own = run.image
-    decoder, at_once = _find_decoder(run, call, own)
+    decoder, at_once = _find_decoder(run, call, own, wanted)
     pictures = decoder(_tensor(run.x0[0])) if own is None else own
     clip = pictures.shape[1] if pictures.ndim == 5 else None
     frames = wanted.of(clip) if clip is not None else ()
@@ -86,7 +94,7 @@ def decode(
         for quantity in behind:
             missing = writer.missing[quantity.name]
             for row, cells in _decoded(run, quantity, decoder, max(1, at_once // len(pictures)), own, missing):
-                writer.add(quantity.name, row, _cells(cells, frames))
+                writer.add(quantity.name, row, _cells(cells, clip, frames))
                 if on_row is not None:
                     on_row(*writer.progress)
 
@@ -133,40 +141,65 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
     return told
 
 
-def _cells(pictures: Pixels, frames: tuple[int, ...]) -> Pixels:
+def _cells(pictures: Pixels, clip: int | None, frames: tuple[int, ...]) -> Pixels:
     """The pictures to store, uint8 [cells, H, W, 3]: all images, or the chosen frames of clips."""
-    return np.concatenate(pictures[:, list(frames)]) if pictures.ndim == 5 else pictures
+    return np.concatenate(chosen_frames(pictures, clip, frames)) if pictures.ndim == 5 else pictures
 
 
-def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int]:
+def chosen_frames(pictures: Pixels, clip: int | None, frames: tuple[int, ...]) -> Pixels:
+    """The chosen frames of clips.
+
+    Args:
+        pictures: uint8 [n, F, H, W, 3], all frames or only the chosen ones.
+        clip: the number of all frames.
+        frames: the chosen ones, from 0.
+
+    Returns:
+        uint8 [n, F', H, W, 3].
+    """
+    return pictures[:, list(frames)] if pictures.shape[1] == clip else pictures
+
+
+def _find_decoder(
+    run: Trajectory, call: PipelineCall, own: Pixels | None, wanted: ClipFrames | None = None
+) -> tuple[Decoder, int]:
     """The decoder that turns the finished latents into the pipeline's own image, and how many latents it takes at once.
 
     Every way is tried in turn, even if the one before fails. If none makes that image, the nearest is used; if there is
     no image to compare with, the first that works.
+
+    Args:
+        run: of latents.
+        call: the pipeline and its call.
+        own: the pipeline's own pictures of the run, if there are any.
+        wanted: which frames of clips are needed; by default all. Others may be left out if there is a clip to compare.
     """
     name = type(call.pipeline).__name__
     tried: list[tuple[float, Decoder, int]] = []
     failure: Exception | None = None
     finished = own if run.complete else None
     to_compare = run.x0[0] if finished is None else run.pictured
+    clip = finished.shape[1] if finished is not None and finished.ndim == 5 else None
+    frames = None if wanted is None or clip is None else wanted.of(clip)
     exact = call.exact or run.info.settings.get("exact") is True
-    for way in (_direct, _replay) if exact else (_fused, _direct, _replay):
+    for is_approximate, way in _ways(frames, exact=exact):
         try:
             found = way(run, call, own)
             if found is None:
                 continue
             decoder, at_once = found
             pictures = decoder(_tensor(to_compare))
-            if finished is None and way is _fused and (direct := _direct(run, call, own)) is not None:
+            if finished is None and is_approximate and (direct := _direct(run, call, own)) is not None:
                 finished = direct[0](_tensor(to_compare))
         except TrajectoryError:
             raise
         except DiffanimError as error:
-            failure = failure or error
+            failure = failure or (None if is_approximate else error)
             continue
         if finished is None:
             return decoder, at_once
-        tried.append((_distance(pictures, finished), decoder, at_once))
+        shown = finished if frames is None else chosen_frames(finished, clip, frames)
+        tried.append((_distance(pictures if frames is None else chosen_frames(pictures, clip, frames), shown), *found))
         if tried[-1][0] <= TOLERANCE:
             return decoder, at_once
     if not tried and failure is not None:
@@ -188,14 +221,28 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
     return decoder, at_once
 
 
-def _fused(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:
-    return _direct(run, call, own, fused=True)
+def _ways(frames: tuple[int, ...] | None, *, exact: bool) -> Iterator[tuple[bool, _Way]]:
+    """The ways to decode, the fastest first, each with whether its arithmetic is not the pipeline's own."""
+    if not exact:
+        yield True, partial(_direct, fused=True, frames=frames)
+        for precision in PRECISIONS:
+            yield True, partial(_direct, half=precision, frames=frames)
+    yield False, partial(_direct, frames=frames)
+    if frames is not None:  # The pipeline may do more to a clip than can be told from its autoencoder.
+        yield False, _direct
+    yield False, _replay
 
 
 def _direct(
-    run: Trajectory, call: PipelineCall, own: Pixels | None, *, fused: bool = False
+    run: Trajectory,
+    call: PipelineCall,
+    own: Pixels | None,
+    *,
+    fused: bool = False,
+    half: torch.dtype | None = None,
+    frames: tuple[int, ...] | None = None,
 ) -> tuple[Decoder, int] | None:
-    direct = Autoencoder.of(run, call, own, fused=fused)
+    direct = Autoencoder.of(run, call, own, fused=fused, half=half, frames=frames)
     return None if direct is None else (_told_in_a_line(direct, type(call.pipeline).__name__), direct.at_once)
 
 
