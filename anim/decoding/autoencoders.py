@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy as np
 import torch
 
 from ..capture.pipeline_call import PipelineCall
+from ..errors import DiffanimWarning, OutputError, is_out_of_memory
 from ..models.pipelines import AUTOENCODERS
 from ..pixels import Pixels, to_rgb
 from ..runs.trajectory import Trajectory
+from .causality import leading_latents
 from .fused import FusedDecoding, fused_decoding
+from .halving import can_halve, halved
 
 _PIXELS_AT_ONCE = 1 << 22
 """Maximum pixels decoded together, a quarter of it without a GPU: a 1024×1024 image takes several GB."""
@@ -33,17 +37,32 @@ class Autoencoder:
         clip: int | None,
         axes: tuple[str | None, ...],
         fused: FusedDecoding | None,
+        frames: tuple[int, ...] | None = None,
+        half: torch.dtype | None = None,
     ) -> None:
-        self._fused = fused
+        self._fused, self._frames, self._half = fused, frames, half
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
+        self._halved: Any = None
         self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
         """Permutes the run's axes into the order that the autoencoder expects; None if they are not those of clips."""
         most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
-        pixels = size[0] * size[1] * (clip or 1) or most  # If unknown, decode one by one.
+        shown = len(frames) if frames is not None and _is_for_images(autoencoder) else clip
+        pixels = size[0] * size[1] * (shown or 1) or most  # If unknown, decode one by one.
         self.at_once = max(1, most // pixels)
+        self._tiled = self._told = False
+        """Whether memory is too short to decode other than in tiles, and whether that was said."""
 
     @classmethod
-    def of(cls, run: Trajectory, call: PipelineCall, own: Pixels | None, *, fused: bool = False) -> Autoencoder | None:
+    def of(
+        cls,
+        run: Trajectory,
+        call: PipelineCall,
+        own: Pixels | None,
+        *,
+        fused: bool = False,
+        frames: tuple[int, ...] | None = None,
+        half: torch.dtype | None = None,
+    ) -> Autoencoder | None:
         """The autoencoder of a call's pipeline; None if it needs more than latents, or there is none.
 
         Args:
@@ -51,6 +70,8 @@ class Autoencoder:
             call: the pipeline and its call.
             own: the pipeline's own pictures of the run, if there are any.
             fused: whether to decode in float16 with our kernels; None where they do not apply.
+            frames: which frames of each clip to decode, from 0; None for all. Only if there are pictures.
+            half: decode in this precision; None where the autoencoder has it already, or it would not be faster.
         """
         pipeline = call.pipeline
         parts: list[Any] = [getattr(pipeline, name, None) for name in AUTOENCODERS]
@@ -65,49 +86,117 @@ class Autoencoder:
         if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
             return None
         fast = fused_decoding(autoencoder, _device_of(pipeline)) if fused else None
-        if fused and fast is None:
+        if (fused and fast is None) or (half is not None and not can_halve(autoencoder, _device_of(pipeline))):
             return None
-        return cls(pipeline, autoencoder, size, clip, run.axes, fast)
+        return cls(pipeline, autoencoder, size, clip, run.axes, fast, frames, half)
 
     @torch.inference_mode()
     def __call__(self, latents: torch.Tensor) -> Pixels:
-        """Decode latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
+        """Decode latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3], where F counts the frames
+        that were asked for.
+
+        Warns:
+            DiffanimWarning: memory is too short to decode other than in tiles.
+        """
         while True:
             try:
-                return np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
-            except Exception:
+                pictures = np.concatenate([self._decode(part) for part in torch.split(latents, self.at_once)])
+            except Exception as error:
                 # Memory may be short, or the autoencoder may only accept one latent. The pipeline itself decoded its
                 # latents, so a smaller batch can work.
                 self.at_once = min(self.at_once, len(latents)) // 2
                 if self.at_once < 1:
                     self.at_once = 1
-                    raise
+                    if self._fused is not None or not is_out_of_memory(error) or not self._can_tile():
+                        raise
+                    self._tiled = True
+            else:
+                self._tell_of_tiles()
+                return pictures
+
+    def _can_tile(self) -> bool:
+        return not self._tiled and getattr(self._autoencoder, "use_tiling", None) is False
+
+    def _tell_of_tiles(self) -> None:
+        if self._tiled and not self._told:
+            self._told = True
+            warnings.warn(
+                "there is not enough memory to decode latents as a whole: they are decoded in tiles, which may show "
+                "as seams",
+                DiffanimWarning,
+                stacklevel=3,
+            )
 
     def _decode(self, latents: torch.Tensor) -> Pixels:
-        autoencoder, pipeline = self._autoencoder, self._pipeline
         if self._fused is not None:
-            z, frames = self._prepared(latents, torch.float32)
+            z, images = self._prepared(latents, torch.float32)
             if (pictures := self._fused(z)) is not None:
-                return pictures if frames is None else pictures.reshape(-1, frames, *pictures.shape[1:])
-        options = {"force_not_quantize": True} if _takes_unscaled(pipeline, autoencoder) else {}
-        with _precise(autoencoder):
-            z, frames = self._prepared(latents, autoencoder.dtype)
-            pixels = autoencoder.decode(z, return_dict=False, **options)[0].float().cpu()
-        if frames is not None:
-            return to_rgb(pixels.unflatten(0, (-1, frames)).numpy())
-        if pixels.ndim == 5:
+                return pictures if images is None else pictures.reshape(-1, images, *pictures.shape[1:])
+        if self._half is not None and (pictures := self._decoded_in_half(latents, self._half)) is not None:
+            return pictures
+        with _precise(self._autoencoder):
+            return self._decoded(self._autoencoder, *self._prepared(latents, self._autoencoder.dtype))
+
+    def _decoded_in_half(self, latents: torch.Tensor, dtype: torch.dtype) -> Pixels | None:
+        """None if half precision is not enough for these latents.
+
+        Raises:
+            OutputError: nor for the first.
+        """
+        is_first = self._halved is None
+        if is_first:
+            self._halved = halved(self._autoencoder, _device_of(self._pipeline), dtype)
+        z, images = self._prepared(latents, torch.float32)
+        try:
+            return self._decoded(self._halved, z.to(dtype), images, finite=True)
+        except OverflowError:
+            if is_first:
+                raise OutputError(f"its autoencoder overflows in {str(dtype).removeprefix('torch.')}") from None
+            return None
+
+    def _decoded(self, autoencoder: Any, z: torch.Tensor, images: int | None, *, finite: bool = False) -> Pixels:
+        """Decode what `_prepared` returned.
+
+        Raises:
+            OverflowError: if all must be ``finite``, and some are not.
+            OutputError: clips have another number of frames than the pipeline's.
+        """
+        options = {"force_not_quantize": True} if _takes_unscaled(self._pipeline, self._autoencoder) else {}
+        z, left_out = self._enough(z)
+        with _in_tiles(autoencoder) if self._tiled else contextlib.nullcontext():
+            pixels = autoencoder.decode(z, return_dict=False, **options)[0]
+        if images is not None:
+            pixels = pixels.unflatten(0, (-1, images))
+        elif pixels.ndim == 5:
             pixels = pixels[:, :, 0] if self._clip is None else pixels.transpose(1, 2)
-        return to_rgb(pixels.numpy())
+            if self._frames is not None:
+                if pixels.shape[1] + left_out != self._clip:
+                    made = pixels.shape[1] + left_out
+                    raise OutputError(f"its latents decode to clips of {made} frames, and its own has {self._clip}")
+                pixels = pixels[:, list(self._frames)]
+        if finite and not pixels.isfinite().all():
+            raise OverflowError
+        return to_rgb(pixels.float().cpu().numpy())
+
+    def _enough(self, z: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """The latents [n, C, F, h, w] that are needed for the frames, and how many frames at the end they leave out."""
+        if self._frames is None or z.ndim != 5:
+            return z, 0
+        needed, left_out = leading_latents(self._autoencoder, z.shape[2], max(self._frames))
+        return z[:, :, :needed], left_out
 
     def _prepared(self, latents: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, int | None]:
-        """Latents as the autoencoder expects them, and how many of them are frames of one clip, if it is for images."""
+        """Latents as the autoencoder expects them; if it is for images, the frames of clips, and how many of each."""
         z = self._unpacked(latents.to(_device_of(self._pipeline), dtype))
         if self._order is not None:
             z = z.permute(self._order)
-        frames = z.shape[2] if z.ndim == 5 and type(self._autoencoder).__name__ == "AutoencoderKL" else None
         if not _takes_unscaled(self._pipeline, self._autoencoder):
             z = _denormalised(self._autoencoder, z)
-        return (z if frames is None else z.transpose(1, 2).flatten(0, 1)), frames
+        if z.ndim != 5 or not _is_for_images(self._autoencoder):
+            return z, None
+        if self._frames is not None and z.shape[2] == self._clip:  # Each is a picture of its own.
+            z = z[:, :, list(self._frames)]
+        return z.transpose(1, 2).flatten(0, 1), z.shape[2]
 
     def _unpacked(self, latents: torch.Tensor) -> torch.Tensor:
         """A transformer's [n, tokens, channels] as [n, C, h, w] or [n, C, F, h, w]; other latents unchanged."""
@@ -128,6 +217,11 @@ class Autoencoder:
 def _device_of(pipeline: Any) -> torch.device:
     """Where a pipeline computes, wherever its parts are now."""
     return torch.device(getattr(pipeline, "_execution_device", pipeline.device))
+
+
+def _is_for_images(autoencoder: Any) -> bool:
+    """Whether an autoencoder takes the frames of clips one by one, as images."""
+    return type(autoencoder).__name__ == "AutoencoderKL"
 
 
 def _takes_unscaled(pipeline: Any, autoencoder: Any) -> bool:
@@ -171,6 +265,17 @@ def _precise(autoencoder: Any) -> Iterator[None]:
         yield
     finally:
         autoencoder.to(torch.float16)
+
+
+@contextlib.contextmanager
+def _in_tiles(autoencoder: Any) -> Iterator[None]:
+    """Decode in tiles within the block."""
+    before = {name: value for name, value in vars(autoencoder).items() if not name.startswith("_")}
+    autoencoder.enable_tiling()
+    try:
+        yield
+    finally:
+        vars(autoencoder).update(before)
 
 
 def _size_asked_for(call: PipelineCall) -> tuple[int, int]:

@@ -1,10 +1,13 @@
 """Decoding latents to pixels as the pipeline that made them does.
 
-There are three ways, all used after the run:
+There are four ways, all used after the run:
 
 *fused* (`diffanim.decoding.fused`)
-    On a GPU, unless the run is exact: the same as the next in float16, with our own kernels, for the decoders of most
+    On a GPU, unless the run is exact: the same as direct, in float16 with our own kernels, for the decoders of most
     image models.
+*halved* (`diffanim.decoding.halving`)
+    Likewise, for the other autoencoders in float32, those of clips among them: the same as direct in float16, or in
+    bfloat16 if that is not enough.
 *direct* (`diffanim.decoding.autoencoders`)
     The pipeline's autoencoder, on the images of a row. The attributes of the pipeline and the autoencoder decide how
     to prepare latents (unpack them, undo their normalisation). Works for Stable Diffusion 1 to 3 and XL, Flux, PixArt,
@@ -14,14 +17,17 @@ There are three ways, all used after the run:
     ``step`` that returns the row's latents; it then unpacks, rescales and decodes by itself. If the pipeline restores
     parts of a given image outside of its latents (the first frame of a clip), the picture has them, too.
 
+All but replay decode only what is needed for the frames of clips that are stored (`diffanim.decoding.causality`).
+
 Which way is right is tested in every run: decoding the finished latents must give the pipeline's own image.
 """
 
 from __future__ import annotations
 
-import functools
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -42,14 +48,28 @@ from ..runs.decoded import OnRow
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.step import Array
 from ..runs.trajectory import Trajectory
-from .ahead import DecodingAhead, RowDecoder
+from .ahead import DecodingAhead, RowDecoder, chosen_frames
 from .autoencoders import Autoencoder
+from .halving import PRECISIONS
 from .replay import Replay
 from .tiny import TinyDecoder, warn_if_unlike
 
-Decoder = Callable[[torch.Tensor], Pixels]
-"""Decodes latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]."""
+Decode = Callable[[torch.Tensor], Pixels]
+"""Decodes latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3]: all frames, or the chosen ones."""
 
+
+@dataclass(frozen=True)
+class Decoder:
+    """A way to decode a run's latents."""
+
+    decode: Decode
+    at_once: int = 1
+    """How many calls keep it busy: one for each GPU."""
+    exact: bool = True
+    """Whether its arithmetic is the pipeline's own."""
+
+
+_Way = Callable[[Trajectory, PipelineCall, Pixels | None], Decoder | None]
 TOLERANCE = 0.5
 """Maximum mean difference between the decoded image and the pipeline's own, in levels of 255: rounding in half
 precision stays below it, a missing scale or shift does not."""
@@ -78,12 +98,12 @@ def decode(
     """
     behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
     tiny, weights = (True, source.weights) if isinstance(source, TinyDecoder) else (False, None)
-    with DecodingAhead(lambda run: functools.partial(row_decoder, run, source), on_row) as ahead:
+    with DecodingAhead(lambda run: partial(row_decoder, run, source), on_row) as ahead:
         pictures = ahead.pictures_of(run, wanted, tiny=tiny, weights=weights)
         ahead.expect((pictures, quantity, row) for quantity, rows in behind.items() for row in sorted(rows))
 
 
-def row_decoder(run: Trajectory, source: PipelineCall | TinyDecoder) -> RowDecoder:
+def row_decoder(run: Trajectory, source: PipelineCall | TinyDecoder, wanted: ClipFrames) -> RowDecoder:
     """What decodes the rows of a run, found and checked.
 
     Samples of exploding schedules are decoded at unit variance, as the autoencoder expects.
@@ -93,11 +113,13 @@ def row_decoder(run: Trajectory, source: PipelineCall | TinyDecoder) -> RowDecod
         SamplingError: there is not enough memory.
     """
     own = run.image
-    decoder, _ = _find_decoder(run, source, own) if isinstance(source, PipelineCall) else _tiny(run, source, own)
-    return lambda quantity, row: decoder(_tensor(quantity.values(run, row)))
+    found = _find_decoder(run, source, own, wanted) if isinstance(source, PipelineCall) else _tiny(run, source, own)
+    return RowDecoder(
+        lambda quantity, row: found.decode(_tensor(quantity.values(run, row))), found.at_once, exact=found.exact
+    )
 
 
-def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
+def _told_in_a_line(decoder: Decode, name: str) -> Decode:
     """The decoder, with one-line errors for latents that are not the autoencoder's and for too little memory."""
 
     def told(latents: torch.Tensor) -> Pixels:
@@ -116,37 +138,48 @@ def _told_in_a_line(decoder: Decoder, name: str) -> Decoder:
     return told
 
 
-def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int]:
-    """The decoder that turns the finished latents into the pipeline's own image, and how many latents it takes at once.
+def _find_decoder(
+    run: Trajectory, call: PipelineCall, own: Pixels | None, wanted: ClipFrames | None = None
+) -> Decoder:
+    """The decoder that turns the finished latents into the pipeline's own image.
 
     Every way is tried in turn, even if the one before fails. If none makes that image, the nearest is used; if there is
     no image to compare with, the first that works.
+
+    Args:
+        run: of latents.
+        call: the pipeline and its call.
+        own: the pipeline's own pictures of the run, if there are any.
+        wanted: which frames of clips are needed; by default all. Others may be left out if there is a clip to compare.
     """
     name = type(call.pipeline).__name__
-    tried: list[tuple[float, Decoder, int]] = []
+    tried: list[tuple[float, Decoder]] = []
     failure: Exception | None = None
     finished = own if run.complete else None
     to_compare = run.x0[0] if finished is None else run.pictured
+    clip = finished.shape[1] if finished is not None and finished.ndim == 5 else None
+    frames = None if wanted is None or clip is None else wanted.of(clip)
     exact = call.exact or run.info.settings.get("exact") is True
-    for way in (_direct, _replay) if exact else (_fused, _direct, _replay):
+    for way in _ways(frames, exact=exact):
+        decoder = None
         try:
-            found = way(run, call, own)
-            if found is None:
+            decoder = way(run, call, own)
+            if decoder is None:
                 continue
-            decoder, at_once = found
-            pictures = decoder(_tensor(to_compare))
-            if finished is None and way is _fused and (direct := _direct(run, call, own)) is not None:
-                finished = direct[0](_tensor(to_compare))
+            pictures = decoder.decode(_tensor(to_compare))
+            if finished is None and not decoder.exact and (direct := _direct(run, call, own)) is not None:
+                finished = direct.decode(_tensor(to_compare))
         except TrajectoryError:
             raise
         except DiffanimError as error:
-            failure = failure or error
+            failure = failure or (error if decoder is None or decoder.exact else None)
             continue
         if finished is None:
-            return decoder, at_once
-        tried.append((_distance(pictures, finished), decoder, at_once))
+            return decoder
+        shown = finished if frames is None else chosen_frames(finished, clip, frames)
+        tried.append((_distance(pictures if frames is None else chosen_frames(pictures, clip, frames), shown), decoder))
         if tried[-1][0] <= TOLERANCE:
-            return decoder, at_once
+            return decoder
     if not tried and failure is not None:
         raise failure
     if not tried:
@@ -154,7 +187,7 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
             f"the latents of {name} can only be decoded by calling it again, and its arguments are unknown: "
             "record it with diffanim.record(pipe, …) and render what that returns"
         )
-    apart, decoder, at_once = min(tried, key=lambda way: way[0])
+    apart, decoder = min(tried, key=lambda way: way[0])
     if not np.isfinite(apart):
         raise OutputError(f"the latents of {name} do not decode to its pictures, so they cannot be shown")
     warnings.warn(
@@ -163,33 +196,41 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tu
         DiffanimWarning,
         stacklevel=2,
     )
-    return decoder, at_once
+    return decoder
 
 
-def _tiny(run: Trajectory, tiny: TinyDecoder, own: Pixels | None) -> tuple[Decoder, int]:
-    """A tiny decoder for a run, with a warning if the finished image does not look like its own."""
-    ready = tiny.of(run, own)
-    decoder = _told_in_a_line(ready, f"the tiny decoder {tiny.name}")
-    if own is not None and run.complete:
-        warn_if_unlike(tiny.name, decoder(_tensor(run.pictured)), own)
-    return decoder, ready.at_once
-
-
-def _fused(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:
-    return _direct(run, call, own, fused=True)
+def _ways(frames: tuple[int, ...] | None, *, exact: bool) -> Iterator[_Way]:
+    """The ways to decode, the fastest first."""
+    if not exact:
+        yield partial(_direct, fused=True, frames=frames)
+        for precision in PRECISIONS:
+            yield partial(_direct, half=precision, frames=frames)
+    yield partial(_direct, frames=frames)
+    if frames is not None:  # The pipeline may do more to a clip than can be told from its autoencoder.
+        yield _direct
+    yield _replay
 
 
 def _direct(
-    run: Trajectory, call: PipelineCall, own: Pixels | None, *, fused: bool = False
-) -> tuple[Decoder, int] | None:
-    direct = Autoencoder.of(run, call, own, fused=fused)
-    return None if direct is None else (_told_in_a_line(direct, type(call.pipeline).__name__), direct.at_once)
+    run: Trajectory,
+    call: PipelineCall,
+    own: Pixels | None,
+    *,
+    fused: bool = False,
+    half: torch.dtype | None = None,
+    frames: tuple[int, ...] | None = None,
+) -> Decoder | None:
+    direct = Autoencoder.of(run, call, own, fused=fused, half=half, frames=frames)
+    if direct is None:
+        return None
+    told = _told_in_a_line(direct, type(call.pipeline).__name__)
+    return Decoder(told, direct.calls_at_once, exact=not fused and half is None)
 
 
-def _replay(run: Trajectory, call: PipelineCall, own: Pixels | None) -> tuple[Decoder, int] | None:  # noqa: ARG001
+def _replay(run: Trajectory, call: PipelineCall, own: Pixels | None) -> Decoder | None:  # noqa: ARG001
     if call.arguments is None:
         return None
-    return _told_in_a_line(Replay(call, len(run.x0[0])), type(call.pipeline).__name__), 1
+    return Decoder(_told_in_a_line(Replay(call, len(run.x0[0])), type(call.pipeline).__name__))
 
 
 def _distance(pictures: Pixels, own: Pixels) -> float:

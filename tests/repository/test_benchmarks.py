@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALL = {
     "busy": ("--pairs 1 --steps 2 --others 0", r"sleeping / spinning, idle +\d+\.\d\d"),
     "capturing": ("--rounds 2", r"pixels, 512² .* \d+\.\d\d %"),
+    "clips": ("--device cpu --small --rounds 1 --frames 9", r"the middle one, float32 +\d+\.\d+ +\d+\.\d\d×"),
     "cold": ("--model {model} --rounds 1 --steps 2", r"the seed's script / diffanim render: \d+\.\d\d"),
     "comparing": ("--rounds 1 --steps 2", r"ratio +\d+\.\d{4}"),
     "composing": ("--rounds 1 --steps 2 --batch 1", r"figure_per_frame .* \d+\.\d × our time"),
