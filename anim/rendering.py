@@ -29,7 +29,7 @@ from .render_options import (
     quantities_of,
     timing_of,
 )
-from .runs.clips import MIDDLE_FRAME
+from .runs.clips import MIDDLE_FRAME, ClipFrames
 from .runs.decoded import OnRow
 from .runs.forward import forward_of
 from .runs.quantities import GUESS, Quantity
@@ -197,7 +197,7 @@ def _decoding_ahead(
 ) -> DecodingAhead:
     """What decodes latents while others are drawn: the only part of rendering that needs torch."""
 
-    def opening(run: Trajectory) -> Callable[[], RowDecoder]:
+    def opening(run: Trajectory) -> Callable[[ClipFrames], RowDecoder]:
         from .decoding import origin
         from .decoding.latents import row_decoder
 

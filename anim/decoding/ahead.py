@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 
 import numpy as np
@@ -34,8 +35,6 @@ from ..runs.noising import rescaled
 from ..runs.quantities import GUESS, Quantity
 from ..runs.trajectory import Trajectory
 
-RowDecoder = Callable[[Quantity, int], Pixels]
-"""Decodes a row of a quantity: uint8 [B, H, W, 3], or for clips [B, F, H, W, 3]."""
 MOST_HELD = 1 << 28
 """Bytes of pictures in memory: about 20 rows of four images of 1024²."""
 SECONDS_TO_SAY = 30.0
@@ -43,6 +42,18 @@ SECONDS_TO_SAY = 30.0
 _UNSTORED = 2
 """Rows that may wait to be stored; then decoding waits, too."""
 _Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True)
+class RowDecoder:
+    """What decodes the rows of a run."""
+
+    decode: Callable[[Quantity, int], Pixels]
+    """Decodes a row of a quantity: uint8 [B, H, W, 3], or for clips [B, F, H, W, 3]."""
+    at_once: int = 1
+    """How many rows keep it busy: one for each GPU."""
+    exact: bool = True
+    """Whether it computes as the pipeline does, and not in float16."""
 
 
 def demand_model(run: Trajectory) -> NoReturn:  # noqa: ARG001
@@ -62,7 +73,7 @@ class DecodingAhead:
 
     def __init__(
         self,
-        opening: Callable[[Trajectory], Callable[[], RowDecoder]] = demand_model,
+        opening: Callable[[Trajectory], Callable[[ClipFrames], RowDecoder]] = demand_model,
         on_row: OnRow | None = None,
         on_note: Callable[[str], None] | None = None,
         *,
@@ -81,6 +92,8 @@ class DecodingAhead:
         self._opening, self._is_open = opening, is_open
         self._on_row, self._on_note = on_row, on_note
         self._decoding = ThreadPoolExecutor(1, thread_name_prefix="diffanim-decode")
+        self._beside = ThreadPoolExecutor(thread_name_prefix="diffanim-decode-beside")
+        """Threads for other GPUs than the first."""
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="diffanim-store")
         self._runs: dict[Any, RunPictures] = {}
         self._expected: dict[_Picture, None] = {}
@@ -89,6 +102,7 @@ class DecodingAhead:
         """How long the first row took."""
         # What follows is shared by the threads, and guarded by the condition.
         self._changed = threading.Condition()
+        self._telling = threading.Lock()
         self._left: dict[_Picture, None] = {}
         """What is still to be decoded, in the order expected."""
         self._awaited: dict[_Picture, None] = {}
@@ -96,6 +110,8 @@ class DecodingAhead:
         """Decoded and not read yet, the newest last."""
         self._seen: dict[_Picture, Pixels] = {}
         """Decoded and read, the oldest first."""
+        self._begun: set[_Picture] = set()
+        """Those of what is left that are being decoded."""
         self._unstored: set[_Picture] = set()
         self._at_work = self._stopped = False
         self._failure: BaseException | None = None
@@ -111,6 +127,7 @@ class DecodingAhead:
             with self._changed:
                 self._stopped = True
             self._decoding.shutdown()  # After the row that is being decoded.
+            self._beside.shutdown()
             self._storing.shutdown()
 
     def pictures_of(
@@ -200,7 +217,7 @@ class DecodingAhead:
             DiffanimError: a subclass says why there is none.
         """
         if pictures.decoder is None:
-            pictures.decoder = self.on_thread(self._opening(pictures.run))
+            pictures.decoder = self.on_thread(functools.partial(self._opening(pictures.run), pictures.wanted))
         return pictures.decoder
 
     def on_thread(self, function: Callable[[], _Found]) -> _Found:
@@ -227,6 +244,7 @@ class DecodingAhead:
                 else:  # Also what is stored for a run that has more rows since.
                     self._left[one] = None
             self._find_all(expected)
+            self._begun.clear()
             queue = deque(one for one in expected if one in self._left)
             self._at_work = True
             self._decoding.submit(self._work_off, queue, writers.pop_all())
@@ -240,12 +258,23 @@ class DecodingAhead:
         failure: BaseException | None = None
         try:
             with writers:
-                self._decode(queue)
+                self._decode_all(queue)
         except BaseException as error:  # Also an interruption by a callback: it is for who reads.
             failure = error
         with self._changed:
             self._at_work, self._failure = False, failure
             self._changed.notify_all()
+
+    def _decode_all(self, queue: deque[_Picture]) -> None:
+        """Decode as many rows at once as keep the decoders busy."""
+        most = max((one.of.decoder.at_once for one in queue if one.of.decoder is not None), default=1)
+        others = [self._beside.submit(self._decode, queue) for _ in range(most - 1)]
+        try:
+            self._decode(queue)
+        finally:
+            failed = [error for error in (future.exception() for future in others) if error is not None]
+        if failed:
+            raise failed[0]
 
     def _decode(self, queue: deque[_Picture]) -> None:
         stored: deque[Future[None]] = deque()
@@ -257,23 +286,33 @@ class DecodingAhead:
                     self._announce(time.monotonic() - began)
                 self._hand_over(one, cells)
                 stored.append(self._storing.submit(self._store, one, cells))
-                if self._on_row is not None:
-                    self._on_row(len(self._expected) - len(self._left), len(self._expected))
+                self._tell()
                 while len(stored) > _UNSTORED or (stored and stored[0].done()):
                     stored.popleft().result()
+        except BaseException:
+            queue.clear()  # For the other threads, too, there is nothing left to do.
+            raise
         finally:
             failed = [error for error in (future.exception() for future in stored) if error is not None]
         if failed:
             raise failed[0]
 
+    def _tell(self) -> None:
+        if self._on_row is not None:
+            with self._telling:  # One after the other, so that what is told only grows.
+                self._on_row(len(self._expected) - len(self._left), len(self._expected))
+
     def _next(self, queue: deque[_Picture]) -> _Picture | None:
         with self._changed:
-            if self._stopped:
+            if self._stopped or not queue:
                 return None
-            while queue and queue[0] not in self._left:
+            while queue and (queue[0] not in self._left or queue[0] in self._begun):
                 queue.popleft()
-            awaited = next((one for one in self._awaited if one in self._left), None)
-            return awaited or (queue[0] if queue else None)
+            awaited = next((one for one in self._awaited if one in self._left and one not in self._begun), None)
+            chosen = awaited or (queue[0] if queue else None)
+            if chosen is not None:
+                self._begun.add(chosen)
+            return chosen
 
     def _announce(self, seconds: float) -> None:
         """If decoding will take long, say so."""
@@ -285,6 +324,7 @@ class DecodingAhead:
     def _hand_over(self, one: _Picture, cells: Pixels) -> None:
         with self._changed:
             del self._left[one]
+            self._begun.discard(one)
             self._unstored.add(one)
             self._fresh[one] = cells
             self._changed.notify_all()
@@ -310,6 +350,7 @@ class RunPictures:
 
     Attributes:
         run: the run.
+        wanted: which frames of its clips are shown.
         size: (cells, height, width) of every row, where cells are the images; for clips, their chosen frames.
         clip: the number of frames of each clip; None for images.
         frames: the indices of the chosen frames, from 0; empty for images.
@@ -321,7 +362,7 @@ class RunPictures:
         self, run: Trajectory, wanted: ClipFrames, ahead: DecodingAhead, tiny: bool, weights: str | None
     ) -> None:
         """Use `DecodingAhead.pictures_of` instead."""
-        self.run, self._ahead, self._tiny, self._weights = run, ahead, tiny, weights
+        self.run, self.wanted, self._ahead, self._tiny, self._weights = run, wanted, ahead, tiny, weights
         self.decoder: RowDecoder | None = None
         self.writer: DecodedWriter
         rows = self._by_decoder()
@@ -384,9 +425,11 @@ class RunPictures:
             pictures = self._own
         else:
             assert self.decoder is not None
-            pictures = self.decoder(quantity, row)
+            pictures = self.decoder.decode(quantity, row)
         assert pictures is not None
-        cells = np.concatenate(pictures[:, list(self.frames)]) if pictures.ndim == 5 else pictures
+        cells = pictures
+        if pictures.ndim == 5:
+            cells = np.concatenate(chosen_frames(pictures, self.clip, self.frames))
         self.writer.demand(cells.shape)
         return cells
 
@@ -407,7 +450,7 @@ class RunPictures:
         return self.run.image
 
     def _first(self) -> Pixels:
-        return self._ahead.on_thread(functools.partial(self._ahead.find(self), GUESS, 0))
+        return self._ahead.on_thread(functools.partial(self._ahead.find(self).decode, GUESS, 0))
 
 
 class _Picture(NamedTuple):
@@ -421,6 +464,20 @@ class _Picture(NamedTuple):
     def is_coded(self) -> bool:
         """Whether it needs a decoder."""
         return not self.of.has_own_image_of(self.row)
+
+
+def chosen_frames(pictures: Pixels, clip: int | None, frames: tuple[int, ...]) -> Pixels:
+    """The chosen frames of clips.
+
+    Args:
+        pictures: uint8 [n, F, H, W, 3], all frames or only the chosen ones.
+        clip: the number of all frames.
+        frames: the chosen ones, from 0.
+
+    Returns:
+        uint8 [n, F', H, W, 3].
+    """
+    return pictures[:, list(frames)] if pictures.shape[1] == clip else pictures
 
 
 def long_words(pictures: int, seconds: float) -> str:

@@ -90,6 +90,11 @@ class Autoencoder:
             return None
         return cls(pipeline, autoencoder, size, clip, run.axes, fast, frames, half)
 
+    @property
+    def calls_at_once(self) -> int:
+        """How many calls keep it busy, from as many threads."""
+        return 1 if self._fused is None else self._fused.at_once
+
     @torch.inference_mode()
     def __call__(self, latents: torch.Tensor) -> Pixels:
         """Decode latents [n, …] to uint8 [n, H, W, 3], or for clips to [n, F, H, W, 3], where F counts the frames

@@ -138,9 +138,7 @@ def _told_in_a_line(decoder: Decode, name: str) -> Decode:
     return told
 
 
-def _find_decoder(
-    run: Trajectory, call: PipelineCall, own: Pixels | None, wanted: ClipFrames | None = None
-) -> Decoder:
+def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None, wanted: ClipFrames | None = None) -> Decoder:
     """The decoder that turns the finished latents into the pipeline's own image.
 
     Every way is tried in turn, even if the one before fails. If none makes that image, the nearest is used; if there is
@@ -197,6 +195,14 @@ def _find_decoder(
         stacklevel=2,
     )
     return decoder
+
+
+def _tiny(run: Trajectory, tiny: TinyDecoder, own: Pixels | None) -> Decoder:
+    """A tiny decoder for a run, with a warning if the finished image does not look like its own."""
+    decode = _told_in_a_line(tiny.of(run, own), f"the tiny decoder {tiny.name}")
+    if own is not None and run.complete:
+        warn_if_unlike(tiny.name, decode(_tensor(run.pictured)), own)
+    return Decoder(decode)
 
 
 def _ways(frames: tuple[int, ...] | None, *, exact: bool) -> Iterator[_Way]:

@@ -33,12 +33,13 @@ class Decoders:
         self.opened: list[Trajectory] = []
         self.decoded: list[tuple[str, int]] = []
         self.threads: set[str] = set()
+        self.at_once = 1
         self._before = before
 
-    def __call__(self, run: Trajectory) -> Callable[[], RowDecoder]:
+    def __call__(self, run: Trajectory) -> Callable[[ClipFrames], RowDecoder]:
         assert threading.current_thread() is threading.main_thread(), "where a Ctrl-C stops it"
         self.opened.append(run)
-        return lambda: self._decode
+        return lambda _: RowDecoder(self._decode, self.at_once)
 
     def _decode(self, quantity: Quantity, row: int) -> Pixels:
         self._before(len(self.decoded))
@@ -177,7 +178,7 @@ def test_pictures_of_another_model_are_refused(tmp_path: Path) -> None:
     with (
         pytest.warns(DiffanimWarning, match="is missing"),
         pytest.raises(TrajectoryError, match="with another model"),
-        DecodingAhead(lambda _: lambda: lambda *_: PICTURE[:, 1:]) as ahead,
+        DecodingAhead(lambda _: lambda _: RowDecoder(lambda *_: PICTURE[:, 1:])) as ahead,
     ):
         pictures = ahead.pictures_of(run, ClipFrames())
         ahead.expect([(pictures, SAMPLE, 0)])
@@ -211,7 +212,7 @@ def test_pipelines_that_are_opened_decode_one_after_the_other(tmp_path: Path, is
     runs, decoders = [undecoded(tmp_path, seed) for seed in (0, 1)], Decoders()
     known: list[list[bool]] = []
 
-    def opening(run: Trajectory) -> Callable[[], RowDecoder]:
+    def opening(run: Trajectory) -> Callable[[ClipFrames], RowDecoder]:
         known.append([of.decoder is not None for of in several])
         return decoders(run)
 
@@ -245,3 +246,35 @@ def test_decoding_that_takes_long_is_announced(tmp_path: Path, monkeypatch: pyte
             ahead.expect((pictures, SAMPLE, row) for row in range(ROWS + 1))
     assert [note.partition(" pictures will take about ")[0] for note in notes] == ["decoding 8"]
     assert long_words(81, 244).startswith("decoding 81 pictures will take about 4 min; ")
+
+
+def test_as_many_rows_at_once_as_keep_all_gpus_busy(tmp_path: Path) -> None:
+    together = threading.Barrier(2, timeout=10)
+    run, decoders = undecoded(tmp_path), Decoders(lambda _: together.wait())
+    decoders.at_once = 2
+    wanted = ORDER[: len(ORDER) // 2 * 2]
+    told: list[int] = []
+    with DecodingAhead(decoders, lambda done, _: told.append(done)) as ahead:
+        pictures = ahead.pictures_of(run, ClipFrames())
+        ahead.expect((pictures, *one) for one in wanted)
+        for quantity, row in wanted:
+            np.testing.assert_array_equal(pictures.read(quantity, row), picture(quantity, row))
+    assert sorted(decoders.decoded) == sorted((quantity.name, row) for quantity, row in wanted), "none twice"
+    assert len(decoders.threads) == 2
+    assert told == sorted(told) and told[-1] == len(wanted)
+    Trajectory.open(tmp_path / "run0.zarr").verify()
+
+
+def test_where_one_gpu_fails_the_others_stop(tmp_path: Path) -> None:
+    def fail(before: int) -> None:
+        if before == 2:
+            raise OutputError("no more")
+        time.sleep(0.02)
+
+    run, decoders = undecoded(tmp_path), Decoders(fail)
+    decoders.at_once = 2
+    with pytest.raises(OutputError, match="no more"), DecodingAhead(decoders) as ahead:
+        pictures = ahead.pictures_of(run, ClipFrames())
+        ahead.expect((pictures, *one) for one in ORDER)
+        ahead.finish()
+    assert len(decoders.decoded) <= 4 < len(ORDER)

@@ -1,4 +1,4 @@
-"""Of clips, only what is shown is decoded where the autoencoder allows it: to the pictures that all of it would give."""
+"""Of clips, only what is shown is decoded where the autoencoder allows it, to the same pictures."""
 
 from __future__ import annotations
 
@@ -244,7 +244,9 @@ def test_bfloat16_where_float16_overflows_and_the_pipelines_own_where_both_are_t
 
 
 @pytest.mark.parametrize("by_call", [True, False])
-def test_an_exact_run_is_decoded_in_the_pipelines_own_arithmetic(precisions: list[torch.dtype], *, by_call: bool) -> None:
+def test_an_exact_run_is_decoded_in_the_pipelines_own_arithmetic(
+    precisions: list[torch.dtype], *, by_call: bool
+) -> None:
     run = record("wan")
     if by_call:
         call = PipelineCall(run.made_by.pipeline, run.made_by.arguments, exact=True)
