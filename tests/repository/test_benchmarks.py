@@ -18,6 +18,7 @@ SMALL = {
     "cold": ("--model {model} --rounds 1 --steps 2", r"the seed's script / diffanim render: \d+\.\d\d"),
     "comparing": ("--rounds 1 --steps 2", r"ratio +\d+\.\d{4}"),
     "composing": ("--rounds 1 --steps 2 --batch 1", r"figure_per_frame .* \d+\.\d × our time"),
+    "drawing": ("--pairs 1 --steps 3 --side 128", r"stages alone: reading \d+%.*ffmpeg \d+%"),
     "encoding": ("--pairs 1 --steps 4 --cells 16", r"MP4, ours +\d+\.\d\d +\d+\.\d×"),
     "pipelines": ("--pairs 1 --steps 2 --images 1 --size 256", r"ratio +\d+\.\d{4}"),
     "plots": ("--rounds 1 --steps 4 --batch 1 --side 16", r"x,x0,error .* \d+\.\d\d × x,x0"),
