@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..pixels import Pixels
 from ..runs.quantities import Quantity
@@ -22,6 +21,7 @@ from .headings import Type
 from .layout import README_SIZE, Box, Size, check_text, text_size
 from .lines import Placed, blend
 from .plots import DrawnPlot
+from .resizing import resized
 from .single import Single
 from .stage import Stage
 from .themes import DEFAULT_THEME, Theme, theme_named
@@ -253,14 +253,10 @@ def _is_repeated(cell: Box, image: Pixels) -> bool:
 
 
 def fitted(cell: Box, image: Pixels) -> Pixels:
-    """An image [h, w, 3] as it is if its pixels can be repeated to fill a cell; else in the size of the cell.
-
-    Other sizes use a Lanczos filter, which averages over the source area of each pixel, so that fine detail does not
-    become moiré.
-    """
+    """An image [h, w, 3] as it is if its pixels can be repeated to fill a cell; else `resized` to the cell."""
     if _is_repeated(cell, image):
         return image
-    return np.asarray(Image.fromarray(image).resize((cell.width, cell.height), Image.Resampling.LANCZOS))
+    return resized(image, cell.width, cell.height)
 
 
 def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
