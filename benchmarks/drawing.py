@@ -34,7 +34,7 @@ from PIL import Image
 import diffanim
 from diffanim.drawing.composer import Composer, ShotPixels
 from diffanim.drawing.film import FilmInfo, Frame
-from diffanim.encode import gif, open_encoder
+from diffanim.encode import gif, gif_blocks, open_encoder
 from diffanim.files.outputs import output_of
 from diffanim.pixels import to_rgb
 from diffanim.runs.step import Mixture
@@ -110,7 +110,7 @@ def stages(composer: Composer, film: FilmInfo, frames: list[Frame], path: Path) 
 def colours_and_lzw(film: FilmInfo, frames: list[Frame], path: Path) -> dict[str, float]:
     """Seconds for choosing palettes, for drawing with them, and for compressing the indices."""
     took = dict.fromkeys(("palettes", "colours", "LZW"), 0.0)
-    compress = gif.frame_part
+    compress = gif_blocks.frame_part
     samples = list(film.samples())
 
     def frame_part(*arguments: Any, **more: Any) -> list[bytes]:

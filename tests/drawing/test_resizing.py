@@ -15,7 +15,7 @@ def smooth_and_noisy(height: int, width: int) -> Pixels:
     y, x = np.mgrid[0:height, 0:width]
     picture = np.stack([x * 255 / width, y * 255 / height, (x + y) % 256], -1)
     picture[:, width // 2 :] = np.random.default_rng(0).normal(128, 80, (height, width - width // 2, 3))
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
 
 
 @pytest.mark.parametrize(
