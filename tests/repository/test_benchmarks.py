@@ -20,6 +20,7 @@ SMALL = {
     "comparing": ("--rounds 1 --steps 2", r"ratio +\d+\.\d{4}"),
     "composing": ("--rounds 1 --steps 2 --batch 1", r"figure_per_frame .* \d+\.\d × our time"),
     "decoders": ("--rounds 1 --size 64", r"full / tiny: \d+\.\d"),
+    "drawing": ("--pairs 1 --steps 3 --side 128", r"stages alone: reading \d+%.*ffmpeg \d+%"),
     "encoding": ("--pairs 1 --steps 4 --cells 16", r"MP4, ours +\d+\.\d\d +\d+\.\d×"),
     "latents": ("--rounds 1 --steps 2", r"its first GIF and MP4 .* \d+\.\d\d times the pipeline"),
     "pipelines": ("--pairs 1 --steps 2 --images 1 --size 256", r"ratio +\d+\.\d{4}"),
