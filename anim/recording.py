@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import inspect
 import os
 import time
@@ -127,7 +128,9 @@ class OpenModels:
     def get(self, key: Any, opening: Callable[[], Any]) -> Any:
         """What was opened under a key, opened now unless it was the last."""
         if key != self._key:
-            self._key = self._opened = None  # Two models may be too much for the memory.
+            if not self.empty:  # Two models may be too much for the memory.
+                self._key = self._opened = None
+                gc.collect()  # An offloaded model refers to itself.
             self._key, self._opened = key, opening()
         return self._opened
 
