@@ -1,4 +1,4 @@
-"""Of clips, only what is shown is decoded where the autoencoder allows it, to the same pictures."""
+"""Of clips, only what is shown is decoded where the autoencoder allows it: the pictures are those of the whole clip."""
 
 from __future__ import annotations
 
@@ -187,9 +187,11 @@ def test_clips_are_decoded_as_a_whole_where_frames_prove_to_depend_on_later_ones
         assert np.abs(seen - cells).max() <= 1
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 0.01), (torch.bfloat16, 0.08)])
 @pytest.mark.parametrize("made", [wan_vae, cogvideox_vae, lambda: ltx_vae(causal=False)])
-def test_a_copy_in_half_precision_leaves_the_autoencoder_as_it_is(made: Callable[[], Any], dtype: torch.dtype) -> None:
+def test_a_copy_in_half_precision_leaves_the_autoencoder_as_it_is(
+    made: Callable[[], Any], dtype: torch.dtype, most: float
+) -> None:
     torch.manual_seed(0)
     autoencoder, latents = made(), torch.randn(1, 4, 3, 2, 2)
     before = {name: (id(part), part.dtype) for name, part in autoencoder.named_parameters()}
@@ -198,7 +200,7 @@ def test_a_copy_in_half_precision_leaves_the_autoencoder_as_it_is(made: Callable
         half = halved(autoencoder, torch.device("cpu"), dtype).decode(latents.to(dtype), return_dict=False)[0]
         again = autoencoder.decode(latents, return_dict=False)[0]
     assert half.dtype == dtype
-    assert 0 < (half.float() - exact).abs().mean() < 0.02 * exact.std()
+    assert 0 < (half.float() - exact).abs().mean() < most * exact.std()
     assert {name: (id(part), part.dtype) for name, part in autoencoder.named_parameters()} == before
     torch.testing.assert_close(again, exact, atol=0, rtol=0)
 
