@@ -200,7 +200,7 @@ def films(setup: Setup, folder: Path, rounds: int) -> None:
         first_render()  # Compiles what it needs.
         seconds = timed(
             {
-                "the pipeline alone": lambda: (setup.bare(), synchronize(setup.pipe.device)),
+                "the pipeline alone": setup.bare,
                 "recorded": lambda: setup.recorded(run),
                 "recorded, and its first GIF and MP4": first_render,
                 "its second GIF": lambda: diffanim.render(fresh[0], gif),

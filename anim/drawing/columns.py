@@ -344,7 +344,7 @@ def _fits(
             widest = max(grid.width for grid in large)
             count = max(len(runs[0]) - 1, 1)
             if aside is not None:
-                below = max(round(_SMALL * widest), aside[0] if beside else 0) // 2 * 2
+                below = min(max(round(_SMALL * widest), aside[0] if beside else 0), widest) // 2 * 2
             else:
                 below = widest if beside else _pitch(widest, count, em) - _small_gap(em)
             plot = max(below, even(_CAPTIONED * em))
