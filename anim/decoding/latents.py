@@ -182,7 +182,7 @@ def _find_decoder(
     clip = finished.shape[1] if finished is not None and finished.ndim == 5 else None
     frames = None if wanted is None or clip is None else wanted.of(clip)
     exact = call.exact or run.info.settings.get("exact") is True
-    for is_approximate, way in _ways(frames, exact=exact):
+    for way, is_approximate, is_whole in _ways(frames, exact=exact):
         try:
             found = way(run, call, own)
             if found is None:
@@ -198,8 +198,8 @@ def _find_decoder(
             continue
         if finished is None:
             return decoder, at_once
-        shown = finished if frames is None else chosen_frames(finished, clip, frames)
-        tried.append((_distance(pictures if frames is None else chosen_frames(pictures, clip, frames), shown), *found))
+        shown = finished if is_whole or frames is None else chosen_frames(finished, clip, frames)
+        tried.append((_distance(pictures, shown), decoder, at_once))
         if tried[-1][0] <= TOLERANCE:
             return decoder, at_once
     if not tried and failure is not None:
@@ -221,16 +221,20 @@ def _find_decoder(
     return decoder, at_once
 
 
-def _ways(frames: tuple[int, ...] | None, *, exact: bool) -> Iterator[tuple[bool, _Way]]:
-    """The ways to decode, the fastest first, each with whether its arithmetic is not the pipeline's own."""
+def _ways(frames: tuple[int, ...] | None, *, exact: bool) -> Iterator[tuple[_Way, bool, bool]]:
+    """The ways to decode some frames of clips, the fastest first.
+
+    Each with whether its arithmetic is not the pipeline's own, and whether it decodes all frames.
+    """
+    all_frames = frames is None
     if not exact:
-        yield True, partial(_direct, fused=True, frames=frames)
+        yield partial(_direct, fused=True, frames=frames), True, all_frames
         for precision in PRECISIONS:
-            yield True, partial(_direct, half=precision, frames=frames)
-    yield False, partial(_direct, frames=frames)
-    if frames is not None:  # The pipeline may do more to a clip than can be told from its autoencoder.
-        yield False, _direct
-    yield False, _replay
+            yield partial(_direct, half=precision, frames=frames), True, all_frames
+    yield partial(_direct, frames=frames), False, all_frames
+    if not all_frames:  # A decoder may look ahead that is not known to, or a pipeline do more to its clips.
+        yield _direct, False, True
+    yield _replay, False, True
 
 
 def _direct(
