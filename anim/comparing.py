@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .arguments import check_names, checked, plain, shown
+from .decoding.families import chosen_decoder
 from .errors import SettingsError
 from .models.files import ModelFiles
 from .models.finding import locate
@@ -248,11 +249,13 @@ def decode_at_once(
         on_row: as for `diffanim.render`.
     """
     seen, frames = quantities_of(asked, run, runs), frames_of(asked)
-    if waits_for_decoding(run, decoder=decoder_of(asked), frames=frames, quantities=seen):
+    model = None if run.made_by is not None else files
+    chosen = chosen_decoder(run, decoder_of(asked), model)
+    if waits_for_decoding(run, decoder=chosen, frames=frames, quantities=seen):
         from .decoding.latents import decode
-        from .decoding.origin import call_of
+        from .decoding.origin import source_of
 
-        decode(run, call_of(run, None if run.made_by is not None else files), frames, seen, on_row)
+        decode(run, source_of(run, chosen, model), frames, seen, on_row)
 
 
 def draw_table(

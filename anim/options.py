@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from inspect import Parameter
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-SECONDS, SIZE, BYTES, FILE, NAMES, DECODER = "SECONDS", "W[xH]", "BYTES", "FILE", "NAME,…", "DECODER"
+SECONDS, SIZE, BYTES, FILE, NAMES, DECODER = "SECONDS", "W[xH]", "BYTES", "FILE", "NAME,…", "full|tiny|linear"
 """What an option can take that the command line reads by a rule of its own."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

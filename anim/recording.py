@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import inspect
 import os
 import time
@@ -127,7 +128,9 @@ class OpenModels:
     def get(self, key: Any, opening: Callable[[], Any]) -> Any:
         """What was opened under a key, opened now unless it was the last."""
         if key != self._key:
-            self._key = self._opened = None  # Two models may be too much for the memory.
+            if not self.empty:  # Two models may be too much for the memory.
+                self._key = self._opened = None
+                gc.collect()  # An offloaded model refers to itself.
             self._key, self._opened = key, opening()
         return self._opened
 
@@ -228,7 +231,7 @@ def _call(
     models: OpenModels,
 ) -> Trajectory:
     """Record a pipeline that runs its own loop."""
-    from .capture.calling import open_to_record, take_scheduler
+    from .capture.calling import take_scheduler
     from .capture.describing import describe
     from .capture.recordable import scheduler_of
     from .capture.recorder import Recorder
@@ -239,7 +242,7 @@ def _call(
 
     alike = replace(settings, scheduler=None)
     key = _opened_alike(files, settings, settings.device, settings.dtype)
-    pipeline, own = models.get(key, lambda: _with_scheduler(open_to_record(files, alike)))
+    pipeline, own = models.get(key, lambda: _opened(files, alike))
     take_scheduler(pipeline, own, files, settings)
     if settings.image is None and not any(pair.startswith("output_type=") for pair in settings.call):
         demand_memory_to_decode(pipeline, settings.images, (settings.height, settings.width))
@@ -270,7 +273,13 @@ def _opened_alike(files: ModelFiles, settings: RunSettings, device: str, dtype: 
     return files.folder, files.fingerprint, tuple(settings.files), device, dtype, *how
 
 
-def _with_scheduler(pipeline: Any) -> tuple[Any, Any]:
+def _opened(files: ModelFiles, settings: RunSettings) -> tuple[Any, Any]:
+    """A pipeline, and its own scheduler."""
+    from .capture.calling import open_to_record
+    from .decoding.fused import warming_up_to_decode
+
+    with warming_up_to_decode(files, settings.device):
+        pipeline = open_to_record(files, settings)
     return pipeline, pipeline.scheduler
 
 

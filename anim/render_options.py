@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-from .decoding.choosing import DECODERS, FULL, LINEAR, one_decoder
+from .decoding.choosing import DECODERS, one_decoder
 from .drawing.layout import DEFAULT_COLUMNS, Size, check_size
 from .drawing.themes import DEFAULT_THEME, THEMES
 from .encode import FORMATS
@@ -183,11 +183,11 @@ class RenderOptions(TypedDict, total=False):
         Option(
             LATENTS,
             f"What makes latents visible. {'; '.join(f'{name}: {is_}' for name, is_ in DECODERS.items())}.",
-            usually=FULL,
+            usually="full",
             takes=DECODER,
         ),
     ]
-    preview: Annotated[bool, Option(LATENTS, f"Another name for --decoder {LINEAR}.", False)]
+    preview: Annotated[bool, Option(LATENTS, "Another name for --decoder linear.", False)]
     clip_frame: Annotated[
         int | None, Option(LATENTS, "For video models: the frame to show.", usually="the one in the middle")
     ]
@@ -220,7 +220,7 @@ def frames_of(options: Mapping[str, Any]) -> ClipFrames:
 
 
 def decoder_of(options: Mapping[str, Any]) -> str:
-    """What makes latents visible: a name of `DECODERS`.
+    """What makes latents visible: a name of `DECODERS`, or a certain tiny decoder, such as "tiny:madebyollin/taesd".
 
     Raises:
         SettingsError: there is no such decoder, or --preview contradicts it.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
-from .decoding.choosing import FULL
+from .decoding.ahead import DecodingAhead, RowDecoder, RunPictures
+from .decoding.choosing import FULL, ChosenDecoder, without_folder
+from .decoding.families import chosen_decoder
 from .errors import SettingsError
 from .files.budget import parse_bytes
-from .files.outputs import Job, Rendering, output_of, write
+from .files.outputs import Job, Rendering, in_order, moments_of, output_of, write
 from .options import takes_options
 from .render_options import (
     RENDER_OPTIONS,
@@ -29,7 +32,7 @@ from .render_options import (
 from .runs.clips import MIDDLE_FRAME, ClipFrames
 from .runs.decoded import OnRow
 from .runs.forward import forward_of
-from .runs.quantities import Quantity
+from .runs.quantities import GUESS, Quantity
 from .runs.trajectory import Trajectory
 from .scenes.both import both_ways, mirrored
 from .scenes.changes import x0_changes
@@ -39,11 +42,19 @@ from .scenes.kinds import BOTH, check_seen
 from .scenes.panels import Panel
 from .scenes.reference import distance_phrase, distances, reference_words
 from .scenes.scene import Comparison, Scene
-from .scenes.views import View, view_of, waits_for_decoding
+from .scenes.views import view_of
 from .sharing.provenance import Provenance
 from .timeline.alignment import Moment, aligned, aligned_timeline, course_of
 from .timeline.shots import Align, Timeline, Timing, check_video_fps, timeline
 
+if TYPE_CHECKING:
+    from .capture.pipeline_call import PipelineCall
+    from .decoding.tiny import TinyDecoder
+
+SourceOf = Callable[[Trajectory, ChosenDecoder], "PipelineCall | TinyDecoder"]
+"""Opens what decodes a run: its pipeline, with its call, or a tiny decoder."""
+Picture = tuple[RunPictures, Quantity, int]
+"""A row of a quantity of a run's latents."""
 Recording = Trajectory | str | os.PathLike[str]
 """A run, or the path of its recording."""
 _NOTED = 0.1
@@ -64,7 +75,8 @@ def render(
     """Animate a recorded run: x_t, x̂0 and other panels side by side, in one or more files. Of several runs, each has a
     column or a place in a table, and what sets it apart is found from the recordings.
 
-    Latents are decoded first, with the pipeline that made them, and the pictures are stored in the recording.
+    Latents that are shown are decoded, with the pipeline that made them, while those before them are drawn; the
+    pictures are stored in the recording.
 
     Args:
         run: a recording, or its path; or a list of up to 12 of them, to compare.
@@ -75,9 +87,9 @@ def render(
             that made them, from memory or from its path.
         on_frame: called after each frame with the number done, and their total; if a film must be made smaller, again
             for every attempt.
-        on_note: called with a sentence for each film that had to be made smaller, about what was given up, and for
-            each of several runs of which much is not shown.
-        on_row: called with the number of pictures of latents decoded, and their total.
+        on_note: called with a sentence for each film that had to be made smaller, about what was given up; for each of
+            several runs of which much is not shown; and, by the thread that decodes, if decoding will take long.
+        on_row: called by the thread that decodes with the number of rows of latents decoded, and their total.
 
     Returns:
         The files, in the order given.
@@ -102,6 +114,7 @@ def render_runs(
     options: Mapping[str, Any],
     *,
     model: Any = None,
+    source_of: SourceOf | None = None,
     on_frame: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_row: OnRow | None = None,
@@ -115,6 +128,7 @@ def render_runs(
         outputs: the files, at least one.
         options: those of `render` that are given.
         model: as for `render`.
+        source_of: opens what decodes a run that waits for it; None to open the model.
         on_frame: as for `render`.
         on_note: as for `render`.
         on_row: as for `render`.
@@ -135,37 +149,85 @@ def render_runs(
     asked["panels"] = None if panels == panels_of({"panels": None}, len(runs)) else _names(panels)
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
-    scene = _scene(_opened(runs), panels, timing, asked, model, on_row)
-    if references and scene.comparison is not None:
-        scene = replace(scene, comparison=_measured(scene, references))
-    if on_note is not None:
-        for note in _left_out(scene):
-            on_note(note)
-    planned = plan_shots(scene, timing)
     outputs_of = {path: output_of(path) for path in paths}
-    still = any(output.format is None for output in outputs_of.values())
-    one_way = plan_shots(scene, replace(timing, hold=0, hold_first=0, bounce=False)) if still else planned
-    jobs = [
-        Job(path, output, _comment(scene, planned.fps if output.format else None, asked, path, command))
-        for path, output in outputs_of.items()
-    ]
-    rendering = Rendering(
-        scene,
-        planned.shots,
-        one_way.shots,
-        planned.fps,
-        asked["size"],
-        asked["theme"],
-        asked["text"],
-        asked["columns"],
-        asked["video_fps"],
-        encoding_of(asked),
-        limit,
-        on_frame,
-        on_note,
-    )
-    write(jobs, rendering)
+    choose = cache(partial(chosen_decoder, decoder=decoder_of(asked), model=model))
+    with _decoding_ahead(model, choose, source_of, on_row, on_note) as ahead:
+        scene = _scene(_opened(runs), panels, timing, asked, choose, ahead)
+        if references and scene.comparison is not None:
+            scene = replace(scene, comparison=_measured(scene, references))
+        if on_note is not None:
+            for note in _left_out(scene):
+                on_note(note)
+        films = any(output.format is not None for output in outputs_of.values())
+        if timing.ease:
+            ahead.expect(_pictures_to_ease(scene, timing, films=films))
+        planned = plan_shots(scene, timing)
+        still = any(output.format is None for output in outputs_of.values())
+        one_way = plan_shots(scene, replace(timing, hold=0, hold_first=0, bounce=False)) if still else planned
+        jobs = [
+            Job(path, output, _comment(scene, planned.fps if output.format else None, asked, path, command))
+            for path, output in outputs_of.items()
+        ]
+        rendering = Rendering(
+            scene,
+            planned.shots,
+            one_way.shots,
+            planned.fps,
+            asked["size"],
+            asked["theme"],
+            asked["text"],
+            asked["columns"],
+            asked["video_fps"],
+            encoding_of(asked),
+            limit,
+            on_frame,
+            on_note,
+        )
+        ahead.expect(_pictures(scene, (rows for job in in_order(jobs) for rows in moments_of(job.output, rendering))))
+        write(jobs, rendering)
     return [Path(path) for path in paths]
+
+
+def _decoding_ahead(
+    model: Any,
+    choose: Callable[[Trajectory], ChosenDecoder],
+    source_of: SourceOf | None,
+    on_row: OnRow | None,
+    on_note: Callable[[str], None] | None,
+) -> DecodingAhead:
+    """What decodes latents while others are drawn: the only part of rendering that needs torch."""
+
+    def opening(run: Trajectory) -> Callable[[ClipFrames], RowDecoder]:
+        from .decoding import origin
+        from .decoding.latents import row_decoder
+
+        chosen = choose(run)
+        source = origin.source_of(run, chosen, model) if source_of is None else source_of(run, chosen)
+        return partial(row_decoder, run, source)
+
+    def is_open(run: Trajectory) -> bool:
+        if model is None or source_of is not None:
+            return run.made_by is not None
+        return not isinstance(model, (str, os.PathLike))
+
+    return DecodingAhead(opening, on_row, on_note, is_open=is_open)
+
+
+def _pictures(scene: Scene, moments: Iterable[Moment]) -> Iterator[Picture]:
+    """The pictures of latents that are shown at these moments."""
+    found = (part.picture(rows) for rows in moments for part in scene.parts)
+    return (picture for picture in found if picture is not None)
+
+
+def _pictures_to_ease(scene: Scene, timing: Timing, *, films: bool) -> Iterator[Picture]:
+    """Those of x̂0, whose changes decide about the time; and where each row is shown in a film, all of them."""
+    moments = [shot.rows for shot in plan_shots(scene, replace(timing, ease=False, bounce=False)).shots]
+    eased = scene.views if _is_aligned(scene) else scene.views[-1:]
+    first = len(scene.views) - len(eased)
+    found = (view.picture_behind(GUESS, rows[run]) for rows in moments for run, view in enumerate(eased, start=first))
+    yield from (picture for picture in found if picture is not None)
+    if films:
+        yield from _pictures(scene, moments)
 
 
 def plan_shots(scene: Scene, timing: Timing) -> Timeline:
@@ -174,7 +236,7 @@ def plan_shots(scene: Scene, timing: Timing) -> Timeline:
     Raises:
         SettingsError: as `timeline` and `aligned`.
     """
-    if scene.comparison is None or scene.kind == BOTH:
+    if not _is_aligned(scene):
         view = scene.views[-1]
         run = view.run
         complete = run.complete and not scene.of_steps
@@ -185,14 +247,21 @@ def plan_shots(scene: Scene, timing: Timing) -> Timeline:
         of_runs = [x0_changes(view, rows) for view, rows in zip(scene.views, zip(*moments, strict=True), strict=True)]
         return [sum(of) / len(of) for of in zip(*of_runs, strict=True)]
 
+    assert scene.comparison is not None
     courses = [course_of(view.run) for view in scene.views]
     return aligned_timeline(aligned(courses, scene.comparison.align), courses, timing, changes=changes)
 
 
+def _is_aligned(scene: Scene) -> bool:
+    """Whether it shows several runs, each with its own course."""
+    return scene.comparison is not None and scene.kind != BOTH
+
+
 def _left_out(scene: Scene) -> Iterator[str]:
     """Notes about runs of which much is not shown, as others begin with less noise."""
-    if scene.comparison is None or scene.kind == BOTH:
+    if not _is_aligned(scene):
         return
+    assert scene.comparison is not None
     alignment = aligned([course_of(view.run) for view in scene.views], scene.comparison.align)
     for view, names, count in zip(scene.views, scene.comparison.labels, alignment.left_out, strict=True):
         if count > _NOTED * view.run.steps:
@@ -231,28 +300,27 @@ def _scene(
     panels: tuple[Panel, ...],
     timing: Timing,
     asked: Mapping[str, Any],
-    model: Any,
-    on_row: OnRow | None,
+    choose: Callable[[Trajectory], ChosenDecoder],
+    ahead: DecodingAhead,
 ) -> Scene:
     """What is shown. Of several runs, options for latents and for clips apply to those that have them."""
     runs, kind, frames = in_reading_order(runs), asked["scene"], frames_of(asked)
     for run in runs:
         for panel in panels:
             panel.check(run)
-        if kind not in (None, BOTH):  # Before latents are decoded, which takes time.
+        if kind not in (None, BOTH):  # Before a model is opened, which takes time.
             shots = timeline(run.t.tolist(), replace(timing, ease=False), complete=run.complete).shots
             demand_truth(kind, run, (shot.rows[0] for shot in shots))
     if kind == BOTH:
         runs = [forward_of(runs[0]), *runs]
     latents, clips = (any(map(has, runs)) for has in (_is_latent, _has_clips))
     views = tuple(
-        _view(
+        view_of(
             run,
-            quantities_of(asked, run, len(runs)),
-            decoder_of(asked) if _is_latent(run) or not latents else FULL,
-            frames if _has_clips(run) or not clips else MIDDLE_FRAME,
-            model,
-            on_row,
+            decoder=choose(run) if _is_latent(run) or not latents else FULL,
+            frames=frames if _has_clips(run) or not clips else MIDDLE_FRAME,
+            quantities=quantities_of(asked, run, len(runs)),
+            ahead=ahead,
         )
         for run in runs
     )
@@ -284,23 +352,6 @@ def _has_clips(run: Trajectory) -> bool:
     return _is_latent(run) and run.clip is not None
 
 
-def _view(
-    run: Trajectory,
-    quantities: Sequence[Quantity],
-    decoder: str,
-    frames: ClipFrames,
-    model: Any,
-    on_row: OnRow | None,
-) -> View:
-    """The view of a run, decoded first if necessary: the only step of rendering that needs torch."""
-    if waits_for_decoding(run, decoder=decoder, frames=frames, quantities=quantities):
-        from .decoding.latents import decode
-        from .decoding.origin import call_of
-
-        decode(run, call_of(run, model), frames, quantities, on_row)
-    return view_of(run, decoder=decoder, frames=frames, quantities=quantities)
-
-
 def _comment(
     scene: Scene, fps: float | None, asked: Mapping[str, Any], output: str, command: Sequence[str] | None
 ) -> str:
@@ -308,4 +359,6 @@ def _comment(
     if not asked["metadata"]:
         return ""
     options = {name: value for name, value in asked.items() if value != RENDER_OPTIONS[name].default}
+    if "decoder" in options:
+        options["decoder"] = without_folder(options["decoder"])
     return Provenance.of(scene, options, output, fps=fps, command=command).to_json()

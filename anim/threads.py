@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 _WORTH_THREADS = 1 << 20
 """Bytes above which waking threads pays off."""
 
@@ -23,6 +26,25 @@ def threads() -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # A forked process has the pool but none of its threads: work would wait forever.
     os.register_at_fork(after_in_child=threads.cache_clear)
+
+
+def ahead(function: Callable[[_Item], _Result], items: Iterable[_Item], count: int) -> Generator[_Result]:
+    """The results of a function on items, in order, computed on threads up to ``count`` items ahead of what is taken.
+
+    Close it if it is not read to its end, which an exception of the function is, too: that waits for what still runs.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(threads().submit(function, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
 
 
 def on_each_image(function: Callable[..., Any], *batches: Iterable[NDArray[np.float32]]) -> list[Any]:

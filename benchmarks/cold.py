@@ -3,7 +3,8 @@
 python benchmarks/cold.py [--model DIRECTORY] [--steps 40] [--rounds 3]
 
 On CUDA it runs the seed's workload (see `sampling.py`), on a CPU the built-in model. Every run is a new process with
-nothing compiled yet; the time for importing torch and diffusers alone is printed, too.
+nothing compiled yet; the time for importing torch and diffusers alone is printed, too, and where ours goes, by the
+lines that the command prints on its way.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -49,6 +53,16 @@ with torch.no_grad():
 imageio.mimsave(path, frames, duration=100, loop=0)
 """
 
+PHASES = {
+    "until it loads": "loading torch",
+    "the imports, the model, a step": "sampling: 1 of",
+    "sampling": "sampling: {steps} of",
+    "preparing the films": "rendering: 1 of",
+    "drawing and encoding": "{last}",
+}
+"""What the command does until it prints a line that begins so."""
+LEAVING = "leaving"
+
 
 def main() -> None:
     """Time whole processes, in turn."""
@@ -62,28 +76,60 @@ def main() -> None:
         folder = Path(name)
         model = arguments.model or (celebahq(folder / "model") if device == "cuda" else locate(None).folder)
         gif, mp4, steps = folder / "a.gif", folder / "a.mp4", str(arguments.steps)
-        render = ["-m", "diffanim", "render", "-q", "--overwrite", "--model", str(model), "--device", device]
-        render += ["--steps", steps]
-        commands = {
-            "importing torch and diffusers": ["-c", IMPORTS],
-            "the seed's script, to GIF": ["-c", SEED, str(model), str(gif), device, steps],
-            "diffanim render, to GIF and MP4": [*render, "-o", str(gif), "-o", str(mp4)],
+        render = ["-m", "diffanim", "render", "--overwrite", "--model", str(model), "--device", device]
+        render += ["--steps", steps, "-o", str(gif), "-o", str(mp4)]
+        ends = {phase: begins.format(steps=steps, last=mp4) for phase, begins in PHASES.items()}
+        spent: dict[str, list[float]] = {phase: [] for phase in (*ends, LEAVING)}
+        runs = {
+            "importing torch and diffusers": partial(run, ["-c", IMPORTS], folder),
+            "the seed's script, to GIF": partial(run, ["-c", SEED, str(model), str(gif), device, steps], folder),
+            "diffanim render, to GIF and MP4": partial(run, render, folder, ends, spent),
         }
-        runs = {what: partial(run, command, folder) for what, command in commands.items()}
         seconds = timed(runs, arguments.rounds)
     print(name_of(torch.device(device)), f"torch {torch.__version__}")
     for what, times in seconds.items():
         print(f"{what:<32} {statistics.median(times):6.2f} s (least {min(times):.2f}, first {times[0]:.2f})")
+    for phase, times in spent.items():
+        print(f"    {phase:<32} {statistics.median(times):6.2f} s")
     _, seed, ours = seconds.values()
-    ratio = statistics.median(theirs / mine for theirs, mine in zip(seed, ours, strict=True))
-    print(f"the seed's script / diffanim render: {ratio:.2f}")
+    ratio = statistics.median(mine / theirs for theirs, mine in zip(seed, ours, strict=True))
+    print(f"diffanim render takes {ratio:.2f} of the seed's script (median of {arguments.rounds} pairs)")
 
 
-def run(command: list[str], folder: Path) -> None:
-    """Run a process with empty compile caches."""
+def run(
+    command: list[str], folder: Path, ends: Mapping[str, str] | None = None, spent: dict[str, list[float]] | None = None
+) -> None:
+    """Run a process with empty compile caches.
+
+    Args:
+        command: arguments for Python.
+        folder: where it runs.
+        ends: for each phase in turn, the beginning of the line that ends it; the last phase ends with the process.
+        spent: gets the seconds of each phase.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         caches = {"TRITON_CACHE_DIR": f"{cache}/triton", "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
-        subprocess.run([sys.executable, *command], cwd=folder, env={**os.environ, **caches}, check=True, timeout=600)
+        marks = [time.perf_counter()]
+        left = list((ends or {}).values())
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder,
+            env={**os.environ, **caches},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if left and line.startswith(left[0]):
+                    left.pop(0)
+                    marks.append(time.perf_counter())
+        marks.append(time.perf_counter())
+    if process.returncode or left:
+        sys.exit(f"{command[:4]} failed, or did not print {left}")
+    for (start, end), times in zip(pairwise(marks), (spent or {}).values(), strict=False):
+        times.append(end - start)
 
 
 if __name__ == "__main__":

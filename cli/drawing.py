@@ -11,16 +11,17 @@ import click
 from click.core import ParameterSource
 
 from diffanim.cli.options import DEFAULT_FOLDER
-from diffanim.errors import OutputError
+from diffanim.errors import ModelError, OutputError
 from diffanim.files.outputs import timing_note
-from diffanim.render_options import decoder_of
 from diffanim.sharing.profiles import PROFILES
 from diffanim.whole import reason_of
 
 if TYPE_CHECKING:
+    from diffanim.capture.pipeline_call import PipelineCall
     from diffanim.cli.progress import Reporter
-    from diffanim.runs.clips import ClipFrames
-    from diffanim.runs.quantities import Quantity
+    from diffanim.decoding.choosing import ChosenDecoder
+    from diffanim.decoding.tiny import TinyDecoder
+    from diffanim.rendering import SourceOf
     from diffanim.runs.trajectory import Trajectory
 
 _DEFAULT_SUFFIXES = (".gif", ".mp4")
@@ -69,39 +70,52 @@ def refuse_two_speeds(ctx: click.Context) -> None:
         raise click.UsageError("--fps and --duration both set the speed; leave out one of the two", ctx)
 
 
-def decode(
-    ctx: click.Context,
-    model: Any,
-    run: Trajectory,
-    seen: Sequence[Quantity],
-    frames: ClipFrames,
-    reporter: Reporter,
-) -> None:
-    """Decode a recording's latents, where they are not decoded yet and nothing in memory can."""
-    from diffanim.scenes.views import waits_for_decoding
+def opening(ctx: click.Context, model: Any, reporter: Reporter) -> SourceOf:
+    """Opens what decodes a recording's latents: the pipeline in memory that made it, that of a model, or a tiny
+    decoder.
+    """
 
-    decoder = decoder_of(ctx.params)
-    if run.made_by is not None or not waits_for_decoding(run, decoder=decoder, frames=frames, quantities=seen):
-        return
-    from diffanim.decoding.latents import decode
-    from diffanim.decoding.origin import call_of
+    def source_of(run: Trajectory, chosen: ChosenDecoder) -> PipelineCall | TinyDecoder:
+        from diffanim.decoding import origin
 
-    reporter.note("loading torch and the model, to decode the latents")
-    overrides = {name: ctx.params[name] for name in OF_DECODING[1:] if is_given(ctx, name)}
-    with reporter.going_on("loading"):
-        call = call_of(run, model, **overrides)
-    with reporter.going_on("decoding"):
-        decode(run, call, frames, seen, lambda done, total: reporter.advance("decoding", done, total))
+        if chosen.missing:
+            raise ModelError(chosen.missing)
+        if chosen.kind == "full" and run.made_by is not None:
+            return origin.call_of(run)
+        what = "the model" if chosen.tiny is None else f"the tiny decoder {chosen.tiny.name}"
+        reporter.note(f"loading torch and {what}, to decode the latents")
+        overrides = {name: ctx.params[name] for name in OF_DECODING[1:] if is_given(ctx, name)}
+        with reporter.going_on("loading"):
+            return origin.source_of(run, chosen, model, **overrides)
+
+    return source_of
 
 
 def write_files(
-    runs: Trajectory | Sequence[Trajectory], outputs: Sequence[str], reporter: Reporter, options: dict[str, Any]
+    runs: Trajectory | Sequence[Trajectory],
+    outputs: Sequence[str],
+    reporter: Reporter,
+    options: dict[str, Any],
+    *,
+    model: Any = None,
+    source_of: SourceOf | None = None,
 ) -> None:
-    """Render a recording or several, and show how far that is."""
-    import diffanim
+    """Render a recording or several, and show how far that is.
+
+    Args:
+        runs: what is shown.
+        outputs: the files to write.
+        reporter: shows how far it is.
+        options: those of `diffanim.render`.
+        model: that of the runs, by which a tiny decoder is chosen, and which decodes latents.
+        source_of: opens what decodes a run's latents; None to open the model, or the pipeline that made it.
+    """
+    from diffanim.rendering import render_runs
+    from diffanim.runs.trajectory import Trajectory
 
     with writing_files(outputs, options, reporter) as calls:
-        diffanim.render(runs, *outputs, **options, **calls)
+        several = [runs] if isinstance(runs, Trajectory) else runs
+        render_runs(several, outputs, options, model=model, source_of=source_of, **calls)
 
 
 @contextmanager

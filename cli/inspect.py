@@ -14,10 +14,16 @@ from diffanim.errors import OutputError
 from diffanim.escaping import for_shell, for_shell_comment
 
 if TYPE_CHECKING:
+    from diffanim.runs.decoded import DecodedRows
     from diffanim.runs.trajectory import Trajectory
 
 _NEVER_WRITTEN = {"allow_pickle", "overwrite", "device", "dtype", "quiet", "help"}
 """Options that `Provenance` never writes: they could do harm, or change no picture."""
+_APPROXIMATIONS = {
+    "tiny": "shown by a tiny decoder, approximately; the finished image is the pipeline's own",
+    "linear": "shown by a linear map to colours, approximately",
+}
+"""How latents became pictures, by `Provenance.decoder`."""
 
 
 @click.command()
@@ -46,7 +52,8 @@ def _inspect_file(path: Path) -> None:
     made = {"made with": f"diffanim {provenance.version}", "made by": _command(provenance.command)}
     if provenance.runs:
         runs = {f"run {number}": name for number, name in enumerate(provenance.runs, start=1)}
-        _echo({"all runs": provenance.shared, **runs, "aligned by": provenance.align, **made})
+        latents = _APPROXIMATIONS.get(provenance.decoder, "")
+        _echo({"all runs": provenance.shared, **runs, "aligned by": provenance.align, "latents": latents, **made})
         return
     _echo(
         {
@@ -58,6 +65,7 @@ def _inspect_file(path: Path) -> None:
             "labels": ", ".join(provenance.labels),
             "guidance": "" if provenance.guidance is None else f"{provenance.guidance:g}",
             "prompt": provenance.prompt or "",
+            "latents": _APPROXIMATIONS.get(provenance.decoder, ""),
             **made,
         }
     )
@@ -80,6 +88,8 @@ def _is_ours(words: list[str]) -> bool:
     from diffanim.cli.compare import compare
     from diffanim.cli.noise import noise
     from diffanim.cli.render import render
+    from diffanim.decoding.choosing import place_of
+    from diffanim.models.finding import is_hub_id
 
     command = {"render": render, "compare": compare, "noise": noise}.get(words[1] if len(words) > 1 else "")
     if words[:1] != ["diffanim"] or command is None:
@@ -92,6 +102,7 @@ def _is_ours(words: list[str]) -> bool:
     values = [runs, *(given.get(name) for name in ("outputs", "pictures", "image", "mask", "like"))]
     several = [name for value in values if isinstance(value, (list, tuple)) for name in value]
     names = [*several, *(value for value in values if isinstance(value, str))]
+    names += [place] if (place := place_of(given.get("decoder") or "")) and not is_hub_id(place) else []
     bare = all(Path(name).name == name.removesuffix("/") and not name.startswith((".", "-")) for name in names)
     recordings = not isinstance(runs, (list, tuple)) or len(runs) == 1 or all(run.endswith(".zarr") for run in runs)
     return bare and recordings and not further and not given.keys() & _NEVER_WRITTEN
@@ -109,7 +120,8 @@ def _inspect_run(run: Path) -> None:
         "model": info.model,
         "scheduler": info.scheduler + (f", x̂0 {clipping_words(info)}" if info.clipped else ""),
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
-        "decoded": _decoded(recorded) if info.space == "latent" else "",
+        "decoded": _decoded(recorded.decoded) or "not yet" if info.space == "latent" else "",
+        "tiny": _decoded(recorded.tiny),
         "steps": f"{recorded.steps} of {recorded.total}" + ("" if recorded.complete else ": interrupted"),
         "ends": _end(recorded),
         "timesteps": f"{recorded.t[0]:g} to {recorded.t[-1]:g}" if recorded.steps else "",
@@ -148,14 +160,15 @@ def _end(run: Trajectory) -> str:
     return "at the finished image" if run.finished else f"with noise left: {run.end.noise:.4g}"
 
 
-def _decoded(run: Trajectory) -> str:
-    rows = run.decoded
+def _decoded(rows: DecodedRows | None) -> str:
+    """The pictures of decoded latents that are stored; empty if there are none."""
     if rows is None or rows.size is None:
-        return "not yet"
+        return ""
     cells, height, width = rows.size
     frames = f", frames {', '.join(str(frame + 1) for frame in rows.frames)} of {rows.clip}" if rows.clip else ""
     kept = ", ".join(f"{len(of)} row{'s' * (len(of) != 1)} of {name}" for name, of in rows.kept.items())
-    return f"{kept}, each {cells} × {width}×{height} pixels{frames}"
+    by = "" if rows.weights is None else f", approximations by the tiny decoder {rows.weights}"
+    return f"{kept}, each {cells} × {width}×{height} pixels{frames}{by}"
 
 
 def _echo(facts: dict[str, str]) -> None:

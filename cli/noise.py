@@ -64,7 +64,7 @@ def noise(
         else:
             recorded = _recorded(planned, Path(outputs[0]).parent / f"{planned.stem}.zarr", reporter, overwrite)
         model = settings.model if settings.like is not None else None
-        write_files(recorded, outputs, reporter, {**given, "model": model})
+        write_files(recorded, outputs, reporter, given, model=model)
     for output in outputs:
         say(output)
 

@@ -33,6 +33,8 @@ class Reporter:
         self._last_advance = 0.0
         self._unfinished: str | None = None
         """What was last reported, if it is still running."""
+        self._going_on: list[str] = []
+        """Work within work that reports no progress, the innermost last."""
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -60,13 +62,13 @@ class Reporter:
             say(text, err=True)
 
     def advance(self, work: str, done: int, total: int) -> None:
-        """Report that ``done`` of ``total`` parts of some work are finished."""
+        """Report that ``done`` of ``total`` parts of some work are finished; other threads may report other work."""
         self._last_advance = time.monotonic()
         self._unfinished = f"{work}: {done} of {total}" if done < total else None
         if self._bar is not None:
             if work not in self._tasks:
                 self._tasks[work] = self._bar.add_task(work, total=total, completed=done - 1)
-            self._bar.update(self._tasks[work], completed=done)
+            self._bar.update(self._tasks[work], completed=done, total=total)
         elif not self._quiet:
             self._print_line(work, done, total)
 
@@ -78,6 +80,7 @@ class Reporter:
         self._last_advance = time.monotonic()
         self._unfinished = None
         over = threading.Event()
+        self._going_on.append(work)
         watcher = threading.Thread(target=self._watch, args=(work, over), name="diffanim-progress", daemon=True)
         watcher.start()
         try:
@@ -85,13 +88,14 @@ class Reporter:
         finally:
             over.set()
             watcher.join()
+            self._going_on.pop()
 
     def _watch(self, work: str, over: threading.Event) -> None:
         moving: TaskID | None = None
         said = 0.0
         while not over.wait(SECONDS_OF_SILENCE / 10):
             now = time.monotonic()
-            silent = now - self._last_advance
+            silent = now - self._last_advance if work == self._going_on[-1] else 0.0
             words = f"{work}, for {silent:.0f} s so far" if self._unfinished is None else self._unfinished
             if self._bar is not None:
                 moving = self._move(moving, words if silent >= SECONDS_OF_SILENCE else None)

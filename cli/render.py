@@ -14,8 +14,8 @@ from diffanim.cli.drawing import (
     OF_DECODING,
     apply_profile,
     comparison_stem,
-    decode,
     is_given,
+    opening,
     outputs_or_default,
     refuse_two_speeds,
     write_files,
@@ -23,7 +23,7 @@ from diffanim.cli.drawing import (
 from diffanim.cli.terminal import say
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
-from diffanim.render_options import check_outputs, check_runs, decoder_of, frames_of, quantities_of, timing_of
+from diffanim.render_options import check_outputs, check_runs, decoder_of, frames_of, timing_of
 from diffanim.scenes.kinds import check_seen, kept_for
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def render(
     stems = [run.name.removesuffix(".zarr") for run in runs] if model is None else [settings.file_stem(model)]
     stem = comparison_stem(stems)
     outputs = outputs_or_default(outputs, stem, profile)
-    frames = frames_of(given)
+    frames_of(given)  # So is a frame together with a row of them.
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
         if model is None:
@@ -82,9 +82,8 @@ def render(
         else:
             recording = Path(outputs[0]).parent / f"{stem}.zarr"
             recorded = [make_run(settings, model, recording, reporter, overwrite=overwrite)]
-        for run in recorded:
-            decode(ctx, model or settings.model, run, quantities_of(given, run, len(recorded)), frames, reporter)
-        write_files(recorded, outputs, reporter, given)
+        named = model or settings.model
+        write_files(recorded, outputs, reporter, given, model=named, source_of=opening(ctx, named, reporter))
     for output in outputs:
         say(output)
 

@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, cast
 
 from ..arguments import entry_named
 from ..errors import SettingsError
+from ..models.finding import name_of
 
-FULL, LINEAR = "full", "linear"
+if TYPE_CHECKING:
+    from ..models.tiny import TinyFiles
+
+Kind = Literal["full", "tiny", "linear"]
 DECODERS: Mapping[str, str] = MappingProxyType(
     {
-        FULL: "the pipeline's own autoencoder",
-        LINEAR: "a linear map to colours fitted to the finished image, which is instant, but approximate",
+        "full": "the pipeline's own autoencoder",
+        "tiny": "a small approximation of it (AutoencoderTiny, such as TAESD), the one for the model's family if it is "
+        "in the hub's cache, or tiny:DIRECTORY, or tiny:HUB-ID",
+        "linear": "a linear map to colours fitted to the finished image, which is instant, but approximate",
     }
 )
 """What each is, in words."""
+_PLACED = "tiny:"
+"""How the name of a certain tiny decoder begins."""
+
+
+@dataclass(frozen=True)
+class ChosenDecoder:
+    """What makes the latents of one run visible."""
+
+    kind: Kind
+    tiny: TinyFiles | None = None
+    """The tiny decoder, if it is on this machine."""
+    missing: str = ""
+    """Why it is not, and what to do, in a line."""
+
+    @property
+    def weights(self) -> str | None:
+        """The digest of the tiny decoder's weights; None if it is not on this machine."""
+        return None if self.tiny is None else self.tiny.digest
+
+
+FULL, LINEAR = ChosenDecoder("full"), ChosenDecoder("linear")
 
 
 def check_decoder(decoder: str) -> str:
@@ -24,7 +54,8 @@ def check_decoder(decoder: str) -> str:
     Raises:
         SettingsError: there is none.
     """
-    entry_named(DECODERS, "decoder", decoder)
+    if not (decoder.startswith(_PLACED) and len(decoder) > len(_PLACED)):
+        entry_named(DECODERS, "decoder", decoder)
     return decoder
 
 
@@ -34,7 +65,23 @@ def one_decoder(decoder: str | None, *, preview: bool) -> str:
     Raises:
         SettingsError: there is no such decoder, or they contradict each other.
     """
-    chosen = check_decoder(decoder or (LINEAR if preview else FULL))
-    if preview and chosen != LINEAR:
-        raise SettingsError(f"--preview is --decoder {LINEAR}, and not --decoder {chosen}; leave out one of the two")
+    chosen = check_decoder(decoder or ("linear" if preview else "full"))
+    if preview and chosen != "linear":
+        raise SettingsError(f"--preview is --decoder linear, and not --decoder {chosen}; leave out one of the two")
     return chosen
+
+
+def kind_of(decoder: str) -> Kind:
+    """What kind of decoder a name asks for."""
+    return "tiny" if decoder.startswith(_PLACED) else cast(Kind, decoder)
+
+
+def place_of(decoder: str) -> str | None:
+    """The directory or hub id of a certain tiny decoder; None if the name says none."""
+    return decoder.removeprefix(_PLACED) if decoder.startswith(_PLACED) else None
+
+
+def without_folder(decoder: str) -> str:
+    """The name of a decoder without the path of its directory, which is private."""
+    place = place_of(decoder)
+    return decoder if place is None or not Path(place).expanduser().is_dir() else f"{_PLACED}{name_of(place)}"

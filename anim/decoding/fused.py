@@ -13,15 +13,19 @@ of two, this rounds nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from queue import SimpleQueue
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import linear, softmax
 
+from ..models.files import ModelFiles
+from ..models.loading import resolve_device
 from ..pixels import Pixels
-from ..sampling.fast.acceleration import can_compile
+from ..sampling.fast.acceleration import can_compile, warming_up
 from ..sampling.fast.fusion import (
     FusedConvolution,
     FusedGroupNorm,
@@ -225,44 +229,88 @@ def _is_attention(part: Any) -> bool:
     )
 
 
+def warming_up_to_decode(files: ModelFiles, device: str) -> AbstractContextManager[None]:
+    """Prepare a GPU to decode while a pipeline is loaded, if its autoencoder may be one that can be fused.
+
+    Args:
+        files: of the pipeline.
+        device: where it will be, as in its settings.
+    """
+    kernels = any(files.index[name][1] in ("AutoencoderKL", "VQModel") for name in files.parts)
+    return warming_up(resolve_device(device), torch.float16, kernels=True) if kernels else nullcontext()
+
+
 def fused_decoding(autoencoder: Any, device: torch.device) -> FusedDecoding | None:
-    """The fused decoding of an autoencoder on a GPU; None if its decoder is of another kind, or kernels cannot run."""
+    """The fused decoding of an autoencoder on a GPU; None if its decoder is of another kind, or kernels cannot run.
+
+    On the first GPU, which is where pipelines are unless told otherwise, all others decode, too.
+    """
     if device.type != "cuda" or not can_compile(device, torch.float16):
         return None
-    copied = fused_copy(autoencoder, device)
-    return None if copied is None else FusedDecoding(copied)
+    devices = [torch.device("cuda", k) for k in range(torch.cuda.device_count())] if not device.index else [device]
+    copies = [fused_copy(autoencoder, each) for each in devices]
+    return None if None in copies else FusedDecoding(dict(zip(devices, copies, strict=True)))
 
 
 class FusedDecoding:
-    """Decodes with a copy of `fused_copy`, in one launch for each shape of latents."""
+    """Decodes with copies of `fused_copy`, each row on a device that has none yet.
 
-    def __init__(self, autoencoder: Any, capture: Capture = cuda_graph) -> None:
-        """Use the copy ``autoencoder``.
+    Attributes:
+        at_once: how many calls keep all devices busy.
+    """
+
+    def __init__(self, copies: Mapping[torch.device, Any], capture: Capture = cuda_graph) -> None:
+        """Use copies.
 
         Args:
-            autoencoder: of `fused_copy`.
+            copies: of one autoencoder, by their device; the first must do, the others may fail.
             capture: what makes one launch of many.
         """
-        self._autoencoder, self._capture = autoencoder, capture
-        self._captured: dict[torch.Size, tuple[torch.Tensor, torch.Tensor, Callable[[], None]]] = {}
+        self.at_once = len(copies)
+        self._first, *_ = replicas = [_Replica(copied, device, capture) for device, copied in copies.items()]
+        self._free: SimpleQueue[_Replica] = SimpleQueue()
+        for replica in replicas:
+            self._free.put(replica)
 
-    @torch.inference_mode()
     def __call__(self, z: torch.Tensor) -> Pixels | None:
-        """Decode latents in the autoencoder's own scale.
+        """Decode latents in the autoencoder's own scale; may be called from several threads.
 
         Args:
-            z: float32 [B, C, h, w] on the copy's device.
+            z: float32 [B, C, h, w], anywhere.
 
         Returns:
             uint8 [B, H, W, 3]; None if float16 is not enough for them.
         """
-        if z.shape not in self._captured:
-            kept = z.clone()
-            self._captured[z.shape] = (kept, *self._capture(lambda: self._levels(kept)))
-        kept, levels, replay = self._captured[z.shape]
-        kept.copy_(z)
-        replay()
-        pictures = levels.cpu().numpy()
+        while True:
+            replica = self._free.get()
+            try:
+                pictures = replica(z)
+            except Exception:
+                if replica is not self._first:
+                    continue  # Its card may be full: the others go on without it.
+                self._free.put(replica)
+                raise
+            self._free.put(replica)
+            return pictures
+
+
+class _Replica:
+    """A copy on one device, launched at once for each shape of latents."""
+
+    def __init__(self, autoencoder: Any, device: torch.device, capture: Capture) -> None:
+        self._autoencoder, self._device, self._capture = autoencoder, device, capture
+        self._captured: dict[torch.Size, tuple[torch.Tensor, torch.Tensor, Callable[[], None]]] = {}
+
+    @torch.inference_mode()
+    def __call__(self, z: torch.Tensor) -> Pixels | None:
+        with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
+            if z.shape not in self._captured:
+                kept = z.to(self._device, copy=True)
+                self._captured[z.shape] = (kept, *self._capture(lambda: self._levels(kept)))
+            kept, levels, replay = self._captured[z.shape]
+            kept.copy_(z)
+            replay()
+            pictures = levels.cpu().numpy()
         return None if pictures[:, -1].any() else pictures[:, :-1]
 
     def _levels(self, z: torch.Tensor) -> torch.Tensor:

@@ -9,14 +9,36 @@ from typing import Any
 
 from ..capture.calling import open_to_record
 from ..capture.pipeline_call import PipelineCall
-from ..errors import ModelError, OutputError, TrajectoryError, first_line
+from ..errors import TrajectoryError, first_line
 from ..models.calls import call_arguments
 from ..models.files import ModelFiles
 from ..models.finding import locate
-from ..models.hub import cached
 from ..models.pipelines import open_pipeline
 from ..models.settings import RunSettings, is_file_of
 from ..runs.trajectory import Trajectory
+from .choosing import ChosenDecoder
+from .fused import warming_up_to_decode
+from .recorded_model import recorded_model
+from .tiny import TinyDecoder, open_tiny
+
+
+def source_of(
+    run: Trajectory, chosen: ChosenDecoder, model: Any = None, **overrides: Any
+) -> PipelineCall | TinyDecoder:
+    """What decodes a run's latents: the pipeline that made it, or a tiny decoder.
+
+    Args:
+        run: a recording.
+        chosen: which of them.
+        model: as for `call_of`.
+        **overrides: as for `call_of`; of a tiny decoder, only the device.
+
+    Raises:
+        OutputError, ModelError: as `call_of` and `open_tiny`.
+    """
+    if chosen.kind == "tiny":
+        return open_tiny(chosen, overrides.get("device", "auto"))
+    return call_of(run, model, **overrides)
 
 
 def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCall:
@@ -41,55 +63,16 @@ def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCal
         return PipelineCall(model, None)
     files = _files_of(run, model)
     settings, known = _settings_of(run, str(model if isinstance(model, (str, Path)) else files.folder), overrides)
-    pipeline = (open_to_record if known else open_pipeline)(files, settings)
+    with warming_up_to_decode(files, settings.device):
+        pipeline = (open_to_record if known else open_pipeline)(files, settings)
     arguments = call_arguments(pipeline, files, settings) if known else None
     return PipelineCall(pipeline, arguments, exact=settings.exact)
 
 
 def _files_of(run: Trajectory, model: str | Path | ModelFiles | None) -> ModelFiles:
     if model is None:
-        return _recorded_model(run)
+        return recorded_model(run)
     return model if isinstance(model, ModelFiles) else locate(str(model))
-
-
-def _recorded_model(run: Trajectory) -> ModelFiles:
-    """The files of the model that a recording names, if they are the ones that made it.
-
-    A recording may come from anyone, so the name alone is not trusted. Only a directory on this machine or an entry in
-    the hub's cache is opened, and only if its files have the fingerprint stored in the recording. Nothing is
-    downloaded, and weights are read as safetensors, which contain no code.
-
-    Raises:
-        OutputError: the recording does not say which model made it.
-        ModelError: that model is not on this machine.
-    """
-    named, fingerprint = run.info.sources.get("model"), run.info.settings.get("fingerprint")
-    damage = f"{damage}: " if (damage := run.decoded_damage()) else ""
-    if not isinstance(named, str):
-        holds = f"{damage}the run holds latents, and the model that decodes them is unknown"
-        raise OutputError(f"{holds}: name it with --model")
-    folder = Path(named) if Path(named).is_dir() else _in_the_hubs_cache(named)
-    needs = f"{damage}the run's latents need its model"
-    if folder is None:
-        raise ModelError(f"{needs}: there is none at {named} or in the hub's cache; name it with --model")
-    try:
-        files = locate(str(folder))
-        same = files.fingerprint == fingerprint
-    except (ModelError, OSError) as error:
-        raise ModelError(f"{needs}: {error}; or name it with --model") from error
-    if not same:
-        raise ModelError(f"{needs}: the one at {named} is a different model; name it with --model, if you trust it")
-    return files
-
-
-def _in_the_hubs_cache(repository: str) -> Path | None:
-    """The folder of a hub model in the cache; None if it is not there, or the name is not a hub id."""
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return cached(repository)
-    except (HFValidationError, ValueError):
-        return None
 
 
 def _settings_of(run: Trajectory, source: str, overrides: Mapping[str, Any]) -> tuple[RunSettings, bool]:

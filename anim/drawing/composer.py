@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..pixels import Pixels
 from ..runs.quantities import Quantity
 from ..scenes.phrases import Number
 from ..scenes.scene import Part, Scene
-from ..threads import threads
+from ..threads import ahead
 from ..timeline.shots import Shot, turning_point
 from .comparison import Comparison
 from .film import FilmInfo, Frame, Region
@@ -22,33 +21,33 @@ from .headings import Type
 from .layout import README_SIZE, Box, Size, check_text, text_size
 from .lines import Placed, blend
 from .plots import DrawnPlot
+from .resizing import resized
 from .single import Single
 from .stage import Stage
 from .themes import DEFAULT_THEME, Theme, theme_named
 
 SAMPLES = 9
 """The number of frames from which an encoder chooses colours."""
+SHOTS_AHEAD = 4
+"""The number of shots whose images are read and fitted while another is composed."""
 
 
 class ShotPixels:
-    """The pixels of a scene's parts. Those of the last shot are cached, as pictures of several sizes share them."""
+    """The pixels of a shot's parts, each read once, as pictures of several sizes share them; used by one thread."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self._rows: tuple[int, ...] = ()
+    def __init__(self, rows: tuple[int, ...]) -> None:
+        self._rows = rows
         self._pixels: dict[tuple[Quantity, int], Pixels] = {}
 
-    def of(self, part: Part, rows: tuple[int, ...]) -> Pixels:
+    def of(self, part: Part) -> Pixels:
         """The pixels of a part: uint8 [count, H, W, 3], not to be modified.
 
         Raises:
             TrajectoryError: the row is damaged.
         """
-        if rows != self._rows:
-            self._rows, self._pixels = rows, {}
         key = part.panel.quantity, part.run
         if key not in self._pixels:
-            self._pixels[key] = part.pixels(rows)
+            self._pixels[key] = part.pixels(self._rows)
         return self._pixels[key]
 
 
@@ -81,7 +80,6 @@ class Composer:
         size: Size = README_SIZE,
         theme: str = DEFAULT_THEME,
         text: float = 1.0,
-        pixels: ShotPixels | None = None,
     ) -> None:
         """Lay out the pictures.
 
@@ -90,19 +88,18 @@ class Composer:
             size: of the pictures.
             theme: a key of `themes.THEMES`.
             text: the scale of the text.
-            pixels: of this scene, to share them with another composer.
 
         Raises:
             SettingsError: a size or a name is not allowed.
         """
         self.scene, self._theme = scene, theme_named(theme)
-        self._pixels = pixels or ShotPixels(scene)
         check_text(text)
         type_ = Type(round(text * text_size(*size)))
         self._line = max(type_.em // 24, 1)
         self.stage = _stage_of(scene, size, self._theme, type_)
         self.layout = self.stage.layout
         self._placed = tuple(zip(scene.parts, self.layout.panels, strict=True))
+        self._shown = tuple((part, place) for part, place in self._placed if not part.is_plot)
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
             Region(place.box.x, place.box.y, place.box.width, place.box.height, part.panel.fidelity)
@@ -118,6 +115,8 @@ class Composer:
             if part.is_plot
         ]
         self._backdrops: dict[tuple[bool, ...], Backdrop] = {}
+        self._sampled: dict[tuple[int, ...], list[Pixels]] = {}
+        """The fitted images of the shots from which an encoder has chosen colours, as they are drawn again."""
 
     def backdrop(self, rows: Sequence[int]) -> Backdrop:
         """Everything but the images and the cursor, for a shot's rows: one for all steps, another for last samples."""
@@ -126,21 +125,46 @@ class Composer:
             self._backdrops[ended] = self._drawn(ended)
         return self._backdrops[ended]
 
-    def compose(self, shot: Shot) -> Frame:
-        """The picture of a shot, in a new array.
+    def images_of(self, rows: tuple[int, ...], pixels: ShotPixels | None = None) -> list[Pixels]:
+        """The images of a shot, `fitted` to their cells, which takes most of the time of a picture. On any thread.
+
+        Args:
+            rows: the shot's.
+            pixels: of these rows, to share them with another composer.
 
         Raises:
             IndexError: a run has no such row.
             TrajectoryError: the row is damaged.
         """
-        for row, view in zip(shot.rows, self.scene.views, strict=True):
+        for row, view in zip(rows, self.scene.views, strict=True):
             if not 0 <= row < len(view.run.x):
                 raise IndexError(f"the run has rows 0 to {len(view.run.x) - 1} to show, not {row}")
+        if rows in self._sampled:
+            return self._sampled[rows]
+        pixels = pixels or ShotPixels(rows)
+        images = [image for part, _ in self._shown for image in pixels.of(part)]
+        return list(map(fitted, self._cells, images))
+
+    @property
+    def _cells(self) -> list[Box]:
+        return [cell for _, place in self._shown for cell in place.cells]
+
+    def compose(self, shot: Shot, images: Sequence[Pixels] | None = None) -> Frame:
+        """The picture of a shot, in a new array.
+
+        Args:
+            shot: what it shows.
+            images: from `images_of`, if they are there already.
+
+        Raises:
+            IndexError: a run has no such row.
+            TrajectoryError: the row is damaged.
+        """
+        images = self.images_of(shot.rows) if images is None else images
         backdrop = self.backdrop(shot.rows)
         picture = backdrop.pixels.copy()
-        shown = [(part, place) for part, place in self._placed if not part.is_plot]
-        images = [image for part, _ in shown for image in self._pixels.of(part, shot.rows)]
-        _draw_images(picture, [cell for _, place in shown for cell in place.cells], images)
+        for cell, image in zip(self._cells, images, strict=True):
+            draw_image(picture, cell, image)
         for run, box, plot in self._plots:
             picture[box.slices] = plot.at(shot.rows[run])
         self.stage.draw(picture, shot.rows)
@@ -151,7 +175,14 @@ class Composer:
 
     def frames(self, shots: Iterable[Shot]) -> Iterator[Frame]:
         """The pictures of shots, one by one."""
-        return map(self.compose, shots)
+        return (frame for (frame,) in frames_of((self,), shots))
+
+    def _samples(self, shots: Sequence[Shot]) -> Iterator[Frame]:
+        """The pictures from which an encoder chooses colours."""
+        with contextlib.closing(ahead(lambda shot: self.images_of(shot.rows), shots, SHOTS_AHEAD)) as fitted_images:
+            for shot, images in zip(shots, fitted_images, strict=True):
+                self._sampled[shot.rows] = images
+                yield self.compose(shot, images)
 
     def film(self, shots: Sequence[Shot], fps: float, comment: str = "", *, video_fps: float | None = None) -> FilmInfo:
         """What an encoder must know before the first frame of these shots."""
@@ -163,7 +194,7 @@ class Composer:
             fps=fps,
             seconds=tuple(shot.seconds for shot in shots),
             regions=self.regions,
-            samples=lambda: self.frames(shots[index] for index in chosen),
+            samples=lambda: self._samples([shots[index] for index in chosen]),
             video_fps=video_fps,
             comment=comment,
             turn=turn,
@@ -195,12 +226,24 @@ def _stage_of(scene: Scene, size: Size, theme: Theme, type_: Type) -> Stage:
     return stage(scene, size=size, theme=theme, type_=type_)
 
 
-def _draw_images(picture: NDArray[np.uint8], cells: Sequence[Box], images: Sequence[Pixels]) -> None:
-    """Call `draw_image` for each cell, on several threads."""
-    quick = all(_is_repeated(cell, image) for cell, image in zip(cells, images, strict=True))
-    spread = map if quick else threads().map  # Threads with quick work would only wait for the interpreter.
-    for _ in spread(functools.partial(draw_image, picture), cells, images):
-        pass
+def frames_of(composers: Sequence[Composer], shots: Iterable[Shot]) -> Generator[tuple[Frame, ...]]:
+    """The pictures of each shot by composers of one scene, in order.
+
+    Images are read and fitted on threads, up to `SHOTS_AHEAD` shots ahead. To be closed before its end, which waits for
+    what is being read.
+
+    Raises:
+        IndexError: a run has no such row.
+        TrajectoryError: a row is damaged.
+    """
+
+    def fitted_to_each(shot: Shot) -> tuple[Shot, list[list[Pixels]]]:
+        pixels = ShotPixels(shot.rows)
+        return shot, [composer.images_of(shot.rows, pixels) for composer in composers]
+
+    with contextlib.closing(ahead(fitted_to_each, shots, SHOTS_AHEAD)) as fitted_images:
+        for shot, each in fitted_images:
+            yield tuple(composer.compose(shot, images) for composer, images in zip(composers, each, strict=True))
 
 
 def _is_repeated(cell: Box, image: Pixels) -> bool:
@@ -209,17 +252,19 @@ def _is_repeated(cell: Box, image: Pixels) -> bool:
     return (cell.height, cell.width) == (factor * image.shape[0], factor * image.shape[1])
 
 
-def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
-    """Fill a cell of a picture [H, W, 3] with an image [h, w, 3], in place.
-
-    For a whole multiple of its size, pixels are repeated. Other sizes use a Lanczos filter, which averages over the
-    source area of each pixel, so that fine detail does not become moiré.
-    """
-    place = picture[cell.slices]
+def fitted(cell: Box, image: Pixels) -> Pixels:
+    """An image [h, w, 3] as it is if its pixels can be repeated to fill a cell; else `resized` to the cell."""
     if _is_repeated(cell, image):
-        factor = cell.width // image.shape[1]
-        wide = image.repeat(factor, axis=1)
-        for offset in range(factor):
-            place[offset::factor] = wide
-    else:
-        place[:] = np.asarray(Image.fromarray(image).resize((cell.width, cell.height), Image.Resampling.LANCZOS))
+        return image
+    return resized(image, cell.width, cell.height)
+
+
+def draw_image(picture: NDArray[np.uint8], cell: Box, image: Pixels) -> None:
+    """Fill a cell of a picture [H, W, 3] with an image [h, w, 3], in place, by repeating the pixels of what `fitted`
+    makes of it.
+    """
+    image, place = fitted(cell, image), picture[cell.slices]
+    factor = cell.width // image.shape[1]
+    wide = image.repeat(factor, axis=1) if factor > 1 else image
+    for offset in range(factor):
+        place[offset::factor] = wide

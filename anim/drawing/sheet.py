@@ -16,7 +16,6 @@ import numpy as np
 from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.noising import rescaled
-from ..runs.trajectory import Trajectory
 from ..scenes.phrases import Maths, Number, Phrase, Piece, Term, Words
 from ..scenes.readouts import noise_left_readout, noise_readout, time_readout
 from ..scenes.scene import Part, Scene
@@ -99,7 +98,7 @@ def lay_out(
             )
             texts += type_.centred(name, type_.margin, None, top + (tall - block) // 2)
         under = bottom + round(0.25 * type_.em)
-        readouts = [_readout(scene.views[run].run, rows[run], scene.terms) for rows in shots]
+        readouts = [_readout(scene.views[run], rows[run], scene.terms) for rows in shots]
         for phrases, x in zip(readouts, lefts, strict=True):
             texts += type_.centred(phrases, x, grid.width, under)
         bottom = under + max(type_.block_height(phrases) for phrases in readouts)
@@ -210,14 +209,17 @@ def _named(scene: Scene, part: Part) -> tuple[Phrase, ...]:
     return (*((Words(line, "strong"),) for line in wrap(label, _LABEL)), *about)
 
 
-def _readout(run: Trajectory, row: int, terms: Sequence[Term] = ()) -> tuple[Phrase, ...]:
+def _readout(view: View, row: int, terms: Sequence[Term] = ()) -> tuple[Phrase, ...]:
     """The text under a column: t, and the factors of an equation, or if samples are rescaled the noise."""
+    run = view.run
     ended = row == run.steps and not run.is_forward
     if ended and not run.finished:
         return (Words("noise left"),), noise_left_readout(run)
     factors = tuple(_fixed(piece, row) for term in terms for piece in ((term.factor,) if term.factor else term.note))
     noise = (noise_readout(run),) if rescaled(run) and not factors else ()
-    readouts = ((Words("finished"),),) if ended else (time_readout(run), *noise)
+    by = wrap(view.finished_by, _LABEL) if view.manner == "tiny" else ()  # Unlike the other columns.
+    finished = ((Words("finished"),), *((Words(line),) for line in by))
+    readouts = finished if ended else (time_readout(run), *noise)
     fixed = tuple(tuple(_fixed(piece, row) for piece in phrase) for phrase in readouts)
     return *fixed, *((factors,) if factors else ())
 

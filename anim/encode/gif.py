@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +19,7 @@ from PIL import Image
 
 from ..drawing.film import FilmInfo, Frame, Region
 from ..errors import OutputError
+from ..threads import threads
 from .gif_blocks import END, frame_part, header
 from .options import EncodeOptions, Quality
 from .palette import TRANSPARENT, Palette, Pixels, choose_palettes, nearest, pack, quantized
@@ -112,9 +115,10 @@ class GifWriter:
         # Packed colours; with one palette and no tolerance, indices are enough.
         self._shown: NDArray[Any] = np.zeros((film.height, film.width), np.uint8 if self._plain else np.uint32)
         self._file = path.open("wb")
+        self._written: Future[None] | None = None
 
     def write(self, frame: Frame, number: int) -> None:
-        """Write the changes since the frame before."""
+        """Write the changes since the frame before; they are compressed while the next frame is drawn."""
         palette = self._palette(number)
         picture = Image.fromarray(frame.pixels)
         wanted = pack(picture)
@@ -122,24 +126,35 @@ class GifWriter:
             panel.find_cells(wanted)
         indices = self._draw(picture, wanted, palette, held=self._is_held(frame))
         drawn = indices.copy() if self._plain else palette.packed.take(indices)
-        if number == 0:
-            self._write_header(palette)
-        else:
+        if number > 0:
             keep = self._keep(wanted, drawn, self._tolerance(frame, number))
             np.putmask(indices, keep, TRANSPARENT)
             np.copyto(drawn, self._shown, where=keep)
-        self._write_part(indices, palette, number)
+        self._wait()
+        self._written = threads().submit(self._write_part, indices, palette, number)
         self._shown = drawn
 
     def finish(self) -> None:
         """Write the end mark."""
+        self._wait()
         self._file.write(END)
         self._file.close()
 
     def abort(self) -> None:
         """Close the file."""
+        if self._written is not None:
+            wait([self._written])
         with contextlib.suppress(OSError):  # The file is about to be removed anyway.
             self._file.close()
+
+    def _wait(self) -> None:
+        """Wait until the frame before is in the file.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._written is not None:
+            self._written.result()
 
     def _palette(self, number: int) -> Palette:
         *spans, last = self._palettes
@@ -159,21 +174,26 @@ class GifWriter:
 
     def _draw(self, picture: Image.Image, wanted: Packed, palette: Palette, *, held: bool) -> Pixels:
         """The frame in the palette's indices, uint8 [H, W]."""
-        indices = np.array(picture.quantize(palette=palette.every, dither=Image.Dither.NONE))
-        for panel in self._panels:
-            if panel.region.fidelity == "fine" or held:
-                self._draw_closely(indices, panel, wanted, palette)
-            elif palette.few is not None:
-                drawn = quantized(wanted[panel.region.slices], palette.few)
-                indices[panel.region.slices] = drawn + np.uint8(palette.few_from)
+        indices = np.empty(wanted.shape, np.uint8)
+        closely = [panel for panel in self._panels if panel.region.fidelity == "fine" or held]
+        for region in _around([panel.region for panel in closely], *picture.size):
+            indices[region.slices] = quantized(picture, region, palette.every)
+        for panel in closely:
+            self._draw_closely(indices, panel, picture, wanted, palette)
+        if palette.few is not None:
+            for panel in self._panels:
+                if panel not in closely:
+                    drawn = quantized(picture, panel.region, palette.few)
+                    indices[panel.region.slices] = drawn + np.uint8(palette.few_from)
         # Pillow's search is inexact and dithering spills over, so the background is set explicitly.
         np.putmask(indices, wanted == palette.packed[0], 0)
         return indices
 
-    def _draw_closely(self, indices: Pixels, panel: _Panel, wanted: Packed, palette: Palette) -> None:
-        part = panel.region.slices
+    def _draw_closely(
+        self, indices: Pixels, panel: _Panel, picture: Image.Image, wanted: Packed, palette: Palette
+    ) -> None:
         if self._dithers(panel):
-            indices[part] = quantized(wanted[part], palette.calm, diffused=True)
+            indices[panel.region.slices] = quantized(picture, panel.region, palette.calm, diffused=True)
         else:
             panel.put(indices, nearest(panel.cells(wanted), palette))
 
@@ -193,12 +213,10 @@ class GifWriter:
                 panel.put(keep, old <= new + lag**2)
         return keep
 
-    def _write_header(self, palette: Palette) -> None:
-        size = (self._film.width, self._film.height)
-        self._file.writelines(header(size, palette.colours, self._film.comment))
-
     def _write_part(self, indices: Pixels, palette: Palette, number: int) -> None:
         """Write the smallest rectangle that contains every drawn pixel; one transparent pixel if nothing is drawn."""
+        if number == 0:
+            self._file.writelines(header((self._film.width, self._film.height), palette.colours, self._film.comment))
         rows, columns = _box(indices != TRANSPARENT)
         blocks = frame_part(
             indices[rows, columns],
@@ -225,23 +243,45 @@ class _Panel:
         """Whether most cells are larger than a pixel."""
         return bool(self._row_starts.mean() * self._column_starts.mean() < 0.5)
 
+    @property
+    def _in_pixels(self) -> bool:
+        """Whether every cell is a pixel."""
+        return bool(self._row_starts.all() and self._column_starts.all())
+
     def find_cells(self, wanted: Packed) -> None:
         """Find where cells begin on this frame, uint32 [H, W].
 
         Borders found earlier are kept, so that every cell of earlier frames is uniform, too.
         """
+        if self._in_pixels:
+            return
         part = wanted[self.region.slices]
         self._row_starts[1:] |= (part[1:] != part[:-1]).any(1)
         self._column_starts[1:] |= (part[:, 1:] != part[:, :-1]).any(0)
 
     def cells(self, picture: Packed) -> Packed:
-        """The value of each cell of the region."""
-        return picture[self.region.slices][self._row_starts][:, self._column_starts]
+        """The value of each cell of the region; not to be modified."""
+        part = picture[self.region.slices]
+        return part if self._in_pixels else part[self._row_starts][:, self._column_starts]
 
     def put(self, picture: NDArray[Any], cells: NDArray[Any]) -> None:
         """Draw cells into the region."""
-        rows, columns = (np.cumsum(starts) - 1 for starts in (self._row_starts, self._column_starts))
-        picture[self.region.slices] = cells[rows][:, columns]
+        if not self._in_pixels:
+            rows, columns = (np.cumsum(starts) - 1 for starts in (self._row_starts, self._column_starts))
+            cells = cells[rows][:, columns]
+        picture[self.region.slices] = cells
+
+
+def _around(regions: Sequence[Region], width: int, height: int) -> Iterator[Region]:
+    """Rectangles that cover everything but some regions of a picture, which do not overlap; all without these."""
+    edges = sorted({0, height, *(edge for region in regions for edge in (region.y, region.y + region.height))})
+    for top, bottom in itertools.pairwise(edges):
+        left = 0
+        beside = sorted((r.x, r.width) for r in regions if r.y <= top < r.y + r.height)
+        for x, across in [*beside, (width, 0)]:
+            if x > left:
+                yield Region(left, top, x - left, bottom - top, "rough")
+            left = x + across
 
 
 def _distance(some: Packed, others: Packed) -> NDArray[np.int32]:

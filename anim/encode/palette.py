@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..drawing.film import Region
+from ..threads import threads
 
 COLOURS = 255
 TRANSPARENT = 255
@@ -85,11 +86,11 @@ def nearest(wanted: NDArray[np.uint32], palette: Palette) -> Pixels:
     return indices.reshape(wanted.shape)
 
 
-def quantized(part: NDArray[np.uint32], colours: Image.Image, *, diffused: bool = False) -> Pixels:
-    """The indices of colours for a part of a picture [h, w], by Pillow's fast but inexact search."""
-    image = Image.fromarray(np.ascontiguousarray(unpack(part)))
+def quantized(picture: Image.Image, region: Region, colours: Image.Image, *, diffused: bool = False) -> Pixels:
+    """The indices of colours for a region of an RGB picture, uint8 [h, w], by Pillow's fast but inexact search."""
+    part = picture.crop((region.x, region.y, region.x + region.width, region.y + region.height))
     dither = Image.Dither.FLOYDSTEINBERG if diffused else Image.Dither.NONE
-    return np.asarray(image.quantize(palette=colours, dither=dither))
+    return np.asarray(part.quantize(palette=colours, dither=dither))
 
 
 def choose_palettes(
@@ -112,8 +113,8 @@ def choose_palettes(
         return [_palette(samples, regions, chrome, few, SAMPLED_PIXELS // 2)]
     spans = [_span(samples, part, count) for part in range(count)]
     roughly = [few if part < round(count * FEW_UNTIL) else None for part in range(count)]
-    drawn = [_palette(span, regions, chrome, colours) for span, colours in zip(spans, roughly, strict=True)]
-    return [*drawn, _palette(samples[-1:], regions, chrome)]
+    wanted = [*zip(spans, roughly, strict=True), (samples[-1:], None)]
+    return list(threads().map(lambda each: _palette(each[0], regions, chrome, each[1]), wanted))
 
 
 def _span(samples: Sequence[Pixels], part: int, parts: int) -> Sequence[Pixels]:
@@ -228,8 +229,12 @@ def _histogram(pixels: Pixels, bits: int) -> tuple[NDArray[np.float32], NDArray[
     """Mean colours [m, 3] and weights [m] of the occupied cells of the colour cube."""
     coarse = (pixels >> (8 - bits)).astype(np.int32)
     cells = (coarse[:, 0] << 2 * bits) | (coarse[:, 1] << bits) | coarse[:, 2]
-    _, inverse, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    sums = [np.bincount(inverse, pixels[:, channel]) for channel in range(3)]
+    if bits > 6:  # Of so many cells, few are occupied.
+        cells = np.unique(cells, return_inverse=True)[1]
+    counts = np.bincount(cells)
+    occupied = counts > 0
+    sums = [np.bincount(cells, pixels[:, channel])[occupied] for channel in range(3)]
+    counts = counts[occupied]
     return (np.stack(sums, 1) / counts[:, None]).astype(np.float32), (counts**RARE).astype(np.float32)
 
 

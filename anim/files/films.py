@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from ..drawing.composer import Composer, ShotPixels
+from ..drawing.composer import Composer, frames_of
 from ..drawing.film import Frame
 from ..drawing.layout import Size
 from ..drawing.themes import DEFAULT_THEME
@@ -65,9 +65,8 @@ def write_films(rendering: Rendering, films: Sequence[Film]) -> None:
     if not films:
         return
     scene, theme, shots = rendering.scene, rendering.theme or DEFAULT_THEME, rendering.shots
-    pixels = ShotPixels(scene)
     composers = {
-        size: Composer(scene, size=size, theme=theme, text=rendering.text, pixels=pixels)
+        size: Composer(scene, size=size, theme=theme, text=rendering.text)
         for size in dict.fromkeys(film.size for film in films)
     }
     with ExitStack() as open_files:
@@ -76,10 +75,11 @@ def write_films(rendering: Rendering, films: Sequence[Film]) -> None:
             info = composers[film.size].film(shots, rendering.fps, film.comment, video_fps=rendering.video_fps)
             encoder = open_files.enter_context(open_encoder(film.path, info, film.options))
             lanes.append((film.size, open_files.enter_context(_Lane(encoder))))
-        for done, shot in enumerate(shots, start=1):
-            frames = {size: composer.compose(shot) for size, composer in composers.items()}
+        composed = open_files.enter_context(contextlib.closing(frames_of(tuple(composers.values()), shots)))
+        for done, frames in enumerate(composed, start=1):
+            of_size = dict(zip(composers, frames, strict=True))
             for size, lane in lanes:
-                lane.write(frames[size])
+                lane.write(of_size[size])
             if rendering.on_frame is not None:
                 rendering.on_frame(done, len(shots))
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -19,9 +20,11 @@ from ..drawing.themes import DEFAULT_THEME
 from ..encode import DEFAULT_OPTIONS, FOLDER, FORMATS, Format, StrPath, check_format, check_place
 from ..encode.options import EncodeOptions
 from ..errors import OutputError
+from ..timeline.shots import spread
 
 if TYPE_CHECKING:
     from ..scenes.scene import Scene
+    from ..timeline.alignment import Moment
     from ..timeline.shots import Shot
 
 Shown = Literal["picture", "video", "frames", "sheet", "poster"]
@@ -117,8 +120,24 @@ def write(jobs: Sequence[Job], rendering: Rendering) -> None:
     Raises:
         DiffanimError: a subclass says what is wrong.
     """
-    for module in sorted({job.output.module for job in jobs}, reverse=True):  # Stills take no time.
-        import_module(f".{module}", __package__).write([job for job in jobs if job.output.module == module], rendering)
+    for module, of_kind in groupby(in_order(jobs), key=lambda job: job.output.module):
+        import_module(f".{module}", __package__).write(list(of_kind), rendering)
+
+
+def in_order(jobs: Iterable[Job]) -> list[Job]:
+    """The order in which files are written: stills first, which take no time."""
+    return sorted(jobs, key=lambda job: job.output.format is not None)
+
+
+def moments_of(output: Output, rendering: Rendering) -> Sequence[Moment]:
+    """What an output shows: the row of each run, in its order."""
+    match output.shown:
+        case "poster":
+            return [rendering.way[-1].rows]
+        case "sheet":
+            return spread(rendering.way, rendering.columns)
+        case _:
+            return [shot.rows for shot in rendering.shots]
 
 
 def output_of(path: StrPath) -> Output:

@@ -16,9 +16,8 @@ from ..drawing.sheet import ContactSheet, lay_out, paint
 from ..drawing.themes import theme_named
 from ..errors import SettingsError
 from ..pixels import Pixels
-from ..timeline.shots import spread
 from ..whole import whole_file, writing
-from .outputs import Job, Rendering
+from .outputs import Job, Rendering, moments_of
 
 
 def write(jobs: Sequence[Job], rendering: Rendering) -> None:
@@ -60,7 +59,7 @@ def _sheet(job: Job, rendering: Rendering, *, whole: bool) -> ContactSheet:
     """A sheet whose columns are evenly spaced in time; the height follows from the width."""
     check_columns(rendering.columns)
     theme, (width, _) = theme_named(rendering.theme or job.output.theme), rendering.size or job.output.size
-    shots = spread(rendering.way, rendering.columns)
+    shots = moments_of(job.output, rendering)
     return lay_out(rendering.scene, shots, theme=theme, width=width, text=rendering.text, whole=whole)
 
 

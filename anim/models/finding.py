@@ -40,7 +40,7 @@ def locate(source: str | None) -> ModelFiles:
         raise ModelError(
             f"{source} is a file; a model is a directory with a model_index.json (save_pretrained), or a hub id"
         )
-    if not _is_hub_id(source):
+    if not is_hub_id(source):
         raise ModelError(
             f"there is no model at {source}: name a directory with a model_index.json, or a hub id (owner/name)"
         )
@@ -58,14 +58,14 @@ def name_of(source: str) -> str:
     A directory in the hub's cache, ``models--google--ddpm-cat-256/snapshots/<hash>``, gets its hub id.
     """
     folder = Path(source).expanduser()
-    if _is_hub_id(source) and not folder.is_dir():
+    if is_hub_id(source) and not folder.is_dir():
         return source
     folder = folder.resolve()
     kind, *repository = folder.parent.parent.name.split("--")
     return "/".join(repository) if (kind, folder.parent.name) == ("models", "snapshots") else folder.name
 
 
-def _is_hub_id(source: str) -> bool:
+def is_hub_id(source: str) -> bool:
     """Whether it reads as owner/name, with an owner that is not in `_NO_OWNERS`."""
     owner, _, _ = source.partition("/")
     return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source, re.ASCII)) and owner not in _NO_OWNERS

@@ -71,15 +71,15 @@ def download(repository: str) -> Path:
         raise _unreachable(repository) from error
 
 
-def cached(repository: str) -> Path | None:
-    """The folder of a hub model on this machine; None if it is not there.
+def cached(repository: str, file: str = "model_index.json") -> Path | None:
+    """The folder of a hub model on this machine that has this file; None if it is not there.
 
     Never calls the hub, as the library's download does even for files it has.
     """
     from huggingface_hub import try_to_load_from_cache
 
-    index = try_to_load_from_cache(repository, "model_index.json")
-    return Path(index).parent if isinstance(index, str) else None
+    found = try_to_load_from_cache(repository, file)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _demand_cached(repository: str) -> Path:

@@ -4,13 +4,19 @@ They are a Zarr group called ``decoded`` in the recording, with an array for eac
 ``x`` [N+1, cells, H, W, 3] and ``x0`` [N, cells, H, W, 3]: uint8 sRGB with one chunk per row and a CRC-32C on each. The
 cells are the images of the batch; for clips, the chosen frames of each, clip after clip.
 
+Pictures of a tiny decoder, which are approximations, are a group of their own, ``decoded.tiny``, with the digest of
+the decoder's weights, so that they are never taken for those of the pipeline or of another tiny decoder.
+
 A row's digest is that of its compressed chunk, so all rows can be checked without decompressing them. Damage is thus
 found before a render begins, and damaged rows are decoded again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +26,7 @@ from typing import Any, Self
 import google_crc32c
 import numpy as np
 import zarr
+from numcodecs.zstd import Zstd
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from ..errors import DiffanimWarning, TrajectoryError
@@ -30,14 +37,14 @@ from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout
 from .clips import ClipFrames
 from .digests import Digests, is_plain_file
 
-GROUP = "decoded"
+GROUP, TINY_GROUP = "decoded", "decoded.tiny"
 MOST_BYTES_A_LATENT = 1 << 14
 """Limit for the pixels: the coarsest autoencoders make a few hundred bytes from a number. Nothing larger is read."""
 _DIMENSIONS = ("step", "image", "height", "width", "colour")
 _COMPRESSORS = (ZstdCodec(level=1), Crc32cCodec())
-_NEW, _OLD = f".{GROUP}-new", f".{GROUP}-old"
-"""Folders in the recording: of a group that is not complete yet, and of one that is being removed."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
+SECONDS_BETWEEN_LISTS = 1.0
+"""Minimum time between two lists of the stored rows; rows that a killed process did not list are decoded again."""
 
 
 Rows = Mapping[str, Collection[int]]
@@ -54,14 +61,16 @@ class _Attributes:
     """The stored rows of each quantity."""
     rows: NotNegative | None = None
     """Used instead in older recordings: the number of stored rows of x, and of x0 up to its last step."""
+    weights: str | None = None
+    """The digest of the tiny decoder's weights; None for the pipeline's own decoder."""
 
 
 class DecodedRows:
     """Decoded pictures by row, read on demand."""
 
-    def __init__(self, group: zarr.Group, where: str, digests: Digests | None, most: int) -> None:
+    def __init__(self, group: zarr.Group, where: str, digests: Digests | None, most: int, name: str) -> None:
         """Use `DecodedRows.of` instead."""
-        self._where, self._digests = where, digests
+        self._where, self._digests, self._name = where, digests, name
         told = typed(group.attrs.asdict(), _Attributes)
         names = ("x", "x0") if told.kept is None else tuple(told.kept)
         self._arrays = {name: _pictures_of(group, name, most) for name in names}
@@ -74,12 +83,14 @@ class DecodedRows:
         """The number of frames of each clip; None for images."""
         self.frames = told.frames
         """The indices of the stored frames, from 0; empty for images."""
+        self.weights = told.weights
+        """The digest of the tiny decoder's weights; None for the pipeline's own decoder."""
         shapes = {array.shape[1:] for array in self._arrays.values()}
         if len(shapes) > 1 or any(max(self.kept[n], default=0) >= a.shape[0] for n, a in self._arrays.items()):
-            raise ValueError(f"{GROUP} has pictures of several sizes, or more rows than there are")
+            raise ValueError(f"{name} has pictures of several sizes, or more rows than there are")
 
     @classmethod
-    def of(cls, group: zarr.Group, where: str, digests: Digests | None, most: int) -> Self | None:
+    def of(cls, group: zarr.Group, where: str, digests: Digests | None, most: int, name: str = GROUP) -> Self | None:
         """The decoded pictures of a recording; None if it has none that can be read.
 
         Args:
@@ -87,10 +98,11 @@ class DecodedRows:
             where: the recording's path, for messages.
             digests: of the recording; None if it has none.
             most: limit for the pictures of a row, in bytes.
+            name: `GROUP` or `TINY_GROUP`.
         """
         try:
-            member = group[GROUP]
-            return cls(member, where, digests, most) if isinstance(member, zarr.Group) else None
+            member = group[name]
+            return cls(member, where, digests, most, name) if isinstance(member, zarr.Group) else None
         except DAMAGE:
             return None
 
@@ -113,12 +125,16 @@ class DecodedRows:
             IndexError: that row is not stored.
             TrajectoryError: the row is damaged or missing.
         """
-        where = f"{GROUP}/{name}[{row}] of {self._where}"
+        where = f"{self._name}/{name}[{row}] of {self._where}"
         if row not in self.kept.get(name, ()):
             raise IndexError(f"{where} is not decoded")
         array = self._arrays[name]
-        wrong = self._wrong(name, row)
+        wrong, frame = self._checked(name, row)
         try:
+            if frame is not None:  # Zarr would read and check the file once more, and take twice the time.
+                pixels = np.empty(array.shape[1:], np.uint8)
+                Zstd().decode(frame, pixels.reshape(-1))
+                return pixels
             if wrong is None:
                 return np.asarray(array[row])
         except DAMAGE as error:
@@ -141,39 +157,44 @@ class DecodedRows:
         """
         for name, rows in self.kept.items():
             for row in sorted(rows if wanted is None else rows.intersection(wanted.get(name, ()))):
-                if (wrong := self._wrong(name, row)) is not None:
-                    yield name, row, f"{GROUP}/{name}[{row}] of {self._where} is {wrong}"
+                if (wrong := self._checked(name, row)[0]) is not None:
+                    yield name, row, f"{self._name}/{name}[{row}] of {self._where} is {wrong}"
 
-    def _wrong(self, name: str, row: int) -> str | None:
-        """What is wrong with a row's chunk on disk, found without decompressing it; None if nothing is."""
+    def _checked(self, name: str, row: int) -> tuple[str | None, bytes | None]:
+        """What is wrong with a row's chunk on disk, found without decompressing it, or None; and if nothing is wrong,
+        what zstd made of the row, whose size has been checked. In memory nothing is wrong, and there is no chunk.
+        """
         array = self._arrays[name]
         file = chunk_file(array, row)
         if file is None:
-            return None
+            return None, None
         size = math.prod(array.shape[1:])
         try:
             if not is_plain_file(file):
-                return "missing"
+                return "missing", None
             if file.stat().st_size > size + size // 128 + 1024:  # More than zstd needs for incompressible data.
-                return "damaged: its file is too large"
+                return "damaged: its file is too large", None
             frame, crc = _taken_apart(file)
         except OSError as error:
-            return f"damaged ({error.strerror or error})"
+            return f"damaged ({error.strerror or error})", None
         if google_crc32c.value(frame) != crc:
-            return "damaged: its checksum does not match its bytes"
+            return "damaged: its checksum does not match its bytes", None
         if _size_told(frame) != size:  # Reading would allocate the size that it states.
-            return f"damaged: it does not hold {size} bytes"
+            return f"damaged: it does not hold {size} bytes", None
         if self._digests is not None and not self._digests.agree(
-            f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), _bound(self.clip, self.frames, array), crc
+            f"{self._name}/{name}", row, np.frombuffer(frame, np.uint8), self._bound(array), crc
         ):
-            return "damaged: it is not the picture that was decoded there"
-        return None
+            return "damaged: it is not the picture that was decoded there", None
+        return None, frame
+
+    def _bound(self, array: zarr.Array[Any]) -> tuple[Any, ...]:
+        return _bound(self.clip, self.frames, array, self.weights)
 
 
 class DecodedWriter:
     """Stores rows as they are decoded; if interrupted, complete rows stay, and the next writer resumes.
 
-    A context manager; others may write to the recording once it is closed.
+    A context manager; others may write to the recording once it is closed. One thread may add rows, another list them.
     """
 
     def __init__(
@@ -187,8 +208,9 @@ class DecodedWriter:
         digests: Digests | None,
         most: int,
         release: Callable[[], object],
+        weights: str | None = None,
     ) -> None:
-        """Begin; or, if the same frames are stored already, only add missing rows and replace damaged ones.
+        """Begin; or, if the same frames by the same decoder are stored, only add missing rows and replace damaged ones.
 
         A `DiffanimWarning` says which stored pictures are decoded again.
 
@@ -202,17 +224,26 @@ class DecodedWriter:
             digests: of the recording; None if it has none.
             most: limit for the pictures of a row, in bytes.
             release: called at the end, to let others write.
+            weights: the digest of a tiny decoder's weights; None for the pipeline's own decoder.
         """
         self._digests, self._release = digests, release
+        self._listing = threading.Lock()
+        self._listed, self._is_listed = time.monotonic(), True
         self._parent, self._where, self._rows = group, where, rows
-        self._clip, self._frames = clip, frames
+        self._clip, self._frames, self._weights = clip, frames, weights
+        self._name = GROUP if weights is None else TINY_GROUP
+        self._new, self._old = f".{self._name}-new", f".{self._name}-old"  # Not complete yet, and being removed.
         root = getattr(group.store, "root", None)
         self._folder = None if root is None else Path(root)
         self._sweep()
-        old = DecodedRows.of(group, where, digests, most)
-        goes_on = old is not None and (old.clip, old.frames) == (clip, frames) and old.holds(rows)
-        self._group: zarr.Group | None = group[GROUP] if goes_on else None  # type: ignore[assignment]
+        old = DecodedRows.of(group, where, digests, most, self._name)
+        goes_on = old is not None and (old.clip, old.frames, old.weights) == (clip, frames, weights) and old.holds(rows)
+        self._group: zarr.Group | None = group[self._name] if goes_on else None  # type: ignore[assignment]
         self._kept = {name: set(kept) for name, kept in old.kept.items()} if old is not None and goes_on else {}
+        self._shape: tuple[int, ...] | None = (
+            (*old.size, 3) if old is not None and goes_on and old.size is not None else None
+        )
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         damaged = list(old.damaged(wanted)) if old is not None and goes_on else []
         for name, row, _ in damaged:
             self._kept[name].discard(row)
@@ -221,14 +252,20 @@ class DecodedWriter:
         """The rows of each quantity that are still to be decoded."""
         if damaged:
             _tell(damaged[0][-1], len(damaged))
-        elif old is None and self._folder is not None and (self._folder / GROUP).exists():
-            _tell(f"{GROUP}/ of {where} is damaged", self._total)
+        elif old is None and self._folder is not None and (self._folder / self._name).exists():
+            _tell(f"{self._name}/ of {where} is damaged", self._total)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._release()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.list_rows()
+        except TrajectoryError:
+            if kind is None:
+                raise
+        finally:
+            self._release()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -241,14 +278,44 @@ class DecodedWriter:
         Raises:
             TrajectoryError: it cannot be written, or its shape differs from that of the stored rows.
         """
-        try:
+        with self._told():
             self._write(name, row, pixels)
+        self.missing[name].discard(row)
+        if time.monotonic() - self._listed >= SECONDS_BETWEEN_LISTS:
+            self.list_rows()
+
+    def list_rows(self) -> None:
+        """Write which rows are stored, so that they can be read by others.
+
+        Raises:
+            TrajectoryError: it cannot be written.
+        """
+        with self._listing, self._told():
+            if self._group is not None and not self._is_listed:
+                self._group.attrs.put(self._attributes())
+            self._listed, self._is_listed = time.monotonic(), True
+
+    def demand(self, shape: tuple[int, ...]) -> None:
+        """Check that pictures of this shape, [cells, H, W, 3], belong to those that are stored.
+
+        Raises:
+            TrajectoryError: the stored ones have another shape.
+        """
+        if self._shape not in (None, shape):
+            raise TrajectoryError(
+                f"the decoded pictures in {self._where} are {list(self._shape or ())}, and these are {list(shape)}; "
+                f"delete {self._name}/ in it to decode it with another model"
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise TrajectoryError(
                 f"cannot store the decoded pictures in {self._where}: {error.strerror or error}; "
                 f"pictures decoded and stored: {self.progress[0]}"
             ) from error
-        self.missing[name].discard(row)
 
     def _write(self, name: str, row: int, pixels: Pixels) -> None:
         if self._group is None:
@@ -259,28 +326,29 @@ class DecodedWriter:
         file = chunk_file(array, row)
         if self._digests is not None and file is not None:
             frame, crc = _taken_apart(file)
-            belongs = _bound(self._clip, self._frames, array)
-            self._digests.put(f"{GROUP}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
-        self._kept.setdefault(name, set()).add(row)
-        self._group.attrs.put(self._attributes())
+            belongs = _bound(self._clip, self._frames, array, self._weights)
+            self._digests.put(f"{self._name}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
+        with self._listing:
+            self._kept.setdefault(name, set()).add(row)
+            self._is_listed = False
 
     def _attributes(self) -> dict[str, Any]:
         kept = {name: sorted(rows) for name, rows in self._kept.items()}
-        return {"clip": self._clip, "frames": list(self._frames), "kept": kept}
+        told = {"clip": self._clip, "frames": list(self._frames), "kept": kept}
+        return told if self._weights is None else {**told, "weights": self._weights}
 
     def _array(self, group: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
         """The array for the rows of a quantity, created for the first of them."""
-        for other in self._kept:
-            array = group[other]
+        self.demand(shape)
+        self._shape = shape
+        if name in self._arrays:
+            return self._arrays[name]
+        if name in self._kept:
+            array = group[name]
             assert isinstance(array, zarr.Array)
-            if array.shape[1:] != shape:
-                raise TrajectoryError(
-                    f"the decoded pictures in {self._where} are {list(array.shape[1:])}, and these are {list(shape)}; "
-                    f"delete {GROUP}/ in it to decode it with another model"
-                )
-            if other == name:
-                return array
-        return group.create_array(
+            self._arrays[name] = array
+            return array
+        self._arrays[name] = group.create_array(
             name,
             shape=(self._rows, *shape),
             chunks=(1, *shape),
@@ -290,22 +358,23 @@ class DecodedWriter:
             dimension_names=_DIMENSIONS,
             overwrite=True,
         )
+        return self._arrays[name]
 
     def _create(self) -> zarr.Group:
         """The group, without rows; it gets its name once it is readable."""
-        name = GROUP if self._folder is None else _NEW
+        name = self._name if self._folder is None else self._new
         group = self._parent.create_group(name, overwrite=True, attributes=self._attributes())
         if self._folder is None:
             return group
-        put_folder(self._folder / _NEW, self._folder / GROUP, self._folder / _OLD)
+        put_folder(self._folder / self._new, self._folder / self._name, self._folder / self._old)
         self._sweep()
-        made = self._parent[GROUP]
+        made = self._parent[self._name]
         assert isinstance(made, zarr.Group)
         return made
 
     def _sweep(self) -> None:
         if self._folder is not None:
-            for name in (_NEW, _OLD):
+            for name in (self._new, self._old):
                 remove(self._folder / name)
 
 
@@ -342,9 +411,9 @@ def _size_told(frame: bytes) -> int | None:
     return told if length else None
 
 
-def _bound(clip: int | None, frames: tuple[int, ...], array: zarr.Array[Any]) -> tuple[Any, ...]:
+def _bound(clip: int | None, frames: tuple[int, ...], array: zarr.Array[Any], weights: str | None) -> tuple[Any, ...]:
     """The values that the digest of every row includes."""
-    return clip, frames, array.shape[1:]
+    return (clip, frames, array.shape[1:], *([] if weights is None else [weights]))
 
 
 def _tell(damage: str, rows: int) -> None:

@@ -5,8 +5,8 @@ both float32 with one chunk per step, and ``t``, ``signal`` and ``noise`` are [N
 images of its step, and makes the step count. A run that keeps guidance also has ``x0_uncond`` and ``x0_cond``, which
 are like ``x0`` and have the same guarantees, and ``guidance`` [N], the scale at each step. A run of latents also has
 ``image``, the picture that its pipeline made from the last of them, uint8 [B, H, W, 3] or, for clips, [B, F, H, W, 3];
-and, once they have been drawn, all of them as pixels (`diffanim.runs.decoded`). A run of pixels has ``image`` only if
-its pipeline changed them after the last step.
+and, once they have been drawn, all of them as pixels, by its pipeline's decoder or by a tiny one
+(`diffanim.runs.decoded`). A run of pixels has ``image`` only if its pipeline changed them after the last step.
 
 What a recording on disk guarantees:
 
@@ -69,7 +69,7 @@ from .chunks import (
     read_plain,
 )
 from .decoded import GROUP as DECODED
-from .decoded import MOST_BYTES_A_LATENT, DecodedRows, DecodedWriter, Rows
+from .decoded import MOST_BYTES_A_LATENT, TINY_GROUP, DecodedRows, DecodedWriter, Rows
 from .digests import Digests
 from .kept import GUIDANCE, KEEPABLE
 from .place import hold_to_decode
@@ -328,7 +328,15 @@ class Trajectory:
     @property
     def decoded(self) -> DecodedRows | None:
         """The pictures of its decoded latents; None if they have not been decoded."""
-        return DecodedRows.of(self._group, self._where, self._digests, self._most_decoded)
+        return self._pictures(DECODED)
+
+    @property
+    def tiny(self) -> DecodedRows | None:
+        """The pictures of its latents by a tiny decoder, which are approximations; None if there are none."""
+        return self._pictures(TINY_GROUP)
+
+    def _pictures(self, group: str) -> DecodedRows | None:
+        return DecodedRows.of(self._group, self._where, self._digests, self._most_decoded, group)
 
     @property
     def _most_decoded(self) -> int:
@@ -342,19 +350,26 @@ class Trajectory:
         demand_chunk(self._arrays["x"], 0, f"x[0] of {self._where}")
         return MOST_BYTES_A_LATENT * math.prod(self.x.shape[1:])
 
-    def decoded_damage(self, wanted: Rows | None = None) -> str | None:
+    def decoded_damage(self, wanted: Rows | None = None, *, tiny: bool = False) -> str | None:
         """What is wrong with the decoded pictures, or with those wanted, in words; None if nothing is, or without any.
 
         It checks every byte without decompressing, so it takes little time. `render` calls it to decode damaged
         pictures again, `verify` to report them.
+
+        Args:
+            wanted: the rows of each quantity, by its name; None for all.
+            tiny: whether those of a tiny decoder are meant.
         """
-        if (decoded := self.decoded) is not None:
+        group = TINY_GROUP if tiny else DECODED
+        if (decoded := self._pictures(group)) is not None:
             return next((words for *_, words in decoded.damaged(wanted)), None)
-        if self.path is not None and (self.path / DECODED).exists():
-            return f"{DECODED}/ of {self.path} is damaged"
+        if self.path is not None and (self.path / group).exists():
+            return f"{group}/ of {self.path} is damaged"
         return None
 
-    def decoding(self, wanted: Rows, clip: int | None, frames: tuple[int, ...]) -> DecodedWriter:
+    def decoding(
+        self, wanted: Rows, clip: int | None, frames: tuple[int, ...], weights: str | None = None
+    ) -> DecodedWriter:
         """A writer that stores decoded pictures. Until it is closed, no one else can write to the recording.
 
         If another process is decoding it, this waits, and a `DiffanimWarning` says so.
@@ -363,13 +378,14 @@ class Trajectory:
             wanted: the rows of each quantity, by its name (`diffanim.runs.quantities`).
             clip: the number of frames of each clip; None for images.
             frames: the indices of the frames to store, from 0.
+            weights: the digest of a tiny decoder's weights; None for the pipeline's own decoder.
 
         Raises:
             TrajectoryError: the recording is not writable, is being recorded, or has been replaced by another.
         """
         sizes = (self._where, len(self.x), wanted, clip, frames)
         if self.path is None:
-            return DecodedWriter(self._group, *sizes, None, self._most_decoded, release=lambda: None)
+            return DecodedWriter(self._group, *sizes, None, self._most_decoded, lambda: None, weights)
         release = hold_to_decode(self.path)
         try:
             now = Trajectory.open(self.path)
@@ -377,7 +393,7 @@ class Trajectory:
             if not same or now.complete != self.complete:
                 raise TrajectoryError(f"{self.path} has been recorded again in the meantime; render it again")
             group = open_group(self.path, mode="r+")
-            return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release)
+            return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release, weights)
         except BaseException:
             release()
             raise
@@ -397,5 +413,5 @@ class Trajectory:
             if on_row is not None:
                 on_row(done, total)
         _ = self.image
-        if (damage := self.decoded_damage()) is not None:
+        if (damage := self.decoded_damage() or self.decoded_damage(tiny=True)) is not None:
             raise TrajectoryError(f"{damage}; render again, which decodes it again")

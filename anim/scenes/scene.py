@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..decoding.choosing import FULL
+from ..decoding.ahead import RunPictures
+from ..decoding.choosing import FULL, ChosenDecoder
 from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.noising import rescaled
-from ..runs.quantities import NEXT, SAMPLE
+from ..runs.quantities import NEXT, SAMPLE, Quantity
 from ..runs.trajectory import Trajectory
 from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
@@ -35,6 +36,10 @@ class Part:
             TrajectoryError: the row is damaged.
         """
         return self.view.pixels(self.panel.quantity, rows[self.run])
+
+    def picture(self, rows: Sequence[int]) -> tuple[RunPictures, Quantity, int] | None:
+        """The decoded picture behind its pixels at a shot's rows; None if nothing is decoded for it."""
+        return None if self.is_plot else self.view.picture_behind(self.panel.quantity, rows[self.run])
 
     @property
     def is_plot(self) -> bool:
@@ -171,7 +176,7 @@ def scene_of(
     run: Trajectory,
     panels: str | Sequence[str] = DEFAULT_PANELS,
     *,
-    decoder: str = FULL,
+    decoder: ChosenDecoder = FULL,
     frames: ClipFrames = MIDDLE_FRAME,
 ) -> Scene:
     """A scene of one run.
@@ -179,7 +184,7 @@ def scene_of(
     Args:
         run: has at least one step.
         panels: names from `PANELS`.
-        decoder: what makes latents visible, from `diffanim.decoding.choosing.DECODERS`.
+        decoder: what makes latents visible.
         frames: which frames of clips to show.
 
     Raises:

@@ -1,7 +1,8 @@
 """Views of a run: its rows as pixels, and how they became pixels.
 
-Images are shown unchanged. Latents are shown decoded, or by a linear preview. Fields, whose values have either sign,
-are drawn around grey; fields of latents always use the preview's linear map, as autoencoders cannot decode differences.
+Images are shown unchanged. Latents are shown decoded, by the pipeline or a tiny decoder, or by a linear preview.
+Fields, whose values have either sign, are drawn around grey; fields of latents always use the preview's linear map, as
+autoencoders cannot decode differences.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..decoding.choosing import FULL, LINEAR
+from ..decoding.ahead import DecodingAhead, RunPictures, demand_model
+from ..decoding.choosing import FULL, ChosenDecoder
 from ..decoding.preview import LinearPreview
 from ..errors import OutputError, SettingsError, TrajectoryError
 from ..pixels import COLOURS, Pixels, demand_colours, to_rgb
@@ -22,7 +24,7 @@ from ..runs.decoded import DecodedRows, Rows
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.trajectory import Trajectory
 
-Manner = Literal["images", "decoded", "linear"]
+Manner = Literal["images", "decoded", "tiny", "linear"]
 
 
 class View(ABC):
@@ -52,6 +54,11 @@ class View(ABC):
     """The same for fields."""
 
     @property
+    def finished_by(self) -> str:
+        """How the finished image became pixels, or the image that noise is added to, in words; empty if as usual."""
+        return self.colours
+
+    @property
     def which_frames(self) -> str:
         """Which frames of the clip are shown, in words; empty for images."""
         if not self.frames:
@@ -69,6 +76,10 @@ class View(ABC):
         """
         shown, of_row = quantity.at(self.run, row)
         return self._field(shown, of_row) if shown.kind == "field" else self._image(shown, of_row)
+
+    def picture_behind(self, quantity: Quantity, row: int) -> tuple[RunPictures, Quantity, int] | None:  # noqa: ARG002
+        """The decoded picture that shows a quantity at a row; None if nothing is decoded for it."""
+        return None
 
     def scale_in(self, quantity: Quantity) -> float:
         """The value of a field that is drawn white: the largest scale of all runs that are compared.
@@ -144,19 +155,34 @@ class _LatentView(View):
 class DecodedView(_LatentView):
     """A run of latents, shown decoded."""
 
-    manner = "decoded"
+    manner: ClassVar[Manner] = "decoded"
 
-    def __init__(self, run: Trajectory, wanted: ClipFrames, decoded: DecodedRows) -> None:
+    def __init__(self, run: Trajectory, wanted: ClipFrames, pictures: RunPictures) -> None:
         super().__init__(run, wanted)
-        self._decoded = decoded
-        assert decoded.size is not None
-        self.count, *size = decoded.size
+        self._pictures = pictures
+        self.count, *size = pictures.size
         self.size = (size[0], size[1])
-        self.frames = decoded.frames
+        self.frames = pictures.frames
         self.columns = len(self.frames) if len(self.frames) > 1 else None
 
+    def picture_behind(self, quantity: Quantity, row: int) -> tuple[RunPictures, Quantity, int] | None:
+        """The decoded picture that shows a quantity at a row; None for a field."""
+        shown, of_row = quantity.at(self.run, row)
+        return None if shown.kind == "field" else (self._pictures, shown, of_row)
+
     def _image(self, quantity: Quantity, row: int) -> Pixels:
-        return self._decoded.read(quantity.name, row)
+        return self._pictures.read(quantity, row)
+
+
+class TinyView(DecodedView):
+    """A run of latents, shown by a tiny decoder; but the finished image is the pipeline's own."""
+
+    manner = "tiny"
+
+    @property
+    def finished_by(self) -> str:
+        """The pipeline's own decoder, if it has left an image of the last sample."""
+        return "tiny decoder" if self.run.is_forward or self.run.image is None else "full decoder"
 
 
 class PreviewView(_LatentView):
@@ -171,6 +197,11 @@ class PreviewView(_LatentView):
         self.columns = wanted.row
         self.frames = () if run.clip is None else wanted.of(run.clip)
 
+    @property
+    def finished_by(self) -> str:
+        """The linear map, of all rows."""
+        return "linear preview"
+
     def _image(self, quantity: Quantity, row: int) -> Pixels:
         return self._preview(quantity.values(self.run, row))
 
@@ -178,17 +209,19 @@ class PreviewView(_LatentView):
 def view_of(
     run: Trajectory,
     *,
-    decoder: str = FULL,
+    decoder: ChosenDecoder = FULL,
     frames: ClipFrames = MIDDLE_FRAME,
     quantities: Sequence[Quantity] = (SAMPLE, GUESS),
+    ahead: DecodingAhead | None = None,
 ) -> View:
     """The view of a run.
 
     Args:
         run: has at least one step.
-        decoder: what makes latents visible, from `DECODERS`; a linear map even if they are decoded.
+        decoder: what makes latents visible.
         frames: which frames of clips to show.
         quantities: those that will be shown.
+        ahead: decodes latents before they are shown; None if all are decoded already.
 
     Raises:
         OutputError: the run has nothing that can be shown, does not keep what is asked for, or its latents are not
@@ -199,25 +232,30 @@ def view_of(
         raise OutputError("the run has no complete step to show; record it again")
     for quantity in quantities:
         quantity.demand(run)
-    if frames != MIDDLE_FRAME and (run.info.space == "pixel" or run.clip is None):
-        raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
     if run.info.space == "pixel":
-        if decoder != FULL:
-            raise SettingsError(f"the run holds images, which need no decoder: --decoder {decoder} is for latents")
+        _demand_clips(frames, None)
+        if decoder.kind != "full":
+            raise SettingsError(f"the run holds images, which need no decoder: --decoder {decoder.kind} is for latents")
         return ImageView(run)
     behind = _pictures_behind(run, quantities)
-    if decoder == LINEAR or not behind:
+    if decoder.kind == "linear" or not behind:
+        _demand_clips(frames, run.clip)
         return PreviewView(run, frames)
-    if not _is_decoded(run, behind, frames):
-        raise OutputError(
-            "the run holds latents that are not decoded: add --model with the model that made it, or --decoder linear"
-        )
-    assert run.decoded is not None
-    return DecodedView(run, frames, run.decoded)
+    if ahead is None and _decoded(run, behind, frames, decoder) is None:
+        demand_model(run)
+    is_tiny = decoder.kind == "tiny"
+    pictures = (ahead or DecodingAhead()).pictures_of(run, frames, tiny=is_tiny, weights=decoder.weights)
+    _demand_clips(frames, pictures.clip)
+    return (TinyView if is_tiny else DecodedView)(run, frames, pictures)
+
+
+def _demand_clips(frames: ClipFrames, clip: int | None) -> None:
+    if frames != MIDDLE_FRAME and clip is None:
+        raise SettingsError("the run holds images: --clip-frame and --clip-row are for clips of video models")
 
 
 def waits_for_decoding(
-    run: Trajectory, *, decoder: str, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
+    run: Trajectory, *, decoder: ChosenDecoder, frames: ClipFrames, quantities: Sequence[Quantity] = (SAMPLE, GUESS)
 ) -> bool:
     """Whether latents must be decoded before a run can be shown, because pictures are missing or damaged.
 
@@ -225,12 +263,15 @@ def waits_for_decoding(
         OutputError: the run does not have one of the quantities, so there is nothing to wait for.
         SettingsError: likewise, of a forward process.
     """
-    if run.info.space != "latent" or run.steps < 1 or decoder == LINEAR:
+    if run.info.space != "latent" or run.steps < 1 or decoder.kind == "linear":
         return False
     for quantity in quantities:
         quantity.demand(run)
     behind = _pictures_behind(run, quantities)
-    return bool(behind) and not (_is_decoded(run, behind, frames) and run.decoded_damage(behind) is None)
+    if not behind:
+        return False
+    there = _decoded(run, behind, frames, decoder) is not None
+    return not there or run.decoded_damage(behind, tiny=decoder.kind == "tiny") is not None
 
 
 def _pictures_behind(run: Trajectory, quantities: Sequence[Quantity]) -> Rows:
@@ -239,7 +280,12 @@ def _pictures_behind(run: Trajectory, quantities: Sequence[Quantity]) -> Rows:
     return {quantity.name: rows for quantity, rows in behind.items()}
 
 
-def _is_decoded(run: Trajectory, behind: Rows, frames: ClipFrames) -> bool:
-    """Whether these rows are decoded, damaged or not, with these frames of the run's clips."""
-    decoded = run.decoded
-    return decoded is not None and decoded.has(behind) and decoded.shows(frames)
+def _decoded(run: Trajectory, behind: Rows, frames: ClipFrames, decoder: ChosenDecoder) -> DecodedRows | None:
+    """A run's pictures by a decoder, if these rows are there, damaged or not, with these frames of the run's clips.
+
+    Where no tiny decoder is at hand, those that one has made are as good as they can be.
+    """
+    decoded = run.tiny if decoder.kind == "tiny" else run.decoded
+    if decoded is None or not (decoded.has(behind) and decoded.shows(frames)):
+        return None
+    return decoded if decoder.weights in (None, decoded.weights) else None

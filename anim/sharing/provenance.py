@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ..decoding.choosing import kind_of, one_decoder
 from ..encode.options import MAX_COMMENT
 from ..errors import OutputError
 from ..models.finding import BUILTIN
@@ -69,6 +70,8 @@ class Provenance:
     """What several runs have in common at each moment."""
     process: str = ""
     """"forward" if noise is added to images; empty if a model makes them out of noise."""
+    decoder: str = ""
+    """"tiny" or "linear" if latents are shown by such an approximation; empty if they are not."""
 
     @classmethod
     def of(
@@ -110,6 +113,7 @@ class Provenance:
             shared="" if told is None else told.shared[0],
             align="" if told is None else told.align,
             process="forward" if all(run.is_forward for run in runs) else "",
+            decoder=_approximation(asked),
         )
 
     @classmethod
@@ -181,6 +185,12 @@ def _from_scratch(run: Trajectory) -> list[str]:
     if "steps" in settings and not run.is_forward:
         return ["diffanim", "render", *_recording_words(settings, bare=not run.info.sources)]
     return []
+
+
+def _approximation(asked: Mapping[str, Any]) -> str:
+    """The decoder of latents, if it is not the pipeline's own."""
+    kind = kind_of(one_decoder(asked.get("decoder"), preview=asked.get("preview", False)))
+    return "" if kind == "full" else kind
 
 
 def _noise_left(run: Trajectory) -> float | None:

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 import diffanim
-from diffanim import RunInfo, Step, Trajectory
 from diffanim.cli.main import cli
 from diffanim.errors import SettingsError
-from diffanim.runs.writer import TrajectoryWriter
-from support.synthetic import synthetic_run
-
-
-def latent_run(path: Path | None = None) -> Trajectory:
-    """A run of latents that are not decoded, with the finished image."""
-    random = np.random.default_rng(2)
-    final = random.standard_normal((2, 4, 4, 6)).astype(np.float32)
-    writer = TrajectoryWriter(
-        path, RunInfo("made up", "DDIMScheduler", space="latent"), axes=("image", "channel", "height", "width")
-    )
-    for index in range(2):
-        writer.add(Step(index, 2, 500.0 - index, final * (1 + index), final / (1 + index), 0.8, 0.6))
-    return writer.finish(final, random.integers(0, 256, (2, 32, 48, 3), dtype=np.uint8))
+from support.synthetic import latent_run, synthetic_run
 
 
 def test_preview_is_another_name_for_the_linear_decoder(tmp_path: Path) -> None:

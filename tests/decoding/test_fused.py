@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,7 @@ def again(function: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[
 
 
 def decoded(autoencoder: Any, z: torch.Tensor) -> Pixels | None:
-    return FusedDecoding(fused_copy(autoencoder, DEVICE), again)(z.to(DEVICE))
+    return FusedDecoding({DEVICE: fused_copy(autoencoder, DEVICE)}, again)(z)
 
 
 def exactly(autoencoder: Any, z: torch.Tensor) -> Pixels:
@@ -76,9 +78,9 @@ def apart(some: Pixels | None, others: Pixels) -> tuple[float, int]:
 )
 def test_pictures_are_those_of_float32(channels: int, more: dict[str, Any], dtype: torch.dtype) -> None:
     autoencoder, z = kl(channels, **more).to(dtype), torch.randn(2, channels, 5, 7)
-    decoding = FusedDecoding(fused_copy(autoencoder, DEVICE), again)
-    decoding(torch.ones_like(z, device=DEVICE))  # A replay takes new latents.
-    mean, most = apart(decoding(z.to(DEVICE)), exactly(autoencoder, z))
+    decoding = FusedDecoding({DEVICE: fused_copy(autoencoder, DEVICE)}, again)
+    decoding(torch.ones_like(z))  # A replay takes new latents.
+    mean, most = apart(decoding(z), exactly(autoencoder, z))
     assert mean < 0.15 and most <= 1
 
 
@@ -178,3 +180,46 @@ def test_other_decoders_are_left_alone(kind: str) -> None:
             other = kl()
             other.decoder.conv_in.to("meta")  # Offloaded part by part: its weights are elsewhere.
     assert fused_copy(other, DEVICE) is None
+
+
+class Decoder:
+    """In place of a copy on a card of its own: pictures of ``level``, or an error."""
+
+    def __init__(self, level: float | None) -> None:
+        self.level = level
+        self.inside = threading.Event()
+        self.others = threading.Event()
+
+    def decode(self, z: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+        assert not return_dict
+        self.inside.set()
+        assert self.others.wait(10)
+        if self.level is None:
+            raise torch.OutOfMemoryError("out of memory")
+        return (torch.full((len(z), 3, 4, 4), self.level),)
+
+
+def test_each_card_decodes_what_comes_while_others_are_busy() -> None:
+    decoders = [Decoder(1.0), Decoder(-1.0)]
+    decoding = FusedDecoding(dict(zip((torch.device("cpu"), torch.device("cpu", 1)), decoders, strict=True)), again)
+    assert decoding.at_once == 2
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(decoding, torch.zeros(1, 4, 2, 2)) for _ in range(2)]
+        assert all(decoder.inside.wait(10) for decoder in decoders)
+        for decoder in decoders:
+            decoder.others.set()
+        pictures = [call.result(10) for call in calls]
+    assert {int(each.mean()) for each in pictures if each is not None} == {0, 255}
+
+
+def test_a_card_that_is_full_is_done_without() -> None:
+    decoders = [Decoder(1.0), Decoder(None)]
+    decoding = FusedDecoding(dict(zip((torch.device("cpu"), torch.device("cpu", 1)), decoders, strict=True)), again)
+    for decoder in decoders:
+        decoder.others.set()
+    for _ in range(4):
+        pictures = decoding(torch.zeros(1, 4, 2, 2))
+        assert pictures is not None and (pictures == 255).all()
+    decoders[0].level = None
+    with pytest.raises(torch.OutOfMemoryError):
+        decoding(torch.zeros(1, 4, 3, 3))

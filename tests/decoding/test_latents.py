@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 import diffanim
 from diffanim import RunInfo, Step, Trajectory
 from diffanim.capture.pipeline_call import PipelineCall
+from diffanim.decoding.choosing import LINEAR
 from diffanim.decoding.latents import decode
 from diffanim.errors import DiffanimWarning, OutputError, SamplingError, SettingsError, TrajectoryError
 from diffanim.runs.clips import ClipFrames
@@ -156,33 +158,23 @@ def test_a_users_own_callback_is_kept() -> None:
     assert seen == [0, 1]
 
 
-def test_many_rows_at_once_are_the_rows_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    run, _ = record("dit")
-    decode(run, run.made_by, ClipFrames())
-    together = pictures(run)
-    monkeypatch.setattr("diffanim.decoding.autoencoders._PIXELS_AT_ONCE", 1)
-    apart, _ = record("dit")
-    decode(apart, apart.made_by, ClipFrames())
-    for one, other in zip(together, pictures(apart), strict=True):
-        assert np.abs(one.astype(int) - other).max() <= 1
-
-
 @pytest.mark.parametrize("says", ["CUDA out of memory. Tried to allocate 9 GiB", "The mask fits one clip"])
 def test_fewer_at_once_where_several_fail(says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For want of memory, or since the autoencoder takes no more than so many (HunyuanVideo 1.5: one)."""
-    run, _ = record("dit")
+    (run, _), (again, _) = record("dit"), record("dit")
     autoencoder, sizes = run.made_by.pipeline.vae, []
     inner = type(autoencoder).decode
 
     def decode_some(self: Any, z: torch.Tensor, **options: Any) -> Any:
         sizes.append(len(z))
-        if len(z) > 3:
+        if len(z) > 1:
             raise RuntimeError(says)
         return inner(self, z, **options)
 
     monkeypatch.setattr(type(autoencoder), "decode", decode_some)
     decode(run, run.made_by, ClipFrames())
-    assert max(sizes) > 3 >= sizes[-1] > 1
+    assert max(sizes) == 2
+    assert sizes[-1] == 1
     assert run.decoded is not None
     assert run.decoded.has({"x": range(run.steps + 1), "x0": range(run.steps)})
 
@@ -191,7 +183,7 @@ def test_fewer_at_once_where_several_fail(says: str, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(type(autoencoder), "decode", decode_none)
     with pytest.raises(SamplingError, match="out of memory while decoding latents; try --offload model"):
-        decode(run, PipelineCall(run.made_by.pipeline, None), ClipFrames())
+        decode(again, PipelineCall(again.made_by.pipeline, None), ClipFrames())
 
 
 def test_where_the_autoencoder_alone_fails_the_pipeline_is_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +196,7 @@ def test_where_the_autoencoder_alone_fails_the_pipeline_is_called_again(monkeypa
     for one, other in zip(direct, pictures(again), strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
     np.testing.assert_array_equal(pictures(again)[STEPS], own)
+    again, _ = record("flux")
     with pytest.raises(OutputError, match=r"cannot decode these latents \(division by zero\); did it make them"):
         decode(again, PipelineCall(again.made_by.pipeline, None), ClipFrames())
 
@@ -259,8 +252,7 @@ def test_an_interrupted_decoding_is_gone_on_with(tmp_path: Path) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diffanim.decoding.autoencoders._PIXELS_AT_ONCE", 1)
+    with pytest.raises(KeyboardInterrupt):
         decode(run, run.made_by, ClipFrames(), on_row=stop)
     opened = Trajectory.open(tmp_path / "run.zarr")
     assert opened.decoded is not None
@@ -273,7 +265,98 @@ def test_an_interrupted_decoding_is_gone_on_with(tmp_path: Path) -> None:
     whole, _ = record("sd")
     decode(whole, whole.made_by, ClipFrames())
     for one, other in zip(pictures(opened), pictures(whole), strict=True):
-        assert np.abs(one.astype(int) - other).max() <= 1
+        np.testing.assert_array_equal(one, other)
+
+
+EVERY = {"x": set(range(STEPS + 1)), "x0": set(range(STEPS))}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "options", "kept"),
+    [
+        (["a.gif"], {}, EVERY),
+        (["a.gif"], {"every": 2}, {"x": {0, 2, 3}, "x0": {0, 2}}),
+        (["a.apng"], {"first": 2, "last": 2, "bounce": True}, {"x": {1}, "x0": {1}}),
+        (["a.gif"], {"panels": "x0,eps", "last": "1"}, {"x0": {0}}),
+        (["a.gif"], {"panels": "next", "last": "1"}, {"x": {1}}),
+        (["a-poster.png"], {}, {"x": {3}}),
+        (["a-sheet.png"], {"columns": 2}, {"x": {0, 3}, "x0": {0}}),
+        (["a-sheet.pdf", "a-poster.png"], {"columns": 2, "last": "2"}, {"x": {0, 1}, "x0": {0, 1}}),
+        (["a-poster.png", "b.gif"], {"every": 3}, {"x": {0, 2, 3}, "x0": {0, 2}}),
+        (["a-poster.png"], {"ease": True}, {"x": {3}, "x0": {0, 1, 2}}),
+        (["a.gif", "a-sheet.png"], {"ease": True, "columns": 2}, EVERY),
+    ],
+)
+def test_only_what_is_shown_is_decoded(
+    outputs: list[str],
+    options: dict[str, Any],
+    kept: dict[str, set[int]],
+    tmp_path: Path,
+) -> None:
+    """Each row once, apart from the one that the decoder is checked with; the pictures are those of all rows."""
+    run, _ = record("sd", tmp_path / "run.zarr")
+    decoded: list[torch.Tensor] = []
+    run.made_by.pipeline.vae.decoder.register_forward_hook(lambda *_: decoded.append(_[-1]))
+    places = [tmp_path / name for name in outputs]
+    how = {"size": (800, None) if "a-sheet.pdf" in outputs else (400, None), "metadata": False, **options}
+    diffanim.render(run, *places, **how)
+    assert run.decoded is not None
+    assert run.decoded.kept == kept
+    coded = sum(map(len, kept.values())) - (STEPS in kept.get("x", ()))
+    assert len(decoded) == coded + (coded > 0)
+    whole, _ = record("sd")
+    decode(whole, whole.made_by, ClipFrames())
+    assert whole.decoded is not None
+    for name, rows in kept.items():
+        for row in rows:
+            np.testing.assert_array_equal(run.decoded.read(name, row), whole.decoded.read(name, row))
+    run.made_by = None
+    drawn = [place.read_bytes() for place in places]
+    diffanim.render(run, *places, **how)
+    assert [place.read_bytes() for place in places] == drawn
+
+
+def test_a_poster_needs_no_model(tmp_path: Path) -> None:
+    run, own = record("flux 2", tmp_path / "run.zarr")
+    diffanim.render(Trajectory.open(tmp_path / "run.zarr"), tmp_path / "a-poster.png")
+    assert run.decoded is not None
+    np.testing.assert_array_equal(run.decoded.read("x", STEPS), own)
+
+
+@pytest.mark.parametrize("family", ["sd", "flux 2"])
+def test_drawing_that_is_stopped_leaves_the_pipeline_and_the_pictures_whole(family: str, tmp_path: Path) -> None:
+    run, _ = record(family, tmp_path / "run.zarr")
+    pipe = run.made_by.pipeline
+    before = set(vars(pipe)), set(vars(pipe.scheduler))
+
+    def stop(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        diffanim.render(run, tmp_path / "a.apng", on_frame=stop)
+    assert (set(vars(pipe)), set(vars(pipe.scheduler))) == before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("diffanim-d", "diffanim-s"))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.zarr"]
+    opened = Trajectory.open(tmp_path / "run.zarr")
+    opened.verify()
+    assert opened.decoded is not None
+    assert opened.decoded.has({"x": {0, 1}, "x0": {0, 1}})
+    diffanim.render(run, tmp_path / "a.apng")
+
+
+def test_runs_that_are_compared_share_a_model(tmp_path: Path) -> None:
+    """Each is decoded as far as it is shown, by one thread, and the one with the noise of the other later."""
+    runs = [record("flux", tmp_path / f"{steps}.zarr", steps)[0] for steps in (2, 4)]
+    pipe, threads = runs[0].made_by.pipeline, []
+    hook = pipe.vae.decoder.register_forward_hook(lambda *_: threads.append(threading.current_thread().name))
+    opened = [Trajectory.open(run.path) for run in runs if run.path is not None]
+    diffanim.render(opened, tmp_path / "a.gif", model=pipe, panels="x0", every=2, align="calls", size=(640, None))
+    hook.remove()
+    kept = [run.decoded.kept if run.decoded is not None else {} for run in opened]
+    assert kept == [{"x0": {0}, "x": {2}}, {"x0": {0, 2, 3}, "x": {4}}]
+    assert len(set(threads)) == 1
+    assert len(threads) == 4 + 2
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +453,7 @@ def test_a_preview_is_the_linear_map_of_its_own_run(
 ) -> None:
     run = linear_run(axes, shape, clip)
     assert run.axes == axes
-    view = view_of(run, decoder="linear", frames=ClipFrames(row=3) if clip else ClipFrames())
+    view = view_of(run, decoder=LINEAR, frames=ClipFrames(row=3) if clip else ClipFrames())
     assert view.size == (4, 6)
     for row in range(3):
         for seen, latents in (
@@ -393,7 +476,7 @@ def test_axes_of_clips(family: str) -> None:
     assert set(run.axes) == {"image", "frame", "channel", "height", "width"}
     assert axis["channel"] == 4
     assert axis["frame"] <= own.shape[1]
-    assert view_of(run, decoder="linear").size == (axis["height"], axis["width"])
+    assert view_of(run, decoder=LINEAR).size == (axis["height"], axis["width"])
 
 
 def test_what_is_no_latent_has_no_preview(tmp_path: Path) -> None:
@@ -440,7 +523,7 @@ def test_a_preview_knows_the_axes_of_its_latents(order: tuple[int, ...]) -> None
         moved = np.ascontiguousarray(latents.transpose(tuple(axes)))
         writer.add(Step(0, 1, 999.0, moved, moved, 0.1, 0.9))
         run = writer.finish(moved, image)
-        view = view_of(run, decoder="linear", frames=ClipFrames(row=3))
+        view = view_of(run, decoder=LINEAR, frames=ClipFrames(row=3))
         shown.append([view.pixels(SAMPLE, 0), view.pixels(GUESS, 0), view.pixels(SAMPLE, 1)])
     for one, other in zip(*shown, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -248,7 +248,7 @@ def test_a_sheet_and_a_poster_say_it_too(tmp_path: Path) -> None:
 
     run = euler(7)
     assert run.end is not None
-    assert "noise left" in str(_readout(run, 7))
+    assert "noise left" in str(_readout(view_of(run), 7))
     diffanim.render(run, tmp_path / "sheet.png", tmp_path / "poster.png", size=(640, None))
     composer = Composer(scene_of(run))
     assert composer.backdrop([run.steps]).texts

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import diffanim
 from diffanim.models import finding
 from diffanim.models.files import read_files
+from diffanim.recording import OpenModels
 from diffanim.runs.trajectory import Trajectory
 from support.models import save_model
 from support.terminal import Run
@@ -81,3 +84,19 @@ def test_from_python(models: dict[str, Path], counted: Counter[str], tmp_path: P
         diffanim.record(models["bare"], **settings)
         assert counted == ONCE
     assert Trajectory.open(tmp_path / "run.zarr").complete
+
+
+def test_a_model_is_gone_before_the_next_is_opened() -> None:
+    """Also one that refers to itself, as an offloaded pipeline does."""
+
+    class Offloaded:
+        def __init__(self) -> None:
+            self.model = self
+
+    models = OpenModels()
+    gone = weakref.ref(models.get("first", Offloaded))
+    gc.disable()
+    try:
+        assert models.get("second", gone) is None
+    finally:
+        gc.enable()

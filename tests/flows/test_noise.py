@@ -14,6 +14,7 @@ from PIL import Image
 
 import diffanim
 from diffanim import Trajectory
+from diffanim.decoding.choosing import LINEAR
 from diffanim.errors import DiffanimError
 from diffanim.pixels import to_rgb
 from diffanim.runs.quantities import FOUND_NOISE, GUESS, SAMPLE
@@ -168,9 +169,9 @@ def test_latents_are_decoded_by_the_pipeline_of_their_run(family: str, tmp_path:
     noisy = view.pixels(SAMPLE, forward.steps)
     assert np.abs(noisy.astype(int) - own).mean() > 5, "the last sample is noise, not the pipeline's picture"
     np.testing.assert_array_equal(view.pixels(GUESS, forward.steps), view.pixels(GUESS, 0))
-    small = view_of(forward, decoder="linear")
+    small = view_of(forward, decoder=LINEAR)
     diffanim.render(run, tmp_path / "b.apng", size=(400, None), preview=True)
-    np.testing.assert_array_equal(small.pixels(GUESS, 0), view_of(run, decoder="linear").pixels(SAMPLE, run.steps))
+    np.testing.assert_array_equal(small.pixels(GUESS, 0), view_of(run, decoder=LINEAR).pixels(SAMPLE, run.steps))
 
 
 @libraries_may_warn

@@ -15,6 +15,7 @@ from zarr.codecs import ZstdCodec
 
 import diffanim
 from diffanim import Trajectory
+from diffanim.decoding.choosing import FULL
 from diffanim.errors import DiffanimWarning, TrajectoryError
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.digests import seal
@@ -144,11 +145,11 @@ def test_damaged_pictures_are_decoded_again_and_no_others(tmp_path: Path, harm: 
     run = Trajectory.open(path)
     damage = run.decoded_damage()
     assert damage is not None and damage.startswith(f"{name}[{2 if harm is swap else 3}] of {path} is ")
-    assert waits_for_decoding(run, decoder="full", frames=ClipFrames()), "so that render decodes"
+    assert waits_for_decoding(run, decoder=FULL, frames=ClipFrames()), "so that render decodes"
     with pytest.warns(DiffanimWarning, match=r"^decoded/x0?\[.\] of .*run.zarr is .*; rows that are decoded again: "):
         assert decode(run) == ([2, 3] if harm is swap else [3])
     run.verify()
-    assert not waits_for_decoding(Trajectory.open(path), decoder="full", frames=ClipFrames())
+    assert not waits_for_decoding(Trajectory.open(path), decoder=FULL, frames=ClipFrames())
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
@@ -160,7 +161,7 @@ def test_all_damaged_pictures_are_decoded_again(tmp_path: Path, harm: Harm) -> N
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     harm(path, tmp_path / "other.zarr", "decoded/x", 0)
     run = Trajectory.open(path)
-    assert waits_for_decoding(run, decoder="full", frames=ClipFrames())
+    assert waits_for_decoding(run, decoder=FULL, frames=ClipFrames())
     rows = ROWS + 1 if harm in (lose_the_digests, array_from_another_run) else 2 * ROWS + 1
     with pytest.warns(DiffanimWarning, match=rf"run.zarr is damaged.*; rows that are decoded again: {rows}$"):
         assert decode(run) == list(range(ROWS + 1))
@@ -180,7 +181,7 @@ def test_what_decoded_pictures_say_of_themselves_is_of_the_right_type(tmp_path: 
     (path / "decoded" / "zarr.json").write_text(json.dumps(metadata))
     run = Trajectory.open(path)
     assert run.decoded_damage() == f"decoded/ of {path} is damaged"
-    assert waits_for_decoding(run, decoder="full", frames=ClipFrames())
+    assert waits_for_decoding(run, decoder=FULL, frames=ClipFrames())
 
 
 @pytest.mark.parametrize("rows", [ROWS + 1, 2])
@@ -199,7 +200,7 @@ def test_pictures_that_were_kept_as_pairs_are_read(tmp_path: Path, rows: int) ->
     run = Trajectory.open(path)
     assert run.decoded is not None
     assert run.decoded.kept == {"x": set(range(rows)), "x0": set(range(min(rows, ROWS)))}
-    assert waits_for_decoding(run, decoder="full", frames=ClipFrames()) == (rows < ROWS + 1)
+    assert waits_for_decoding(run, decoder=FULL, frames=ClipFrames()) == (rows < ROWS + 1)
     assert decode(run) == list(range(rows, ROWS + 1))
     run.verify()
     assert before == {
@@ -215,6 +216,25 @@ def test_a_black_picture_is_no_lost_one(tmp_path: Path) -> None:
                 decoded.add(name, row, np.zeros_like(PICTURE))
     assert run.decoded is not None and run.decoded.has(ALL_ROWS)
     assert not run.decoded.read("x", 2).any()
+    run.verify()
+
+
+def test_stored_pictures_are_listed_now_and_then_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listing them at every row would take longer than storing them."""
+    run = record(tmp_path / "run.zarr", decoded=False)
+    listed: dict[int, frozenset[int]] = {}
+    with pytest.raises(ZeroDivisionError), run.decoding(ALL_ROWS, None, ()) as decoded:
+        for row, seconds in ((0, 60), (1, 0), (2, 60)):
+            monkeypatch.setattr("diffanim.runs.decoded.SECONDS_BETWEEN_LISTS", seconds)
+            decoded.add("x", row, PICTURE)
+            assert run.decoded is not None
+            listed[row] = run.decoded.kept.get("x", frozenset())
+        raise ZeroDivisionError
+    assert listed == {0: set(), 1: {0, 1}, 2: {0, 1}}
+    assert run.decoded is not None
+    assert run.decoded.kept == {"x": {0, 1, 2}}
     run.verify()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diffanim.runs.step import Step
+from diffanim.runs.step import Mixture, Step
 from diffanim.runs.trajectory import RunInfo, Trajectory
 from diffanim.runs.writer import TrajectoryWriter
 
@@ -62,3 +63,14 @@ def synthetic_run(
     attributes: Any = store._group.attrs["diffanim"]
     store._group.attrs["diffanim"] = {**attributes, "complete": False}  # In memory only those that are can be had.
     return store.open()
+
+
+def latent_run(path: Path | None = None, end: Mixture | None = None) -> Trajectory:
+    """Two images of 32×48 and their latents, 4×6, which are not decoded; ``end`` is the mixture of the last sample."""
+    final = np.random.default_rng(2).standard_normal((2, 4, 4, 6)).astype(np.float32)
+    info = RunInfo("made up", "DDIMScheduler", space="latent")
+    writer = TrajectoryWriter(path, info, axes=("image", "channel", "height", "width"))
+    for index in range(2):
+        writer.add(Step(index, 2, 500.0 - index, final * (1 + index), final * np.float32(0.5), 0.8, 0.6))
+    colours = np.clip(127.5 + 50 * np.moveaxis(final[:, :3], 1, -1), 0, 255).astype(np.uint8)
+    return writer.finish(final, colours.repeat(8, axis=1).repeat(8, axis=2), end)

@@ -9,11 +9,11 @@ from ...runs.quantities import NEXT as QUANTITY
 from ..phrases import Caption, Maths
 from ..readouts import noise_left_readout
 from ..views import View
-from .wordings import UNIT_VARIANCE, seen_as, timed, with_colours, with_last_twice
+from .wordings import LATENTS, UNIT_VARIANCE, seen_as, timed, with_colours, with_last_twice
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
-_LATENTS = {"decoded": "decoded latents", "linear": "linear preview"}
+_LATENTS = {**LATENTS, "decoded": "decoded latents"}
 
 
 def captions(view: View) -> Sequence[Caption]:

@@ -9,11 +9,9 @@ from ...runs.quantities import GUESS as QUANTITY
 from ..phrases import Caption, Maths
 from ..readouts import last_time_readout, noise_readout, time_readout
 from ..views import View
-from .wordings import clipping_words, seen_as, short_lines, timed, with_colours
+from .wordings import LATENTS, clipping_words, seen_as, short_lines, timed, with_colours
 
 __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
-
-_LATENTS = {"decoded": "decoded", "linear": "linear preview"}
 
 
 def captions(view: View) -> Sequence[Caption]:
@@ -54,7 +52,7 @@ def _known_image(view: View) -> Sequence[Caption]:
 def _words(view: View, *guess: str) -> list[str]:
     """Descriptions of a guess, the longest first, each with what was done to it."""
     clipped = clipping_words(view.run.info)
-    done = ", ".join(filter(None, (_LATENTS.get(view.manner), view.colours, clipped)))
+    done = ", ".join(filter(None, (LATENTS.get(view.manner), view.colours, clipped)))
     if not done:
         return [*guess, ""]
     # If room is short, what was done to the prediction matters more than what it is.

@@ -16,6 +16,7 @@ __all__ = ["QUANTITY", "captions", "closing", "sheet_words"]
 
 _LATENTS = {
     "decoded": ("decoded latents", "decoded"),
+    "tiny": ("latents, tiny decoder", "tiny decoder", "tiny"),
     "linear": ("latents, linear preview", "linear preview", "preview"),
 }
 """How the picture of a noisy latent was made, in words, as it does not look like noise in an image."""

@@ -12,6 +12,8 @@ from ..phrases import Caption, Phrase
 from ..views import View
 
 UNIT_VARIANCE = "at unit variance"
+LATENTS = {"decoded": "decoded", "tiny": "tiny decoder", "linear": "linear preview"}
+"""How the picture of a latent was made, by the manner of its view."""
 
 
 def timed(title: Phrase, phrases: Sequence[str], *readouts: Phrase, beside: int | None = None) -> list[Caption]:
@@ -33,9 +35,12 @@ def with_frames(view: View, phrase: str) -> tuple[str, ...]:
 
 
 def with_colours(view: View, *phrases: str) -> list[str]:
-    """Phrases for a finished image; if its colours need explaining, first the same phrases with an explanation."""
-    said = "linear preview" if view.manner == "linear" else view.colours
-    return [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said, *phrases] if said else list(phrases)
+    """Phrases for a finished image; if its pixels need explaining, first the same phrases with an explanation. That
+    images beside it are approximations, or it is one itself, is never left out.
+    """
+    said = view.finished_by
+    explained = [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said] if said else []
+    return [*explained, *([""] if view.manner in ("tiny", "linear") else phrases)]
 
 
 def scale_of(quantity: Quantity, view: View) -> str:
@@ -94,7 +99,7 @@ def with_last_twice(view: View, phrase: str) -> str:
 
 def seen_as(view: View) -> list[str]:
     """How an image became pixels, in short lines; empty if it is shown unchanged."""
-    return {"images": short_lines(view.colours), "decoded": ["decoded"], "linear": ["linear", "preview"]}[view.manner]
+    return short_lines(LATENTS.get(view.manner, view.colours))
 
 
 def clipping_words(info: RunInfo) -> str:
@@ -125,7 +130,7 @@ def without_condition(info: RunInfo) -> str:
 
 def half_words(view: View, *said: str) -> list[str]:
     """Descriptions of one of the guesses behind guidance, the longest first, each with what was done to it."""
-    seen = {"images": view.colours, "decoded": "decoded", "linear": "linear preview"}[view.manner]
+    seen = LATENTS.get(view.manner, view.colours)
     done = ", ".join(filter(None, (seen, unclipped_words(view.run.info))))
     return [*(f"{phrase}, {done}" if done else phrase for phrase in said), *([done] if done else []), ""]
 
