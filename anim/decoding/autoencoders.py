@@ -43,6 +43,7 @@ class Autoencoder:
         self._fused, self._frames, self._half = fused, frames, half
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
         self._halved: Any = None
+        self._has_halved = False
         self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
         """Permutes the run's axes into the order that the autoencoder expects; None if they are not those of clips."""
         most = _PIXELS_AT_ONCE if pipeline.device.type == "cuda" else _PIXELS_AT_ONCE // 4
@@ -148,16 +149,17 @@ class Autoencoder:
         Raises:
             OutputError: nor for the first.
         """
-        is_first = self._halved is None
-        if is_first:
+        if self._halved is None:
             self._halved = halved(self._autoencoder, _device_of(self._pipeline), dtype)
         z, images = self._prepared(latents, torch.float32)
         try:
-            return self._decoded(self._halved, z.to(dtype), images, finite=True)
+            pictures = self._decoded(self._halved, z.to(dtype), images, finite=True)
         except OverflowError:
-            if is_first:
+            if not self._has_halved:
                 raise OutputError(f"its autoencoder overflows in {str(dtype).removeprefix('torch.')}") from None
             return None
+        self._has_halved = True
+        return pictures
 
     def _decoded(self, autoencoder: Any, z: torch.Tensor, images: int | None, *, finite: bool = False) -> Pixels:
         """Decode what `_prepared` returned.
@@ -175,13 +177,20 @@ class Autoencoder:
         elif pixels.ndim == 5:
             pixels = pixels[:, :, 0] if self._clip is None else pixels.transpose(1, 2)
             if self._frames is not None:
-                if pixels.shape[1] + left_out != self._clip:
-                    made = pixels.shape[1] + left_out
-                    raise OutputError(f"its latents decode to clips of {made} frames, and its own has {self._clip}")
+                self._demand(pixels.shape[1] + left_out)
                 pixels = pixels[:, list(self._frames)]
         if finite and not pixels.isfinite().all():
             raise OverflowError
         return to_rgb(pixels.float().cpu().numpy())
+
+    def _demand(self, frames: int) -> None:
+        """Find out whether a clip decodes to as many frames as the pipeline's own has, so that they can be told apart.
+
+        Raises:
+            OutputError: it does not.
+        """
+        if frames != self._clip:
+            raise OutputError(f"its latents decode to clips of {frames} frames, and its own have {self._clip}")
 
     def _enough(self, z: torch.Tensor) -> tuple[torch.Tensor, int]:
         """The latents [n, C, F, h, w] that are needed for the frames, and how many frames at the end they leave out."""
@@ -199,7 +208,8 @@ class Autoencoder:
             z = _denormalised(self._autoencoder, z)
         if z.ndim != 5 or not _is_for_images(self._autoencoder):
             return z, None
-        if self._frames is not None and z.shape[2] == self._clip:  # Each is a picture of its own.
+        if self._frames is not None:
+            self._demand(z.shape[2])
             z = z[:, :, list(self._frames)]
         return z.transpose(1, 2).flatten(0, 1), z.shape[2]
 

@@ -67,6 +67,8 @@ class Decoder:
     """How many calls keep it busy: one for each GPU."""
     exact: bool = True
     """Whether its arithmetic is the pipeline's own."""
+    frames: tuple[int, ...] | None = None
+    """Which frames of clips it decodes, from 0; None for all."""
 
 
 _Way = Callable[[Trajectory, PipelineCall, Pixels | None], Decoder | None]
@@ -174,8 +176,8 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None, wante
             continue
         if finished is None:
             return decoder
-        shown = finished if frames is None else chosen_frames(finished, clip, frames)
-        tried.append((_distance(pictures if frames is None else chosen_frames(pictures, clip, frames), shown), decoder))
+        shown = finished if decoder.frames is None else chosen_frames(finished, clip, decoder.frames)
+        tried.append((_distance(pictures, shown), decoder))
         if tried[-1][0] <= TOLERANCE:
             return decoder
     if not tried and failure is not None:
@@ -212,7 +214,7 @@ def _ways(frames: tuple[int, ...] | None, *, exact: bool) -> Iterator[_Way]:
         for precision in PRECISIONS:
             yield partial(_direct, half=precision, frames=frames)
     yield partial(_direct, frames=frames)
-    if frames is not None:  # The pipeline may do more to a clip than can be told from its autoencoder.
+    if frames is not None:  # A decoder may look ahead that is not known to, or a pipeline do more to its clips.
         yield _direct
     yield _replay
 
@@ -230,7 +232,7 @@ def _direct(
     if direct is None:
         return None
     told = _told_in_a_line(direct, type(call.pipeline).__name__)
-    return Decoder(told, direct.calls_at_once, exact=not fused and half is None)
+    return Decoder(told, direct.calls_at_once, exact=not fused and half is None, frames=frames)
 
 
 def _replay(run: Trajectory, call: PipelineCall, own: Pixels | None) -> Decoder | None:  # noqa: ARG001
