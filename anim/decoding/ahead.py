@@ -201,7 +201,7 @@ class DecodingAhead:
         with self._changed:
             self._awaited[one] = None
             self._changed.wait_for(lambda: one not in self._left or not self._at_work)
-            del self._awaited[one]
+            self._awaited.pop(one, None)  # Another thread may have waited for the same.
             if one in self._left and self._failure is not None:
                 raise self._failure
             if (cells := self._fresh.pop(one, None)) is not None:

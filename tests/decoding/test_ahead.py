@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -278,3 +279,16 @@ def test_where_one_gpu_fails_the_others_stop(tmp_path: Path) -> None:
         ahead.expect((pictures, *one) for one in ORDER)
         ahead.finish()
     assert len(decoders.decoded) <= 4 < len(ORDER)
+
+
+def test_several_threads_may_wait_for_the_same(tmp_path: Path) -> None:
+    waiting = threading.Event()
+    run, decoders = undecoded(tmp_path), Decoders(lambda _: waiting.wait(10))
+    with DecodingAhead(decoders) as ahead, ThreadPoolExecutor(4) as readers:
+        pictures = ahead.pictures_of(run, ClipFrames())
+        ahead.expect([(pictures, SAMPLE, 0)])
+        read = [readers.submit(pictures.read, SAMPLE, 0) for _ in range(4)]
+        time.sleep(0.05)
+        waiting.set()
+        for each in read:
+            np.testing.assert_array_equal(each.result(10), picture(SAMPLE, 0))
