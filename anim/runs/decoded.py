@@ -41,7 +41,8 @@ GROUP, TINY_GROUP = "decoded", "decoded.tiny"
 MOST_BYTES_A_LATENT = 1 << 14
 """Limit for the pixels: the coarsest autoencoders make a few hundred bytes from a number. Nothing larger is read."""
 _DIMENSIONS = ("step", "image", "height", "width", "colour")
-_COMPRESSORS = (ZstdCodec(level=1), Crc32cCodec())
+_LEVEL = 1
+_COMPRESSORS = (ZstdCodec(level=_LEVEL), Crc32cCodec())
 _ZSTD = b"\x28\xb5\x2f\xfd"
 SECONDS_BETWEEN_LISTS = 1.0
 """Minimum time between two lists of the stored rows; rows that a killed process did not list are decoded again."""
@@ -321,13 +322,15 @@ class DecodedWriter:
         if self._group is None:
             self._group = self._create()
         array = self._array(self._group, name, pixels.shape)
-        # By default Zarr writes no chunks of zeros, so a black picture would look like a lost one.
-        array.with_config({"write_empty_chunks": True})[row] = pixels
         file = chunk_file(array, row)
-        if self._digests is not None and file is not None:
-            frame, crc = _taken_apart(file)
-            belongs = _bound(self._clip, self._frames, array, self._weights)
-            self._digests.put(f"{self._name}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
+        if file is None:
+            # By default Zarr keeps no chunks of zeros, so a black picture would look like a lost one.
+            array.with_config({"write_empty_chunks": True})[row] = pixels
+        else:
+            frame, crc = _put_chunk(file, pixels)
+            if self._digests is not None:
+                belongs = _bound(self._clip, self._frames, array, self._weights)
+                self._digests.put(f"{self._name}/{name}", row, np.frombuffer(frame, np.uint8), belongs, crc)
         with self._listing:
             self._kept.setdefault(name, set()).add(row)
             self._is_listed = False
@@ -388,6 +391,18 @@ def _pictures_of(group: zarr.Group, name: str, most: int) -> zarr.Array[Any]:
     if not 0 < math.prod(array.shape[1:]) <= most:
         raise ValueError(f"{GROUP}/{name} says of pictures that are {list(array.shape[1:])}")
     return array
+
+
+def _put_chunk(chunk: Path, pixels: Pixels) -> tuple[bytes, int]:
+    """Write what `_COMPRESSORS` make of a row, in half of the time that Zarr's event loop takes; as `_taken_apart`."""
+    frame = Zstd(_LEVEL).encode(np.ascontiguousarray(pixels))
+    crc = google_crc32c.value(frame)
+    chunk.parent.mkdir(parents=True, exist_ok=True)
+    partial = chunk.with_name(f".{chunk.name}.partial")
+    with partial.open("wb") as file:
+        file.writelines((frame, crc.to_bytes(CRC_BYTES, "little")))
+    partial.replace(chunk)
+    return frame, crc
 
 
 def _taken_apart(chunk: Path) -> tuple[bytes, int]:
