@@ -43,6 +43,9 @@ class Autoencoder:
         self._fused, self._frames, self._half = fused, frames, half
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
         self._halved: Any = None
+        self._device = _device_of(
+            pipeline
+        )  # Once: pipelines look through all their modules, for longer than a row takes.
         self._has_halved = False
         self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
         """Permutes the run's axes into the order that the autoencoder expects; None if they are not those of clips."""
@@ -150,7 +153,7 @@ class Autoencoder:
             OutputError: nor for the first.
         """
         if self._halved is None:
-            self._halved = halved(self._autoencoder, _device_of(self._pipeline), dtype)
+            self._halved = halved(self._autoencoder, self._device, dtype)
         z, images = self._prepared(latents, torch.float32)
         try:
             pictures = self._decoded(self._halved, z.to(dtype), images, finite=True)
@@ -201,7 +204,7 @@ class Autoencoder:
 
     def _prepared(self, latents: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, int | None]:
         """Latents as the autoencoder expects them; if it is for images, the frames of clips, and how many of each."""
-        z = self._unpacked(latents.to(_device_of(self._pipeline), dtype))
+        z = self._unpacked(latents.to(self._device, dtype))
         if self._order is not None:
             z = z.permute(self._order)
         if not _takes_unscaled(self._pipeline, self._autoencoder):
