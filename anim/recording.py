@@ -264,7 +264,10 @@ def _call(
         recorder.call(**arguments)
     if not recorder.steps:
         raise SamplingError(f"{type(pipeline).__name__} made no step; ask for more --steps, or a higher --strength")
-    return recorder.trajectory
+    run = recorder.trajectory
+    assert run.made_by is not None
+    run.made_by = replace(run.made_by, exact=settings.exact)
+    return run
 
 
 def _opened_alike(files: ModelFiles, settings: RunSettings, device: str, dtype: str) -> tuple[Any, ...]:

@@ -120,6 +120,7 @@ def render_runs(
     on_row: OnRow | None = None,
     command: Sequence[str] | None = None,
     references: Mapping[Trajectory, Trajectory] | None = None,
+    exact: bool = False,
 ) -> list[Path]:
     """Write files that show runs.
 
@@ -135,6 +136,7 @@ def render_runs(
         command: the words of the command that records and shows these runs, without options of `render` and without
             outputs; None to find it from the recordings.
         references: for each run the one that it is measured against, all made alike; None not to measure.
+        exact: whether latents are decoded in their pipeline's own arithmetic.
 
     Raises:
         DiffanimError: a subclass says what is wrong; no output is left half-written.
@@ -150,7 +152,7 @@ def render_runs(
     limit = None if asked["max_size"] is None else parse_bytes(asked["max_size"])
     check_outputs(paths, asked)
     outputs_of = {path: output_of(path) for path in paths}
-    choose = cache(partial(chosen_decoder, decoder=decoder_of(asked), model=model))
+    choose = cache(partial(chosen_decoder, decoder=decoder_of(asked), model=model, exact=exact))
     with _decoding_ahead(model, choose, source_of, on_row, on_note) as ahead:
         scene = _scene(_opened(runs), panels, timing, asked, choose, ahead)
         if references and scene.comparison is not None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _DEFAULT_SUFFIXES = (".gif", ".mp4")
 _LONGEST_STEM = 100
 """Characters of a default name."""
-OF_DECODING = ("model", "device", "dtype", "offload", "allow_pickle")
+OF_DECODING = ("model", "device", "dtype", "offload", "allow_pickle", "exact")
 """Options of recording that also apply to decoding a recording's latents."""
 
 
@@ -99,6 +99,7 @@ def write_files(
     *,
     model: Any = None,
     source_of: SourceOf | None = None,
+    exact: bool = False,
 ) -> None:
     """Render a recording or several, and show how far that is.
 
@@ -109,13 +110,14 @@ def write_files(
         options: those of `diffanim.render`.
         model: that of the runs, by which a tiny decoder is chosen, and which decodes latents.
         source_of: opens what decodes a run's latents; None to open the model, or the pipeline that made it.
+        exact: whether latents are decoded in their pipeline's own arithmetic.
     """
     from diffanim.rendering import render_runs
     from diffanim.runs.trajectory import Trajectory
 
     with writing_files(outputs, options, reporter) as calls:
         several = [runs] if isinstance(runs, Trajectory) else runs
-        render_runs(several, outputs, options, model=model, source_of=source_of, **calls)
+        render_runs(several, outputs, options, model=model, source_of=source_of, exact=exact, **calls)
 
 
 @contextmanager

@@ -83,7 +83,8 @@ def render(
             recording = Path(outputs[0]).parent / f"{stem}.zarr"
             recorded = [make_run(settings, model, recording, reporter, overwrite=overwrite)]
         named = model or settings.model
-        write_files(recorded, outputs, reporter, given, model=named, source_of=opening(ctx, named, reporter))
+        source_of = opening(ctx, named, reporter)
+        write_files(recorded, outputs, reporter, given, model=named, source_of=source_of, exact=settings.exact)
     for output in outputs:
         say(output)
 

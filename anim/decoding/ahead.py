@@ -132,7 +132,13 @@ class DecodingAhead:
             self._storing.shutdown()
 
     def pictures_of(
-        self, run: Trajectory, wanted: ClipFrames, *, tiny: bool = False, weights: str | None = None
+        self,
+        run: Trajectory,
+        wanted: ClipFrames,
+        *,
+        tiny: bool = False,
+        weights: str | None = None,
+        exact: bool = False,
     ) -> RunPictures:
         """The pictures of a run of latents; the same for the same recording.
 
@@ -143,13 +149,14 @@ class DecodingAhead:
             wanted: which frames of clips to show.
             tiny: whether by a tiny decoder, whose pictures are stored apart.
             weights: the digest of its weights; None if it is not on this machine.
+            exact: whether all must be decoded in the pipeline's own arithmetic.
 
         Raises:
             DiffanimError: a subclass says why that row cannot be decoded.
         """
         which = run if run.path is None else run.path.resolve()
         if which not in self._runs:
-            self._runs[which] = RunPictures(run, wanted, self, tiny, weights)
+            self._runs[which] = RunPictures(run, wanted, self, tiny, weights, exact)
         return self._runs[which]
 
     def expect(self, wanted: Iterable[tuple[RunPictures, Quantity, int]]) -> None:
@@ -375,10 +382,17 @@ class RunPictures:
     """
 
     def __init__(
-        self, run: Trajectory, wanted: ClipFrames, ahead: DecodingAhead, tiny: bool, weights: str | None
+        self,
+        run: Trajectory,
+        wanted: ClipFrames,
+        ahead: DecodingAhead,
+        tiny: bool,
+        weights: str | None,
+        exact: bool,
     ) -> None:
         """Use `DecodingAhead.pictures_of` instead."""
-        self.run, self.wanted, self._ahead, self._tiny, self._weights = run, wanted, ahead, tiny, weights
+        self.run, self.wanted, self._ahead = run, wanted, ahead
+        self._tiny, self._weights, self._exact = tiny, weights, exact
         self.decoder: RowDecoder | None = None
         self.writer: DecodedWriter
         rows = self._by_decoder()
@@ -427,7 +441,10 @@ class RunPictures:
             wanted.setdefault(one.quantity.name, set()).add(one.row)
         if self._tiny and self._weights is None:
             self._ahead.find(self)  # Which says what is missing.
-        self.writer = self.run.decoding(wanted, self.clip, self.frames, self._weights)
+        in_half = self.decoder is not None and not self.decoder.exact
+        self.writer = self.run.decoding(
+            wanted, self.clip, self.frames, self._weights, in_half=in_half, exact=self._exact
+        )
         return self.writer
 
     def decoded(self, quantity: Quantity, row: int) -> Pixels:
@@ -459,7 +476,9 @@ class RunPictures:
     def _by_decoder(self) -> DecodedRows | None:
         """What this decoder has stored; where no tiny decoder is at hand, what any of them has."""
         rows = self.run.tiny if self._tiny else self.run.decoded
-        return rows if rows is None or self._weights in (None, rows.weights) else None
+        if rows is None or self._weights not in (None, rows.weights) or (self._exact and rows.in_half):
+            return None
+        return rows
 
     @functools.cached_property
     def _own(self) -> Pixels | None:

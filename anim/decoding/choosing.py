@@ -38,6 +38,8 @@ class ChosenDecoder:
     """The tiny decoder, if it is on this machine."""
     missing: str = ""
     """Why it is not, and what to do, in a line."""
+    exact: bool = False
+    """Whether the pipeline's own autoencoder must compute as the pipeline does, and not in half precision."""
 
     @property
     def weights(self) -> str | None:

@@ -67,7 +67,7 @@ def family_of(autoencoder: str, config: Mapping[str, Any]) -> Family | None:
     return None
 
 
-def chosen_decoder(run: Trajectory, decoder: str, model: Any = None) -> ChosenDecoder:
+def chosen_decoder(run: Trajectory, decoder: str, model: Any = None, *, exact: bool = False) -> ChosenDecoder:
     """What makes a run's latents visible.
 
     Args:
@@ -75,6 +75,7 @@ def chosen_decoder(run: Trajectory, decoder: str, model: Any = None) -> ChosenDe
         decoder: as `diffanim.decoding.choosing.check_decoder` allows.
         model: the run's pipeline, a directory, a hub id, or a model's files; None for the one that made it, from memory
             or from its path. A tiny decoder needs no more of it than the configuration of its autoencoder.
+        exact: whether its pipeline must decode in its own arithmetic, even if the run was not made so.
 
     Raises:
         OutputError: no tiny decoder fits latents of such a shape.
@@ -82,7 +83,7 @@ def chosen_decoder(run: Trajectory, decoder: str, model: Any = None) -> ChosenDe
     """
     kind, place = kind_of(decoder), place_of(decoder)
     if kind != "tiny" or run.info.space != "latent":
-        return ChosenDecoder(kind)
+        return ChosenDecoder(kind, exact=kind == "full" and (exact or getattr(run.made_by, "exact", False)))
     channels = _channels(run)
     tiny, missing = (find_tiny(place), "") if place is not None else _of_family(run, channels, model)
     if tiny is not None and tiny.channels != channels:

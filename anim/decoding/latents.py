@@ -100,8 +100,9 @@ def decode(
     """
     behind = rows_behind(run, (quantity for quantity in quantities if quantity.kind == "image"))
     tiny, weights = (True, source.weights) if isinstance(source, TinyDecoder) else (False, None)
+    exact = isinstance(source, PipelineCall) and source.exact
     with DecodingAhead(lambda run: partial(row_decoder, run, source), on_row) as ahead:
-        pictures = ahead.pictures_of(run, wanted, tiny=tiny, weights=weights)
+        pictures = ahead.pictures_of(run, wanted, tiny=tiny, weights=weights, exact=exact)
         ahead.expect((pictures, quantity, row) for quantity, rows in behind.items() for row in sorted(rows))
 
 
@@ -159,8 +160,7 @@ def _find_decoder(run: Trajectory, call: PipelineCall, own: Pixels | None, wante
     to_compare = run.x0[0] if finished is None else run.pictured
     clip = finished.shape[1] if finished is not None and finished.ndim == 5 else None
     frames = None if wanted is None or clip is None else wanted.of(clip)
-    exact = call.exact or run.info.settings.get("exact") is True
-    for way in _ways(frames, exact=exact):
+    for way in _ways(frames, exact=call.exact):
         decoder = None
         try:
             decoder = way(run, call, own)

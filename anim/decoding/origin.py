@@ -38,7 +38,8 @@ def source_of(
     """
     if chosen.kind == "tiny":
         return open_tiny(chosen, overrides.get("device", "auto"))
-    return call_of(run, model, **overrides)
+    call = call_of(run, model, **overrides)
+    return replace(call, exact=call.exact or chosen.exact)
 
 
 def call_of(run: Trajectory, model: Any = None, **overrides: Any) -> PipelineCall:

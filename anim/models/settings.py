@@ -177,7 +177,11 @@ class RunSettings:
     ] = "auto"
     exact: Annotated[
         bool,
-        Option(COMPUTING, "Run a bare denoiser in float32 with diffusers' own code, to the same bits. Slower."),
+        Option(
+            COMPUTING,
+            "Run a bare denoiser in float32 with diffusers' own code, to the same bits; decode latents in their "
+            "pipeline's arithmetic. Slower.",
+        ),
     ] = False
     compile: Annotated[
         bool,
@@ -208,10 +212,6 @@ class RunSettings:
                 f"guidance is {self.guidance}; it must be a finite number, such as 2",
             ),
             (self.dtype in DTYPES, f"there is no dtype {self.dtype!r}; choose from {', '.join(DTYPES)}"),
-            (
-                not self.exact or self.dtype in ("auto", "float32"),
-                f"an exact run is in float32, not {self.dtype}; leave out one of the two",
-            ),
             (
                 not (self.exact and self.compile),
                 "a compiled network does not give the bits of an exact run; leave out one of the two",
@@ -266,11 +266,9 @@ class RunSettings:
         usual = usual_settings(len(self.labels), bare=files.is_bare)
         batch = self.batch or usual["batch"]
         if not files.is_bare:
-            if self.exact:
-                raise SettingsError(
-                    f"{files.name} is a {files.pipeline}, and --exact is for bare denoisers: leave it out"
-                )
             return replace(self, batch=batch)
+        if self.exact and self.dtype not in ("auto", "float32"):
+            raise SettingsError(f"an exact run is in float32, not {self.dtype}; leave out one of the two")
         for name in _OF_PIPELINES:
             if getattr(self, name) not in (None, ()):
                 raise SettingsError(
@@ -309,7 +307,7 @@ class RunSettings:
             "call": list(settings.call),
             "device": settings.device,
             "dtype": settings.dtype,
-            "exact": settings.exact or None,
+            "exact": (settings.exact and files.is_bare) or None,  # A pipeline's latents are the same.
             "compile": settings.compile or None,
             "keep": list(settings.keep) or None,
         }
@@ -322,7 +320,7 @@ class RunSettings:
             parts.append(f"batch{settings.batch}")
         parts += [*self.labels, f"g{self.guidance:g}" if self.guidance not in (None, 1.0) else ""]
         parts += [value if value != "auto" else "" for value in (self.device, self.dtype)]
-        parts += [name for name in ("exact", "compile") if getattr(self, name)]
+        parts += [name for name in ("exact", "compile") if getattr(self, name) and (files.is_bare or name != "exact")]
         parts += [f"keep-{name}" for name in self.keep]
         parts += [(self.prompt or "")[:_NAMED_SHORT], self._digest_of_the_rest()]
         return "-".join(_as_file_name(part) for part in parts if part)[:120]

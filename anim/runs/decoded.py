@@ -64,6 +64,8 @@ class _Attributes:
     """Used instead in older recordings: the number of stored rows of x, and of x0 up to its last step."""
     weights: str | None = None
     """The digest of the tiny decoder's weights; None for the pipeline's own decoder."""
+    in_half: bool = False
+    """Whether rows may have been decoded in half precision where the pipeline does not."""
 
 
 class DecodedRows:
@@ -86,6 +88,8 @@ class DecodedRows:
         """The indices of the stored frames, from 0; empty for images."""
         self.weights = told.weights
         """The digest of the tiny decoder's weights; None for the pipeline's own decoder."""
+        self.in_half = told.in_half
+        """Whether rows may have been decoded in half precision where the pipeline does not."""
         shapes = {array.shape[1:] for array in self._arrays.values()}
         if len(shapes) > 1 or any(max(self.kept[n], default=0) >= a.shape[0] for n, a in self._arrays.items()):
             raise ValueError(f"{name} has pictures of several sizes, or more rows than there are")
@@ -210,6 +214,8 @@ class DecodedWriter:
         most: int,
         release: Callable[[], object],
         weights: str | None = None,
+        in_half: bool = False,
+        exact: bool = False,
     ) -> None:
         """Begin; or, if the same frames by the same decoder are stored, only add missing rows and replace damaged ones.
 
@@ -226,6 +232,8 @@ class DecodedWriter:
             most: limit for the pictures of a row, in bytes.
             release: called at the end, to let others write.
             weights: the digest of a tiny decoder's weights; None for the pipeline's own decoder.
+            in_half: whether what is stored may be in half precision where the pipeline is not.
+            exact: whether what is stored already may not; if it may be, all is stored again.
         """
         self._digests, self._release = digests, release
         self._listing = threading.Lock()
@@ -238,7 +246,13 @@ class DecodedWriter:
         self._folder = None if root is None else Path(root)
         self._sweep()
         old = DecodedRows.of(group, where, digests, most, self._name)
-        goes_on = old is not None and (old.clip, old.frames, old.weights) == (clip, frames, weights) and old.holds(rows)
+        goes_on = (
+            old is not None
+            and (old.clip, old.frames, old.weights) == (clip, frames, weights)
+            and old.holds(rows)
+            and not (exact and old.in_half)
+        )
+        self._in_half = in_half or (old is not None and goes_on and old.in_half)
         self._group: zarr.Group | None = group[self._name] if goes_on else None  # type: ignore[assignment]
         self._kept = {name: set(kept) for name, kept in old.kept.items()} if old is not None and goes_on else {}
         self._shape: tuple[int, ...] | None = (
@@ -337,8 +351,10 @@ class DecodedWriter:
 
     def _attributes(self) -> dict[str, Any]:
         kept = {name: sorted(rows) for name, rows in self._kept.items()}
-        told = {"clip": self._clip, "frames": list(self._frames), "kept": kept}
-        return told if self._weights is None else {**told, "weights": self._weights}
+        told: dict[str, Any] = {"clip": self._clip, "frames": list(self._frames), "kept": kept}
+        if self._weights is not None:
+            told["weights"] = self._weights
+        return {**told, "in_half": True} if self._in_half else told
 
     def _array(self, group: zarr.Group, name: str, shape: tuple[int, ...]) -> zarr.Array[Any]:
         """The array for the rows of a quantity, created for the first of them."""

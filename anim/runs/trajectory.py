@@ -368,7 +368,14 @@ class Trajectory:
         return None
 
     def decoding(
-        self, wanted: Rows, clip: int | None, frames: tuple[int, ...], weights: str | None = None
+        self,
+        wanted: Rows,
+        clip: int | None,
+        frames: tuple[int, ...],
+        weights: str | None = None,
+        *,
+        in_half: bool = False,
+        exact: bool = False,
     ) -> DecodedWriter:
         """A writer that stores decoded pictures. Until it is closed, no one else can write to the recording.
 
@@ -379,13 +386,15 @@ class Trajectory:
             clip: the number of frames of each clip; None for images.
             frames: the indices of the frames to store, from 0.
             weights: the digest of a tiny decoder's weights; None for the pipeline's own decoder.
+            in_half: whether what is stored may be in half precision where the pipeline is not.
+            exact: whether what is stored already may not; if it may be, all is decoded again.
 
         Raises:
             TrajectoryError: the recording is not writable, is being recorded, or has been replaced by another.
         """
         sizes = (self._where, len(self.x), wanted, clip, frames)
         if self.path is None:
-            return DecodedWriter(self._group, *sizes, None, self._most_decoded, lambda: None, weights)
+            return DecodedWriter(self._group, *sizes, None, self._most_decoded, lambda: None, weights, in_half, exact)
         release = hold_to_decode(self.path)
         try:
             now = Trajectory.open(self.path)
@@ -393,7 +402,8 @@ class Trajectory:
             if not same or now.complete != self.complete:
                 raise TrajectoryError(f"{self.path} has been recorded again in the meantime; render it again")
             group = open_group(self.path, mode="r+")
-            return DecodedWriter(group, *sizes, self._digests, self._most_decoded, release, weights)
+            how = (release, weights, in_half, exact)
+            return DecodedWriter(group, *sizes, self._digests, self._most_decoded, *how)
         except BaseException:
             release()
             raise

@@ -244,7 +244,9 @@ def view_of(
     if ahead is None and _decoded(run, behind, frames, decoder) is None:
         demand_model(run)
     is_tiny = decoder.kind == "tiny"
-    pictures = (ahead or DecodingAhead()).pictures_of(run, frames, tiny=is_tiny, weights=decoder.weights)
+    pictures = (ahead or DecodingAhead()).pictures_of(
+        run, frames, tiny=is_tiny, weights=decoder.weights, exact=decoder.exact
+    )
     _demand_clips(frames, pictures.clip)
     return (TinyView if is_tiny else DecodedView)(run, frames, pictures)
 
@@ -288,4 +290,5 @@ def _decoded(run: Trajectory, behind: Rows, frames: ClipFrames, decoder: ChosenD
     decoded = run.tiny if decoder.kind == "tiny" else run.decoded
     if decoded is None or not (decoded.has(behind) and decoded.shows(frames)):
         return None
-    return decoded if decoder.weights in (None, decoded.weights) else None
+    is_wanted = decoder.weights in (None, decoded.weights) and not (decoder.exact and decoded.in_half)
+    return decoded if is_wanted else None

@@ -260,7 +260,8 @@ def _tupled(value: Any) -> Any:
 
 def _recording_words(settings: Mapping[str, Any], *, bare: bool) -> Iterator[str]:
     """The words for the options of a run that are not at their defaults."""
-    decided = usual_settings(len(settings.get("labels", ())), bare=bare)
+    labels = settings.get("labels")
+    decided = usual_settings(len(labels) if isinstance(labels, (list, tuple)) else 0, bare=bare)
     for name, option in RUN_OPTIONS.items():
         value = settings.get(name)
         value = _tupled(value)

@@ -34,13 +34,13 @@ class Decoders:
         self.opened: list[Trajectory] = []
         self.decoded: list[tuple[str, int]] = []
         self.threads: set[str] = set()
-        self.at_once = 1
+        self.at_once, self.exact = 1, True
         self._before = before
 
     def __call__(self, run: Trajectory) -> Callable[[ClipFrames], RowDecoder]:
         assert threading.current_thread() is threading.main_thread(), "where a Ctrl-C stops it"
         self.opened.append(run)
-        return lambda _: RowDecoder(self._decode, self.at_once)
+        return lambda _: RowDecoder(self._decode, self.at_once, self.exact)
 
     def _decode(self, quantity: Quantity, row: int) -> Pixels:
         self._before(len(self.decoded))
@@ -279,6 +279,21 @@ def test_where_one_gpu_fails_the_others_stop(tmp_path: Path) -> None:
         ahead.expect((pictures, *one) for one in ORDER)
         ahead.finish()
     assert len(decoders.decoded) <= 4 < len(ORDER)
+
+
+def test_exact_pictures_are_never_those_of_half_precision(tmp_path: Path) -> None:
+    run, wanted = undecoded(tmp_path), [(SAMPLE, 0), (GUESS, 0)]
+    for exact, is_half, decoded in [(False, True, 2), (False, False, 0), (True, False, 2), (True, False, 0)]:
+        decoders = Decoders()
+        decoders.exact = not is_half
+        with DecodingAhead(decoders) as ahead:
+            pictures = ahead.pictures_of(Trajectory.open(tmp_path / "run0.zarr"), ClipFrames(), exact=exact)
+            ahead.expect((pictures, *one) for one in wanted)
+        assert len(decoders.decoded) == decoded
+        stored = Trajectory.open(tmp_path / "run0.zarr").decoded
+        assert stored is not None
+        assert stored.in_half is not exact
+    assert run.path is not None
 
 
 def test_several_threads_may_wait_for_the_same(tmp_path: Path) -> None:

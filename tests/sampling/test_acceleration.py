@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ import torch
 from diffusers import DDIMScheduler
 
 import diffanim
-from diffanim.errors import DiffanimWarning, SettingsError
+from diffanim.errors import DiffanimWarning
+from diffanim.models.files import ModelFiles
 from diffanim.models.finding import locate
 from diffanim.models.loading import open_model
 from diffanim.models.seeds import generators_for
@@ -77,10 +77,13 @@ def test_exact_on_the_command_line(run: Run, tiny_model: Path) -> None:
     assert "an exact run is in float32, not bfloat16" in refused.err
 
 
-def test_a_pipeline_is_never_exact() -> None:
-    files: Any = SimpleNamespace(is_bare=False, name="sdxl", pipeline="StableDiffusionXLPipeline")
-    with pytest.raises(SettingsError, match="sdxl is a StableDiffusionXLPipeline, and --exact is for bare denoisers"):
-        RunSettings(exact=True).of(files)
+def test_exact_changes_nothing_of_what_a_pipeline_records() -> None:
+    index = {"vae": ["diffusers", "AutoencoderKL"]}
+    files = ModelFiles("sdxl", Path("nowhere"), {"_class_name": "StableDiffusionXLPipeline", **index})
+    exact, usual = (RunSettings(exact=exact, dtype="float16") for exact in (True, False))
+    assert exact.of(files).exact
+    assert exact.file_stem(files) == usual.file_stem(files)
+    assert exact.to_record(files) == usual.to_record(files)
 
 
 @torch.inference_mode()
