@@ -245,6 +245,7 @@ def little_memory(setup: Setup, sizes: list[float], folder: Path) -> None:
             function()
             synchronize(torch.device("cuda"))
         except (torch.OutOfMemoryError, diffanim.DiffanimError):
+            setup.pipe.vae.to(setup.pipe.unet.dtype)  # Out of memory, a pipeline leaves it in float32.
             return "out of memory"
         return f"{torch.cuda.max_memory_reserved() / 1e9:5.1f} GB {time.perf_counter() - began:6.1f} s"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -41,8 +42,13 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
     from diffanim.cli.main import main
 
     def run(*arguments: object) -> SimpleNamespace:
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
+        threshold = gc.get_threshold()
+        try:
+            with pytest.raises(SystemExit) as exit:
+                main([str(argument) for argument in arguments])
+        finally:  # A command is a process of its own, and leaves its garbage to its end.
+            gc.set_threshold(*threshold)
+            gc.unfreeze()
         out, err = capfd.readouterr()
         return SimpleNamespace(code=exit.value.code, out=out, err=err)
 

@@ -245,16 +245,9 @@ def test_bfloat16_where_float16_overflows_and_the_pipelines_own_where_both_are_t
     assert shapes
 
 
-@pytest.mark.parametrize("by_call", [True, False])
-def test_an_exact_run_is_decoded_in_the_pipelines_own_arithmetic(
-    precisions: list[torch.dtype], *, by_call: bool
-) -> None:
+def test_an_exact_call_is_decoded_in_the_pipelines_own_arithmetic(precisions: list[torch.dtype]) -> None:
     run = record("wan")
-    if by_call:
-        call = PipelineCall(run.made_by.pipeline, run.made_by.arguments, exact=True)
-    else:
-        call = run.made_by
-        run.info.settings["exact"] = True  # type: ignore[index]
+    call = PipelineCall(run.made_by.pipeline, run.made_by.arguments, exact=True)
     decode(run, call, ClipFrames())
     assert precisions == []
 

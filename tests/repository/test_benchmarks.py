@@ -16,7 +16,7 @@ SMALL = {
     "busy": ("--pairs 1 --steps 2 --others 0", r"sleeping / spinning, idle +\d+\.\d\d"),
     "capturing": ("--rounds 2", r"pixels, 512² .* \d+\.\d\d %"),
     "clips": ("--device cpu --small --rounds 1 --frames 9", r"the middle one, float32 +\d+\.\d+ +\d+\.\d\d×"),
-    "cold": ("--model {model} --rounds 1 --steps 2", r"the seed's script / diffanim render: \d+\.\d\d"),
+    "cold": ("--model {model} --rounds 1 --steps 2", r"diffanim render takes \d+\.\d\d of the seed's script"),
     "comparing": ("--rounds 1 --steps 2", r"ratio +\d+\.\d{4}"),
     "composing": ("--rounds 1 --steps 2 --batch 1", r"figure_per_frame .* \d+\.\d × our time"),
     "decoders": ("--rounds 1 --size 64", r"full / tiny: \d+\.\d"),

@@ -234,6 +234,16 @@ def test_what_is_compiled_ahead_is_what_a_network_calls(monkeypatch: pytest.Monk
     assert {(name, False, *rest) for name, _, *rest in seen[1]} <= {(name, False, *rest) for name, _, *rest in seen[0]}
 
 
+def test_kernels_are_compiled_while_libraries_move_new_parameters_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As accelerate does while a pipeline is loaded: on a GPU, a kernel would read where there is nothing."""
+
+    def elsewhere(*_: Any) -> None:
+        raise AssertionError("a module is made")
+
+    monkeypatch.setattr(nn.Module, "register_parameter", elsewhere)
+    kernels.compile_kernels(images_of(1, 16, 17, 16))
+
+
 COMPILE = """
 import torch
 import triton

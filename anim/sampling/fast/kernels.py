@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -478,7 +479,13 @@ def compile_kernels(images: torch.Tensor) -> None:
     """
     channels = images.shape[1]
     shift, square = images.new_zeros(len(images), channels), images.new_zeros(channels, 2 * channels)
-    norms = [nn.GroupNorm(1, n * channels, device=images.device, dtype=images.dtype) for n in (1, 2)]
+    # No modules of PyTorch: while another thread loads a pipeline, libraries move all new parameters elsewhere.
+    norms: list[Any] = [
+        SimpleNamespace(
+            num_groups=1, weight=images.new_ones(n * channels), bias=images.new_zeros(n * channels), eps=1e-5
+        )
+        for n in (1, 2)
+    ]
     few = images[:, :, :1, :1].contiguous(memory_format=torch.channels_last)
     pixels = images[:, :3].contiguous(memory_format=torch.channels_last)
     calls: list[Callable[[], Any]] = [
