@@ -2,7 +2,7 @@
 
 A filter is a matrix with a narrow band, so it is cut into blocks of rows, and each is multiplied with the pixels that
 it needs. As in Pillow, values are cut off at black and white after each direction; unlike there, they are not rounded
-in between. So the difference is at most one level of 255, and 0.2 levels on average.
+in between. For pictures of ordinary shapes the difference is at most one level of 255, and 0.2 levels on average.
 """
 
 from __future__ import annotations
