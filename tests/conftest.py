@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Triton runs kernels on the CPU if this stands when it is first imported, which torch does in passing.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+@pytest.fixture(autouse=True)
+def garbage_is_collected() -> Iterator[None]:
+    """As before the test: a command, which is a process of its own otherwise, leaves its garbage to its end."""
+    threshold = gc.get_threshold()
+    yield
+    if gc.get_threshold() != threshold:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +53,8 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
     from diffanim.cli.main import main
 
     def run(*arguments: object) -> SimpleNamespace:
-        threshold = gc.get_threshold()
-        try:
-            with pytest.raises(SystemExit) as exit:
-                main([str(argument) for argument in arguments])
-        finally:  # A command is a process of its own, and leaves its garbage to its end.
-            gc.set_threshold(*threshold)
-            gc.unfreeze()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
         return SimpleNamespace(code=exit.value.code, out=out, err=err)
 

@@ -238,8 +238,9 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path) -> None:
 
     peak(2)
     few, many = peak(40), peak(1000)
-    # What may grow is bookkeeping of some hundred bytes a frame.
-    assert many - few < 0.03 * 960 * source.pixels[0].nbytes
+    # What may grow is bookkeeping of some hundred bytes a frame. Palettes are chosen on threads, whose tables of 2 MiB
+    # may or may not be there at the same time.
+    assert many - few < 0.03 * 960 * source.pixels[0].nbytes + 4 * 2**21 < 0.5 * 960 * source.pixels[0].nbytes
 
 
 def test_what_no_gif_can_hold(tmp_path: Path) -> None:
