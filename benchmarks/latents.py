@@ -81,15 +81,7 @@ class Setup:
         frames: list[Any] = []
 
         def keep(pipe: Any, _step: int, _t: Any, kept: dict[str, Any]) -> dict[str, Any]:
-            upcast = pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast
-            if upcast:
-                pipe.vae.to(torch.float32)
-            latents = kept["latents"].to(pipe.vae.dtype) / pipe.vae.config.scaling_factor
-            with torch.no_grad():
-                images = pipe.vae.decode(latents).sample
-            if upcast:
-                pipe.vae.to(torch.float16)
-            frames.append(pipe.image_processor.postprocess(images)[0])
+            frames.append(pipeline_decodes(pipe, kept["latents"], "pil")[0])
             return {}
 
         self.bare(callback_on_step_end=keep)
@@ -219,14 +211,14 @@ def films(setup: Setup, folder: Path, rounds: int) -> None:
     print(f"a picture, decoded, stored and drawn     {1000 * ours:7.1f} ms  {ours / theirs:6.2f} times as long")
 
 
-def pipeline_decodes(pipe: Any, latents: torch.Tensor) -> Any:
+def pipeline_decodes(pipe: Any, latents: torch.Tensor, kind: str = "np") -> Any:
     """Pictures as the pipeline itself makes them of latents."""
     upcast = pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast
     if upcast:
         pipe.vae.to(torch.float32)
     z = latents.to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor
     with torch.no_grad():
-        images = pipe.image_processor.postprocess(pipe.vae.decode(z).sample, output_type="np")
+        images = pipe.image_processor.postprocess(pipe.vae.decode(z).sample, output_type=kind)
     if upcast:
         pipe.vae.to(torch.float16)
     return images
