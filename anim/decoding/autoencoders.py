@@ -32,6 +32,7 @@ class Autoencoder:
     def __init__(
         self,
         pipeline: Any,
+        device: torch.device,
         autoencoder: Any,
         size: tuple[int, int],
         clip: int | None,
@@ -43,9 +44,7 @@ class Autoencoder:
         self._fused, self._frames, self._half = fused, frames, half
         self._pipeline, self._autoencoder, self._size, self._clip = pipeline, autoencoder, size, clip
         self._halved: Any = None
-        self._device = _device_of(
-            pipeline
-        )  # Once: pipelines look through all their modules, for longer than a row takes.
+        self._device = device
         self._has_halved = False
         self._order = [axes.index(axis) for axis in _AXES] if set(axes) == set(_AXES) else None
         """Permutes the run's axes into the order that the autoencoder expects; None if they are not those of clips."""
@@ -89,10 +88,11 @@ class Autoencoder:
         packed = len(run.x.shape) == 4
         if packed and not (hasattr(pipeline, "_unpack_latents") and all(size)):
             return None
-        fast = fused_decoding(autoencoder, _device_of(pipeline)) if fused else None
-        if (fused and fast is None) or (half is not None and not can_halve(autoencoder, _device_of(pipeline))):
+        device = _device_of(pipeline)  # Once: it looks through all modules, for longer than a row takes.
+        fast = fused_decoding(autoencoder, device) if fused else None
+        if (fused and fast is None) or (half is not None and not can_halve(autoencoder, device)):
             return None
-        return cls(pipeline, autoencoder, size, clip, run.axes, fast, frames, half)
+        return cls(pipeline, device, autoencoder, size, clip, run.axes, fast, frames, half)
 
     @property
     def calls_at_once(self) -> int:

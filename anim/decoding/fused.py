@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -41,6 +42,7 @@ from ..sampling.fast.fusion import (
 )
 from ..sampling.fast.graphs import Capture, cuda_graph
 from ..sampling.fast.kernels import FEW, applies, join, normalize
+from .halving import copied_parts, copy_with, has_weights
 
 _SCALE = 64.0
 """Sums up to 4 million can be computed."""
@@ -128,20 +130,18 @@ def fused_copy(autoencoder: Any, device: torch.device) -> Any:
     Returns:
         The copy; None if its decoder is of another kind.
     """
+    if not _can_fuse(autoencoder):
+        return None
+    parts = copied_parts(autoencoder, ("post_quant_conv", "quantize"), device, torch.float32)
+    parts["decoder"] = FusedDecoder(_fused(copy.deepcopy(autoencoder.decoder), device))
+    return copy_with(autoencoder, parts)
+
+
+def _can_fuse(autoencoder: Any) -> bool:
     from diffusers.models.autoencoders.vae import Decoder
 
     decoder = getattr(autoencoder, "decoder", None)
-    if type(decoder) is not Decoder or not _is_known(decoder) or any(part.is_meta for part in autoencoder.parameters()):
-        return None
-    copied = copy.copy(autoencoder)
-    parts: dict[str, Any] = dict(autoencoder._modules)
-    for name in ("post_quant_conv", "quantize"):
-        if parts.get(name) is not None:
-            parts[name] = copy.deepcopy(parts[name]).to(device, torch.float32)
-    parts["decoder"] = FusedDecoder(_fused(copy.deepcopy(decoder), device))
-    vars(copied)["_modules"] = parts
-    vars(copied).pop("_hf_hook", None)  # Of an offloaded autoencoder: it would move that one.
-    return copied
+    return type(decoder) is Decoder and _is_known(decoder) and has_weights(autoencoder)
 
 
 def _fused(decoder: Any, device: torch.device) -> Any:
@@ -245,29 +245,30 @@ def fused_decoding(autoencoder: Any, device: torch.device) -> FusedDecoding | No
 
     On the first GPU, which is where pipelines are unless told otherwise, all others decode, too.
     """
-    if device.type != "cuda" or not can_compile(device, torch.float16):
+    if device.type != "cuda" or not (_can_fuse(autoencoder) and can_compile(device, torch.float16)):
         return None
     devices = [torch.device("cuda", k) for k in range(torch.cuda.device_count())] if not device.index else [device]
-    copies = [fused_copy(autoencoder, each) for each in devices]
-    return None if None in copies else FusedDecoding(dict(zip(devices, copies, strict=True)))
+    return FusedDecoding({each: partial(fused_copy, autoencoder, each) for each in devices})
 
 
 class FusedDecoding:
     """Decodes with copies of `fused_copy`, each row on a device that has none yet.
 
+    A copy is made when it is first needed, so that a full card is found where it is dealt with.
+
     Attributes:
         at_once: how many calls keep all devices busy.
     """
 
-    def __init__(self, copies: Mapping[torch.device, Any], capture: Capture = cuda_graph) -> None:
+    def __init__(self, copies: Mapping[torch.device, Callable[[], Any]], capture: Capture = cuda_graph) -> None:
         """Use copies.
 
         Args:
-            copies: of one autoencoder, by their device; the first must do, the others may fail.
+            copies: what makes copies of one autoencoder, by their device; the first must do, the others may fail.
             capture: what makes one launch of many.
         """
         self.at_once = len(copies)
-        self._first, *_ = replicas = [_Replica(copied, device, capture) for device, copied in copies.items()]
+        self._first, *_ = replicas = [_Replica(make, device, capture) for device, make in copies.items()]
         self._free: SimpleQueue[_Replica] = SimpleQueue()
         for replica in replicas:
             self._free.put(replica)
@@ -297,9 +298,13 @@ class FusedDecoding:
 class _Replica:
     """A copy on one device, launched at once for each shape of latents."""
 
-    def __init__(self, autoencoder: Any, device: torch.device, capture: Capture) -> None:
-        self._autoencoder, self._device, self._capture = autoencoder, device, capture
+    def __init__(self, make: Callable[[], Any], device: torch.device, capture: Capture) -> None:
+        self._make, self._device, self._capture = make, device, capture
         self._captured: dict[torch.Size, tuple[torch.Tensor, torch.Tensor, Callable[[], None]]] = {}
+
+    @cached_property
+    def _autoencoder(self) -> Any:
+        return self._make()
 
     @torch.inference_mode()
     def __call__(self, z: torch.Tensor) -> Pixels | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,7 +51,7 @@ def again(function: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Callable[
 
 
 def decoded(autoencoder: Any, z: torch.Tensor) -> Pixels | None:
-    return FusedDecoding({DEVICE: fused_copy(autoencoder, DEVICE)}, again)(z)
+    return FusedDecoding({DEVICE: lambda: fused_copy(autoencoder, DEVICE)}, again)(z)
 
 
 def exactly(autoencoder: Any, z: torch.Tensor) -> Pixels:
@@ -78,7 +78,7 @@ def apart(some: Pixels | None, others: Pixels) -> tuple[float, int]:
 )
 def test_pictures_are_those_of_float32(channels: int, more: dict[str, Any], dtype: torch.dtype) -> None:
     autoencoder, z = kl(channels, **more).to(dtype), torch.randn(2, channels, 5, 7)
-    decoding = FusedDecoding({DEVICE: fused_copy(autoencoder, DEVICE)}, again)
+    decoding = FusedDecoding({DEVICE: lambda: fused_copy(autoencoder, DEVICE)}, again)
     decoding(torch.ones_like(z))  # A replay takes new latents.
     mean, most = apart(decoding(z), exactly(autoencoder, z))
     assert mean < 0.15 and most <= 1
@@ -190,6 +190,9 @@ class Decoder:
         self.inside = threading.Event()
         self.others = threading.Event()
 
+    def __call__(self) -> Decoder:
+        return self
+
     def decode(self, z: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
         assert not return_dict
         self.inside.set()
@@ -199,9 +202,14 @@ class Decoder:
         return (torch.full((len(z), 3, 4, 4), self.level),)
 
 
+def on_two_cards(decoders: Sequence[Callable[[], Any]]) -> FusedDecoding:
+    cards = (torch.device("cpu"), torch.device("cpu", 1))
+    return FusedDecoding(dict(zip(cards, decoders, strict=False)), again)
+
+
 def test_each_card_decodes_what_comes_while_others_are_busy() -> None:
     decoders = [Decoder(1.0), Decoder(-1.0)]
-    decoding = FusedDecoding(dict(zip((torch.device("cpu"), torch.device("cpu", 1)), decoders, strict=True)), again)
+    decoding = on_two_cards(decoders)
     assert decoding.at_once == 2
     with ThreadPoolExecutor(2) as threads:
         calls = [threads.submit(decoding, torch.zeros(1, 4, 2, 2)) for _ in range(2)]
@@ -214,7 +222,7 @@ def test_each_card_decodes_what_comes_while_others_are_busy() -> None:
 
 def test_a_card_that_is_full_is_done_without() -> None:
     decoders = [Decoder(1.0), Decoder(None)]
-    decoding = FusedDecoding(dict(zip((torch.device("cpu"), torch.device("cpu", 1)), decoders, strict=True)), again)
+    decoding = on_two_cards(decoders)
     for decoder in decoders:
         decoder.others.set()
     for _ in range(4):
@@ -223,3 +231,15 @@ def test_a_card_that_is_full_is_done_without() -> None:
     decoders[0].level = None
     with pytest.raises(torch.OutOfMemoryError):
         decoding(torch.zeros(1, 4, 3, 3))
+
+
+def test_a_card_without_room_for_the_copy_is_done_without() -> None:
+    def full() -> Any:
+        raise torch.OutOfMemoryError("out of memory")
+
+    whole = Decoder(1.0)
+    whole.others.set()
+    for _ in range(3):
+        assert on_two_cards([whole, full])(torch.zeros(1, 4, 2, 2)) is not None
+    with pytest.raises(torch.OutOfMemoryError):
+        on_two_cards([full])(torch.zeros(1, 4, 2, 2))
