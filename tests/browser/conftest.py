@@ -1,0 +1,55 @@
+"""Real browsers, without a window: Chromium and Firefox as Debian has them, driven by Playwright."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.visits import Visit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
+BROWSERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "chromium": (("chromium", "chromium-browser", "google-chrome"), {}),
+    # Unless this channel is named, Playwright expects a Firefox that it has patched itself.
+    "firefox": (("firefox-esr", "firefox"), {"channel": "moz-firefox"}),
+}
+"""By name: what it may be called on the disk, and what Playwright must be told to start it."""
+
+
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
+    api = pytest.importorskip("playwright.sync_api", reason="there is no Playwright: pip install playwright")
+    with api.sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="package", params=BROWSERS)
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    names, options = BROWSERS[request.param]
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        pytest.skip(f"there is no {request.param.title()}")
+    starting = getattr(request.getfixturevalue("playwright"), request.param)
+    with starting.launch(executable_path=executable, **options) as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[type[Visit]]:
+    """Open pages in the browser: ``visit(path, "step=3", viewport=…)``. Each must end without a complaint."""
+    opened: list[Visit] = []
+
+    class Opening(Visit):
+        def __init__(self, path: Path, fragment: str = "step=0&play=0", **options: Any) -> None:
+            super().__init__(browser, path, fragment, **options)
+            opened.append(self)
+
+    yield Opening
+    complaints = [complaint for one in opened for complaint in one.close()]
+    assert complaints == []
