@@ -2,9 +2,9 @@
 
     python benchmarks/pages.py [RUN.zarr] [--steps 40] [--visits 5]
 
-Without a recording, it makes the one of `rendering.py`. In each browser that is found, the pages take turns, opened from
-the disk; the time is from opening until a picture is there to be painted. All requests fail at once, so that nothing
-waits for the style sheet that `to_jshtml` wants from elsewhere.
+Without a recording, it makes the one of `rendering.py`. In each browser that is found, the pages take turns, opened
+from the disk; the time is from opening until a picture is there to be painted; medians are compared. All requests fail
+at once, so that nothing waits for the style sheet that `to_jshtml` wants from elsewhere.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +42,30 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[type[Visit]]:
+def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
     """Open pages in the browser: ``visit(path, "step=3", viewport=…)``. Each must end without a complaint."""
     opened: list[Visit] = []
 
-    class Opening(Visit):
-        def __init__(self, path: Path, fragment: str = "step=0&play=0", **options: Any) -> None:
-            super().__init__(browser, path, fragment, **options)
-            opened.append(self)
+    def visit(path: Path, fragment: str = "step=1&play=0", **options: Any) -> Visit:
+        opened.append(Visit(browser, path, fragment, **options))
+        return opened[-1]
 
-    yield Opening
+    yield visit
     complaints = [complaint for one in opened for complaint in one.close()]
     assert complaints == []
+
+
+@pytest.fixture(scope="package")
+def from_npm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the packages of package.json."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("there is no npm")
+    folder = tmp_path_factory.mktemp("npm")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(Path(__file__).with_name(name), folder)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        pytest.skip(f"npm could not install the packages: {done.stderr.strip().splitlines()[:1]}")
+    return folder / "node_modules"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,26 @@ PATIENCE = 20_000
 """Milliseconds."""
 
 LISTENING = """
-window.noticed = {violations: [], shifts: [], early: {}, decoding: 0, decodedAtFirst: null};
-addEventListener("securitypolicyviolation", event => noticed.violations.push(
-  `${event.effectiveDirective} forbids ${event.blockedURI}`));
-if (PerformanceObserver.supportedEntryTypes.includes("layout-shift"))
-  new PerformanceObserver(list => noticed.shifts.push(...list.getEntries().map(entry => entry.value)))
-    .observe({type: "layout-shift", buffered: true});
+window.noticed = {violations: [], shifts: 0, boxes: [], decoded: 0, decodedAtFirst: null};
+addEventListener("securitypolicyviolation", event =>
+  noticed.violations.push(`${event.effectiveDirective} forbids ${event.blockedURI}`));
+if (PerformanceObserver.supportedEntryTypes.includes("layout-shift")) {
+  const add = entries => entries.forEach(entry => { noticed.shifts += entry.value; });
+  new PerformanceObserver(list => add(list.getEntries())).observe({type: "layout-shift", buffered: true});
+}
+const decode = window.createImageBitmap;
+window.createImageBitmap = (...source) => { noticed.decoded += 1; return decode.apply(window, source); };
+const look = () => {
+  const parts = [...document.querySelectorAll("figure.panel, figcaption, .image, #step, header, footer")];
+  noticed.boxes.push(parts.map(part => Object.values(part.getBoundingClientRect().toJSON())));
+  if (!document.querySelector("main[data-shown]")) return requestAnimationFrame(look);
+  noticed.decodedAtFirst ??= noticed.decoded;
+  if (noticed.boxes.length < 100) requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
 """
-"""Runs in every document before all else."""
+"""Runs in every document before all else. It keeps violations of the document's policy, how much parts of the page
+moved, where they were when frames were painted, and how many pictures were decoded, also until the first was shown."""
 
 PIXELS = """() => [...document.querySelectorAll("figure.panel canvas[data-image]")].map(canvas => {
   const {width, height} = canvas, panel = canvas.closest("figure").dataset;
@@ -46,7 +59,6 @@ class Visit:
     """
 
     def __init__(self, browser: Browser, path: Path, fragment: str = "", **options: Any) -> None:
-        self.name = browser.browser_type.name
         self._context = browser.new_context(**options)
         self._context.set_default_timeout(PATIENCE)
         self._context.add_init_script(LISTENING)
@@ -78,13 +90,18 @@ class Visit:
             self.page.keyboard.press(key)
 
     def until(self, step: int) -> None:
-        """Wait until the pictures of a step are painted."""
+        """Wait until the pictures of a step are painted; the first step is 1, and what follows the last is the end."""
         self.frame.wait_for_selector(f'main[data-shown="{step}"]')
 
     @property
     def step(self) -> int:
         """The step asked for."""
         return int(self.at("main").get_attribute("data-step") or -1)
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says of the slider."""
+        return self.at("#step").get_attribute("aria-valuetext") or ""
 
     def pixels(self) -> dict[tuple[int, str, int], Pixels]:
         """By run, panel and image: what its canvas holds, uint8 [H, W, 3]."""
@@ -94,6 +111,19 @@ class Visit:
             assert (rgba[..., 3] == 255).all(), f"{panel} has holes"
             held[run, panel, image] = rgba[..., :3]
         return held
+
+    def point_at(self, panel: str, image: int, row: int, column: int, run: int = 0) -> None:
+        """Move the pointer to the middle of a pixel of an image."""
+        self.page.mouse.move(*self.place_of(panel, image, row, column, run))
+
+    def place_of(self, panel: str, image: int, row: int, column: int, run: int = 0) -> tuple[float, float]:
+        """Where the middle of a pixel of an image is: (x, y) in the window."""
+        canvas = self.at(f'figure.panel[data-panel="{panel}"][data-run="{run}"] canvas[data-image="{image}"]')
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        height, width = canvas.evaluate("canvas => [canvas.height, canvas.width]")
+        return box["x"] + (column + 0.5) * box["width"] / width, box["y"] + (row + 0.5) * box["height"] / height
 
     def complaints(self) -> list[str]:
         """What happened that must not happen in any page of ours."""
@@ -114,3 +144,7 @@ class Visit:
     def _is_foreign(self, address: str) -> bool:
         own = (self._address.rpartition("/")[0] + "/", "data:", "blob:", "about:")
         return not address.startswith(own)
+
+
+Visiting = Callable[..., Visit]
+"""``visit(path, fragment, **options)`` of `Visit`."""
