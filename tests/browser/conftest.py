@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 BROWSERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), {}),
     # Unless this channel is named, Playwright expects a Firefox that it has patched itself.
-    "firefox": (("firefox-esr", "firefox"), {"channel": "moz-firefox"}),
+    "firefox": (
+        ("firefox-esr", "firefox"),
+        {"channel": "moz-firefox", "firefox_user_prefs": {"dom.w3c_touch_events.enabled": 1}},
+    ),
 }
 """By name: what it may be called on the disk, and what Playwright must be told to start it."""
 

@@ -32,7 +32,7 @@ def plots_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_moves_while_it_loads(visit: Visiting, page: Path, width: int) -> None:
     player = visit(page, viewport={"width": width, "height": 800})
     player.until(1)
-    player.frame.wait_for_function("noticed.boxes.length >= 30")
+    player.wait("noticed.boxes.length >= 30")
     first, *others = [boxes for boxes in player.frame.evaluate("noticed.boxes") if boxes]
     assert all(boxes == first for boxes in others)
     assert len(others) >= 20
@@ -57,7 +57,7 @@ def test_nothing_moves_from_step_to_step(visit: Visiting, plots_page: Path, widt
 def test_first_pictures_before_others_are_decoded(visit: Visiting, tmp_path: Path) -> None:
     player = visit(page_of(small_run(LONG, 8), tmp_path / "long.html"))
     player.until(1)
-    player.frame.wait_for_function("noticed.boxes.length >= 30")
+    player.wait("noticed.boxes.length >= 30")
     assert player.frame.evaluate("noticed.decodedAtFirst") == 2
     assert player.frame.evaluate("noticed.decoded") <= 16
 

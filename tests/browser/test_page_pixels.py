@@ -119,7 +119,7 @@ def test_values_under_the_pointer_are_those_recorded(visit: Visiting, page: Path
         player.point_at("x", image, y, x)
         for panel, array in (("x", run.x), ("x0", run.x0)):
             said = player.at(f'figure[data-panel="{panel}"] output.value')
-            player.frame.wait_for_function("output => output.textContent.trim()", arg=said.element_handle())
+            player.wait(f"document.querySelector('figure[data-panel={panel}] .value').textContent")
             recorded = array[2][image, :, y, x]
             # Half of a level, or of the steps of what lies beyond black and white, and two decimal places.
             tolerance = np.where(np.abs(recorded) > 1, 0.010, 0.004) + 0.0051

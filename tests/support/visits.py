@@ -30,11 +30,11 @@ window.createImageBitmap = (...source) => { noticed.decoded += 1; return decode.
 const look = () => {
   const parts = [...document.querySelectorAll("figure.panel, figcaption, .image, #step, header, footer")];
   noticed.boxes.push(parts.map(part => Object.values(part.getBoundingClientRect().toJSON())));
-  if (!document.querySelector("main[data-shown]")) return requestAnimationFrame(look);
-  noticed.decodedAtFirst ??= noticed.decoded;
   if (noticed.boxes.length < 100) requestAnimationFrame(look);
 };
 requestAnimationFrame(look);
+new MutationObserver(() => { noticed.decodedAtFirst ??= noticed.decoded; })
+  .observe(document, {attributeFilter: ["data-shown"], subtree: true});
 """
 """Runs in every document before all else. It keeps violations of the document's policy, how much parts of the page
 moved, where they were when frames were painted, and how many pictures were decoded, also until the first was shown."""
@@ -45,6 +45,16 @@ PIXELS = """() => [...document.querySelectorAll("figure.panel canvas[data-image]
   brush.drawImage(canvas, 0, 0);
   const levels = Array.from(brush.getImageData(0, 0, width, height).data, level => String.fromCharCode(level));
   return [+panel.run, panel.panel, +canvas.dataset.image, height, width, btoa(levels.join(""))];
+})"""
+
+WAITING = """patience => new Promise((done, failed) => {
+  const end = performance.now() + patience;
+  const look = () => {
+    if (EXPRESSION) done();
+    else if (performance.now() < end) setTimeout(look, 10);
+    else failed(new Error("waited in vain"));
+  };
+  look();
 })"""
 
 
@@ -92,6 +102,13 @@ class Visit:
     def until(self, step: int) -> None:
         """Wait until the pictures of a step are painted; the first step is 1, and what follows the last is the end."""
         self.frame.wait_for_selector(f'main[data-shown="{step}"]')
+
+    def wait(self, expression: str, frame: Frame | None = None) -> None:
+        """Wait until an expression is true in the player, or in another frame.
+
+        Playwright's own way evaluates a string in the page, which the page's policy forbids.
+        """
+        (frame or self.frame).evaluate(WAITING.replace("EXPRESSION", expression), PATIENCE)
 
     @property
     def step(self) -> int:
