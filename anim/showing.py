@@ -18,7 +18,7 @@ from .render_options import RenderOptions
 from .rendering import Recording, render_runs
 from .runs.trajectory import Trajectory
 from .sharing.embedding import target_of
-from .sharing.notebooks import MOST_BYTES, PAGE_HEIGHT, bundle_of
+from .sharing.notebooks import MOST_BYTES, bundle_of
 from .sharing.provenance import provenance_of
 
 
@@ -42,7 +42,7 @@ class ShownRun:
 
     def _repr_mimebundle_(self, **_asked: object) -> dict[str, Any]:
         """The page for notebooks, its poster for where they are only read, a line for terminals."""
-        return bundle_of(self.page, self.poster, self.title, PAGE_HEIGHT, repr(self))
+        return bundle_of(self.page, self.poster, self.title, repr(self))
 
 
 @checked
@@ -80,6 +80,4 @@ def show(
 
 def _refuse_to_decode(run: Trajectory, chosen: ChosenDecoder) -> NoReturn:  # noqa: ARG001
     at_once = "; diffanim.show(run, decoder='linear') shows them at once, approximately" if run.complete else ""
-    raise OutputError(
-        f"its latents are not decoded: diffanim.show(run) decodes them, which may take minutes{at_once}"
-    )
+    raise OutputError(f"its latents are not decoded: diffanim.show(run) decodes them, which may take minutes{at_once}")

@@ -17,7 +17,14 @@ from diffanim.sharing.embedding import PLACES
     type=click.Choice(list(PLACES)),
     help="Print only what to paste there, ready for a pipe. By default every place is printed, under a heading.",
 )
-def embed(file: Path, place: str | None) -> None:
+@click.option(
+    "--stops",
+    default="",
+    metavar="STOPS",
+    help="For a page on slides: where it waits for the next key, at timesteps, such as t=900,600,200, or at steps, "
+    "such as step=4,16.",
+)
+def embed(file: Path, place: str | None, stops: str) -> None:
     """Print what to paste to show FILE: in a README, on a web page, on slides, in a paper.
 
     The description comes from what the file itself stores about its run. If out-dark.gif and out-light.gif are in
@@ -27,7 +34,7 @@ def embed(file: Path, place: str | None) -> None:
     from diffanim.sharing.embedding import snippets, target_of
     from diffanim.sharing.provenance import provenance_of
 
-    target = target_of(file, provenance_of(file))
+    target = target_of(file, provenance_of(file), stops)
     found = [snippet for snippet in snippets(target) if place in (None, snippet.place)]
     if not found:
         raise OutputError(f"{file} cannot be shown there; leave out --place to see where it can")

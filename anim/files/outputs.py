@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..timeline.alignment import Moment
     from ..timeline.shots import Shot
 
-Shown = Literal["picture", "video", "frames", "sheet", "poster"]
+Shown = Literal["picture", "video", "frames", "sheet", "poster", "page"]
 """What a page or a slide treats an output as."""
 
 

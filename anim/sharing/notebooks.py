@@ -22,6 +22,7 @@ from ..escaping import as_words, for_markup, for_terminal
 from ..files.budget import spelled
 from ..files.outputs import output_of
 from .embedding import target_of
+from .framing import HEIGHT, SANDBOX
 from .provenance import provenance_of
 
 MOST_BYTES = 5_000_000
@@ -58,26 +59,25 @@ class Files(list[Path]):
         return {**bundle, PNG: _coded(picture)} if picture else bundle
 
 
-def framed(page: str, poster: bytes, title: str, height: str) -> str:
+def framed(page: str, poster: bytes, title: str) -> str:
     """HTML for a notebook that shows a page, or its poster where frames are not allowed.
 
     Args:
         page: the whole HTML of it.
         poster: a PNG.
         title: what it shows, in a line.
-        height: of the frame, in CSS; its width is that of the notebook.
     """
     picture = f'<img class="diffanim-poster" src="data:image/png;base64,{_coded(poster)}"'
     return (
         f'{_HIDDEN}{picture} alt="{for_markup(title)}" style="{_FITTING}">'
-        f'<iframe sandbox="allow-scripts" allow="fullscreen" title="{for_markup(title)}" '
-        f'style="width: 100%; height: {height}; border: 0" srcdoc="{html.escape(page)}"></iframe>'
+        f'<iframe {SANDBOX} title="{for_markup(title)}" '
+        f'style="width: 100%; height: {HEIGHT}; border: 0" srcdoc="{html.escape(page)}"></iframe>'
     )
 
 
-def bundle_of(page: str, poster: bytes, title: str, height: str, words: str) -> dict[str, Any]:
+def bundle_of(page: str, poster: bytes, title: str, words: str) -> dict[str, Any]:
     """Every form in which a notebook keeps a page; ``words`` are for where only text is shown."""
-    return {TEXT: words, HTML: framed(page, poster, title, height), PNG: _coded(poster)}
+    return {TEXT: words, HTML: framed(page, poster, title), PNG: _coded(poster)}
 
 
 def _described(path: Path) -> str:
@@ -100,7 +100,7 @@ def _in_html(path: Path, room: int) -> tuple[str, int]:
         return f"{named}: too large for a notebook, which has room for {spelled(MOST_BYTES)}; open the file</p>", 0
     title = target_of(path, provenance_of(path)).alt
     if suffix == ".html":
-        return framed(path.read_text(encoding="utf-8"), _still_of(path), title, PAGE_HEIGHT), size
+        return framed(path.read_text(encoding="utf-8"), _still_of(path), title), size
     said, data = for_markup(title), _coded(path.read_bytes())
     if suffix in _VIDEOS:
         source = f'src="data:{_VIDEOS[suffix]};base64,{data}"'
@@ -130,7 +130,3 @@ def _still_of(path: Path) -> bytes:
 
 def _coded(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-PAGE_HEIGHT = "min(90vh, 640px)"
-"""Of a page in a notebook: the frame cannot ask the page how tall it is."""
