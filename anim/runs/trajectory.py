@@ -156,6 +156,8 @@ class Trajectory:
         end: a and b of the last sample, if complete; None before.
         made_by: while it is in memory, the pipeline that made the run and the arguments of its call
             (`diffanim.capture.pipeline_call.PipelineCall`), which are used to decode latents.
+        being_recorded: whether a process still records it, so that it is not complete, but not interrupted either; set
+            by whoever watches it.
     """
 
     def __init__(
@@ -169,6 +171,7 @@ class Trajectory:
         """Use `Trajectory.open`. This takes a group known to be ours, and those parts that are already read."""
         self.path = path
         self.made_by: Any = None
+        self.being_recorded = False
         self._group = group
         attributes = attributes_in(group.attrs.asdict()["diffanim"])
         self.info, self.complete = attributes.run, attributes.complete

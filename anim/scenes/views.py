@@ -24,7 +24,7 @@ from ..runs.decoded import DecodedRows, Rows
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.trajectory import Trajectory
 
-Manner = Literal["images", "decoded", "tiny", "linear"]
+Manner = Literal["images", "decoded", "tiny", "linear", "components"]
 
 
 class View(ABC):
@@ -188,7 +188,7 @@ class TinyView(DecodedView):
 class PreviewView(_LatentView):
     """A run of latents, shown by a linear map to colours."""
 
-    manner = "linear"
+    manner: ClassVar[Manner] = "linear"
 
     def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
         super().__init__(run, wanted)
@@ -204,6 +204,13 @@ class PreviewView(_LatentView):
 
     def _image(self, quantity: Quantity, row: int) -> Pixels:
         return self._preview(quantity.values(self.run, row))
+
+
+class ComponentsView(PreviewView):
+    """A run of latents that is being recorded, shown by their principal components."""
+
+    manner = "components"
+    field_colours = "principal components"
 
 
 def view_of(
@@ -240,7 +247,7 @@ def view_of(
     behind = _pictures_behind(run, quantities)
     if decoder.kind == "linear" or not behind:
         _demand_clips(frames, run.clip)
-        return PreviewView(run, frames)
+        return (ComponentsView if run.being_recorded else PreviewView)(run, frames)
     if ahead is None and _decoded(run, behind, frames, decoder) is None:
         demand_model(run)
     is_tiny = decoder.kind == "tiny"

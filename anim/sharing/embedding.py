@@ -331,28 +331,33 @@ def _latex_figure(target: Target) -> str:
 
 
 def _manim(target: Target) -> str:
-    """A scene that swaps the pixels of one image: to add and remove an image for each frame takes far longer."""
+    """A scene that swaps the pixels of one image: frames keep their times at any rate of the video, and something else
+    can move meanwhile.
+    """
     if target.kind != "frames":
         return ""
     unknown = "" if target.fps else "  # The pictures do not store their frame rate: replace FPS by a number."
     return f"""\
+from functools import lru_cache
 from pathlib import Path
 
 from manim import *
 from PIL import Image
 
+paths, fps = sorted(Path({target.path!a}).glob("frame-*.png")), {_rate(target.fps)}{unknown}
+
+
+@lru_cache(maxsize=1)
+def pixels(row):
+    return np.array(Image.open(paths[min(row, len(paths) - 1)]).convert("RGBA"))
+
 
 class Run(Scene):
     def construct(self):
-        paths, fps = sorted(Path({target.path!a}).glob("frame-*.png")), {_rate(target.fps)}{unknown}
-        picture, now = ImageMobject(paths[0]).set(width=config.frame_width), ValueTracker(0)
-
-        def swap(image):
-            path = paths[min(int(now.get_value()), len(paths) - 1)]
-            image.pixel_array = np.array(Image.open(path).convert("RGBA"))
-
-        self.add(picture.add_updater(swap))
-        self.play(now.animate(rate_func=linear).set_value(len(paths)), run_time=len(paths) / fps)"""
+        picture, shown = ImageMobject(pixels(0)).set(width=config.frame_width), ValueTracker(0)
+        picture.add_updater(lambda image: setattr(image, "pixel_array", pixels(int(shown.get_value()))))
+        self.add(picture)
+        self.play(shown.animate(rate_func=linear).set_value(len(paths)), run_time=len(paths) / fps)"""
 
 
 def _tex_path(path: str) -> tuple[str, str]:
