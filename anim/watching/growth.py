@@ -107,9 +107,8 @@ class Watched:
     def _look(self) -> Growth:
         if not self._path.exists():
             if not self._path.absolute().parent.is_dir():
-                raise TrajectoryError(
-                    f"the folder {self._path.parent} does not exist, so nothing can be recorded there"
-                )
+                folder = self._path.parent
+                raise TrajectoryError(f"the folder {folder} does not exist; create it, or name another path")
             return self._growth  # A recording that replaces another is absent for a moment on some systems.
         run = Trajectory.open(self._path)
         if not run.steps:

@@ -87,7 +87,7 @@ def serving(path: Path, options: Mapping[str, Any]) -> Iterator[Server]:
         options: those of `diffanim.render` that are given.
     """
     with Server(Watched(path, options)) as server:
-        thread = threading.Thread(target=server.serve_forever, name="diffanim-watch", daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="diffanim-watch", daemon=True)
         thread.start()
         try:
             yield server
@@ -111,10 +111,10 @@ class _Answer(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
             return
         path, _, _ = self.path.partition("?")
-        start, _, name = path.removeprefix("/").partition("/")
+        start, slash, name = path.removeprefix("/").partition("/")
         answers: dict[str, Callable[[], None]] = {"": self._frame, "page": self._page, "events": self._events}
         known = hmac.compare_digest(start.encode(errors="replace"), self.server.token.encode())
-        if not known or name not in answers:
+        if not (known and slash and name in answers):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
         answers[name]()
