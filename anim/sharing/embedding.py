@@ -338,6 +338,7 @@ def _manim(target: Target) -> str:
         return ""
     unknown = "" if target.fps else "  # The pictures do not store their frame rate: replace FPS by a number."
     return f"""\
+# Images of manim 0.22 need Pillow before 13.
 from functools import lru_cache
 from pathlib import Path
 
