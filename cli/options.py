@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,11 @@ def _as_option(row: Option) -> Command:
         settings |= {"type": str if several else kind, "multiple": several, "metavar": row.takes or None}
         settings |= {"show_default": row.default not in (None, ())}
     return click.option(row.flag, row.name, help=row.off if row.default is True else row.meaning, **settings)
+
+
+def some_of(rows: Mapping[str, Option], *names: str) -> Callable[[Command], Command]:
+    """Only these rows of a table."""
+    return _all_of({name: rows[name] for name in names})
 
 
 def _all_of(rows: Any) -> Callable[[Command], Command]:

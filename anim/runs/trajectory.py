@@ -50,7 +50,8 @@ import zarr.errors
 from numpy.typing import NDArray
 
 from ..arguments import checked, shown
-from ..errors import SettingsError, TrajectoryError
+from ..errors import DiffanimError, SettingsError, TrajectoryError
+from ..escaping import for_terminal
 from ..pixels import Pixels
 from .attributes import attributes_in
 from .chunks import (
@@ -155,6 +156,8 @@ class Trajectory:
         end: a and b of the last sample, if complete; None before.
         made_by: while it is in memory, the pipeline that made the run and the arguments of its call
             (`diffanim.capture.pipeline_call.PipelineCall`), which are used to decode latents.
+        being_recorded: whether a process still records it, so that it is not complete, but not interrupted either; set
+            by whoever watches it.
     """
 
     def __init__(
@@ -168,6 +171,7 @@ class Trajectory:
         """Use `Trajectory.open`. This takes a group known to be ours, and those parts that are already read."""
         self.path = path
         self.made_by: Any = None
+        self.being_recorded = False
         self._group = group
         attributes = attributes_in(group.attrs.asdict()["diffanim"])
         self.info, self.complete = attributes.run, attributes.complete
@@ -260,6 +264,33 @@ class Trajectory:
     def steps(self) -> int:
         """The number of complete steps."""
         return len(self.t)
+
+    def __repr__(self) -> str:
+        """What the run is, in a line: nothing is read from the disk."""
+        done = f"{self.steps} step{'s' * (self.steps != 1)}"
+        state = done if self.complete else f"{self.steps} of {self.total} steps"
+        what = [self.info.model, self.info.scheduler, state, self._images]
+        what += ["noise is added" if self.is_forward else "complete" if self.complete else "not complete"]
+        return for_terminal(f"<Trajectory: {', '.join([*what, 'in memory' if self.path is None else str(self.path)])}>")
+
+    @property
+    def _images(self) -> str:
+        """How many there are and of what size: "4 images of 64×64", "1 latent of 4×32×32"."""
+        _, count, *shape = self.x.shape
+        if self.info.space == "pixel" and self.axes == ("image", "channel", "height", "width"):
+            noun, shape = "image", shape[:0:-1]
+        else:
+            noun = "latent" if self.info.space == "latent" else "image"
+        return f"{count} {noun}{'s' * (count != 1)} of {'×'.join(map(str, shape))}"
+
+    def _repr_mimebundle_(self, **_asked: object) -> dict[str, Any]:
+        """What a notebook shows for a run: its page, or a line if there is none. Nothing is decoded for it."""
+        from .. import show  # By its public name: what draws runs comes after them.
+
+        try:
+            return show(self, decode=False)._repr_mimebundle_()
+        except DiffanimError as error:
+            return {"text/plain": f"{self!r}\n{for_terminal(str(error))}"}
 
     @classmethod
     @checked

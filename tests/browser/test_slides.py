@@ -17,8 +17,8 @@ DECK = """<!doctype html><meta charset="utf-8"><title>a talk</title>
 <link rel="stylesheet" href="reveal/reveal.css">
 <div class="reveal"><div class="slides">
 <section>before</section>
-{first}
-{second}
+FIRST
+SECOND
 <section>after</section>
 </div></div>
 <script src="reveal/reveal.js"></script>
@@ -37,7 +37,7 @@ def deck(run: Run, tmp_path: Path, from_npm: Path) -> Path:
     }
     shutil.copytree(from_npm / "reveal.js" / "dist", tmp_path / "reveal")
     path = tmp_path / "deck.html"
-    path.write_text(DECK.format(**snippets), encoding="utf-8")
+    path.write_text(DECK.replace("FIRST", snippets["first"]).replace("SECOND", snippets["second"]), encoding="utf-8")
     return path
 
 
