@@ -1,0 +1,145 @@
+"""Every step of a page shows what was recorded of that step, and its values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffanim import Trajectory
+from support.played import STEPS, page_of, pixels_of, small_run
+from support.visits import Visit, Visiting
+
+pytestmark = pytest.mark.browser
+
+LONG = 40
+
+
+@pytest.fixture(scope="module")
+def run() -> Trajectory:
+    return small_run()
+
+
+@pytest.fixture(scope="module")
+def page(run: Trajectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page_of(run, tmp_path_factory.mktemp("pages") / "run.html")
+
+
+@pytest.fixture(scope="module")
+def long_run() -> Trajectory:
+    return small_run(LONG, 8)
+
+
+@pytest.fixture(scope="module")
+def long_page(long_run: Trajectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page_of(long_run, tmp_path_factory.mktemp("pages") / "long.html")
+
+
+def assert_shown(player: Visit, run: Trajectory, row: int) -> None:
+    """All images of both panels are those of a row."""
+    player.until(row + 1)
+    shown = player.pixels()
+    assert sorted(shown) == sorted((0, panel, image) for panel in ("x", "x0") for image in range(4))
+    for (_, panel, image), pixels in shown.items():
+        np.testing.assert_array_equal(pixels, pixels_of(run, panel, row)[image], f"{panel} of image {image} at {row}")
+
+
+def test_every_step_shows_its_own_pixels(visit: Visiting, page: Path, run: Trajectory) -> None:
+    player = visit(page)
+    for row in range(STEPS + 1):
+        assert_shown(player, run, row)
+        player.press("ArrowRight")
+    for row in reversed(range(STEPS)):
+        player.press("ArrowLeft")
+        assert_shown(player, run, row)
+
+
+def test_jumps_show_the_step_jumped_to(visit: Visiting, long_page: Path, long_run: Trajectory) -> None:
+    """Far from what is decoded already, and faster than it can be."""
+    player = visit(long_page, "step=24&play=0")
+    assert_shown(player, long_run, 23)
+    player.press("End")
+    assert_shown(player, long_run, LONG)
+    player.press("Home")
+    assert_shown(player, long_run, 0)
+    for last in (31, 7):
+        player.frame.evaluate(
+            """(last) => {
+              const slider = document.querySelector("#step");
+              for (const step of [39, 2, 25, 11, last]) {
+                slider.value = step;
+                slider.dispatchEvent(new Event("input", {bubbles: true}));
+              }
+            }""",
+            last,
+        )
+        assert_shown(player, long_run, last)
+
+
+def test_playing_shows_the_steps_in_turn(visit: Visiting, long_page: Path, long_run: Trajectory) -> None:
+    """What is said to be shown is shown at that very moment, also while it plays."""
+    player = visit(long_page)
+    player.until(1)
+    seen = player.frame.evaluate(
+        """(count) => new Promise(resolve => {
+          const main = document.querySelector("main"), seen = [];
+          new MutationObserver(() => {
+            const held = {};
+            for (const panel of ["x", "x0"]) {
+              const canvas = document.querySelector(`figure[data-panel="${panel}"] canvas[data-image="1"]`);
+              const brush = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+              brush.drawImage(canvas, 0, 0);
+              held[panel] = Array.from(brush.getImageData(2, 3, 1, 1).data.slice(0, 3));
+            }
+            seen.push([+main.dataset.shown, held]);
+            if (seen.length == count) resolve(seen);
+          }).observe(main, {attributes: true, attributeFilter: ["data-shown"]});
+          document.querySelector("#play").click();
+        })""",
+        6,
+    )
+    assert [step for step, _ in seen] == [2, 3, 4, 5, 6, 7]
+    for step, held in seen:
+        for panel, colour in held.items():
+            assert colour == pixels_of(long_run, panel, step - 1)[1, 3, 2].tolist(), (panel, step)
+
+
+def numbers(text: str) -> list[float]:
+    return [float(found) for found in re.findall(r"[+-]?\d+\.\d+", text.replace("\N{MINUS SIGN}", "-"))]
+
+
+def test_values_under_the_pointer_are_those_recorded(visit: Visiting, page: Path, run: Trajectory) -> None:
+    player = visit(page, "step=3&play=0")
+    player.until(3)
+    beyond = np.abs(run.x[2][3, :, :, :]).max(axis=0)
+    row, column = map(int, np.unravel_index(beyond.argmax(), beyond.shape))
+    for image, y, x in ((3, row, column), (0, 0, 15), (1, 7, 4)):
+        player.point_at("x", image, y, x)
+        for panel, array in (("x", run.x), ("x0", run.x0)):
+            said = player.at(f'figure[data-panel="{panel}"] output.value')
+            player.wait(f"document.querySelector('figure[data-panel={panel}] .value').textContent")
+            recorded = array[2][image, :, y, x]
+            # Half of a level, or of the steps of what lies beyond black and white, and two decimal places.
+            tolerance = np.where(np.abs(recorded) > 1, 0.010, 0.004) + 0.0051
+            assert (np.abs(numbers(said.inner_text()) - recorded) <= tolerance).all(), (panel, image, said.inner_text())
+    assert beyond.max() > 1.5
+
+
+def test_lens_shows_the_same_place_in_every_panel(visit: Visiting, page: Path, run: Trajectory) -> None:
+    player = visit(page, "step=4&play=0")
+    player.until(4)
+    player.point_at("x0", 2, 9, 6)
+    for panel in ("x", "x0"):
+        lens = player.at(f'figure[data-panel="{panel}"] canvas.lens')
+        lens.wait_for(state="visible")
+        middle = lens.evaluate(
+            """lens => {
+              const brush = new OffscreenCanvas(lens.width, lens.height).getContext("2d");
+              brush.drawImage(lens, 0, 0);
+              const found = brush.getImageData(lens.width >> 1, lens.height >> 1, 1, 1).data;
+              return Array.from(found.slice(0, 3));
+            }"""
+        )
+        assert middle == pixels_of(run, panel, 3)[2, 9, 6].tolist()
