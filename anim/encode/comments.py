@@ -6,6 +6,7 @@ problem with a file is reported in one line.
 
 from __future__ import annotations
 
+import html
 import io
 import mmap
 import re
@@ -24,6 +25,7 @@ _HEAD = 1 << 20
 _HEADED = (b"\x89PNG", b"GIF8")
 _FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
 _PDF_SUBJECT = re.compile(rb"/Subject \(((?:[^\\()]++|\\.)*+)\)", re.DOTALL)
+_OF_PAGE = re.compile(rb'<meta name="diffanim" content="([^"<>]*+)">')
 
 
 def read_comment(path: Path) -> str:
@@ -41,7 +43,7 @@ def read_comment(path: Path) -> str:
     if path.stat().st_size == 0:  # So is /proc/kmsg, where reading blocks for ever.
         raise OutputError(f"{path} is empty")
     try:
-        comment = _pdf_comment(path) if path.suffix.lower() == ".pdf" else _picture_comment(path)
+        comment = {".pdf": _pdf_comment, ".html": _page_comment}.get(path.suffix.lower(), _picture_comment)(path)
     except UnidentifiedImageError:
         comment = read_video_comment(path)
     except OSError as error:
@@ -78,6 +80,13 @@ def _pdf_comment(path: Path) -> str:
             subject = document[start : start + 2 * MAX_COMMENT] if start >= 0 else b""
     found = _PDF_SUBJECT.match(subject)
     return re.sub(rb"\\(.)", rb"\1", found[1], flags=re.DOTALL).decode(errors="replace") if found else ""
+
+
+def _page_comment(path: Path) -> str:
+    """What a page of ours says at its head."""
+    with path.open("rb") as file:
+        found = _OF_PAGE.search(file.read(_HEAD))
+    return html.unescape(found[1].decode(errors="replace")) if found else ""
 
 
 def _first_frame(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Page:
                 content=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
                 "img-src data: blob:",
             ),
-            provenance=element("meta", name="diffanim", content=self.comment) if self.comment else "",
+            provenance=f'<meta name="diffanim" content="{html.escape(self.comment)}">' if self.comment else "",
             generator=element("meta", name="generator", content=f"diffanim {__version__}"),
             title=joined([self._title]),
             style=style,

@@ -319,11 +319,16 @@ const keys = {
   f: fill,
 };
 
+// With keys=slides in the address, those of a deck are the deck's, wherever one has clicked.
+const ofSlides = asked.get("keys") === "slides" ? ["ArrowLeft", "ArrowRight", "Home", "End"] : [];
+
 function press(event) {
-  const { key, code, shiftKey, target } = event;
-  const handled = use(event);
-  if (handled) event.preventDefault();
-  else if (parent !== window && !target.closest("select, input")) tell({ key, code, shiftKey });
+  const { key, code, keyCode, shiftKey, ctrlKey, altKey, metaKey, target } = event;
+  const handOn = ofSlides.includes(key) && !shiftKey && !target.closest("select");
+  const handled = !handOn && use(event);
+  if (handOn || handled) event.preventDefault();
+  if (handled || parent === window || (!handOn && target.closest("select, input"))) return;
+  tell({ key, code, keyCode, shiftKey, ctrlKey, altKey, metaKey });
 }
 
 function use({ key, target, ctrlKey, altKey, metaKey, shiftKey }) {
@@ -377,16 +382,28 @@ const orders = {
     if (state.wanted < last()) play(true);
     else stop();
   },
+  stop: ({ number }) => {
+    const moment = [0, ...stops()][number] ?? last();
+    play(false);
+    state.until = null;
+    if (moment <= state.wanted) return show(moment);
+    state.way = 1;
+    state.until = moment;
+    play(true);
+  },
 };
 
-// Stops are timesteps of the first run: each is the first moment that reaches it.
+// Stops are timesteps of the first run, or steps: each is the first moment that reaches it.
 function stops() {
   const times = run.moments.map((moment) => moment.t[0]);
   const falls = times[0] >= (times.findLast((t) => t !== null) ?? 0);
-  return (asked.get("stops") ?? "")
+  const [, what, list] = /^(?:(t|step)=)?(.*)$/.exec(asked.get("stops") ?? "");
+  const reaches = (stop) => ({ step }, moment) =>
+    what === "step" ? step >= stop : times[moment] !== null && (falls ? times[moment] <= stop : times[moment] >= stop);
+  return list
     .split(",")
     .filter(Boolean)
-    .map((stop) => times.findIndex((t) => t !== null && (falls ? t <= stop : t >= stop)))
+    .map((stop) => run.moments.findIndex(reaches(Number(stop))))
     .filter((moment) => moment >= 0)
     .sort((a, b) => a - b);
 }
