@@ -56,7 +56,7 @@ def test_no_other_script_runs(browser: Browser, page: Path) -> None:
     changed = page.with_name("changed.html")
     text = page.read_text(encoding="utf-8")
     changed.write_text(text.replace("</body>", "") + "<script>window.hacked = 1</script>", encoding="utf-8")
-    player = Visit(browser, changed)
+    player = Visit(browser, changed, "step=1&play=0")
     player.until(1)
     assert player.frame.evaluate("typeof hacked") == "undefined"
     assert any("script-src" in complaint for complaint in player.close())

@@ -12,7 +12,7 @@ import numpy as np
 from diffanim.pixels import Pixels
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Frame, Locator
+    from playwright.sync_api import Browser, ConsoleMessage, Frame, Locator
 
 PATIENCE = 20_000
 """Milliseconds."""
@@ -58,6 +58,11 @@ WAITING = """patience => new Promise((done, failed) => {
 })"""
 
 
+def is_error(said: ConsoleMessage) -> bool:
+    """Whether a message of the console is one; Firefox tells so of formulas that it is still reading, too."""
+    return said.type == "error" and not said.text.startswith("Incorrect number of children for <m")
+
+
 class Visit:
     """A page in a browser of its own: nothing is remembered from one to the next.
 
@@ -77,7 +82,7 @@ class Visit:
         self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("console", lambda said: self.errors.append(said.text) if is_error(said) else None)
         self._address = path.resolve().as_uri()
         self.page.goto(f"{self._address}#{fragment}" if fragment else self._address)
         self.frame: Frame = self.page.main_frame
