@@ -57,8 +57,9 @@ def made_by(run: Trajectory) -> tuple[Words, ...]:
 
 
 def state_of(run: Trajectory) -> tuple[Words, ...]:
-    """That a run was interrupted; nothing if it was not."""
-    return () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
+    """That a run was interrupted, or is being recorded; nothing if it is complete."""
+    state = "being recorded" if run.being_recorded else "interrupted"
+    return () if run.complete else (Words(f"{state}: {run.steps} of {run.total} steps", "warning"),)
 
 
 def dotted(first: Words, *others: Words) -> Phrase:

@@ -57,12 +57,15 @@ def on_slide(url: str, title: str, stops: str = "") -> str:
     """
     count = stops.count(",") + 1 if stops else 0
     address = for_markup(f"{url}#keys=slides&play=0{f'&stops={stops}' if stops else ''}")
-    frame = f'<iframe data-src="{address}" data-preload {SANDBOX} title="{for_markup(title)}"'
+    shape = 'class="r-stretch" width="960" height="540" style="border: 0"'
+    frame = f'<iframe data-src="{address}" data-preload {SANDBOX} title="{for_markup(title)}" {shape}></iframe>'
     listener = _LISTENER
     for name, words in {**_WORDS, **(_STOPPING if stops else _PLAYING)}.items():
         listener = listener.replace(name, words)
     fragments = ['<span class="fragment stop"></span>' * count] if stops else []
-    return "\n".join([f'{frame} class="r-stretch" width="960" height="540"></iframe>', *fragments, listener])
+    return "\n".join(
+        [frame, *fragments, listener]
+    )
 
 
 def in_quarto(url: str, title: str, stops: str = "") -> str:

@@ -25,6 +25,7 @@ from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.watching.server import Server, serving
+from support.pages import Tags
 from support.terminal import Run
 
 STEPS = 4
@@ -118,7 +119,55 @@ def test_steps_are_told_as_they_are_written(tmp_path: Path) -> None:
         assert reader.is_over()
 
 
-def test_a_recording_that_is_interrupted_and_resumed(tmp_path: Path) -> None:
+def page_of(server: Server) -> Tags:
+    answer = ask(server, "page")
+    page = Tags(answer.read().decode())
+    assert answer.status == 200, page.said
+    return page
+
+
+def test_the_page_has_the_steps_so_far(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    with watching(path) as server:
+        reader = Reader(server)
+        reader.event()
+        assert ask(server, "page").status == 503
+        with recording(path) as writer:
+            for index in range(2):
+                writer.add(step(index))
+                while reader.event()[1]["rows"] <= index:
+                    pass
+                page = page_of(server)
+                (slider,) = [attributes for tag, attributes in page.found if attributes.get("id") == "step"]
+                assert slider["max"] == str(index)
+                assert f"being recorded: {index + 1} of {STEPS} steps" in page.said
+                assert "interrupted" not in page.said
+
+
+def test_latents_are_shown_by_a_map_that_needs_no_decoder(tmp_path: Path) -> None:
+    """While there is no finished image, by their principal components; the page says which."""
+    path = tmp_path / "run.zarr"
+    with watching(path) as server:
+        reader = Reader(server)
+        with recording(path, space="latent") as writer:
+            writer.add(step(0, (2, 4, 8, 8)))
+            while not reader.event()[1]["rows"]:
+                pass
+            said = page_of(server).said
+            assert "principal components" in said
+            assert "linear preview" not in said
+            for index in range(1, STEPS):
+                writer.add(step(index, (2, 4, 8, 8)))
+            colours = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+            writer.finish(np.random.default_rng(9).standard_normal((2, 4, 8, 8)).astype(np.float32), colours)
+        while reader.event()[0] != "end":
+            pass
+        said = page_of(server).said
+        assert "linear preview" in said
+        assert "principal components" not in said
+
+
+def test_a_recording_that_is_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "run.zarr"
     with watching(path) as server:
         reader = Reader(server)
@@ -261,7 +310,7 @@ def test_the_page_stays_after_the_end_until_ctrl_c(tmp_path: Path) -> None:
         assert process.stderr is not None
         while "the page stays until Ctrl-C" not in (line := process.stderr.readline()):
             assert line
-        assert 'class="player"' in read(url + "page")
+        assert 'class="player ' in read(url + "page")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
