@@ -293,8 +293,8 @@ function toggle(name) {
   const count = switches.filter((button) => button.ariaPressed === "true").length;
   for (const term of all(".term")) term.hidden = count < switches.length; // An equation is whole or none.
   run.arrangements[count - 1].forEach((numbers, page) => {
-    ["runs", "panels", "down", "columns", "rows"].forEach((what, place) => {
-      main.style.setProperty(`--${["wide", "narrow"][page]}-${what}`, numbers[place]);
+    ["runs", "panels", "down", "columns", "rows", "runs-down"].forEach((what, place) => {
+      main.style.setProperty(`--${["wide", "medium", "narrow"][page]}-${what}`, numbers[place]);
     });
   });
   state.shown = -1; // What was hidden may be of another moment.
