@@ -49,8 +49,8 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
     """Open pages in the browser: ``visit(path, "step=3", viewport=…)``. Each must end without a complaint."""
     opened: list[Visit] = []
 
-    def visit(path: Path, fragment: str = "step=1&play=0", **options: Any) -> Visit:
-        opened.append(Visit(browser, path, fragment, **options))
+    def visit(address: Path | str, fragment: str = "step=1&play=0", **options: Any) -> Visit:
+        opened.append(Visit(browser, address, fragment, **options))
         return opened[-1]
 
     yield visit

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffanim import Trajectory
-from support.played import STEPS, page_of, pixels_of, small_run
+from support.played import STEPS, page_of, pixels_of, small_run, smooth_run
 from support.visits import Visit, Visiting
 
 pytestmark = pytest.mark.browser
@@ -104,6 +104,47 @@ def test_playing_shows_the_steps_in_turn(visit: Visiting, long_page: Path, long_
     for step, held in seen:
         for panel, colour in held.items():
             assert colour == pixels_of(long_run, panel, step - 1)[1, 3, 2].tolist(), (panel, step)
+
+
+def test_a_page_of_every_nth_step_shows_those_steps(visit: Visiting, long_run: Trajectory, tmp_path: Path) -> None:
+    page = page_of(long_run, tmp_path / "small.html", max_size=100_000)
+    assert page.stat().st_size <= 100_000
+    player = visit(page)
+    shown = []
+    while not player.label.startswith("after"):
+        step = player.step
+        assert_shown(player, long_run, step - 1)
+        assert player.label.startswith((f"step {step} of {LONG}", "after"))
+        shown.append(step)
+        player.press("ArrowRight")
+        player.wait(f"document.querySelector('main').dataset.shown != {step}")
+    assert_shown(player, long_run, LONG)
+    assert 2 < len(shown) < LONG
+    assert len(set(np.diff(shown))) == 1
+    assert "step is shown" in player.at("main").inner_text()
+
+
+def test_large_pictures_are_compressed_and_it_is_said(visit: Visiting, tmp_path: Path) -> None:
+    smooth = smooth_run(136)
+    player = visit(page_of(smooth, tmp_path / "large.html"))
+    player.until(1)
+    assert "compressed" in player.at("main").inner_text()
+    for (_, panel, image), pixels in player.pixels().items():
+        recorded = pixels_of(smooth, panel, 0)[image].astype(float)
+        assert pixels.shape == recorded.shape
+        assert np.abs(pixels - recorded).mean() < 4
+
+
+def test_runs_side_by_side_show_their_own_pixels(visit: Visiting, tmp_path: Path) -> None:
+    """After equally many calls; the shorter one waits at its end."""
+    runs = [small_run(3, 8), small_run(6, 8)]
+    player = visit(page_of(runs, tmp_path / "both.html", align="calls"))
+    for moment in range(7):
+        player.until(moment + 1)
+        for (number, panel, image), pixels in player.pixels().items():
+            row = min(moment, runs[number].steps)
+            np.testing.assert_array_equal(pixels, pixels_of(runs[number], panel, row)[image])
+        player.press("ArrowRight")
 
 
 def numbers(text: str) -> list[float]:

@@ -68,12 +68,12 @@ class Visit:
 
     Args:
         browser: a running browser.
-        path: the HTML file.
+        address: an HTML file, or a URL.
         fragment: what follows # in its address.
         options: of Playwright's `Browser.new_context`, such as ``viewport`` or ``has_touch``.
     """
 
-    def __init__(self, browser: Browser, path: Path, fragment: str = "", **options: Any) -> None:
+    def __init__(self, browser: Browser, address: Path | str, fragment: str = "", **options: Any) -> None:
         self._context = browser.new_context(**options)
         self._context.set_default_timeout(PATIENCE)
         self._context.add_init_script(LISTENING)
@@ -83,7 +83,7 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.errors.append(said.text) if is_error(said) else None)
-        self._address = path.resolve().as_uri()
+        self._address = address if isinstance(address, str) else address.resolve().as_uri()
         self.page.goto(f"{self._address}#{fragment}" if fragment else self._address)
         self.frame: Frame = self.page.main_frame
         """Where the player is."""
@@ -169,4 +169,4 @@ class Visit:
 
 
 Visiting = Callable[..., Visit]
-"""``visit(path, fragment, **options)`` of `Visit`."""
+"""``visit(address, fragment, **options)`` of `Visit`."""
