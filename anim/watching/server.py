@@ -41,7 +41,7 @@ def _digest(text: str) -> str:
 
 _OF_FRAME = (
     f"default-src 'none'; style-src {_digest(_STYLE)}; script-src {_digest(_SCRIPT)}; connect-src 'self'; "
-    "frame-src 'self'; frame-ancestors 'none'"
+    "img-src data:; frame-src 'self'; frame-ancestors 'none'"
 )
 _OF_PAGE = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "
 _OF_PAGE += "frame-ancestors 'self'"
