@@ -1,16 +1,22 @@
-"""What changes from moment to moment: texts and shapes, each with a value for every moment, which the script puts in."""
+"""What changes from moment to moment: texts and shapes, with a value for every moment, which the script puts in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..drawing.headings import Type, caption_fits
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Piece, Words
 from ..timeline.alignment import Moment
 from .markup import Attribute, Markup, element, joined
 from .maths import mathml
 
-_SHORT = 16
-"""Letters of words that stay in one line."""
+_WIDTHS = (0, 9, 12, 16, 22)
+"""Of panels, in em: from each of these a caption may have another wording."""
+_LEAST = 7
+_TYPE = Type(16)
+"""Words are measured as films set them, in a type that is wider than most browsers'."""
+_LINES = 1.75
+"""Two, without what is lost where a line is broken."""
 _FIGURE_SPACE = "\N{FIGURE SPACE}"
 """As wide as a digit."""
 
@@ -32,7 +38,7 @@ class Changing:
         """A number of a run, as at the first moment."""
         rows = [rows[run] for rows in self.moments]
         strings = [number.strings[row] if row < len(number.strings) else "" for row in rows]
-        strings = [string.replace(" ", _FIGURE_SPACE) for string in strings]
+        strings = [string.strip() if number.upright else string.replace(" ", _FIGURE_SPACE) for string in strings]
         how = "number upright" if number.upright else "number"
         return self.text(strings, class_=f"{how} {number.ink}")
 
@@ -73,14 +79,29 @@ class Changing:
             case Number():
                 return self.number(piece, run)
 
-    def caption(self, caption: Caption, run: int) -> Markup:
-        """A caption: its title, its words, its numbers."""
+    def caption(self, wordings: Sequence[Caption], run: int) -> Markup:
+        """A caption: its title, its words, its numbers, in a wording for each width that its panel may have.
+
+        Args:
+            wordings: the best first.
+            run: whose it is.
+        """
+        fitting: dict[Caption, list[int]] = {}
+        for width in _WIDTHS:
+            fits = (wording for wording in wordings if _fits(wording, max(width, _LEAST)))
+            fitting.setdefault(next(fits, wordings[-1]), []).append(width)
+        return joined(
+            element("span", self._wording(wording, run), class_=" ".join(["wording", *(f"at-{w}" for w in widths)]))
+            for wording, widths in fitting.items()
+        )
+
+    def _wording(self, caption: Caption, run: int) -> Markup:
         told = [
             ("title", self.phrase(caption.title, run)),
-            ("words short" if len(caption.words) <= _SHORT else "words", joined([caption.words])),
+            ("words", joined([caption.words])),
             *(("readout", self.phrase(readout, run)) for readout in caption.readouts),
         ]
-        return element("span", joined((element("span", part, class_=name) for name, part in told if part), " "))
+        return joined((element("span", part, class_=name) for name, part in told if part), " ")
 
     def states(self, write: Callable[[bool], Markup], run: int) -> Markup:
         """What is said while a run goes on, and at its end, in the same place.
@@ -108,3 +129,9 @@ class Changing:
             ),
             class_="states",
         )
+
+
+def _fits(wording: Caption, width: int) -> bool:
+    """Whether a wording fits into two lines of so many em, with its title in one."""
+    in_one = caption_fits(Caption(wording.title), width * _TYPE.em, _TYPE)
+    return in_one and caption_fits(wording, round(_LINES * width * _TYPE.em), _TYPE)

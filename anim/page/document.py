@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from string import Template
 from typing import Any
 
 from ..drawing.themes import THEMES, Theme, theme_named
-from ..runs.noising import log_snr, rescaled
+from ..runs.noising import log_snr
 from ..runs.trajectory import Trajectory
 from ..scenes.differences import differences
 from ..scenes.phrases import Number, Phrase, Words
@@ -22,14 +21,13 @@ from ..scenes.readouts import time_readout
 from ..scenes.scene import Part, Scene
 from ..scenes.titles import LEVEL, MOMENTS, calls_of, dotted, spelled_level, state_of, step_of
 from ..timeline.shots import Shot
-from ..version import __version__
-from .arrangement import arranged
+from .arrangement import PAGES, arranged
 from .changing import Changing
-from .markup import Attribute, Markup, as_data, element, joined
+from .markup import Attribute, Markup, as_data, element, joined, whole
 from .maths import mathml
 from .plots import plot_of
 from .schedule import schedule_of
-from .stills import FURTHEST, MIDDLE, QUALITY, STEPS, Sheet, Still, webp
+from .stills import FURTHEST, MIDDLE, QUALITY, Sheet, Still, step_beyond, webp
 
 Stills = Mapping[int, Still]
 """The pictures of a moment, by the index of their part in the scene."""
@@ -78,8 +76,7 @@ class Page:
                 content=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
                 "img-src data: blob:",
             ),
-            provenance=f'<meta name="diffanim" content="{html.escape(self.comment)}">' if self.comment else "",
-            generator=element("meta", name="generator", content=f"diffanim {__version__}"),
+            provenance=element("meta", name="diffanim", content=whole(self.comment)) if self.comment else "",
             title=joined([self._title]),
             style=style,
             main=body,
@@ -183,11 +180,15 @@ class Page:
         if told is None:
             return [], None
         name = told.labels[run][0]
-        calls = changing.states(lambda at_end: changing.phrase(calls_of(recorded, " calls", ended=at_end), run), run)
-        off = [element("span", changing.phrase(told.distances[run], run), class_="off-by")] if told.distances else []
-        return [
-            element("h2", element("span", name, class_="strong"), element("span", calls, class_="calls"), *off)
-        ], name
+
+        def write(at_end: bool) -> Markup:
+            calls = calls_of(recorded, " calls", ended=at_end)
+            time = () if at_end and not recorded.is_forward else time_readout(recorded)
+            distance = told.distances[run] if told.distances else ()
+            phrases = [changing.phrase(phrase, run) for phrase in (calls, time, distance) if phrase]
+            return element("span", joined(phrases, " · "))
+
+        return [element("h2", element("span", name, class_="strong"), changing.states(write, run))], name
 
     def _term(self, part: Part) -> Markup:
         term, changing, view = self.scene.term_of(part), self._changing, part.view
@@ -204,15 +205,15 @@ class Page:
 
     def _panel(self, place: int, part: Part) -> Markup:
         changing, scene = self._changing, self.scene
-        single = scene.comparison is None
+        time = time_readout(part.view.run)  # The same for all panels, it is above them.
 
         def write(at_end: bool) -> Markup:
             captions = scene.closing(part) if at_end else scene.captions(part)
-            best = captions[0]
-            if single:  # The timestep, which is the same for all panels, is in the title.
-                time = time_readout(part.view.run)
-                best = type(best)(best.title, best.words, tuple(found for found in best.readouts if found != time))
-            return changing.caption(best, part.run)
+            timeless = (
+                replace(caption, readouts=tuple(found for found in caption.readouts if found != time))
+                for caption in captions
+            )
+            return changing.caption(list(timeless), part.run)
 
         name = self._name(part)
         shown = (
@@ -328,15 +329,14 @@ class Page:
             yield self.note
         if not all(sheet.lossless for sheet in self._sheets.values()):
             yield f"Pictures are compressed (WebP, quality {QUALITY})."
-        valued = [part for part in pictures if part.values(self.shots[0].rows) is not None]
-        if valued:
-            lossy = not all(sheet.lossless for sheet in self._sheets.values())
-            scaled = ", of samples at unit variance" if any(rescaled(part.view.run) for part in valued) else ""
+        drawn = [found[1] for part in pictures if (found := part.values(self.shots[0].rows)) is not None]
+        if drawn:
+            scaled = ", of samples at unit variance" if any(part.is_rescaled for part in pictures) else ""
+            parts = min(2 * abs(white - black) / step_beyond((black, white)) for black, white in drawn)
             yield (
-                f"Values under the pointer are read from the compressed colours, so they are rough{scaled}."
-                if lossy
-                else "Values under the pointer are read from the colours, to 1/510 of the range drawn, and beyond it "
-                f"to 1/{2 * STEPS}{scaled}."
+                f"Values under the pointer: to 1/510 of the range drawn, beyond it to 1/{parts:.0f}{scaled}."
+                if all(sheet.lossless for sheet in self._sheets.values())
+                else f"Values under the pointer are rough, as they are read from compressed colours{scaled}."
             )
 
     def _printed(self) -> Markup:
@@ -382,7 +382,7 @@ class Page:
             "moments": [self.moment(moment) for moment in range(len(self.shots))],
             "panels": [self._panel_data(place, part) for place, part in enumerate(self.scene.parts)],
             "arrangements": [self._arrangement(shown) for shown in range(1, len(self.scene.panels) + 1)],
-            "beyond": {"middle": MIDDLE, "most": FURTHEST, "steps": STEPS},
+            "beyond": {"middle": MIDDLE, "most": FURTHEST},
         }
 
     def moment(self, moment: int) -> dict[str, Any]:
@@ -413,12 +413,20 @@ class Page:
             return told | {"colours": words}
         values, (black, white) = found
         decimals = max(round(-math.log10(abs(white - black) / 255)), 0)
-        return told | {"range": [black, white], "decimals": decimals, "letters": "RGB" if values.shape[1] == 3 else ""}
+        return told | {
+            "range": [black, white],
+            "step": step_beyond((black, white)),
+            "decimals": decimals,
+            "letters": "RGB" if values.shape[1] == 3 else "",
+        }
 
     def _arrangement(self, shown: int) -> list[list[int]]:
-        """For a wide page and for a narrow one, with so many panels of each run."""
-        found = (arranged(self.scene, self._first_sheet, shown, page) for page in ("wide", "narrow"))
-        return [[one.runs, one.panels, one.down, one.images, one.rows(self._first_sheet.count)] for one in found]
+        """For each kind of page, with so many panels of each run."""
+        found = (arranged(self.scene, self._first_sheet, shown, page) for page in PAGES)
+        return [
+            [one.runs, one.panels, one.down, one.images, one.rows(self._first_sheet.count), one.runs_down]
+            for one in found
+        ]
 
     @property
     def _first_sheet(self) -> Sheet:
@@ -441,10 +449,13 @@ class Page:
     # Looks
 
     def _style(self) -> str:
-        names = ("runs", "panels", "down", "columns", "rows")
-        pages = zip(("wide", "narrow"), self._arrangement(len(self.scene.panels)), strict=True)
+        names = ("runs", "panels", "down", "columns", "rows", "runs-down")
+        pages = zip(PAGES, self._arrangement(len(self.scene.panels)), strict=True)
         sizes = [f"--{page}-{name}:{n}" for page, found in pages for name, n in zip(names, found, strict=True)]
         sizes += [f"--terms:{len(self.scene.terms)}", f"--headed:{int(self.scene.comparison is not None)}"]
+        sizes.append(
+            "--schedule:" + (f"{1.35 * len(self.scene.views) + 1.8:g}rem" if self.scene.comparison else "5rem")
+        )
         image = "--width:{};--height:{}"
         first = image.format(self._first_sheet.width, self._first_sheet.height)
         given = [f":root{{--text:{self.text:g}}}.player{{{';'.join([*sizes, first])}}}"]

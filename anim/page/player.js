@@ -264,9 +264,9 @@ async function value(figure, canvas) {
 
 function spelled(panel, level, beyond) {
   const [black, white] = panel.range;
-  const { middle, most, steps } = run.beyond;
+  const { middle, most } = run.beyond;
   const off = beyond - middle;
-  const number = black + ((white - black) * level) / 255 + (Math.abs(white - black) * off) / steps;
+  const number = black + ((white - black) * level) / 255 + off * panel.step;
   const digits = Math.abs(number).toFixed(panel.decimals);
   const bound = off === most ? "≥" : off === -most ? "≤" : "";
   return bound + (number < 0 && Number(digits) ? "−" : "+") + digits;
@@ -293,8 +293,8 @@ function toggle(name) {
   const count = switches.filter((button) => button.ariaPressed === "true").length;
   for (const term of all(".term")) term.hidden = count < switches.length; // An equation is whole or none.
   run.arrangements[count - 1].forEach((numbers, page) => {
-    ["runs", "panels", "down", "columns", "rows"].forEach((what, place) => {
-      main.style.setProperty(`--${["wide", "narrow"][page]}-${what}`, numbers[place]);
+    ["runs", "panels", "down", "columns", "rows", "runs-down"].forEach((what, place) => {
+      main.style.setProperty(`--${["wide", "medium", "narrow"][page]}-${what}`, numbers[place]);
     });
   });
   state.shown = -1; // What was hidden may be of another moment.

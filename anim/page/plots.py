@@ -98,7 +98,8 @@ class _Drawn:
     def _rules(self) -> Iterator[Markup]:
         for value, _ in ticks_of(self._plot.y, _TICKS):
             yield element("path", d=f"M0 {_short(self._rows(np.array(value)))}H{WIDE}", class_="rule")
-        yield element("path", d=f"M0 {self._tall}H{WIDE}", class_="base")
+        if not self._plot.equal:
+            yield element("path", d=f"M0 {self._tall}H{WIDE}", class_="base")
 
     def _line(self, line: Line) -> Iterator[Markup]:
         rows = [rows[self._run] for rows in self._moments] if line.moves else [0]
