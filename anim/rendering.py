@@ -200,11 +200,14 @@ def _decoding_ahead(
     """What decodes latents while others are drawn: the only part of rendering that needs torch."""
 
     def opening(run: Trajectory) -> Callable[[ClipFrames], RowDecoder]:
-        from .decoding import origin
-        from .decoding.latents import row_decoder
+        chosen, open_source = choose(run), source_of
+        if open_source is None:
+            from .decoding import origin
 
-        chosen = choose(run)
-        source = origin.source_of(run, chosen, model) if source_of is None else source_of(run, chosen)
+            open_source = partial(origin.source_of, model=model)
+        source = open_source(run, chosen)
+        from .decoding.latents import row_decoder  # With torch, for which a refusal need not wait.
+
         return partial(row_decoder, run, source)
 
     def is_open(run: Trajectory) -> bool:

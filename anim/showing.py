@@ -71,7 +71,10 @@ def show(
     with tempfile.TemporaryDirectory(prefix="diffanim-") as folder:
         page, poster = Path(folder) / "run.html", Path(folder) / "run-poster.png"
         limited: dict[str, Any] = {**options, "max_size": options.get("max_size") or MOST_BYTES}
-        render_runs(runs, [page], limited, model=model, source_of=source_of)
+        try:
+            render_runs(runs, [page], limited, model=model, source_of=source_of)
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(page), "the page")) from error
         still: dict[str, Any] = {"size": (README_WIDTH, None), "theme": "light", **options, "max_size": None}
         render_runs(runs, [poster], still, model=model, source_of=source_of)
         title = target_of(page, provenance_of(page)).alt

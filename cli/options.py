@@ -191,6 +191,14 @@ def written(command: Command) -> Command:
     return command
 
 
+opened = click.option(
+    "--open",
+    "opened",
+    cls=Grouped,
+    group="What is written",
+    is_flag=True,
+    help="Open the page that is written in the browser.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the files written.")
 overwrite = click.option(
     "--overwrite",

@@ -46,11 +46,16 @@ def watch(run: Path, opens: bool, quiet: bool, **given: Any) -> None:
 
 def _report(server: Server, reporter: Reporter) -> None:
     """Say how far the recording is, until it is complete."""
+    shown = 0
     with reporter.going_on(server.watched.growth.words):
         for growth in server.watched.growing():
-            reporter.advance("recording", growth.steps, growth.total)
+            if not shown:
+                server.watched.page()  # What cannot be shown is found now.
+            if growth.steps != shown:
+                reporter.advance("recording", growth.steps, growth.total)
             if growth.state == "stopped":
                 reporter.note(growth.words)
+            shown = growth.steps
 
 
 def _wait_for_ctrl_c() -> None:

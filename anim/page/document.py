@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from string import Template
 from typing import Any
 
 from ..drawing.themes import THEMES, Theme, theme_named
-from ..runs.noising import log_snr, rescaled
+from ..runs.noising import log_snr
 from ..runs.trajectory import Trajectory
 from ..scenes.differences import differences
 from ..scenes.phrases import Number, Phrase, Words
@@ -22,14 +21,13 @@ from ..scenes.readouts import time_readout
 from ..scenes.scene import Part, Scene
 from ..scenes.titles import LEVEL, MOMENTS, calls_of, dotted, spelled_level, state_of, step_of
 from ..timeline.shots import Shot
-from ..version import __version__
 from .arrangement import PAGES, arranged
 from .changing import Changing
-from .markup import Attribute, Markup, as_data, element, joined
+from .markup import Attribute, Markup, as_data, element, joined, whole
 from .maths import mathml
 from .plots import plot_of
 from .schedule import schedule_of
-from .stills import FURTHEST, MIDDLE, QUALITY, STEPS, Sheet, Still, webp
+from .stills import FURTHEST, MIDDLE, QUALITY, Sheet, Still, step_beyond, webp
 
 Stills = Mapping[int, Still]
 """The pictures of a moment, by the index of their part in the scene."""
@@ -78,8 +76,7 @@ class Page:
                 content=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
                 "img-src data: blob:",
             ),
-            provenance=f'<meta name="diffanim" content="{html.escape(self.comment)}">' if self.comment else "",
-            generator=element("meta", name="generator", content=f"diffanim {__version__}"),
+            provenance=element("meta", name="diffanim", content=whole(self.comment)) if self.comment else "",
             title=joined([self._title]),
             style=style,
             main=body,
@@ -332,14 +329,14 @@ class Page:
             yield self.note
         if not all(sheet.lossless for sheet in self._sheets.values()):
             yield f"Pictures are compressed (WebP, quality {QUALITY})."
-        valued = [part for part in pictures if part.values(self.shots[0].rows) is not None]
-        if valued:
-            lossy = not all(sheet.lossless for sheet in self._sheets.values())
-            scaled = ", of samples at unit variance" if any(rescaled(part.view.run) for part in valued) else ""
+        drawn = [found[1] for part in pictures if (found := part.values(self.shots[0].rows)) is not None]
+        if drawn:
+            scaled = ", of samples at unit variance" if any(part.is_rescaled for part in pictures) else ""
+            parts = min(2 * abs(white - black) / step_beyond((black, white)) for black, white in drawn)
             yield (
-                f"Values under the pointer are rough, as they are read from compressed colours{scaled}."
-                if lossy
-                else f"Values under the pointer: to 1/510 of the range drawn, beyond it to 1/{2 * STEPS}{scaled}."
+                f"Values under the pointer: to 1/510 of the range drawn, beyond it to 1/{parts:.0f}{scaled}."
+                if all(sheet.lossless for sheet in self._sheets.values())
+                else f"Values under the pointer are rough, as they are read from compressed colours{scaled}."
             )
 
     def _printed(self) -> Markup:
@@ -385,7 +382,7 @@ class Page:
             "moments": [self.moment(moment) for moment in range(len(self.shots))],
             "panels": [self._panel_data(place, part) for place, part in enumerate(self.scene.parts)],
             "arrangements": [self._arrangement(shown) for shown in range(1, len(self.scene.panels) + 1)],
-            "beyond": {"middle": MIDDLE, "most": FURTHEST, "steps": STEPS},
+            "beyond": {"middle": MIDDLE, "most": FURTHEST},
         }
 
     def moment(self, moment: int) -> dict[str, Any]:
@@ -416,7 +413,12 @@ class Page:
             return told | {"colours": words}
         values, (black, white) = found
         decimals = max(round(-math.log10(abs(white - black) / 255)), 0)
-        return told | {"range": [black, white], "decimals": decimals, "letters": "RGB" if values.shape[1] == 3 else ""}
+        return told | {
+            "range": [black, white],
+            "step": step_beyond((black, white)),
+            "decimals": decimals,
+            "letters": "RGB" if values.shape[1] == 3 else "",
+        }
 
     def _arrangement(self, shown: int) -> list[list[int]]:
         """For each kind of page, with so many panels of each run."""

@@ -48,7 +48,14 @@ def as_data(value: Any) -> Markup:
     return Markup(text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026"))
 
 
+def whole(text: str) -> Markup:
+    """A line of text of which every character is kept, for an attribute."""
+    return Markup(html.escape(text))
+
+
 def _attribute(value: Attribute) -> str:
+    if isinstance(value, Markup):
+        return value
     return f"{value:g}" if isinstance(value, float) else html.escape(_seen(str(value)))
 
 

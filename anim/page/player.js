@@ -264,9 +264,9 @@ async function value(figure, canvas) {
 
 function spelled(panel, level, beyond) {
   const [black, white] = panel.range;
-  const { middle, most, steps } = run.beyond;
+  const { middle, most } = run.beyond;
   const off = beyond - middle;
-  const number = black + ((white - black) * level) / 255 + (Math.abs(white - black) * off) / steps;
+  const number = black + ((white - black) * level) / 255 + off * panel.step;
   const digits = Math.abs(number).toFixed(panel.decimals);
   const bound = off === most ? "≥" : off === -most ? "≤" : "";
   return bound + (number < 0 && Number(digits) ? "−" : "+") + digits;

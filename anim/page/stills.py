@@ -1,7 +1,7 @@
 """The pictures of a panel at a moment: its images side by side in one WebP, and what the colours cannot tell.
 
 Small images are stored without loss, in their own pixels. There, a colour tells a value up to 1/510 of the range that
-is drawn; by how much values lie beyond that range is stored in a second picture, in steps of 1/100 of the range.
+is drawn; by how much values lie beyond that range is stored in a second picture, in steps (`step_beyond`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SMALL = 128
 """Images with no side longer than this are stored without loss."""
 QUALITY = 90
 """Of WebP, for larger ones."""
-STEPS = 100
-"""Steps of what lies beyond the range, in the range."""
 MIDDLE, FURTHEST = 128, 127
 """The level of a value within the range, and the most steps beyond it; those may stand for more."""
+_NARROW = 2.0
+"""A range that holds most of such noise."""
 _MOST_PIXELS = 16383
 """On a side of a WebP."""
 
@@ -113,13 +113,20 @@ def beyond_range(values: Array, drawn: tuple[float, float], images: Pixels) -> P
         None if no value is.
     """
     low, high = min(drawn), max(drawn)
-    steps = np.rint((values - np.clip(values, low, high)) * (STEPS / (high - low)))
+    steps = np.rint((values - np.clip(values, low, high)) / step_beyond(drawn))
     if not steps.any() or not np.array_equal(to_rgb(values, drawn), images):
         return None
     levels = (MIDDLE + np.clip(steps, -FURTHEST, FURTHEST)).astype(np.uint8)
     if levels.shape[1] < 3:
         levels = levels[:, :1].repeat(3, axis=1)
     return np.ascontiguousarray(np.moveaxis(levels[:, :3], 1, -1))
+
+
+def step_beyond(drawn: tuple[float, float]) -> float:
+    """The step in which what lies beyond the range drawn is told: 1/100 of it, or more in a narrow one, as noise of
+    variance 1 must be told, too.
+    """
+    return max(abs(drawn[1] - drawn[0]), _NARROW) / 100
 
 
 def webp(picture: Pixels, *, lossless: bool = True) -> bytes:

@@ -58,8 +58,10 @@ def made_by(run: Trajectory) -> tuple[Words, ...]:
 
 def state_of(run: Trajectory) -> tuple[Words, ...]:
     """That a run was interrupted, or is being recorded; nothing if it is complete."""
-    state = "being recorded" if run.being_recorded else "interrupted"
-    return () if run.complete else (Words(f"{state}: {run.steps} of {run.total} steps", "warning"),)
+    if run.complete:
+        return ()
+    far = f"{run.steps} of {run.total} steps"
+    return (Words(f"being recorded: {far}") if run.being_recorded else Words(f"interrupted: {far}", "warning"),)
 
 
 def dotted(first: Words, *others: Words) -> Phrase:

@@ -63,9 +63,7 @@ def on_slide(url: str, title: str, stops: str = "") -> str:
     for name, words in {**_WORDS, **(_STOPPING if stops else _PLAYING)}.items():
         listener = listener.replace(name, words)
     fragments = ['<span class="fragment stop"></span>' * count] if stops else []
-    return "\n".join(
-        [frame, *fragments, listener]
-    )
+    return "\n".join([frame, *fragments, listener])
 
 
 def in_quarto(url: str, title: str, stops: str = "") -> str:

@@ -15,7 +15,7 @@ import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OutputError
 from ..escaping import as_words, for_markup, for_terminal
@@ -25,13 +25,18 @@ from .embedding import target_of
 from .framing import HEIGHT, SANDBOX
 from .provenance import provenance_of
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 MOST_BYTES = 5_000_000
 """In a notebook, which keeps all that it shows in one file."""
 PNG, HTML, TEXT = "image/png", "text/html", "text/plain"
 _TYPES = {".gif": "image/gif", ".webp": "image/webp", ".avif": "image/avif", ".apng": "image/apng", ".png": PNG}
 _VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
-_POSTER = re.compile(r'<img\b[^>]*?\bsrc="data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)"')
-"""The picture that a page shows until its script runs."""
+_STILL = re.compile(r'data-still="(\d+)/(\d+)">([A-Za-z0-9+/=]+)<')
+"""A picture in a page: of which panel, at which moment, in base64."""
+_LEAST_HEIGHT = 240
+"""Of a picture made of them, in pixels."""
 _HIDDEN = "<style>.diffanim-poster:has(+ iframe) { display: none }</style>"
 _FITTING = "max-width: 100%; height: auto"
 
@@ -109,23 +114,41 @@ def _in_html(path: Path, room: int) -> tuple[str, int]:
 
 
 def _still_of(path: Path) -> bytes:
-    """A PNG of a file: the last frame of a film, or a page's poster; empty for videos and where there is none."""
+    """A PNG of a file: the last picture of a film, those of a page side by side; empty where there is none."""
     from PIL import Image
 
     if path.suffix.lower() == ".html":
-        found = _POSTER.search(path.read_text(encoding="utf-8"))
-        source: Path | io.BytesIO = io.BytesIO(base64.b64decode(found[1])) if found else io.BytesIO()
-    elif path.suffix.lower() in _TYPES:
-        source = path
-    else:
+        return _last_of_page(path.read_text(encoding="utf-8"))
+    if path.suffix.lower() not in _TYPES:
         return b""
-    try:
-        with Image.open(source) as image, io.BytesIO() as png:
-            image.seek(getattr(image, "n_frames", 1) - 1)
-            image.convert("RGB").save(png, "PNG")
-            return png.getvalue()
-    except OSError:
+    with Image.open(path) as image:
+        image.seek(getattr(image, "n_frames", 1) - 1)
+        return _as_png(image)
+
+
+def _last_of_page(page: str) -> bytes:
+    """The panels of the last moment, side by side, as a PNG; small ones are drawn larger."""
+    from PIL import Image
+
+    found = [(int(moment), int(panel), data) for panel, moment, data in _STILL.findall(page)]
+    last = max((moment for moment, *_ in found), default=0)
+    stills = [Image.open(io.BytesIO(base64.b64decode(data))) for moment, _, data in sorted(found) if moment == last]
+    if not stills:  # Plots alone.
         return b""
+    height, gap = max(still.height for still in stills), max(stills[0].width // 32, 1)
+    whole = Image.new("RGB", (sum(still.width + gap for still in stills) - gap, height), "white")
+    left = 0
+    for still in stills:
+        whole.paste(still, (left, 0))
+        left += still.width + gap
+    times = -(-_LEAST_HEIGHT // height)
+    return _as_png(whole.resize((whole.width * times, height * times), Image.Resampling.NEAREST))
+
+
+def _as_png(image: Image.Image) -> bytes:
+    with io.BytesIO() as png:
+        image.convert("RGB").save(png, "PNG")
+        return png.getvalue()
 
 
 def _coded(data: bytes) -> str:

@@ -130,7 +130,10 @@ class Watched:
         options = {**self._options, "decoder": decoder, "metadata": False}
         with tempfile.TemporaryDirectory(prefix="diffanim-") as folder:
             page = Path(folder) / "run.html"
-            render_runs([run], [page], options, source_of=_refuse_to_decode)
+            try:
+                render_runs([run], [page], options, source_of=_refuse_to_decode)
+            except OutputError as error:
+                raise type(error)(str(error).replace(str(page), "the page")) from error
             return page.read_bytes()
 
 
