@@ -88,7 +88,7 @@ def test_the_page_follows_the_recording(page: Page, tmp_path: Path) -> None:
             add(4)
             writer.finish(image)
         until(page, STEPS + 1, STEPS + 1)
-        assert status.text_content() == "run.zarr is complete: 5 steps"
+        wait(page, "document.querySelector('[role=status]').textContent === 'run.zarr is complete: 5 steps'")
     page.wait_for_timeout(300)
     assert status.text_content() == "run.zarr is complete: 5 steps"
     until(page, STEPS + 1, STEPS + 1)
