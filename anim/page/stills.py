@@ -6,6 +6,7 @@ is drawn; by how much values lie beyond that range is stored in a second picture
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Sequence
@@ -134,3 +135,13 @@ def webp(picture: Pixels, *, lossless: bool = True) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "WEBP", lossless=lossless, quality=80 if lossless else QUALITY, method=4)
     return file.getvalue()
+
+
+def base64_of(data: bytes) -> str:
+    """As an inert script of a page holds it."""
+    return base64.b64encode(data).decode()
+
+
+def data_url(data: bytes) -> str:
+    """The address of a WebP that is part of the page."""
+    return f"data:image/webp;base64,{base64_of(data)}"
