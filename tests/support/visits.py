@@ -29,7 +29,8 @@ const decode = window.createImageBitmap;
 window.createImageBitmap = (...source) => { noticed.decoded += 1; return decode.apply(window, source); };
 const look = () => {
   const parts = [...document.querySelectorAll("figure.panel, figcaption, .image, #step, header, footer")];
-  noticed.boxes.push(parts.map(part => Object.values(part.getBoundingClientRect().toJSON())));
+  if (parts.length && getComputedStyle(parts[0]).visibility == "visible")
+    noticed.boxes.push(parts.map(part => Object.values(part.getBoundingClientRect().toJSON())));
   if (noticed.boxes.length < 100) requestAnimationFrame(look);
 };
 requestAnimationFrame(look);
