@@ -298,7 +298,6 @@ class Page:
                 data_panel=part.panel.name,
                 aria_pressed="true",
                 title=part.panel.shows,
-                aria_label=self._name(part),
             )
             for number, part in enumerate(panels, start=1)
             if len(panels) > 1

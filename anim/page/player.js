@@ -14,6 +14,7 @@ const state = {
   wanted: 0, // the moment asked for
   shown: -1, // the moment whose pictures are painted
   painting: false,
+  stale: false, // whether a panel that was hidden may be of another moment
   playing: false,
   way: 1, // −1 while it goes back
   due: 0, // when the next moment is to follow, in milliseconds
@@ -74,7 +75,8 @@ async function show(moment) {
   one("#step").value = state.wanted;
   if (state.painting) return;
   state.painting = true;
-  while (state.shown !== state.wanted) {
+  while (state.stale || state.shown !== state.wanted) {
+    state.stale = false;
     const next = state.wanted;
     const shown = seen();
     const found = await Promise.all(shown.map((figure) => still(figure, next)));
@@ -297,7 +299,7 @@ function toggle(name) {
       main.style.setProperty(`--${["wide", "medium", "narrow"][page]}-${what}`, numbers[place]);
     });
   });
-  state.shown = -1; // What was hidden may be of another moment.
+  state.stale = true;
   show(state.wanted);
 }
 
@@ -433,7 +435,8 @@ function begin() {
     if (given) orders.go({ step: given });
   });
   addEventListener("message", ({ source: sender, data }) => {
-    if (sender === parent && parent !== window) orders[data?.diffanim]?.(data);
+    const known = sender === parent && parent !== window && Object.hasOwn(orders, data?.diffanim);
+    if (known) orders[data.diffanim](data);
   });
   const start = asked.get("step");
   show(start ? momentOf(Number(start)) : 0).then(() => {
