@@ -38,7 +38,8 @@ def watch(run: Path, opens: bool, quiet: bool, **given: Any) -> None:
         if opens:
             import webbrowser
 
-            webbrowser.open(server.url)
+            if not webbrowser.open(server.url):
+                reporter.note("no browser was found; open the address in one on this machine")
         _report(server, reporter)
         reporter.note(f"{server.watched.growth.words}; the page stays until Ctrl-C")
         _wait_for_ctrl_c()

@@ -288,7 +288,7 @@ class Trajectory:
         from .. import show  # By its public name: what draws runs comes after them.
 
         try:
-            return show(self, decode=False)._repr_mimebundle_()
+            return {**show(self, decode=False)._repr_mimebundle_(), "text/plain": repr(self)}
         except DiffanimError as error:
             return {"text/plain": f"{self!r}\n{for_terminal(str(error))}"}
 

@@ -110,10 +110,11 @@ class Watched:
                 folder = self._path.parent
                 raise TrajectoryError(f"the folder {folder} does not exist; create it, or name another path")
             return self._growth  # A recording that replaces another is absent for a moment on some systems.
+        is_recorded = is_being_recorded(self._path)  # First: it may be completed between the two.
         run = Trajectory.open(self._path)
         if not run.steps:
             return self._growth
-        state = "complete" if run.complete else "recording" if is_being_recorded(self._path) else "stopped"
+        state = "complete" if run.complete else "recording" if is_recorded else "stopped"
         return Growth(self._path.name, run.steps, run.total, state)
 
     def _draw(self, growth: Growth) -> bytes:

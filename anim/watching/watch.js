@@ -5,8 +5,10 @@ const status = document.querySelector("[role=status]");
 const events = new EventSource("events");
 let known = { rows: 0 }; // What the server has said last.
 let frame = null; // What is seen,
-let rows = 0; // how many rows of the run it shows,
-let coming = null; // and what is being loaded.
+let rows = 0; // and how many rows of the run it shows.
+let coming = null; // What is being loaded,
+let begun = 0; // since when,
+let rest = 0; // and until when nothing else is, as the recording may need the processor: in milliseconds.
 
 function follow({ data }) {
   known = JSON.parse(data);
@@ -21,8 +23,9 @@ function isAtTheNewest() {
 }
 
 function renew() {
-  if (coming || known.rows === rows || !isAtTheNewest()) return;
+  if (coming || known.rows === rows || performance.now() < rest || !isAtTheNewest()) return;
   const wanted = known.rows;
+  begun = performance.now();
   coming = document.createElement("iframe");
   coming.className = "next";
   coming.title = document.title;
@@ -34,11 +37,24 @@ function renew() {
 
 function show(wanted) {
   const hadFocus = document.activeElement === frame;
+  rest = 2 * performance.now() - begun;
+  if (frame) keep(frame.contentDocument, coming.contentDocument);
   frame?.remove();
   [frame, coming, rows] = [coming, null, wanted];
   frame.className = "";
   if (hadFocus) frame.focus();
   renew();
+}
+
+// What one has chosen stays chosen.
+function keep(before, after) {
+  for (const id of ["speed", "repeat"]) {
+    const [old, now] = [before, after].map((page) => page.getElementById(id));
+    if (old && now) now.value = old.value;
+  }
+  for (const off of before.querySelectorAll('.switch[aria-pressed="false"]')) {
+    after.querySelector(`.switch[data-panel="${off.dataset.panel}"]`)?.click();
+  }
 }
 
 events.addEventListener("step", follow);
@@ -49,4 +65,4 @@ events.addEventListener("end", (event) => {
 events.addEventListener("error", () => {
   status.textContent = "diffanim watch has ended; what it has shown stays here.";
 });
-setInterval(renew, 300); // One may have come back to the newest step.
+setInterval(renew, 300); // One may have come back to the newest step, or the rest may be over.

@@ -83,12 +83,15 @@ def test_the_page_follows_the_recording(page: Page, tmp_path: Path) -> None:
             wait(page, "document.querySelector('[role=status]').textContent.startsWith('step 4 of 5')")
             page.wait_for_timeout(600)
             until(page, 2, 3)  # Still there.
+            player.locator(".switch").first.click()
             player.locator("#next").click()
             until(page, 4, 4)
+            assert player.locator("figure.panel").first.is_hidden()
+            assert player.locator("figure.panel").last.is_visible()
             add(4)
             writer.finish(image)
         until(page, STEPS + 1, STEPS + 1)
-        assert status.text_content() == "run.zarr is complete: 5 steps"
+        wait(page, "document.querySelector('[role=status]').textContent === 'run.zarr is complete: 5 steps'")
     page.wait_for_timeout(300)
     assert status.text_content() == "run.zarr is complete: 5 steps"
     until(page, STEPS + 1, STEPS + 1)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_notebook_made_into_a_page(visit: Visiting, tmp_path: Path) -> None:
-    """The player plays, and its poster, for viewers without frames, is not shown as well."""
+    """The player plays, and its poster is shown only where there is no frame."""
     run = small_run()
     shown = diffanim.show(run)._repr_mimebundle_()
     cell = nbformat.v4.new_code_cell("run", outputs=[nbformat.v4.new_output("display_data", shown)])
@@ -32,3 +32,5 @@ def test_a_notebook_made_into_a_page(visit: Visiting, tmp_path: Path) -> None:
     player.until(run.steps + 1)
     for (_, panel, image), pixels in player.pixels().items():
         np.testing.assert_array_equal(pixels, pixels_of(run, panel, run.steps)[image])
+    player.page.evaluate("document.querySelector('iframe').remove()")
+    assert player.page.locator("img.diffanim-poster").is_visible()
