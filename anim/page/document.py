@@ -320,44 +320,57 @@ class Page:
             ("f", "full screen"),
         ]
         told = joined((joined([element("kbd", key), word], " ") for key, word in keys), " · ")
-        return element("footer", *(element("p", note) for note in self._said()), element("p", told, class_="keys"))
+        return element("footer", *self._said(), element("p", told, class_="keys"))
 
-    def _said(self) -> Iterator[str]:
+    def _said(self) -> Iterator[Markup]:
         pictures = [part for part in self.scene.parts if not part.is_plot]
         if self.note:
-            yield self.note
+            yield element("p", self.note)
         if not all(sheet.lossless for sheet in self._sheets.values()):
-            yield f"Pictures are compressed (WebP, quality {QUALITY})."
+            yield element("p", f"Pictures are compressed (WebP, quality {QUALITY}).")
         drawn = [found[1] for part in pictures if (found := part.values(self.shots[0].rows)) is not None]
         if drawn:
             scaled = ", of samples at unit variance" if any(part.is_rescaled for part in pictures) else ""
             parts = min(2 * abs(white - black) / step_beyond((black, white)) for black, white in drawn)
-            yield (
+            told = (
                 f"Values under the pointer: to 1/510 of the range drawn, beyond it to 1/{parts:.0f}{scaled}."
                 if all(sheet.lossless for sheet in self._sheets.values())
                 else f"Values under the pointer are rough, as they are read from compressed colours{scaled}."
             )
+            yield element("p", told, class_="of-values")
 
     def _printed(self) -> Markup:
-        """The contact sheet, whose pictures the script puts in."""
+        """The contact sheet, whose pictures the script puts in; a place is empty where a panel has nothing to show."""
         moments = [next(i for i, shot in enumerate(self.shots) if shot.rows == rows) for rows in self.printed]
         body = [
             element(
                 "tr",
                 element("th", self._row_name(part), scope="row"),
-                *(element("td", data_print=f"{place}/{moment}") for moment in moments),
+                *(
+                    element("td", data_print=f"{place}/{moment}" if part.is_of(self.shots[moment].rows) else None)
+                    for moment in moments
+                ),
             )
             for place, part in enumerate(self.scene.parts)
             if not part.is_plot
         ]
-        head = element("tr", element("td"), *(element("th", self._labels[moment], scope="col") for moment in moments))
-        table = element("table", element("thead", head), element("tbody", *body))
+        heads = (
+            element("th", *(element("span", said) for said in self._column_name(moment)), scope="col")
+            for moment in moments
+        )
+        table = element("table", element("thead", element("tr", element("td"), *heads)), element("tbody", *body))
         return element("section", table, class_="sheet", aria_label="Chosen steps")
+
+    def _column_name(self, moment: int) -> list[str]:
+        lead = self.scene.lead
+        approximated = lead.manner == "tiny" and self._changing.ended(moment)[0]  # Unlike the other columns.
+        return [*self._labels[moment].split(", "), *([lead.finished_by] if approximated else [])]
 
     def _row_name(self, part: Part) -> Markup:
         told = self.scene.comparison
-        name = [] if told is None else [min(told.labels[part.run], key=len)]
-        return joined([*name, mathml(part.panel.symbol_in(part.view))], " ")
+        name = [] if told is None else [element("span", min(told.labels[part.run], key=len), class_="strong")]
+        symbol = element("span", mathml(part.panel.symbol_in(part.view)), class_="title")
+        return joined([*name, symbol, element("span", " ".join(part.panel.sheet_words(part.view)))])
 
     # Data
 

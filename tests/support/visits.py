@@ -87,6 +87,7 @@ class Visit:
     def enter(self, selector: str = "iframe") -> None:
         """The player is in this frame of the page."""
         element = self.page.wait_for_selector(selector)
+        assert element is not None
         frame = element.content_frame()
         assert frame is not None
         self.frame = frame
