@@ -12,7 +12,7 @@ import numpy as np
 from diffanim.pixels import Pixels
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Frame, Locator
+    from playwright.sync_api import Browser, Frame, Locator
 
 PATIENCE = 20_000
 """Milliseconds."""
@@ -29,7 +29,8 @@ const decode = window.createImageBitmap;
 window.createImageBitmap = (...source) => { noticed.decoded += 1; return decode.apply(window, source); };
 const look = () => {
   const parts = [...document.querySelectorAll("figure.panel, figcaption, .image, #step, header, footer")];
-  noticed.boxes.push(parts.map(part => Object.values(part.getBoundingClientRect().toJSON())));
+  if (parts.length && getComputedStyle(parts[0]).visibility == "visible")
+    noticed.boxes.push(parts.map(part => Object.values(part.getBoundingClientRect().toJSON())));
   if (noticed.boxes.length < 100) requestAnimationFrame(look);
 };
 requestAnimationFrame(look);
@@ -58,11 +59,6 @@ WAITING = """patience => new Promise((done, failed) => {
 })"""
 
 
-def is_error(said: ConsoleMessage) -> bool:
-    """Whether a message of the console is one; Firefox tells so of formulas that it is still reading, too."""
-    return said.type == "error" and not said.text.startswith("Incorrect number of children for <m")
-
-
 class Visit:
     """A page in a browser of its own: nothing is remembered from one to the next.
 
@@ -81,8 +77,8 @@ class Visit:
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if is_error(said) else None)
+        self.page.on("pageerror", lambda error: self._hear(str(error)))
+        self.page.on("console", lambda said: self._hear(said.text) if said.type == "error" else None)
         self._address = address if isinstance(address, str) else address.resolve().as_uri()
         self.page.goto(f"{self._address}#{fragment}" if fragment else self._address)
         self.frame: Frame = self.page.main_frame
@@ -91,6 +87,7 @@ class Visit:
     def enter(self, selector: str = "iframe") -> None:
         """The player is in this frame of the page."""
         element = self.page.wait_for_selector(selector)
+        assert element is not None
         frame = element.content_frame()
         assert frame is not None
         self.frame = frame
@@ -155,6 +152,11 @@ class Visit:
             loaded = frame.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
             found += [f"{address} was loaded" for address in loaded if self._is_foreign(address)]
         return found + self.errors
+
+    def _hear(self, error: str) -> None:
+        # Firefox says so of formulas that it is still reading, too.
+        if not error.startswith("Incorrect number of children for <m"):
+            self.errors.append(error)
 
     def close(self) -> list[str]:
         """Leave the page; what it complained about."""
