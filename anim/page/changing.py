@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..drawing.headings import Type, caption_fits
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Piece, Words
@@ -15,8 +16,8 @@ _WIDTHS = (0, 9, 12, 16, 22)
 _LEAST = 7
 _TYPE = Type(16)
 """Words are measured as films set them, in a type that is wider than most browsers'."""
-_LINES = 1.75
-"""Two, without what is lost where a line is broken."""
+_LINE = 0.87
+"""What is used of a line, as it is broken between words and browsers set formulas wider."""
 _FIGURE_SPACE = "\N{FIGURE SPACE}"
 """As wide as a digit."""
 
@@ -132,6 +133,6 @@ class Changing:
 
 
 def _fits(wording: Caption, width: int) -> bool:
-    """Whether a wording fits into two lines of so many em, with its title in one."""
-    in_one = caption_fits(Caption(wording.title), width * _TYPE.em, _TYPE)
-    return in_one and caption_fits(wording, round(_LINES * width * _TYPE.em), _TYPE)
+    """Whether a wording fits into two lines of so many em, with its title and its numbers in one."""
+    in_one = caption_fits(replace(wording, words=""), round(_LINE * width * _TYPE.em), _TYPE)
+    return in_one and caption_fits(wording, round(2 * _LINE * width * _TYPE.em), _TYPE)
