@@ -58,7 +58,7 @@ class LinearPreview:
         if self._axes != ("image", "channel", "height", "width"):
             axes = ", ".join(map(str, self._axes))
             raise OutputError(f"latents with the axes {axes} can be shown when their run is complete; render it then")
-        self._clip, self._frames, self._shape = None, (), run.x.shape[-2:]
+        self._clip, self._frames, self._shape = None, (), (run.x.shape[-2], run.x.shape[-1])
         values = self._grid(run.x0[-1]).reshape(-1, run.x.shape[2]).astype(np.float64)
         variances, directions = np.linalg.eigh(np.atleast_2d(np.cov(values, rowvar=False)))
         found = directions[:, ::-1][:, :3] / np.sqrt(np.maximum(variances[::-1][:3], 1e-12))

@@ -38,6 +38,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from numbers import Integral
@@ -134,6 +135,13 @@ class StepArray:
     def __iter__(self) -> Iterator[Array]:
         """Iterate over the rows, with one in memory at a time."""
         return (self[row] for row in range(self._rows))
+
+
+def _may_show_html() -> bool:
+    """Whether what is displayed may be seen as HTML; IPython on a terminal asks for it all the same."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is None or "text/html" in shell.display_formatter.active_types
 
 
 class Trajectory:
@@ -285,6 +293,8 @@ class Trajectory:
 
     def _repr_mimebundle_(self, **_asked: object) -> dict[str, Any]:
         """What a notebook shows for a run: its page, or a line if there is none. Nothing is decoded for it."""
+        if not _may_show_html():
+            return {"text/plain": repr(self)}
         from .. import show  # By its public name: what draws runs comes after them.
 
         try:

@@ -317,8 +317,9 @@ def _latex_figure(target: Target) -> str:
             f"{{{path}/frame-}}{{{first}}}{{{last}}}"
         )
     if _moves(target):
+        what = "page" if target.kind == "page" else "film"
         return (
-            "% LaTeX cannot show a film. Render pictures with -o frames/ instead of this file, and then:\n"
+            f"% LaTeX cannot show a {what}. Render pictures with -o frames/ instead of this file, and then:\n"
             "%   diffanim embed frames/\n"
             "% For print, use a contact sheet: --for paper."
         )

@@ -17,6 +17,7 @@ from ..runs.place import is_being_recorded
 from ..runs.trajectory import Trajectory
 
 SECONDS_BETWEEN_LOOKS = 0.3
+State = Literal["waiting", "recording", "stopped", "complete"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Growth:
     """Whole ones."""
     total: int = 0
     """As announced; 0 while there is nothing to read."""
-    state: Literal["waiting", "recording", "stopped", "complete"] = "waiting"
+    state: State = "waiting"
 
     @property
     def rows(self) -> int:
@@ -114,7 +115,7 @@ class Watched:
         run = Trajectory.open(self._path)
         if not run.steps:
             return self._growth
-        state = "complete" if run.complete else "recording" if is_recorded else "stopped"
+        state: State = "complete" if run.complete else "recording" if is_recorded else "stopped"
         return Growth(self._path.name, run.steps, run.total, state)
 
     def _draw(self, growth: Growth) -> bytes:

@@ -65,7 +65,7 @@ def test_the_page_follows_the_recording(page: Page, tmp_path: Path) -> None:
     image = random.uniform(-0.5, 0.5, (2, 3, 8, 8)).astype(np.float32)
 
     def add(index: int) -> None:
-        writer.add(Step(index, STEPS, 900.0 - 100 * index, image, image / 2, 0.6, 0.8))
+        writer.add(Step(index, STEPS, 900.0 - 100 * index, image, image / np.float32(2), 0.6, 0.8))
 
     with watching(tmp_path / "run.zarr") as server:
         page.goto(server.url)

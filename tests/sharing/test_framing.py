@@ -61,7 +61,7 @@ def test_a_page_is_framed_with_a_sandbox(tmp_path: Path, monkeypatch: pytest.Mon
     assert (section, tag, script, attributes) == ("section", "iframe", "script", {})
     assert (frame["data-src"], frame["title"]) == ("my%20run.html#keys=slides&play=0", ALT)
     assert frame["sandbox"] == "allow-scripts"
-    assert "cannot show a film" in texts["latex"]
+    assert "cannot show a page" in texts["latex"]
     assert "render with -o out.mp4" in texts["powerpoint"]
 
 

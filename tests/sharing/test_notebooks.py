@@ -6,6 +6,8 @@ import base64
 import io
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,26 @@ def test_what_a_recording_says_is_text(tmp_path: Path) -> None:
         assert {tag for tag, _ in Tags(data["text/html"]).found} <= {"style", "img", "iframe", "p"}
         assert "onerror" not in {name for _, attributes in Tags(data["text/html"]).found for name in attributes}
         assert "\x1b" not in data["text/plain"]
+
+
+def test_a_terminal_gets_a_line_and_does_not_wait_for_a_page(tmp_path: Path) -> None:
+    write(tmp_path / "run.zarr")
+    lines = [
+        "import diffanim",
+        "diffanim.show = None",  # Which would fail if it were called.
+        "diffanim.Trajectory.open('run.zarr')",
+    ]
+    command = [sys.executable, "-m", "IPython", "--colors=nocolor", "--no-banner", "-c", "\n".join(lines)]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.match(r"Out\[\d\]: <Trajectory: m, DDIMScheduler, 5 steps.*>$", done.stdout)
+    assert "Error" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
