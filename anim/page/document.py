@@ -139,10 +139,10 @@ class Page:
             yield element("p", self.note)
         if not lossless:
             yield element("p", f"Pictures are compressed (WebP, quality {QUALITY}).")
-        drawn = [found[1] for part in pictures if (found := part.values(self.shots[0].rows)) is not None]
-        if drawn:
+        valued = [(part, *found) for part in pictures if (found := part.values(self.shots[0].rows)) is not None]
+        if valued:
             scaled = ", of samples at unit variance" if any(part.is_rescaled for part in pictures) else ""
-            beyond = min(2 * abs(white - black) / step_beyond((black, white)) for black, white in drawn)
+            beyond = min(2 * abs(drawn[1] - drawn[0]) / step_beyond(part, drawn) for part, _, drawn in valued)
             told = (
                 f"Values under the pointer: to 1/510 of the range drawn, beyond it to 1/{beyond:.0f}{scaled}."
                 if lossless
@@ -178,7 +178,7 @@ class Page:
         values, (black, white) = found
         return stored | {
             "range": [black, white],
-            "step": step_beyond((black, white)),
+            "step": step_beyond(part, (black, white)),
             "decimals": max(round(-math.log10(abs(white - black) / 255)), 0),
             "letters": "RGB" if values.shape[1] == 3 else "",
         }

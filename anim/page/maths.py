@@ -29,7 +29,7 @@ class _Tokens:
     """What is left to read."""
 
     def __init__(self, tex: str) -> None:
-        self._left = _TOKEN.findall(tex)[::-1]
+        self._left: list[str] = _TOKEN.findall(tex)[::-1]
 
     @property
     def next(self) -> str:

@@ -239,7 +239,7 @@ function enlarge(figure, canvas) {
   context.drawImage(canvas, ...corner, across, across, 0, 0, lens.width, lens.height);
 }
 
-const scratch = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+const scratch = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 
 async function value(figure, canvas) {
   const output = one(".value", figure);

@@ -26,8 +26,8 @@ QUALITY = 90
 """Of WebP, for larger ones."""
 MIDDLE, FURTHEST = 128, 127
 """The level of a value within the range, and the most steps beyond it; those may stand for more."""
-_NARROW = 2.0
-"""A range that holds most of such noise."""
+_OF_NOISE = 2.0
+"""A range that holds most of noise of variance 1."""
 _MOST_PIXELS = 16383
 """On a side of a WebP."""
 
@@ -98,23 +98,24 @@ class Sheet:
         if not self.lossless:
             return Still(webp(self.joined(images), lossless=False))
         found = part.values(rows)
-        beyond = None if found is None else beyond_range(*found, images)
+        beyond = None if found is None else beyond_range(*found, step_beyond(part, found[1]), images)
         return Still(webp(self.joined(images)), b"" if beyond is None else webp(self.joined(beyond)))
 
 
-def beyond_range(values: Array, drawn: tuple[float, float], images: Pixels) -> Pixels | None:
+def beyond_range(values: Array, drawn: tuple[float, float], step: float, images: Pixels) -> Pixels | None:
     """By how much values are beyond those that are drawn black and white: uint8 [B, H, W, 3], `MIDDLE` for not at all.
 
     Args:
         values: float32 [B, C, H, W].
         drawn: the values drawn black and white.
+        step: the value of a level.
         images: what is shown of them; if that is something else, such as a pipeline's own image, nothing is told.
 
     Returns:
         None if no value is.
     """
     low, high = min(drawn), max(drawn)
-    steps = np.rint((values - np.clip(values, low, high)) / step_beyond(drawn))
+    steps = np.rint((values - np.clip(values, low, high)) / step)
     if not steps.any() or not np.array_equal(to_rgb(values, drawn), images):
         return None
     levels = (MIDDLE + np.clip(steps, -FURTHEST, FURTHEST)).astype(np.uint8)
@@ -123,11 +124,13 @@ def beyond_range(values: Array, drawn: tuple[float, float], images: Pixels) -> P
     return np.ascontiguousarray(np.moveaxis(levels[:, :3], 1, -1))
 
 
-def step_beyond(drawn: tuple[float, float]) -> float:
-    """The step in which what lies beyond the range drawn is told: 1/100 of it, or more in a narrow one, as noise of
-    variance 1 must be told, too.
+def step_beyond(part: Part, drawn: tuple[float, float]) -> float:
+    """The step in which values beyond the range drawn are told: 1/100 of it.
+
+    For samples it is 1/100 of at least 2, as noise of variance 1 must be told where images go from 0 to 1.
     """
-    return max(abs(drawn[1] - drawn[0]), _NARROW) / 100
+    of_field = part.panel.quantity.kind == "field"
+    return max(abs(drawn[1] - drawn[0]), 0 if of_field else _OF_NOISE) / 100
 
 
 def webp(picture: Pixels, *, lossless: bool = True) -> bytes:

@@ -167,6 +167,11 @@ def test_an_image_is_seen_alone(visit: Visiting, page: Path) -> None:
     assert seen() == ["2"]
     player.press("Escape")
     assert len(seen()) == 4
+    player.at('figure[data-panel="x"] .image').nth(1).focus()
+    player.press("Enter")
+    assert seen() == ["1"]
+    player.press("Escape")
+    assert len(seen()) == 4
 
 
 def test_full_screen(visit: Visiting, page: Path) -> None:
@@ -188,6 +193,8 @@ def test_touch(visit: Visiting, page: Path) -> None:
     player.until(2)
     player.at("#play").tap()
     player.until(END)
+    player.at("#step").tap()  # In its middle.
+    player.until(END // 2 + 1)
     player.at('button.switch[data-panel="x0"]').tap()
     assert shown_panels(player) == ["x"]
     player.page.touchscreen.tap(*player.place_of("x", 1, 3, 3))

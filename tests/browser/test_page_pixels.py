@@ -151,21 +151,36 @@ def numbers(text: str) -> list[float]:
     return [float(found) for found in re.findall(r"[+-]?\d+\.\d+", text.replace("\N{MINUS SIGN}", "-"))]
 
 
-def test_values_under_the_pointer_are_those_recorded(visit: Visiting, page: Path, run: Trajectory) -> None:
-    player = visit(page, "step=3&play=0")
+def said_values(player: Visit, panel: str) -> list[float]:
+    player.wait(f"document.querySelector('figure[data-panel={panel}] .value').textContent")
+    return numbers(player.at(f'figure[data-panel="{panel}"] .value').inner_text())
+
+
+def test_values_under_the_pointer_are_those_recorded(visit: Visiting, run: Trajectory, tmp_path: Path) -> None:
+    """To half a level, or beyond black and white to half a hundredth of the range; and two decimal places."""
+    player = visit(page_of(run, tmp_path / "values.html", panels="x,x0,eps"), "step=3&play=0")
     player.until(3)
-    beyond = np.abs(run.x[2][3, :, :, :]).max(axis=0)
-    row, column = map(int, np.unravel_index(beyond.argmax(), beyond.shape))
+    epsilon = (run.x[2] - run.signal[2] * run.x0[2]) / run.noise[2]
+    furthest = np.abs(run.x[2][3]).max(axis=0)
+    row, column = map(int, np.unravel_index(furthest.argmax(), furthest.shape))
+    assert furthest.max() > 1.5
     for image, y, x in ((3, row, column), (0, 0, 15), (1, 7, 4)):
         player.point_at("x", image, y, x)
-        for panel, array in (("x", run.x), ("x0", run.x0)):
-            said = player.at(f'figure[data-panel="{panel}"] output.value')
-            player.wait(f"document.querySelector('figure[data-panel={panel}] .value').textContent")
-            recorded = array[2][image, :, y, x]
-            # Half of a level, or of the steps of what lies beyond black and white, and two decimal places.
-            tolerance = np.where(np.abs(recorded) > 1, 0.010, 0.004) + 0.0051
-            assert (np.abs(numbers(said.inner_text()) - recorded) <= tolerance).all(), (panel, image, said.inner_text())
-    assert beyond.max() > 1.5
+        for panel, recorded, white in (("x", run.x[2], 1), ("x0", run.x0[2], 1), ("eps", epsilon, 3)):
+            wanted = recorded[image, :, y, x]
+            tolerance = white * np.where(np.abs(wanted) > white, 1 / 100, 1 / 255) + 0.0051
+            assert (np.abs(said_values(player, panel) - wanted) <= tolerance).all(), (panel, image)
+
+
+def test_values_by_keyboard(visit: Visiting, page: Path, run: Trajectory) -> None:
+    player = visit(page)
+    player.until(1)
+    player.at('figure[data-panel="x0"] .image[data-image="1"]').focus()
+    player.press("Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowUp")
+    for panel, recorded in (("x", run.x[0]), ("x0", run.x0[0])):
+        assert np.abs(said_values(player, panel) - recorded[1, :, 6, 9]).max() <= 0.0151
+    player.press("Escape")
+    assert player.at('figure[data-panel="x"] .value').inner_text() == ""
 
 
 def test_lens_shows_the_same_place_in_every_panel(visit: Visiting, page: Path, run: Trajectory) -> None:

@@ -101,7 +101,7 @@ def test_values_can_be_read_from_the_colours(
 ) -> None:
     """Within half a level of the range drawn, and beyond it within half a step."""
     run = synthetic_run(kind, shape=shape, contrast=0.7, **info)
-    page, scene = rendered(tmp_path, run, panels="x,x0,eps"), scene_of(run, "x,x0,eps")
+    page, scene = rendered(tmp_path, run, panels="x,x0,eps,change"), scene_of(run, "x,x0,eps,change")
     beyond = page.data["beyond"]
     for place, moment in page.stills:
         panel, part = page.data["panels"][place], scene.parts[place]
@@ -281,7 +281,12 @@ def test_the_command_opens_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
 
     recorded: Trajectory = synthetic_run(steps=2)
     shown: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: not shown.append(address))
+
+    def open_(address: str) -> bool:
+        shown.append(address)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", open_)
     monkeypatch.setattr(Trajectory, "open", lambda _: recorded)
     done = run("render", "a.zarr", "-o", "a b.html", "-o", "c.gif", "--open", "-q")
     assert done.code == 0, done.err
