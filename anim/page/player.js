@@ -33,7 +33,8 @@ const parsed = new Promise((done) => {
 
 async function source(kind, panel, moment) {
   const find = () => one(`script[data-${kind}="${panel}/${moment}"]`);
-  if (!find()) await parsed;
+  // While the page arrives, its last element may have only a part of its text.
+  if (document.readyState === "loading" && !find()?.nextElementSibling) await parsed;
   return find()?.textContent;
 }
 
