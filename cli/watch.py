@@ -10,7 +10,7 @@ import click
 
 from diffanim.cli import options
 from diffanim.cli.terminal import say
-from diffanim.render_options import RENDER_OPTIONS, panels_of
+from diffanim.render_options import RENDER_OPTIONS, panels_of, timing_of
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -32,7 +32,8 @@ def watch(run: Path, opens: bool, quiet: bool, **given: Any) -> None:
     from diffanim.cli.progress import Reporter
     from diffanim.watching.server import serving
 
-    panels_of(given)  # A wrong name is found before anything is served.
+    panels_of(given)  # A wrong value is found before anything is served.
+    timing_of({**{name: row.default for name, row in RENDER_OPTIONS.items()}, **given})
     with Reporter(quiet=quiet) as reporter, serving(run, given) as server:
         say(server.url)
         if opens:

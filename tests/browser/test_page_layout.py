@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from diffanim import Trajectory
 from support.played import STEPS, page_of, small_run
+from support.synthetic import latent_run, synthetic_run
 from support.visits import Visiting
 
 pytestmark = pytest.mark.browser
@@ -53,6 +57,28 @@ def test_nothing_moves_from_step_to_step(visit: Visiting, plots_page: Path, widt
         player.until(step)
         assert player.frame.evaluate(parts) == before
     assert player.frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize(
+    ("made", "panels"),
+    [
+        (partial(synthetic_run, steps=2), "path"),
+        (partial(synthetic_run, steps=2, shape=(1, 1, 16, 16)), "x0"),
+        (partial(synthetic_run, "flow", steps=3, interrupted_after=2), "x,histogram"),
+        (latent_run, "x,x0,eps"),
+    ],
+    ids=["one plot", "one grey image", "interrupted", "latents"],
+)
+def test_all_kinds_are_seen(visit: Visiting, made: Callable[[], Trajectory], panels: str, tmp_path: Path) -> None:
+    run = made()
+    decoder = {"decoder": "linear"} if made is latent_run else {}
+    player = visit(page_of(run, tmp_path / "run.html", panels=panels, **decoder))
+    player.until(1)
+    player.press("End")
+    player.until(len(run.x))
+    for panel in panels.split(","):
+        assert player.at(f'figure[data-panel="{panel}"]').is_visible()
+    assert (player.at(".switch").count() > 1) == ("," in panels)
 
 
 def test_first_pictures_before_others_are_decoded(visit: Visiting, tmp_path: Path) -> None:

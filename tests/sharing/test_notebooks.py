@@ -15,7 +15,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, LatexExporter
 from PIL import Image
 
 import diffanim
@@ -128,6 +128,14 @@ def test_a_line_of_text_is_the_run(notebook: nbformat.NotebookNode) -> None:
 def test_an_export_has_the_pages(notebook: nbformat.NotebookNode) -> None:
     text, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
     assert [tag for tag, _ in Tags(text).found].count("iframe") == 3
+
+
+def test_a_pdf_has_the_posters(notebook: nbformat.NotebookNode) -> None:
+    """By way of LaTeX, which no HTML goes through."""
+    text, resources = LatexExporter().from_notebook_node(notebook)
+    pictures = [f"output_{cell}_0.png" for cell in (0, 1, 2)]
+    assert set(resources["outputs"]) == set(pictures)
+    assert re.findall(r"output_\d_0\.png", text) == pictures
 
 
 def test_latents_are_shown_as_asked() -> None:

@@ -267,10 +267,11 @@ def test_what_is_no_recording_is_one_line(run: Run, tmp_path: Path) -> None:
     assert done.err.count("\n") == 1
 
 
-def test_a_wrong_panel_is_found_before_anything_is_served(run: Run) -> None:
-    done = run("watch", "run.zarr", "--no-open", "--panels", "nobody")
+@pytest.mark.parametrize(("option", "value"), [("--panels", "nobody"), ("--fps", "0.0")])
+def test_a_wrong_value_is_found_before_anything_is_served(run: Run, option: str, value: str) -> None:
+    done = run("watch", "run.zarr", "--no-open", option, value)
     assert (done.code, done.out) == (1, "")
-    assert "nobody" in done.err
+    assert value in done.err
 
 
 @contextlib.contextmanager
