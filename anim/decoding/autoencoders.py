@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from .halving import can_halve, halved
 
 _PIXELS_AT_ONCE = 1 << 22
 """Maximum pixels decoded together, a quarter of it without a GPU: a 1024×1024 image takes several GB."""
+_HOST = torch.device("cpu")
 _AXES = ("image", "channel", "frame", "height", "width")
 """The axes of clips in the order that autoencoders expect."""
 
@@ -52,6 +54,8 @@ class Autoencoder:
         shown = len(frames) if frames is not None and _is_for_images(autoencoder) else clip
         pixels = size[0] * size[1] * (shown or 1) or most  # If unknown, decode one by one.
         self.at_once = max(1, most // pixels)
+        self._one_by_one = threading.Lock()
+        """Held while the pipeline's own autoencoder decodes, as its precision may change and memory is for one row."""
         self._tiled = self._told = False
         """Whether memory is too short to decode other than in tiles, and whether that was said."""
 
@@ -138,12 +142,12 @@ class Autoencoder:
 
     def _decode(self, latents: torch.Tensor) -> Pixels:
         if self._fused is not None:
-            z, images = self._prepared(latents, torch.float32)
+            z, images = self._prepared(latents, torch.float32, _HOST)  # Where nothing waits for a row before it.
             if (pictures := self._fused(z)) is not None:
                 return pictures if images is None else pictures.reshape(-1, images, *pictures.shape[1:])
         if self._half is not None and (pictures := self._decoded_in_half(latents, self._half)) is not None:
             return pictures
-        with _precise(self._autoencoder):
+        with self._one_by_one, _precise(self._autoencoder):
             return self._decoded(self._autoencoder, *self._prepared(latents, self._autoencoder.dtype))
 
     def _decoded_in_half(self, latents: torch.Tensor, dtype: torch.dtype) -> Pixels | None:
@@ -202,9 +206,11 @@ class Autoencoder:
         needed, left_out = leading_latents(self._autoencoder, z.shape[2], max(self._frames))
         return z[:, :, :needed], left_out
 
-    def _prepared(self, latents: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, int | None]:
+    def _prepared(
+        self, latents: torch.Tensor, dtype: torch.dtype, device: torch.device | None = None
+    ) -> tuple[torch.Tensor, int | None]:
         """Latents as the autoencoder expects them; if it is for images, the frames of clips, and how many of each."""
-        z = self._unpacked(latents.to(self._device, dtype))
+        z = self._unpacked(latents.to(device or self._device, dtype))
         if self._order is not None:
             z = z.permute(self._order)
         if not _takes_unscaled(self._pipeline, self._autoencoder):

@@ -13,8 +13,8 @@ of two, this rounds nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property, partial
 from queue import SimpleQueue
 from typing import Any
@@ -132,9 +132,23 @@ def fused_copy(autoencoder: Any, device: torch.device) -> Any:
     """
     if not _can_fuse(autoencoder):
         return None
-    parts = copied_parts(autoencoder, ("post_quant_conv", "quantize"), device, torch.float32)
-    parts["decoder"] = FusedDecoder(_fused(copy.deepcopy(autoencoder.decoder), device))
+    with _beside_others(next(autoencoder.parameters()).device, device):
+        parts = copied_parts(autoencoder, ("post_quant_conv", "quantize"), device, torch.float32)
+        parts["decoder"] = FusedDecoder(_fused(copy.deepcopy(autoencoder.decoder), device))
     return copy_with(autoencoder, parts)
+
+
+@contextmanager
+def _beside_others(*devices: torch.device) -> Iterator[None]:
+    """Use streams of its own, as each of the many small copies would wait for a row that is being decoded."""
+    streams = {device: torch.cuda.Stream(device) for device in devices if device.type == "cuda"}  # type: ignore[no-untyped-call]
+    with ExitStack() as entered:
+        for device, stream in streams.items():
+            stream.wait_stream(torch.cuda.current_stream(device))
+            entered.enter_context(torch.cuda.stream(stream))
+        yield
+    for stream in streams.values():
+        stream.synchronize()
 
 
 def _can_fuse(autoencoder: Any) -> bool:
@@ -257,7 +271,7 @@ class FusedDecoding:
     A copy is made when it is first needed, so that a full card is found where it is dealt with.
 
     Attributes:
-        at_once: how many calls keep all devices busy.
+        at_once: how many calls keep all devices busy: while each decodes a row, the next is read.
     """
 
     def __init__(self, copies: Mapping[torch.device, Callable[[], Any]], capture: Capture = cuda_graph) -> None:
@@ -267,7 +281,7 @@ class FusedDecoding:
             copies: what makes copies of one autoencoder, by their device; the first must do, the others may fail.
             capture: what makes one launch of many.
         """
-        self.at_once = len(copies)
+        self.at_once = len(copies) + 1
         self._first, *_ = replicas = [_Replica(make, device, capture) for device, make in copies.items()]
         self._free: SimpleQueue[_Replica] = SimpleQueue()
         for replica in replicas:
@@ -277,7 +291,7 @@ class FusedDecoding:
         """Decode latents in the autoencoder's own scale; may be called from several threads.
 
         Args:
-            z: float32 [B, C, h, w], anywhere.
+            z: float32 [B, C, h, w]; from host memory, they are sent while a device still decodes others.
 
         Returns:
             uint8 [B, H, W, 3]; None if float16 is not enough for them.
@@ -285,14 +299,22 @@ class FusedDecoding:
         while True:
             replica = self._free.get()
             try:
-                pictures = replica(z)
+                arriving = replica(z)
             except Exception:
                 if replica is not self._first:
                     continue  # Its card may be full: the others go on without it.
                 self._free.put(replica)
                 raise
             self._free.put(replica)
-            return pictures
+            return arriving()
+
+
+def _arrived(pictures: torch.Tensor, done: torch.cuda.Event | None) -> Pixels | None:
+    """Pictures with their last row, which says whether all are numbers, when they have been copied from the device."""
+    if done is not None:
+        done.synchronize()
+    levels = pictures.numpy()
+    return None if levels[:, -1].any() else levels[:, :-1].copy()  # Pinned memory is not to be kept.
 
 
 class _Replica:
@@ -307,16 +329,22 @@ class _Replica:
         return self._make()
 
     @torch.inference_mode()
-    def __call__(self, z: torch.Tensor) -> Pixels | None:
-        with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
+    def __call__(self, z: torch.Tensor) -> Callable[[], Pixels | None]:
+        """Begin to decode, and return what waits for the pictures; more can be begun until they are there."""
+        on_cuda = self._device.type == "cuda"
+        with torch.cuda.device(self._device) if on_cuda else nullcontext():
             if z.shape not in self._captured:
                 kept = z.to(self._device, copy=True)
                 self._captured[z.shape] = (kept, *self._capture(lambda: self._levels(kept)))
             kept, levels, replay = self._captured[z.shape]
-            kept.copy_(z)
+            kept.copy_(z.pin_memory() if on_cuda and not z.is_cuda else z, non_blocking=True)
             replay()
-            pictures = levels.cpu().numpy()
-        return None if pictures[:, -1].any() else pictures[:, :-1]
+            pictures = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=on_cuda)
+            pictures.copy_(levels, non_blocking=True)
+            done = torch.cuda.Event(blocking=True) if on_cuda else None  # type: ignore[no-untyped-call]
+            if done is not None:
+                done.record()
+        return partial(_arrived, pictures, done)
 
     def _levels(self, z: torch.Tensor) -> torch.Tensor:
         """The pictures' levels, as of `diffanim.pixels.to_rgb`, and below them a row that is 0 if all were numbers:

@@ -210,7 +210,7 @@ def on_two_cards(decoders: Sequence[Callable[[], Any]]) -> FusedDecoding:
 def test_each_card_decodes_what_comes_while_others_are_busy() -> None:
     decoders = [Decoder(1.0), Decoder(-1.0)]
     decoding = on_two_cards(decoders)
-    assert decoding.at_once == 2
+    assert decoding.at_once == 3
     with ThreadPoolExecutor(2) as threads:
         calls = [threads.submit(decoding, torch.zeros(1, 4, 2, 2)) for _ in range(2)]
         assert all(decoder.inside.wait(10) for decoder in decoders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -210,6 +211,36 @@ def test_an_autoencoder_that_overflows_in_half_precision() -> None:
     assert pipe.vae.dtype == torch.float16
     assert np.abs(view_of(run).pixels(SAMPLE, STEPS).astype(int) - own).max() == 0
     assert np.abs(view_of(run).pixels(GUESS, STEPS - 1).astype(int) - own).mean() < 1
+
+
+def test_rows_that_overflow_together_are_decoded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each, the autoencoder becomes float32, and float16 again: not while another row is decoded."""
+    run, _ = record("sdxl")
+    pipe = run.made_by.pipeline
+    pipe.vae.to(torch.float16)
+    together = threading.Barrier(2)
+    precisions: list[torch.dtype] = []
+    decodes = pipe.vae.decode
+
+    class Overflowing:
+        at_once = 2
+
+        def __call__(self, _z: torch.Tensor) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    together.wait(0.2)
+
+    def watched(z: torch.Tensor, **options: Any) -> Any:
+        precisions.append(pipe.vae.dtype)
+        made = decodes(z, **options)
+        precisions.append(pipe.vae.dtype)
+        return made
+
+    monkeypatch.setattr("diffanim.decoding.autoencoders.fused_decoding", lambda *_: Overflowing())
+    monkeypatch.setattr(pipe.vae, "decode", watched)
+    decode(run, PipelineCall(pipe, None), ClipFrames())
+    assert len(precisions) >= 2 * STEPS and set(precisions) == {torch.float32}
+    assert pipe.vae.dtype == torch.float16
 
 
 @pytest.mark.parametrize("on_disk", [True, False])

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 import diffanim
+from diffanim.decoding.fused import fused_copy
 from diffanim.decoding.latents import decode
 from diffanim.decoding.origin import call_of
 from diffanim.models.finding import locate
 from diffanim.models.pipelines import open_pipeline
 from diffanim.models.settings import RunSettings
 from diffanim.runs.clips import ClipFrames
-from diffanim.runs.quantities import SAMPLE
+from diffanim.runs.quantities import GUESS, SAMPLE
 from diffanim.scenes.views import view_of
 from support.marks import libraries_may_warn
 from support.tiny import build
@@ -149,3 +150,26 @@ def test_offloading_gives_the_same(saved: Path, offload: str | None, tmp_path: P
 def test_half_precision_by_itself(saved: Path) -> None:
     settings = RunSettings(model=str(saved), prompt="a small boat")
     assert open_pipeline(locate(str(saved)), settings).unet.dtype == torch.float16
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")
+def test_latents_are_decoded_on_two_gpus(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"prompt": "a small boat", "steps": 20, "width": 64, "height": 64}
+    used: list[torch.device] = []
+
+    def counted(autoencoder: Any, device: torch.device) -> Any:
+        used.append(device)
+        return fused_copy(autoencoder, device)
+
+    monkeypatch.setattr("diffanim.decoding.fused.fused_copy", counted)
+    runs = {}
+    for device in ("cuda", "cuda:1"):
+        run = diffanim.record(saved, **settings, device=device, path=tmp_path / f"{device.replace(':', '')}.zarr")
+        decode(run, call_of(run), ClipFrames())
+        runs[device] = view_of(run)
+    assert sorted(used[:2], key=str) == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert used[2:] == [torch.device("cuda", 1)]
+    both, alone = runs.values()
+    for row in range(20):
+        for quantity in (SAMPLE, GUESS):
+            assert (both.pixels(quantity, row) == alone.pixels(quantity, row)).all()
