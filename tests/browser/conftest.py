@@ -67,7 +67,7 @@ def from_npm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("npm")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(Path(__file__).with_name(name), folder)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=30000"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         pytest.skip(f"npm could not install the packages: {done.stderr.strip().splitlines()[:1]}")

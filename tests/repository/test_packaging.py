@@ -48,6 +48,13 @@ def test_what_browsers_get_is_in_the_package(folder: str) -> None:
     assert packed == files
 
 
+def test_what_a_page_is_made_from_is_in_the_package() -> None:
+    data = PROJECT["tool"]["setuptools"]["package-data"]["diffanim.page"]
+    assert {*data} == {
+        file.name for file in (ROOT / "anim" / "page").iterdir() if file.suffix in (".js", ".css", ".html")
+    }
+
+
 def test_a_source_archive_can_be_tested(tmp_path: Path) -> None:
     """Its tests are all there with what they read, as for those who package it for a system."""
     pytest.importorskip("setuptools", minversion=PROJECT["build-system"]["requires"][0].partition(">=")[2])
