@@ -115,10 +115,10 @@ class _Pictures:
     def _make(self, wanted: Sequence[tuple[int, ...]], rendering: Rendering | None = None) -> None:
         missing = [rows for rows in wanted if rows not in self._made]
         with contextlib.closing(ahead(self._stills, missing, _AHEAD)) as made:
-            for rows, stills in zip(missing, made, strict=True):
+            for done, (rows, stills) in enumerate(zip(missing, made, strict=True), start=1):
                 self._made[rows] = stills
                 if rendering is not None and rendering.on_frame is not None:
-                    rendering.on_frame(len(self._made), len(wanted))
+                    rendering.on_frame(done, len(missing))
 
     def _stills(self, rows: tuple[int, ...]) -> Stills:
         return {place: self._sheets[place].still(part, rows) for place, part in self._parts}

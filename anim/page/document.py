@@ -142,9 +142,10 @@ class Page:
         valued = [(part, *found) for part in pictures if (found := part.values(self.shots[0].rows)) is not None]
         if valued:
             scaled = ", of samples at unit variance" if any(part.is_rescaled for part in pictures) else ""
-            beyond = min(2 * abs(drawn[1] - drawn[0]) / step_beyond(part, drawn) for part, _, drawn in valued)
+            within = _bound(max(abs(drawn[1] - drawn[0]) / (2 * 255) for _, _, drawn in valued))
+            beyond = _bound(max(step_beyond(part, drawn) / 2 for part, _, drawn in valued))
             told = (
-                f"Values under the pointer: to 1/510 of the range drawn, beyond it to 1/{beyond:.0f}{scaled}."
+                f"Values under the pointer: to ±{within}, and beyond the range drawn to ±{beyond}{scaled}."
                 if lossless
                 else f"Values under the pointer are rough, as they are read from compressed colours{scaled}."
             )
@@ -195,3 +196,9 @@ class Page:
 
 def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _bound(error: float) -> str:
+    """An error, rounded up to two digits."""
+    digits = 1 - math.floor(math.log10(error))
+    return f"{math.ceil(round(error * 10**digits, 6)) / 10**digits:g}"
