@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from ...arguments import entry_named
-from ...errors import SettingsError
+from ...errors import OutputError, SettingsError
 from ..phrases import Caption, Fidelity
 
 if TYPE_CHECKING:
     from ...runs.quantities import Quantity
     from ...runs.trajectory import Trajectory
+    from ..plane import Plane
     from ..plots import Plot
-    from ..views import View
+    from ..views import PointsView, View
 
 Arrangement = Literal["", "stacked"]
 """How panels are arranged: side by side (the empty string), or one above the other."""
@@ -55,8 +56,10 @@ class Panel:
     fidelity: Fidelity
     module: str
     """The module of this package that has the rest, imported only when needed."""
-    draws: Literal["picture", "plot"] = "picture"
-    """Whether a quantity is drawn as a picture, or a plot of one or more of them."""
+    draws: Literal["picture", "plot", "plane"] = "picture"
+    """Whether a quantity is drawn as a picture, or a plot of one or more of them; or only points in the plane are."""
+    of_points: str = ""
+    """The module that has the rest for points in the plane; empty if it does not show them."""
     forward: Naming | None = None
     """What it is called in a forward process, if different."""
 
@@ -74,7 +77,7 @@ class Panel:
 
     def symbol_in(self, view: View) -> str:
         """The symbol in a run: TeX."""
-        found: str = self.symbol or self._module.symbol(view)
+        found: str = self.symbol or self._module_for(view).symbol(view)
         return found
 
     def plot(self, view: View) -> Plot:
@@ -89,29 +92,51 @@ class Panel:
             plots[self] = self._module.plot(view)
         return plots[self]
 
+    def plane(self, view: PointsView) -> Plane:
+        """What is drawn of a run of points in the plane.
+
+        Raises:
+            OutputError: the run lacks what it needs.
+            TrajectoryError: a row is damaged.
+        """
+        found: Plane = self._module_for(view).plane(view)
+        return found
+
     def check(self, run: Trajectory) -> None:
-        """Check that a run has what a plot needs, before time is spent on it.
+        """Check that a run has what a plot or a panel of points needs, before time is spent on it.
 
         Raises:
             OutputError: it lacks something.
         """
-        if self.draws == "plot" and hasattr(self._module, "check"):
-            self._module.check(run)
+        points = run.info.space == "point"
+        if points and not self.of_points:
+            known = ", ".join(panel.name for panel in PANELS.values() if panel.of_points)
+            raise OutputError(f"the run holds points, of which {self.name} shows nothing; choose from {known}")
+        if not points and self.draws == "plane":
+            raise OutputError(
+                f"the run holds {run.info.space}s, and {self.name} shows points in the plane; record --model points:spiral"
+            )
+        module = import_module(f".{self.of_points}", __name__) if points else self._module
+        if (points or self.draws == "plot") and hasattr(module, "check"):
+            module.check(run)
 
     def captions(self, view: View) -> Sequence[Caption]:
         """Captions for the steps of a run, the best first; the first that fits is used."""
-        found: Sequence[Caption] = self._module.captions(view)
+        found: Sequence[Caption] = self._module_for(view).captions(view)
         return found
 
     def closing(self, view: View) -> Sequence[Caption]:
         """Captions for the last sample, the best first."""
-        found: Sequence[Caption] = self._module.closing(view)
+        found: Sequence[Caption] = self._module_for(view).closing(view)
         return found
 
     def sheet_words(self, view: View) -> Sequence[str]:
         """The text under its symbol beside its row on a contact sheet, in lines of about nine letters."""
-        found: Sequence[str] = self._module.sheet_words(view)
+        found: Sequence[str] = self._module_for(view).sheet_words(view)
         return found
+
+    def _module_for(self, view: View) -> Any:
+        return import_module(f".{self.of_points}", __name__) if view.manner == "points" else self._module
 
     @property
     def _module(self) -> Any:
@@ -132,6 +157,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "the noisy sample of each step",
                 "rough",
                 "sample",
+                of_points="particles",
                 forward=Naming("x_t", "x_t", "the picture with noise added"),
             ),
             Panel(
@@ -141,6 +167,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "the model’s guess of the finished image",
                 "fine",
                 "guess",
+                of_points="expected",
                 forward=Naming("x_0", "x_0", "the picture itself"),
             ),
             Panel(
@@ -210,6 +237,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "what guidance adds to the guess without class or prompt",
                 "rough",
                 "guidance",
+                of_points="pushes",
             ),
             Panel(
                 "spectrum",
@@ -249,6 +277,36 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "fine",
                 "error",
                 "plot",
+            ),
+            Panel(
+                "field",
+                r"\mathrm{d}x_t",
+                "flow",
+                "of points in the plane, where the probability flow sends each place",
+                "fine",
+                "field",
+                "plane",
+                "field",
+            ),
+            Panel(
+                "density",
+                "q(x_t)",
+                "q(x_t)",
+                "of points in the plane, the density of the noisy data",
+                "fine",
+                "density",
+                "plane",
+                "density",
+            ),
+            Panel(
+                "paths",
+                r"x_T \ldots x_t",
+                "paths",
+                "of points in the plane, the paths of all particles",
+                "fine",
+                "paths",
+                "plane",
+                "paths",
             ),
         )
     }
