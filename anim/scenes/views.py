@@ -232,6 +232,9 @@ def view_of(
         raise OutputError("the run has no complete step to show; record it again")
     for quantity in quantities:
         quantity.demand(run)
+    if run.info.space == "point":
+        size = "×".join(map(str, run.x0.shape[2:]))
+        raise OutputError(f"the run's samples are points of {size} numbers, not pictures: there is nothing to animate")
     if run.info.space == "pixel":
         _demand_clips(frames, None)
         if decoder.kind != "full":
