@@ -12,13 +12,13 @@ from ..errors import SettingsError
 from ..options import FILE, Option, options_of
 from ..runs.kept import GUIDANCE, KEEPABLE, check_keep
 from ..schedulers.choosing import BY_NAME
-from .files import ModelFiles
+from .files import USUAL_BATCH, ModelFiles
 from .finding import BUILTIN
 from .labels import NULL_LABEL
 from .loading import DEVICES, DTYPES
 
 DEFAULT_STEPS = 40
-DEFAULT_BATCH = 4
+DEFAULT_BATCH = USUAL_BATCH
 """For a bare denoiser; other pipelines make one image unless asked for more."""
 BUILTIN_LABELS = ("cat", "fruit", "flower", "heart")
 """What the built-in model shows if no class is named; the label NULL_LABEL asks for samples without a class."""
@@ -264,13 +264,15 @@ class RunSettings:
             SettingsError: a setting does not apply to this kind of model.
         """
         usual = usual_settings(len(self.labels), bare=files.is_bare)
-        batch = self.batch or usual["batch"]
+        batch = self.batch or max(files.usual_batch, usual["batch"])
         if not files.is_bare:
             return replace(self, batch=batch)
+        if files.is_ideal and (self.dtype not in ("auto", "float32") or self.compile):
+            raise SettingsError(f"{files.name} is no network and runs in float32; leave out --dtype and --compile")
         if self.exact and self.dtype not in ("auto", "float32"):
             raise SettingsError(f"an exact run is in float32, not {self.dtype}; leave out one of the two")
         for name in _OF_PIPELINES:
-            if getattr(self, name) not in (None, ()):
+            if getattr(self, name) not in (None, ()) and name not in files.takes:
                 raise SettingsError(
                     f"{files.name} is a bare denoiser and takes no --{name.replace('_', '-')}; it takes --label and "
                     "--guidance if it was trained with classes"
@@ -316,7 +318,7 @@ class RunSettings:
         """A readable file name, different for different settings."""
         parts = [files.name, self.scheduler or "", f"{self.steps}steps", f"seed{self.seed}"]
         settings = self.of(files)
-        if settings.batch != usual_settings(0, bare=files.is_bare)["batch"]:
+        if settings.batch != files.usual_batch:
             parts.append(f"batch{settings.batch}")
         parts += [*self.labels, f"g{self.guidance:g}" if self.guidance not in (None, 1.0) else ""]
         parts += [value if value != "auto" else "" for value in (self.device, self.dtype)]

@@ -290,6 +290,9 @@ def view_of(
         return PointsView(run)
     for quantity in quantities:
         quantity.demand(run)
+    if run.info.space == "point":
+        size = "×".join(map(str, run.x0.shape[2:]))
+        raise OutputError(f"the run's samples are points of {size} numbers, not pictures: there is nothing to animate")
     if run.info.space == "pixel":
         _demand_clips(frames, None)
         demand_full(decoder, "images")
