@@ -14,6 +14,7 @@ from ..pixels import Pixels
 from .themes import Colour
 
 Coordinates = NDArray[np.float32]
+Values = NDArray[np.floating]
 _SQUARE_ROOT_OF_2 = 1.4143
 
 
@@ -27,13 +28,18 @@ class Strokes:
     """float32 [n, 2]"""
     radii: tuple[float, float]
     """At the start and at the end."""
-    opacity: Coordinates | float = 1.0
+    opacity: Values | float = 1.0
     """[n], or one for all."""
     flat: bool = False
     """Whether it begins with a straight edge, as heads of arrows do; else round."""
 
+    @property
+    def are_discs(self) -> bool:
+        """Whether none has a length, so that there is less to compute."""
+        return self.starts is self.ends
 
-def discs(centres: NDArray[np.floating], radius: float) -> Strokes:
+
+def discs(centres: Values, radius: float) -> Strokes:
     """Discs of a radius at places [n, 2]."""
     places = centres.astype(np.float32)
     return Strokes(places, places, (radius, radius))
@@ -65,8 +71,31 @@ class Ink:
 def covered(strokes: Strokes, height: int, width: int) -> tuple[NDArray[np.intp], Coordinates]:
     """The pixels of a picture that strokes cover, and the part of each: flat indices, and float32 in (0, 1].
 
-    A pixel may occur several times. Each stroke goes along its longer direction pixel by pixel, and at each covers a
-    few pixels across, by their distance to it.
+    A pixel may occur several times, and only those with their middle in the picture are there.
+    """
+    x, y, parts = _covered_by_discs(strokes) if strokes.are_discs else _covered_by_lines(strokes, height, width)
+    wanted = (parts > 0) & (x > 0) & (x < width) & (y > 0) & (y < height)
+    where = y[wanted].astype(np.intp) * width + x[wanted].astype(np.intp)
+    return where, parts[wanted]
+
+
+def _covered_by_discs(discs: Strokes) -> tuple[Coordinates, Coordinates, Coordinates]:
+    """The middles x and y of the pixels in a square around each disc, and how much of each it covers."""
+    radius = np.float32(discs.radii[0])
+    room = int(np.ceil(radius + 0.5))
+    around = np.arange(-room, room + 1, dtype=np.float32) + np.float32(0.5)
+    first = np.floor(discs.starts)
+    x, y = first[:, :1] + around, first[:, 1:] + around
+    across, down = (x - discs.starts[:, :1])[:, None, :], (y - discs.starts[:, 1:])[:, :, None]
+    parts = np.clip(radius + np.float32(0.5) - np.sqrt(across**2 + down**2), 0, 1)
+    opacity = np.broadcast_to(np.asarray(discs.opacity, np.float32), len(first))
+    each = np.broadcast_arrays(x[:, None, :], y[:, :, None])
+    return each[0], each[1], parts * opacity[:, None, None]
+
+
+def _covered_by_lines(strokes: Strokes, height: int, width: int) -> tuple[Coordinates, Coordinates, Coordinates]:
+    """The same of lines. Each goes along its longer direction pixel by pixel, and at each covers a few pixels
+    across, by their distance to it.
     """
     widest = max(strokes.radii)
     starts, ends = strokes.starts.astype(np.float32), strokes.ends.astype(np.float32)
@@ -98,15 +127,12 @@ def covered(strokes: Strokes, height: int, width: int) -> tuple[NDArray[np.intp]
     ax, ay = along[stroke, 0][:, None], along[stroke, 1][:, None]
     place = (dx * ax + dy * ay) / square[stroke][:, None]
     inside = np.clip(place, 0, 1)
-    distance = np.hypot(dx - inside * ax, dy - inside * ay)
+    distance = np.sqrt((dx - inside * ax) ** 2 + (dy - inside * ay) ** 2)
     begin, end = map(np.float32, strokes.radii)
     parts = np.clip(begin + (end - begin) * inside + np.float32(0.5) - distance, 0, 1)
     if strokes.flat:
         parts *= np.clip(place * np.sqrt(square)[stroke][:, None] + np.float32(0.5), 0, 1)
-    parts *= opacity[stroke][:, None]
-    wanted = (parts > 0) & (x > 0) & (x < width) & (y > 0) & (y < height)
-    where = y[wanted].astype(np.intp) * width + x[wanted].astype(np.intp)
-    return where, parts[wanted]
+    return x, y, parts * opacity[stroke][:, None]
 
 
 def _bounded(places: Coordinates, height: int, width: int) -> Coordinates:

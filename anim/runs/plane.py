@@ -1,17 +1,18 @@
 """A run of points in the plane as it is shown: its particles row by row, and the flow and density around them.
 
-Samples that explode are at unit variance, as pictures of them are, so all is in the coordinates of ``natural``.
+Samples that explode are divided by √(a² + b²), as pictures of them are; all here is in those coordinates.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from typing import Literal
 
 import numpy as np
 
 from ..errors import OutputError
-from .noising import PRESERVING, mixture_at, natural, notation_of, rescaled
+from .noising import PRESERVING, mixture_at, notation_of, rescaled
 from .points import Places, Points
 from .run_info import Clipping
 from .step import Mixture
@@ -51,7 +52,7 @@ class PointsRun:
         if rows * particles > _MOST_PLACES:
             raise OutputError(f"{particles} points at {rows} rows are too many to show; record fewer, such as 600")
         self.run, self.data = run, Points.of(run)
-        self.samples = np.stack([natural(run, run.x[row], row) for row in range(rows)]).astype(np.float64)
+        self.samples = np.stack([run.x[row] / self._scale(row) for row in range(rows)]).astype(np.float64)
         guesses = [run.x0[row] for row in range(run.steps)]
         if run.is_forward and run.complete:
             guesses.append(run.x0[run.steps - 1])
@@ -69,11 +70,17 @@ class PointsRun:
 
     def mixture(self, row: int) -> Mixture:
         """The mixture of the samples as they are shown."""
-        mixture = mixture_at(self.run, row)
         if row == self.run.steps and self.run.finished:
             return Mixture(1.0, 0.0)
-        scale = np.hypot(mixture.signal, mixture.noise) if rescaled(self.run) else 1.0
-        return Mixture(float(mixture.signal / scale), float(mixture.noise / scale))
+        mixture, scale = mixture_at(self.run, row), self._scale(row)
+        return Mixture(mixture.signal / scale, mixture.noise / scale)
+
+    def _scale(self, row: int) -> float:
+        """√(a² + b²) where samples explode; points have no black and white whose middle would stay in place."""
+        if not rescaled(self.run) or (row == self.run.steps and self.run.finished):
+            return 1.0
+        mixture = mixture_at(self.run, row)
+        return math.hypot(mixture.signal, mixture.noise)
 
     def has_noise(self, row: int) -> bool:
         """Whether samples have noise that can be seen; without any, nothing is sent anywhere."""

@@ -13,12 +13,11 @@ from .of_points import demand_data, ending, points_of, running
 
 __all__ = ["captions", "check", "closing", "plane", "sheet_words"]
 
-_TITLE: Phrase = (Maths("q(x_t)"),)
+_TITLE: Phrase = (Maths(r"\sqrt{q(x_t)}"),)
 _SAID = (
-    "the density of the noisy data, as its square root, strongest where it is highest",
-    "density of the noisy data, as its square root",
-    "density, as its square root",
-    "as its square root",
+    "the root of the density of the noisy data, strongest at its highest",
+    "the root of the density of the noisy data",
+    "root of the density",
 )
 
 
@@ -47,7 +46,7 @@ def closing(view: View) -> Sequence[Caption]:
     """Captions for the last sample."""
     if view.run.is_forward or (view.run.complete and not view.run.finished):
         return captions(view) if view.run.is_forward else ending(view, _TITLE, _SAID)
-    return ending(view, (Maths("q(x_0)"),), ("the density of the data, as its square root", *_SAID[2:]))
+    return ending(view, (Maths(r"\sqrt{q(x_0)}"),), ("the root of the density of the data", _SAID[-1]))
 
 
 def sheet_words(view: View) -> Sequence[str]:

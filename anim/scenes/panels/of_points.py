@@ -11,7 +11,7 @@ from ...runs.noising import rescaled
 from ...runs.plane import Condition
 from ...runs.points import Points
 from ...runs.trajectory import Trajectory
-from ..phrases import Caption, Number, Phrase
+from ..phrases import Caption, Number, Phrase, Words
 from ..plane import Vectors
 from ..plots import Values
 from ..readouts import last_time_readout, time_readout
@@ -74,9 +74,7 @@ def outside_readouts(view: PointsView, places: Values) -> tuple[Phrase, ...]:
     counts = view.outside(places)
     if not any(counts):
         return ()
-    longest = len(f"{max(counts)} outside")
-    words = tuple((f"{count} outside" if count else "").rjust(longest) for count in counts)
-    return ((Number(words, "quiet", upright=True),),)
+    return ((Number.of(counts, 0, "quiet", upright=True), Words("outside")),)
 
 
 def running(
@@ -94,9 +92,11 @@ def running(
     scaled = UNIT_VARIANCE if of_samples and rescaled(view.run) else ""
     phrases = [", ".join(filter(None, (phrase, scaled))) for phrase in (*said, "")]
     time = time_readout(view.run)
-    captions = [Caption(title, phrase, (*readouts, time)) for phrase in dict.fromkeys(phrases)]
-    bare = [Caption(title, phrase, readouts) for phrase in dict.fromkeys((scaled, ""))]
-    return [*captions, *bare, Caption(title, "", (time,)), Caption(title), Caption(())]
+    *longer, last = dict.fromkeys(phrases)
+    captions = [Caption(title, phrase, (*readouts, time)) for phrase in longer]
+    captions += [Caption(title, phrase, readouts) for phrase in longer[-2:]]  # Another panel has the timestep, too.
+    captions += [Caption(title, last, (*readouts, time)), Caption(title, last, readouts)]
+    return [*captions, Caption(title, "", (time,)), Caption(title), Caption(())]
 
 
 def ending(view: View, title: Phrase, said: Sequence[str], *readouts: Phrase) -> list[Caption]:

@@ -61,11 +61,8 @@ def _words(view: View) -> tuple[str, ...]:
     seen = points_of(view)
     named = class_of_field(seen)
     how = f", guided to {named}" if seen.points.is_guided else f" for {named}" if named else ""
-    return (
-        f"particles, and where the flow sends each place{how}",
-        f"particles and flow{how}",
-        f"flow{how}" if how else "",
-    )
+    said = (f"particles, and where the flow sends each place{how}", f"particles and flow{how}")
+    return (*said, how.removeprefix(", ").strip()) if how else said
 
 
 def closing(view: View) -> Sequence[Caption]:
