@@ -5,12 +5,9 @@ All is drawn by `diffanim.drawing.strokes`; a figure of matplotlib would take mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from ..pixels import Pixels
-from ..scenes.phrases import Phrase
 from ..scenes.plane import Field, Followed, Particles, Plane
 from ..scenes.plots import Values
 from .axes import sizes_in
@@ -20,15 +17,14 @@ from .strip import mixed
 from .strokes import Ink, Strokes, discs
 from .themes import Colour, Theme
 
-_MOST_COLUMNS = 24
-_CELL = 1.1
-"""The narrowest cell of a grid of arrows, in em."""
+_MOST_COLUMNS = (24, 16)
+"""Of a grid of arrows, and of one with several at each place."""
+_CELL = (1.1, 1.7)
+"""The narrowest cell of such grids, in em."""
 _ARROW = 0.86
 """The length of the longest arrow, in cells."""
 _SLOW = 0.25
 """The part of the usual speed below which an arrow of a direction is shorter than others."""
-_LONGEST = 0.98
-"""Of measured arrows, the part that is not cut off."""
 _DIM = {"data": 0.3, "field": 0.5, "trail": 0.75, "path": 0.55}
 """How much of its colour something in the background has."""
 _MANY = 600
@@ -86,8 +82,8 @@ class DrawnPlane:
             self._ink.draw(picture, spots, self._theme.ink(plane.particles.ink))
         if plane.followed is not None:
             self._follow(picture, plane.followed, row)
-        self._frame(picture)
         self._write_key(picture)
+        self._frame(picture)
         return picture
 
     def positions(self, places: Values) -> Values:
@@ -128,7 +124,8 @@ class DrawnPlane:
 
     def _places_of_arrows(self) -> Values:
         """The middles of the cells of a grid that fills the picture, [n, 2], in the coordinates of the run."""
-        columns = max(min(_MOST_COLUMNS, int(self.width / (_CELL * self._em))), 4)
+        several = self._plane.field is not None and len(self._plane.field.inks) > 1
+        columns = max(min(_MOST_COLUMNS[several], int(self.width / (_CELL[several] * self._em))), 4)
         cell = self.width / columns
         rows = max(round(self.height / cell), 3)
         x, y = (np.arange(columns) + 0.5) * cell, (np.arange(rows) + 0.5) * self.height / rows
@@ -142,7 +139,7 @@ class DrawnPlane:
         if vectors is None:
             return
         sizes = np.hypot(vectors[..., 0], vectors[..., 1]).max(0)
-        usual = float(np.quantile(sizes, _LONGEST)) if field.measured else _SLOW * float(np.median(sizes))
+        usual = float(sizes.max()) if field.measured else _SLOW * float(np.median(sizes))
         shortening = np.minimum(sizes / max(usual, 1e-12), 1) / np.maximum(sizes, 1e-12)
         several = len(field.inks) > 1
         for each, name in zip(vectors, field.inks, strict=True):
@@ -184,7 +181,8 @@ class DrawnPlane:
             done, picture = 0, self._background.copy()
         colour = self._dimmed(self._theme.ink(particles.ink), "path")
         for next_ in range(done, row):
-            strokes = self._between(particles.places[next_], particles.places[next_ + 1])
+            starts, ends = (particles.places[place_][: particles.lines] for place_ in (next_, next_ + 1))
+            strokes = self._between(starts, ends)
             self._ink.draw(picture, strokes, colour)
         self._paths = row, picture
         return picture.copy()
@@ -222,25 +220,16 @@ class DrawnPlane:
     def _write_key(self, picture: Pixels) -> None:
         sizes = sizes_in(self._em)
         x, baseline = round(0.5 * sizes.words), self.height - round(0.6 * sizes.words)
-        for phrase in self._fitting(self._plane.key, self.width - 2 * x):
-            needed = width(phrase, sizes)
-            self._clear(picture, x, baseline, needed, sizes.words)
+        space = round(0.8 * sizes.words)
+        widths = [width(phrase, sizes) + space for phrase in self._plane.key]
+        if not widths or sum(widths) > self.width - x:
+            return
+        above = baseline - round(1.2 * sizes.words)
+        picture[above:, : x + sum(widths)] = self._theme.background
+        for phrase, needed in zip(self._plane.key, widths, strict=True):
             for text in place(phrase, sizes, x, baseline):
                 blend(picture, text.mask(), text.x, text.baseline, self._theme.ink(text.piece.ink))
-            x += needed + round(0.8 * sizes.words)
-
-    def _fitting(self, key: tuple[Phrase, ...], room: int) -> Iterator[Phrase]:
-        """All labels, or none where they do not fit."""
-        sizes = sizes_in(self._em)
-        if sum(width(phrase, sizes) + round(0.8 * sizes.words) for phrase in key) <= room:
-            yield from key
-
-    def _clear(self, picture: Pixels, x: int, baseline: int, wide: int, em: float) -> None:
-        """Make room behind a label."""
-        spare = round(0.25 * em)
-        picture[baseline - round(0.95 * em) : baseline + round(0.35 * em), max(x - spare, 0) : x + wide + spare] = (
-            self._theme.background
-        )
+            x += needed
 
     def _dimmed(self, colour: Colour, what: str) -> Colour:
         return mixed(colour, self._theme.background, _DIM[what])

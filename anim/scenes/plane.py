@@ -25,6 +25,8 @@ class Particles:
     """Through how many rows before the shown one their lines go back."""
     fading: bool = True
     """Whether lines fade towards where they come from."""
+    lines: int | None = None
+    """How many of the particles have lines, the first ones; None for all."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,8 @@ class Panel:
             raise OutputError(f"the run holds points, of which {self.name} shows nothing; choose from {known}")
         if not points and self.draws == "plane":
             raise OutputError(
-                f"{self.name} is of points in the plane, and the run holds {run.info.space}s; record --model points:spiral"
+                f"{self.name} is of points in the plane, and the run holds {run.info.space}s; "
+                "record --model points:spiral to see it"
             )
         module = import_module(f".{self.of_points}", __name__) if points else self._module
         if (points or self.draws == "plot") and hasattr(module, "check"):

@@ -43,7 +43,7 @@ def plane(view: View) -> Plane:
         seen.reach,
         rows,
         data=data,
-        field=Field(flow_of(seen, "unconditional", "conditional", "guided"), ("noise", "signal", "strong")),
+        field=Field(flow_of(seen, "guided", "conditional", "unconditional"), ("strong", "signal", "noise")),
         key=(
             (Words("all data", "noise"),),
             (Words(named, "signal"),),
@@ -59,8 +59,8 @@ def captions(view: View) -> Sequence[Caption]:
     clipped = f", x̂0 {clipping}" if clipping else ""
     if seen.points.is_guided:
         said: tuple[str, ...] = (
-            f"where each place is sent, with and without guidance; of three arrows the longest is a cell{clipped}",
-            f"three arrows at each place, the longest a cell{clipped}",
+            f"three arrows at each place, their lengths relative to each other{clipped}",
+            f"three arrows at each place{clipped}",
             f"three at each place{clipped}",
         )
     else:

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ...runs.noising import rescaled
 from ..phrases import Caption, Phrase, Words
 from ..plane import Followed, Particles, Plane
-from ..views import View
+from ..views import PointsView, View
 from .of_points import ending, outside_readouts, points_of, running
 
 __all__ = ["captions", "closing", "plane", "sheet_words"]
 
 _TITLE: Phrase = (Words("paths", "strong"),)
+_FULL = 0.4
+"""The part of the panel that lines may cover, so that single ones can be followed."""
+_THICK = 1 / 220
+"""About how thick lines are, as a part of half the panel's height."""
+_FEWEST = 12
+
+
+def lines_in(view: PointsView) -> int:
+    """How many particles have their paths drawn: all, or only as many as leave room between them."""
+    samples = view.points.samples / view.reach
+    lengths = np.hypot(*np.moveaxis(np.diff(samples, axis=0), -1, 0)).sum(0)
+    area = 4 * view.size[1] / view.size[0]
+    room = _FULL * area / (_THICK * max(float(lengths.mean()), 1e-9))
+    return min(max(int(room), _FEWEST), samples.shape[1])
 
 
 def plane(view: View) -> Plane:
@@ -22,7 +38,7 @@ def plane(view: View) -> Plane:
     return Plane(
         seen.reach,
         len(samples),
-        particles=Particles(samples, "noise", len(samples) - 1, fading=False),
+        particles=Particles(samples, "noise", len(samples) - 1, fading=False, lines=lines_in(seen)),
         followed=Followed(samples[:, seen.marked], "noise"),
     )
 
@@ -30,8 +46,19 @@ def plane(view: View) -> Plane:
 def captions(view: View) -> Sequence[Caption]:
     """Captions that say whose paths they are."""
     seen = points_of(view)
-    said = ("of all particles from step to step, so far", "of all particles so far", "so far")
+    said = (f"of {_whose(seen)}, from step to step so far", f"of {_whose(seen)}", _briefly(seen))
     return running(view, _TITLE, said, *outside_readouts(seen, seen.points.samples))
+
+
+def _whose(view: PointsView) -> str:
+    drawn, there = lines_in(view), view.points.samples.shape[1]
+    return f"all {there} particles" if drawn == there else f"{drawn} of {there} particles"
+
+
+def _briefly(view: PointsView) -> str:
+    """What is not shown, if anything."""
+    drawn, there = lines_in(view), view.points.samples.shape[1]
+    return "so far" if drawn == there else f"{drawn} of {there}"
 
 
 def closing(view: View) -> Sequence[Caption]:
@@ -39,10 +66,16 @@ def closing(view: View) -> Sequence[Caption]:
     seen = points_of(view)
     if view.run.is_forward:
         return captions(view)
-    said = ("of all particles, from noise to data", "of all particles")
+    said = (f"of {_whose(seen)}, from noise to data", f"of {_whose(seen)}", _briefly(seen))
     return ending(view, _TITLE, said, *outside_readouts(seen, seen.points.samples))
 
 
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
-    return ["of all", "particles", *(["at unit", "variance"] if rescaled(view.run) else [])]
+    seen = points_of(view)
+    drawn, there = lines_in(seen), seen.points.samples.shape[1]
+    return [
+        "of all" if drawn == there else f"{drawn} of",
+        f"{there}",
+        *(["at unit", "variance"] if rescaled(view.run) else []),
+    ]

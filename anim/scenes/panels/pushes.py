@@ -56,12 +56,11 @@ def captions(view: View) -> Sequence[Caption]:
     """Captions that say what lengths mean."""
     towards = f"towards {class_of_field(points_of(view))}, {scale_words(view.run)}"
     said = (
-        f"what guidance {towards}, adds at each place, longest arrow a cell",
-        f"guidance {towards}, longest arrow a cell",
-        f"{towards}, longest a cell",
-        "longest a cell",
+        f"what guidance {towards}, adds at each place, relative lengths",
+        f"{towards}, relative lengths",
+        "relative lengths",
     )
-    return [*running(view, _TITLE, said)[:-2], *running(view, (), ("guidance, longest a cell",))]
+    return [*running(view, _TITLE, said)[:-2], *running(view, (), ("guidance, relative lengths",))]
 
 
 def closing(view: View) -> Sequence[Caption]:
