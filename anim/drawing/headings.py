@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..runs.ideal import IDEAL
 from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
 from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
@@ -125,14 +126,19 @@ def _step(run: Trajectory, *, closing: bool) -> Phrase:
 
 
 def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
-    """The model, the scheduler, the guidance and whether the run was interrupted, as far as they fit."""
+    """The model, the scheduler, the guidance, what was done to an ideal denoiser's data, and whether the run was
+    interrupted, as far as they fit.
+    """
     info = run.info
     made = "forward process" if run.is_forward else info.model
     model, scheduler = Words(made, "strong"), Words(class_title(info.scheduler))
     guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
     state = () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
+    ideal = (Words(IDEAL),) if info.ideal is not None and info.model != IDEAL else ()
+    notes = () if info.ideal is None else tuple(map(Words, info.ideal.notes))
     shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))
-    for rest in ((scheduler, *guidance, *state), (scheduler, *state), state, ()):
+    others = ((scheduler, *guidance, *ideal, *notes), (scheduler, *guidance, *notes), (scheduler, *notes), notes, ())
+    for rest in (*((*other, *state) for other in others), ()):
         left = room - width(_dotted(model, *rest), sizes) + width((model,), sizes)
         if left >= shortest:
             return _dotted(Words(shortened(model.text, sizes.words, left), model.ink), *rest)

@@ -29,6 +29,8 @@ _LOOKED_AT = 1 << 20
 """Bytes at each end of a file that are enough to tell models apart: training changes every weight."""
 _MOST_JSON = 64 << 20
 """Bytes in a configuration or an index; the largest known have a few MB."""
+POINTS, PICTURES = "points:", "ideal:"
+"""How the names of models begin that are data sets: of points, and of pictures."""
 USUAL_BATCH = 4
 """Of a bare denoiser."""
 BARE_PARTS = ("unet", "scheduler")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..arguments import checked, shown
 from ..errors import SettingsError
-from ..runs.ideal import MOST_POINTS, IdealData
+from ..runs.ideal import IDEAL, MOST_POINTS, IdealData
 from .files import USUAL_BATCH, ModelFiles
 from .labels import NULL_LABEL
 
@@ -55,7 +55,7 @@ class DataSet:
         keeps = self.shape == (2,) and len(self.values) <= MOST_POINTS
         return IdealData(
             count=len(self.values),
-            points=tuple((float(x), float(y)) for x, y in self.values) if keeps else (),
+            points=tuple((_short(x), _short(y)) for x, y in self.values) if keeps else (),
             classes=tuple(map(int, self.classes)) if keeps and self.classes is not None else (),
             class_names=self.names,
             notes=self.notes,
@@ -137,7 +137,12 @@ def ideal_denoiser(data: Any, labels: Sequence[Any] | NDArray[Any] | None = None
             raise SettingsError(f"labels is an array {list(told.shape)} for {len(values)} data; give one for each")
         found, classes = np.unique(told, return_inverse=True)
         names = tuple(str(name) for name in found)
-    return IdealDenoiser(DataSet(values, classes, names), "ideal denoiser")
+    return IdealDenoiser(DataSet(values, classes, names), IDEAL)
+
+
+def _short(value: Any) -> float:
+    """The shortest decimal number that is this float32."""
+    return float(str(value))
 
 
 def digest_of_data(data: DataSet) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..untrusted import Finite, NotNegative
 
+IDEAL = "ideal denoiser"
+"""What such a model is called in pictures."""
 MOST_POINTS = 10_000
 """Of the plane, that a recording keeps."""
 
