@@ -14,7 +14,6 @@ from .of_points import ending, outside_readouts, points_of, running
 
 __all__ = ["captions", "closing", "plane", "sheet_words"]
 
-_TITLE: Phrase = (Words("paths", "strong"),)
 _FULL = 0.4
 """The part of the panel that lines may cover, so that single ones can be followed."""
 _THICK = 1 / 220
@@ -46,19 +45,14 @@ def plane(view: View) -> Plane:
 def captions(view: View) -> Sequence[Caption]:
     """Captions that say whose paths they are."""
     seen = points_of(view)
-    said = (f"of {_whose(seen)}, from step to step so far", f"of {_whose(seen)}", _briefly(seen))
-    return running(view, _TITLE, said, *outside_readouts(seen, seen.points.samples))
+    said = ("of the particles, from step to step so far", "from step to step", "so far")
+    return running(view, _title(seen), said, *outside_readouts(seen, seen.points.samples))
 
 
-def _whose(view: PointsView) -> str:
+def _title(view: PointsView) -> Phrase:
+    """It says how many there are where not all are drawn."""
     drawn, there = lines_in(view), view.points.samples.shape[1]
-    return f"all {there} particles" if drawn == there else f"{drawn} of {there} particles"
-
-
-def _briefly(view: PointsView) -> str:
-    """What is not shown, if anything."""
-    drawn, there = lines_in(view), view.points.samples.shape[1]
-    return "so far" if drawn == there else f"{drawn} of {there}"
+    return (Words("paths" if drawn == there else f"{drawn} of {there} paths", "strong"),)
 
 
 def closing(view: View) -> Sequence[Caption]:
@@ -66,16 +60,13 @@ def closing(view: View) -> Sequence[Caption]:
     seen = points_of(view)
     if view.run.is_forward:
         return captions(view)
-    said = (f"of {_whose(seen)}, from noise to data", f"of {_whose(seen)}", _briefly(seen))
-    return ending(view, _TITLE, said, *outside_readouts(seen, seen.points.samples))
+    said = ("of the particles, from noise to data", "from noise to data")
+    return ending(view, _title(seen), said, *outside_readouts(seen, seen.points.samples))
 
 
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     seen = points_of(view)
     drawn, there = lines_in(seen), seen.points.samples.shape[1]
-    return [
-        "of all" if drawn == there else f"{drawn} of",
-        f"{there}",
-        *(["at unit", "variance"] if rescaled(view.run) else []),
-    ]
+    some = [] if drawn == there else [f"{drawn} of", f"{there}"]
+    return [*some, "paths", *(["at unit", "variance"] if rescaled(view.run) else [])]
