@@ -11,6 +11,7 @@ from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.noising import rescaled
 from ..runs.quantities import NEXT, SAMPLE, Quantity
+from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
@@ -37,6 +38,14 @@ class Part:
             TrajectoryError: the row is damaged.
         """
         return self.view.pixels(self.panel.quantity, rows[self.run])
+
+    def values(self, rows: Sequence[int]) -> tuple[Array, tuple[float, float]] | None:
+        """The values behind its pixels at a shot's rows, and those drawn black and white (`View.values`).
+
+        Raises:
+            TrajectoryError: the row is damaged.
+        """
+        return self.view.values(self.panel.quantity, rows[self.run])
 
     def picture(self, rows: Sequence[int]) -> tuple[RunPictures, Quantity, int] | None:
         """The decoded picture behind its pixels at a shot's rows; None if nothing is decoded for it."""
@@ -175,8 +184,14 @@ class Scene:
             OutputError: a run lacks what the plot needs.
             TrajectoryError: a row is damaged.
         """
-        if part.is_plane:
-            return part.panel.plane(part.view)
+        return part.panel.plane(part.view) if part.is_plane else self.plot_of(part)
+
+    def plot_of(self, part: Part) -> Plot:
+        """What is drawn of a part that is a plot.
+
+        Raises:
+            OutputError, TrajectoryError: as `drawing_of`.
+        """
         return with_shared_limits([part.panel.plot(view) for view in self.views])[part.run]
 
     def signs(self, fidelity: Fidelity) -> str:
