@@ -115,7 +115,9 @@ def test_guesses_at_the_particles_are_those_of_the_run() -> None:
     for kind in ("preserving", "exploding", "flow"):
         run = PointsRun(points_run(kind))
         for row in range(run.run.steps):
-            np.testing.assert_allclose(run.guess_at(run.samples[row], row, "conditional", 0), run.guesses[row], atol=2e-4)
+            np.testing.assert_allclose(
+                run.guess_at(run.samples[row], row, "conditional", 0), run.guesses[row], atol=2e-4
+            )
 
 
 def test_exploding_samples_are_at_unit_variance() -> None:

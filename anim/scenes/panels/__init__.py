@@ -60,6 +60,8 @@ class Panel:
     """Whether a quantity is drawn as a picture, or a plot of one or more of them; or only points in the plane are."""
     of_points: str = ""
     """The module that has the rest for points in the plane; empty if it does not show them."""
+    points: str = ""
+    """What it shows of points in the plane, as `shows`, if that is different."""
     forward: Naming | None = None
     """What it is called in a forward process, if different."""
 
@@ -67,7 +69,8 @@ class Panel:
         """The panel under the names that it has in a process, "reverse" or "forward"."""
         if process != "forward" or self.forward is None:
             return self
-        return replace(self, symbol=self.forward.symbol, sign=self.forward.sign, shows=self.forward.shows)
+        named = replace(self, symbol=self.forward.symbol, sign=self.forward.sign, shows=self.forward.shows)
+        return replace(named, points="")  # No model expects anything of points that noise is added to.
 
     @property
     def quantity(self) -> Quantity:
@@ -159,6 +162,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "rough",
                 "sample",
                 of_points="particles",
+                points="the particles and where the flow sends each place",
                 forward=Naming("x_t", "x_t", "the picture with noise added"),
             ),
             Panel(
@@ -169,6 +173,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "fine",
                 "guess",
                 of_points="expected",
+                points="what each particle is expected to become, over the data",
                 forward=Naming("x_0", "x_0", "the picture itself"),
             ),
             Panel(
@@ -239,6 +244,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "rough",
                 "guidance",
                 of_points="pushes",
+                points="what guidance adds at each place",
             ),
             Panel(
                 "spectrum",
@@ -288,6 +294,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "field",
                 "plane",
                 "field",
+                "where the probability flow sends each place",
             ),
             Panel(
                 "density",
@@ -298,6 +305,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "density",
                 "plane",
                 "density",
+                "the density of the noisy data",
             ),
             Panel(
                 "paths",
@@ -308,6 +316,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "paths",
                 "plane",
                 "paths",
+                "the paths of the particles",
             ),
         )
     }
@@ -350,7 +359,9 @@ def quantities_in(panels: Iterable[Panel]) -> list[Quantity]:
     return [panel.quantity for panel in panels if panel.draws == "picture"]
 
 
-def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False, process: str = "reverse") -> str:
+def in_places(
+    panels: Sequence[str], arrangement: str, *, symbols: bool = False, process: str = "reverse", points: bool = False
+) -> str:
     """Say what panels show and where: "on the left the noisy sample of each step, on the right …".
 
     Unknown and repeated names are left out, as the names come from files, which cannot be trusted.
@@ -360,9 +371,11 @@ def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False,
         arrangement: how they are arranged.
         symbols: whether to add the symbol of each, in TeX.
         process: "reverse" or "forward".
+        points: whether they show points in the plane.
     """
     known = [PANELS[name].named_for(process) for name in dict.fromkeys(panels) if name in PANELS]
-    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols and panel.symbol else panel.shows for panel in known]
+    told = [(panel.symbol, panel.points if points and panel.points else panel.shows) for panel in known]
+    shown = [f"{shows}, ${symbol}$" if symbols and symbol else shows for symbol, shows in told]
     stacked = arrangement == STACKED
     first, second = ("above", "below") if stacked else ("on the left", "on the right")
     match shown:
