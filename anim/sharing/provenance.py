@@ -137,7 +137,9 @@ class Provenance:
         Raises:
             OutputError: it is longer than the limit for comments (`MAX_COMMENT`).
         """
-        facts = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
+        facts = {
+            name: value for name, value in asdict(self).items() if value not in (None, "", ()) and value is not False
+        }
         text = json.dumps({MARK: facts.pop("version"), **facts})
         if len(text) > MAX_COMMENT:
             raise OutputError(

@@ -205,7 +205,7 @@ def test_all_outputs_are_written_and_described(tmp_path: Path) -> None:
     diffanim.render(run, *paths, f"{tmp_path}/frames/", panels="x,x0,field,density,paths", size=(640, None))
     assert all(path.stat().st_size > 1000 for path in paths)
     assert len(list((tmp_path / "frames").iterdir())) == 5
-    alt = target_of(paths[0], read_provenance(paths[0])).alt
+    alt = target_of(paths[0], read_provenance(paths[0])[0]).alt
     assert alt.startswith("Points come out of noise in 4 DDIM steps of points:spiral: from left to right the particles")
     assert "the density of the noisy data and the paths of the particles" in alt
 

@@ -34,7 +34,7 @@ def captions(view: View) -> Sequence[Caption]:
     outside = outside_readouts(seen, seen.points.guesses)
     clipped = clipping_words(view.run.info)
     said = [", ".join(filter(None, (phrase, clipped))) for phrase in (*_words(view), "")]
-    spelled = [] if _title(view) == _SYMBOL else running(view, _title(view), said, *outside, of_samples=False)[:-3]
+    spelled = [] if _title(view) == _SYMBOL else running(view, _title(view), said, *outside, of_samples=False)[:-2]
     return [*spelled, *running(view, _SYMBOL, said, *outside, of_samples=False)]
 
 

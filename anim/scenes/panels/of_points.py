@@ -94,9 +94,11 @@ def running(
     time = time_readout(view.run)
     *longer, last = dict.fromkeys(phrases)
     captions = [Caption(title, phrase, (*readouts, time)) for phrase in longer]
-    captions += [Caption(title, phrase, readouts) for phrase in longer[-2:]]  # Another panel has the timestep, too.
-    captions += [Caption(title, last, (*readouts, time)), Caption(title, last, readouts)]
-    return [*captions, Caption(title, "", (time,)), Caption(title), Caption(())]
+    if not readouts:
+        return [*captions, Caption(title, last, (time,)), Caption(title, last), Caption(())]
+    # What is cut off matters more than the timestep, which the panel beside it has.
+    bare = [Caption(title, phrase, readouts) for phrase in (*longer[-2:], last)]
+    return [*captions, *bare, Caption(title), Caption(())]
 
 
 def ending(view: View, title: Phrase, said: Sequence[str], *readouts: Phrase) -> list[Caption]:

@@ -49,7 +49,7 @@ def captions(view: View) -> Sequence[Caption]:
         Number.of(noise, 2, "noise"),
         Maths(r"\epsilon"),
     )
-    *spelled, _time, _title, _nothing = running(view, mixture, said, *outside)
+    *spelled, _title, _nothing = running(view, mixture, said, *outside)
     return [*spelled, *running(view, (Maths("x_t"),), said, *outside)]
 
 
