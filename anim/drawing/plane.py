@@ -190,7 +190,8 @@ class DrawnPlane:
     def _follow(self, picture: Pixels, followed: Followed, row: int) -> None:
         strong, colour = self._theme.strong, self._theme.ink(followed.ink)
         path, thin = followed.path[: row + 1], 1.5 * self._thin
-        self._ink.draw(picture, self._strokes(*map(self.positions, (path[:-1], path[1:])), (thin, thin)), strong)
+        spots = self.positions(path)
+        self._ink.draw(picture, self._strokes(spots[:-1], spots[1:], (thin, thin)), strong)
         radius = max(2.2 * self._radius, 3.0)
         if followed.from_ is not None:
             at, to = self.positions(followed.from_[row : row + 1]), self.positions(path[-1:])

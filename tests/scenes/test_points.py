@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,11 +158,12 @@ def test_panels_of_points_are_refused_for_pictures(name: str) -> None:
 
 def test_what_a_run_lacks_is_told_in_a_line(tmp_path: Path) -> None:
     run, gif = points_run(), tmp_path / "a.gif"
-    for options, words in (
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"panels": "guidance"}, "the run has no guidance"),
         ({"scene": "equation"}, "the scene equation is of pictures, and the run holds points"),
         ({"decoder": "linear"}, "the run holds points, which need no decoder"),
-    ):
+    )
+    for options, words in refused:
         with pytest.raises((OutputError, SettingsError), match=words):
             diffanim.render(run, gif, **options)
     with pytest.raises(OutputError, match="does not keep the points"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...runs.trajectory import Trajectory
     from ..plane import Plane
     from ..plots import Plot
-    from ..views import PointsView, View
+    from ..views import View
 
 Arrangement = Literal["", "stacked"]
 """How panels are arranged: side by side (the empty string), or one above the other."""
@@ -95,7 +95,7 @@ class Panel:
             plots[self] = self._module.plot(view)
         return plots[self]
 
-    def plane(self, view: PointsView) -> Plane:
+    def plane(self, view: View) -> Plane:
         """What is drawn of a run of points in the plane.
 
         Raises:

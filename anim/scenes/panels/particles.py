@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...runs.noising import levels, notation_of, rescaled
+from ...runs.plane import Condition
 from ...runs.points import Points
 from ..phrases import Caption, Maths, Number, Phrase
 from ..plane import Field, Followed, Particles, Plane
@@ -19,7 +20,7 @@ def plane(view: View) -> Plane:
     """Particles with short trails over the flow, which is the one that the sampler follows."""
     seen = points_of(view)
     samples = seen.points.samples
-    condition = "guided" if seen.points.is_guided else "conditional"
+    condition: Condition = "guided" if seen.points.is_guided else "conditional"
     return Plane(
         seen.reach,
         len(samples),

@@ -27,7 +27,8 @@ def lines_in(view: PointsView) -> int:
     lengths = np.hypot(*np.moveaxis(np.diff(samples, axis=0), -1, 0)).sum(0)
     area = 4 * view.size[1] / view.size[0]
     room = _FULL * area / (_THICK * max(float(lengths.mean()), 1e-9))
-    return min(max(int(room), _FEWEST), samples.shape[1])
+    particles: int = samples.shape[1]
+    return min(max(int(room), _FEWEST), particles)
 
 
 def plane(view: View) -> Plane:
