@@ -1,6 +1,6 @@
 """Drawing points in the plane: what stands still once, then for each row density, arrows, trails and particles.
 
-All is drawn by `diffanim.drawing.strokes`; a figure of matplotlib would take most of the time of a film.
+All is drawn by `diffanim.drawing.strokes`, at fractions of pixels.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def covers(strokes: Strokes, height: int = 60, width: int = 80) -> np.ndarray:
     """How much of each pixel strokes cover: [height, width], 0 to 1."""
     picture = np.zeros((height, width, 3), np.uint8)
     Ink(height, width).draw(picture, strokes, (255, 255, 255))
-    return np.asarray(picture[..., 0] / 255)
+    parts: np.ndarray = picture[..., 0] / 255
+    return parts
 
 
 def middle_of(mask: np.ndarray) -> np.ndarray:

@@ -100,6 +100,8 @@ def test_how_many_are_outside_is_said() -> None:
     limits = found.reach * width / height, found.reach
     outside = int((np.abs(run.x[0]) > limits).any(1).sum())
     assert outside > 0
+    exploding = said(points_run("exploding", particles=400), "x").splitlines()
+    assert all("outside" in line for line in exploding[:-2])
     assert f"{outside} outside" in said(run, "x").splitlines()[0]
 
 

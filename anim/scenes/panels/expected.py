@@ -57,7 +57,7 @@ def _words(view: View) -> tuple[str, ...]:
     if seen.points.is_guided:
         return (f"the mean of the data, guided to {named}", f"guided to {named}")
     of = f" in {named}" if named else ""
-    return (f"the mean of the data{of} that each could come from", f"the mean of its data{of}", "mean of data")
+    return (f"the mean of the data{of} that each could come from", f"the mean of possible data{of}", "mean of data")
 
 
 def closing(view: View) -> Sequence[Caption]:

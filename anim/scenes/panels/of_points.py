@@ -86,7 +86,7 @@ def running(
         view: of the run.
         title: of the panel.
         said: what it shows, the longest wording first.
-        *readouts: before the timestep.
+        *readouts: before the timestep, the most important first.
         of_samples: whether it shows x_t, which is at unit variance if the run's samples explode.
     """
     scaled = UNIT_VARIANCE if of_samples and rescaled(view.run) else ""
@@ -97,7 +97,8 @@ def running(
     if not readouts:
         return [*captions, Caption(title, last, (time,)), Caption(title, last), Caption(())]
     # What is cut off matters more than the timestep, which the panel beside it has.
-    bare = [Caption(title, phrase, readouts) for phrase in (*longer[-2:], last)]
+    fewer = [readouts[:count] for count in range(len(readouts), 0, -1)]
+    bare = [Caption(title, phrase, told) for told in fewer for phrase in (*longer[-2:], last)]
     return [*captions, *bare, Caption(title), Caption(())]
 
 

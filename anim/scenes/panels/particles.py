@@ -41,7 +41,7 @@ def captions(view: View) -> Sequence[Caption]:
     said, run = _words(view), view.run
     if rescaled(run):
         title: Phrase = (Maths(rf"x_t\,/\,{notation_of(run).scale}"),)
-        return running(view, title, said, *outside, noise_readout(run))
+        return running(view, title, said, *outside, noise_readout(run), of_samples=False)  # The title says it.
     signal, noise = levels(run)
     mixture = (
         Maths("x_t ="),
