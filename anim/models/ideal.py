@@ -50,14 +50,17 @@ class DataSet:
         """What each is: [C, H, W] with channels that can be shown is a picture."""
         return "pixel" if len(self.shape) == 3 and self.shape[0] in (1, 3, 4) else "point"
 
-    def to_record(self) -> IdealData:
-        """As a recording keeps it: points in the plane as they are, of others only how many there are."""
+    def to_record(self, window: int | None) -> IdealData:
+        """As a recording keeps it: points in the plane as they are, of others only how many there are; with the side of
+        a local score machine's window.
+        """
         keeps = self.shape == (2,) and len(self.values) <= MOST_POINTS
         return IdealData(
             count=len(self.values),
             points=tuple((_short(x), _short(y)) for x, y in self.values) if keeps else (),
             classes=tuple(map(int, self.classes)) if keeps and self.classes is not None else (),
             class_names=self.names,
+            window=window,
             notes=self.notes,
         )
 
@@ -100,8 +103,8 @@ class IdealDenoiser:
     @property
     def files(self) -> IdealFiles:
         """It, as a located model."""
-        batch = USUAL_BATCH if self.data.space == "pixel" else USUAL_POINTS
-        return IdealFiles(self.name, Path(), {}, digest_of_data(self.data), lambda _width, _height: self.data, batch)
+        more = (USUAL_BATCH, ("local",)) if self.data.space == "pixel" else (USUAL_POINTS,)
+        return IdealFiles(self.name, Path(), {}, digest_of_data(self.data), lambda _width, _height: self.data, *more)
 
 
 @checked

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import diffanim
 from diffanim.errors import OutputError, SettingsError
-from diffanim.models.posterior_mean import PosteriorMean
+from diffanim.models.posterior_mean import Data, PosteriorMean
 from diffanim.runs.trajectory import Trajectory
 from diffanim.schedulers.choosing import SCHEDULERS, SchedulerChoice
 
@@ -38,7 +38,7 @@ def mean_of(x: Any, data: Any, a: float, b: float) -> Float64:
 def said_by(data: Any, x: Any, a: float, b: float, classes: Any = None, of: Any = None) -> NDArray[np.float32]:
     """What the ideal denoiser says of samples [B, D]."""
     told = None if classes is None else torch.tensor(classes)
-    mean = PosteriorMean(torch.tensor(data, dtype=torch.float32), told)
+    mean = PosteriorMean(Data(torch.tensor(data, dtype=torch.float32), told))
     wanted = None if of is None else torch.tensor(of)
     return mean(torch.tensor(x, dtype=torch.float32), a, b, wanted).numpy()
 
