@@ -455,7 +455,8 @@ def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any
         guidance=settings.guidance if settings.guidance not in (None, 1.0) else None,
         value_range=value_range_of(scheduler),
         versions=library_versions(),
-        **({"space": data.space, "ideal": data.to_record(settings.local)} if data is not None else {}),
+        space="pixel" if data is None else data.space,
+        ideal=None if data is None else data.to_record(settings.local),
     )
 
 

@@ -20,11 +20,8 @@ from numpy.typing import NDArray
 from ..arguments import checked, shown
 from ..errors import SettingsError
 from ..runs.ideal import IDEAL, MOST_POINTS, IdealData
-from .files import USUAL_BATCH, ModelFiles
+from .files import USUAL_BATCH, USUAL_POINTS, ModelFiles
 from .labels import NULL_LABEL
-
-USUAL_POINTS = 600
-"""How many points a run samples if nothing else is asked for; 4 would not show a distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +100,10 @@ class IdealDenoiser:
     @property
     def files(self) -> IdealFiles:
         """It, as a located model."""
-        more = (USUAL_BATCH, ("local",)) if self.data.space == "pixel" else (USUAL_POINTS,)
-        return IdealFiles(self.name, Path(), {}, digest_of_data(self.data), lambda _width, _height: self.data, *more)
+        pictures = self.data.space == "pixel"
+        batch, takes = (USUAL_BATCH, ("local",)) if pictures else (USUAL_POINTS, ())
+        digest = digest_of_data(self.data)
+        return IdealFiles(self.name, Path(), {}, digest, lambda _width, _height: self.data, batch, takes)
 
 
 @checked
@@ -133,7 +132,8 @@ def ideal_denoiser(data: Any, labels: Sequence[Any] | NDArray[Any] | None = None
         raise SettingsError(f"data is an array {list(values.shape)}; it must be [N, …], such as 1000 points [1000, 2]")
     if not np.isfinite(values).all():
         raise SettingsError("data has values that are infinite or not numbers; leave them out")
-    classes, names = None, ()
+    classes: NDArray[np.int64] | None = None
+    names: tuple[str, ...] = ()
     if labels is not None:
         told = np.asarray(labels)
         if told.shape != values.shape[:1]:
@@ -151,9 +151,9 @@ def _short(value: Any) -> float:
 def digest_of_data(data: DataSet) -> str:
     """A few digits that change with the data or their classes."""
     digest = hashlib.sha256(repr((data.values.shape, str(data.values.dtype), data.names)).encode())
-    digest.update(np.ascontiguousarray(data.values))
+    digest.update(np.ascontiguousarray(data.values).data)
     if data.classes is not None:
-        digest.update(np.ascontiguousarray(data.classes))
+        digest.update(np.ascontiguousarray(data.classes).data)
     return digest.hexdigest()[:16]
 
 

@@ -37,7 +37,7 @@ def pictures_model(names: str) -> IdealFiles:
         SettingsError: there are no pictures.
     """
     folder = Path(names).expanduser()
-    if folder.is_dir():
+    if names and folder.is_dir():
         name, (paths, classes) = folder.resolve().name, _in_folder(folder)
     else:
         paths, classes = [Path(one).expanduser() for one in names.split(",") if one], {}
@@ -65,8 +65,8 @@ def _in_folder(folder: Path) -> tuple[list[Path], _Classes]:
     outer = _pictures_in(folder)
     if inner and outer:
         raise SettingsError(
-            f"{folder} has pictures, such as {outer[0].name}, and sub-folders of them, such as {next(iter(inner))}: put "
-            "all pictures into sub-folders, which are classes, or none"
+            f"{folder} has pictures, such as {outer[0].name}, and sub-folders of them, such as {next(iter(inner))}: "
+            "put all pictures into sub-folders, which are classes, or none"
         )
     if not inner and not outer:
         raise SettingsError(f"{folder} has no pictures; it may have {', '.join(_ENDINGS)}, in sub-folders for classes")

@@ -129,8 +129,10 @@ class LocalMean:
     @staticmethod
     def _scores(x: torch.Tensor, data: torch.Tensor, a: float) -> torch.Tensor:
         """−|x − a y|² / 2 of each pixel: float32 [B, n, H, W]."""
-        channels = zip(x.unbind(1), data.unbind(1), strict=True)
-        return -0.5 * sum((of_x[:, None] - a * of_data).square_() for of_x, of_data in channels)
+        scores = torch.zeros(len(x), len(data), *x.shape[2:], device=x.device)
+        for of_x, of_data in zip(x.unbind(1), data.unbind(1), strict=True):
+            scores.sub_((of_x[:, None] - a * of_data).square_(), alpha=0.5)
+        return scores
 
     def _within_windows(self, scores: torch.Tensor) -> torch.Tensor:
         """Their sums in the window around each pixel, of the same shape."""

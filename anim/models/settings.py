@@ -12,7 +12,7 @@ from ..errors import SettingsError
 from ..options import FILE, Option, options_of
 from ..runs.kept import GUIDANCE, KEEPABLE, check_keep
 from ..schedulers.choosing import BY_NAME
-from .files import USUAL_BATCH, ModelFiles
+from .files import PICTURES, POINTS, USUAL_BATCH, USUAL_POINTS, ModelFiles
 from .finding import BUILTIN
 from .labels import NULL_LABEL
 from .loading import DEVICES, DTYPES
@@ -56,7 +56,9 @@ class RunSettings:
         Option(
             MODEL,
             "A directory in diffusers' format, or a hub id. An id is not looked up if its owner is the name of a "
-            f"folder here; write ./{BUILTIN} for a folder called {BUILTIN}.",
+            f"folder here; write ./{BUILTIN} for a folder called {BUILTIN}. Or a data set, whose ideal denoiser is the "
+            f"model: {PICTURES}FOLDER (sub-folders are classes), {PICTURES}PICTURE,…, {POINTS}NAME (spiral, two-moons, "
+            f"circles, checkerboard, gaussians, swiss-roll, letters:TEXT) or {POINTS}FILE.csv.",
             usually=f"the built-in model, {BUILTIN!r}",
             takes="MODEL",
             most_used=True,
@@ -82,7 +84,7 @@ class RunSettings:
         Option(
             SAMPLING,
             f"Images sampled at once, up to {MOST_IMAGES}.",
-            usually=f"{DEFAULT_BATCH}, or 1 for models that take a prompt",
+            usually=f"{DEFAULT_BATCH}, 1 for models that take a prompt, or {USUAL_POINTS} for points",
             most_used=True,
         ),
     ] = None
