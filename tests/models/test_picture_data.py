@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_sub_folders_are_classes(tmp_path: Path) -> None:
         save(tmp_path / "all" / name / "1.png", colour)
         save(tmp_path / "all" / name / "2.png", colour)
     (tmp_path / "all" / "notes.txt").write_text("not a picture", encoding="utf-8")
-    options = {"width": 8, "steps": 10, "labels": ["blue", "red"], "guidance": 3.0}
+    options: dict[str, Any] = {"width": 8, "steps": 10, "labels": ["blue", "red"], "guidance": 3.0}
     run = diffanim.record(f"ideal:{tmp_path / 'all'}", **options)
     assert run.info.labels == ("blue", "red", "blue", "red")
     for sample, name in zip(pixels(run.x[-1]), run.info.labels, strict=True):
@@ -129,7 +130,7 @@ def test_what_cannot_be_read_is_named_in_one_line(folder: Path, tmp_path: Path) 
         ({"prompt": "a cat"}, "takes no --prompt"),
     ],
 )
-def test_settings_that_do_not_fit(folder: Path, options: dict[str, object], words: str) -> None:
+def test_settings_that_do_not_fit(folder: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(DiffanimError, match=words):
         diffanim.record(f"ideal:{folder}", steps=1, **options)
 
