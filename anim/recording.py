@@ -280,7 +280,7 @@ def _opened_alike(files: ModelFiles, settings: RunSettings, device: str, dtype: 
     """What decides how a model is opened, besides the scheduler: runs with the same can share it."""
     how: tuple[Any, ...] = (settings.offload, settings.exact, settings.compile, settings.allow_pickle)
     if files.is_ideal:  # Its pictures are read at the size that is asked for.
-        how = (*how, settings.width, settings.height)
+        how = (*how, settings.width, settings.height, settings.local)
     return files.folder, files.fingerprint, tuple(settings.files), device, dtype, *how
 
 
@@ -401,7 +401,7 @@ def _opened_bare(files: ModelFiles, settings: RunSettings, device: str, dtype: s
     from .sampling.fast.acceleration import warming_up
 
     if isinstance(files, IdealFiles):
-        return open_ideal(files, device=device, size=(settings.width, settings.height))
+        return open_ideal(files, device=device, size=(settings.width, settings.height), window=settings.local)
     target = resolve_device(device)
     resolved = resolve_dtype(dtype, target, read_scheduler_config(files))
     with warming_up(target, resolved, kernels=not (settings.exact or settings.compile)):
@@ -455,7 +455,8 @@ def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any
         guidance=settings.guidance if settings.guidance not in (None, 1.0) else None,
         value_range=value_range_of(scheduler),
         versions=library_versions(),
-        **({"space": data.space, "ideal": data.to_record()} if data is not None else {}),
+        space="pixel" if data is None else data.space,
+        ideal=None if data is None else data.to_record(settings.local),
     )
 
 

@@ -119,7 +119,8 @@ def _inspect_run(run: Path) -> None:
     batch, *shape = recorded.x0.shape[1:]
     facts = {
         "process": "forward: noise is added to images" if recorded.is_forward else "",
-        "model": info.model + ("" if info.ideal is None else f", the ideal denoiser of {info.ideal.count} data"),
+        "model": info.model,
+        "data": "" if info.ideal is None else f"{info.ideal.count}, {', '.join((info.ideal.words, *info.ideal.notes))}",
         "scheduler": info.scheduler + (f", x̂0 {clipping_words(info)}" if info.clipped else ""),
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
         "decoded": _decoded(recorded.decoded) or "not yet" if info.space == "latent" else "",

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..runs.ideal import IDEAL
 from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
 from ..scenes.phrases import Caption, Maths, Phrase, Words
@@ -120,7 +119,7 @@ def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
     """
     info, state = run.info, state_of(run)
     model, scheduler, *guidance = made_by(run)
-    ideal = (Words(IDEAL),) if info.ideal is not None and info.model != IDEAL else ()
+    ideal = () if info.ideal is None or info.ideal.words == info.model else (Words(info.ideal.words),)
     notes = () if info.ideal is None else tuple(map(Words, info.ideal.notes))
     shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))
     others = ((scheduler, *guidance, *ideal, *notes), (scheduler, *guidance, *notes), (scheduler, *notes), notes, ())

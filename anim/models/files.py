@@ -33,6 +33,8 @@ POINTS, PICTURES = "points:", "ideal:"
 """How the names of models begin that are data sets: of points, and of pictures."""
 USUAL_BATCH = 4
 """Of a bare denoiser."""
+USUAL_POINTS = 600
+"""Of a model of points: 4 would not show a distribution."""
 BARE_PARTS = ("unet", "scheduler")
 _SAFE, _PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 WEIGHTS = (*_SAFE, *_PICKLED)

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from ..errors import DiffanimWarning, ModelError
-from .files import POINTS, ModelFiles, read_files
+from .files import PICTURES, POINTS, ModelFiles, read_files
 from .hub import download
 
 BUILTIN = "emoji"
@@ -23,7 +23,7 @@ def locate(source: str | None) -> ModelFiles:
     Args:
         source: a directory in diffusers' format, or a hub id such as ``google/ddpm-cat-256``. None and `BUILTIN` mean
             the built-in model, whatever is in the working directory. "points:…" means points in the plane
-            (`diffanim.models.points`).
+            (`diffanim.models.points`), and "ideal:…" pictures as data (`diffanim.models.picture_data`).
 
     Raises:
         ModelError: there is no model there, or a part is missing.
@@ -37,6 +37,10 @@ def locate(source: str | None) -> ModelFiles:
         from .points import points_model  # With numpy, which the command line's help does without.
 
         return points_model(source.removeprefix(POINTS))
+    if source is not None and source.startswith(PICTURES):
+        from .picture_data import pictures_model
+
+        return pictures_model(source.removeprefix(PICTURES))
     if source is None or source == BUILTIN:
         return read_files(BUILTIN, _BUILTIN_FOLDER)
     folder = Path(source).expanduser()

@@ -20,11 +20,8 @@ from numpy.typing import NDArray
 from ..arguments import checked, shown
 from ..errors import SettingsError
 from ..runs.ideal import IDEAL, MOST_POINTS, IdealData
-from .files import USUAL_BATCH, ModelFiles
+from .files import USUAL_BATCH, USUAL_POINTS, ModelFiles
 from .labels import NULL_LABEL
-
-USUAL_POINTS = 600
-"""How many points a run samples if nothing else is asked for; 4 would not show a distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +47,17 @@ class DataSet:
         """What each is: [C, H, W] with channels that can be shown is a picture."""
         return "pixel" if len(self.shape) == 3 and self.shape[0] in (1, 3, 4) else "point"
 
-    def to_record(self) -> IdealData:
-        """As a recording keeps it: points in the plane as they are, of others only how many there are."""
+    def to_record(self, window: int | None) -> IdealData:
+        """As a recording keeps it: points in the plane as they are, of others only how many there are; with the side of
+        a local score machine's window.
+        """
         keeps = self.shape == (2,) and len(self.values) <= MOST_POINTS
         return IdealData(
             count=len(self.values),
             points=tuple((_short(x), _short(y)) for x, y in self.values) if keeps else (),
             classes=tuple(map(int, self.classes)) if keeps and self.classes is not None else (),
             class_names=self.names,
+            window=window,
             notes=self.notes,
         )
 
@@ -100,8 +100,10 @@ class IdealDenoiser:
     @property
     def files(self) -> IdealFiles:
         """It, as a located model."""
-        batch = USUAL_BATCH if self.data.space == "pixel" else USUAL_POINTS
-        return IdealFiles(self.name, Path(), {}, digest_of_data(self.data), lambda _width, _height: self.data, batch)
+        pictures = self.data.space == "pixel"
+        batch, takes = (USUAL_BATCH, ("local",)) if pictures else (USUAL_POINTS, ())
+        digest = digest_of_data(self.data)
+        return IdealFiles(self.name, Path(), {}, digest, lambda _width, _height: self.data, batch, takes)
 
 
 @checked
@@ -130,7 +132,8 @@ def ideal_denoiser(data: Any, labels: Sequence[Any] | NDArray[Any] | None = None
         raise SettingsError(f"data is an array {list(values.shape)}; it must be [N, …], such as 1000 points [1000, 2]")
     if not np.isfinite(values).all():
         raise SettingsError("data has values that are infinite or not numbers; leave them out")
-    classes, names = None, ()
+    classes: NDArray[np.int64] | None = None
+    names: tuple[str, ...] = ()
     if labels is not None:
         told = np.asarray(labels)
         if told.shape != values.shape[:1]:
@@ -148,9 +151,9 @@ def _short(value: Any) -> float:
 def digest_of_data(data: DataSet) -> str:
     """A few digits that change with the data or their classes."""
     digest = hashlib.sha256(repr((data.values.shape, str(data.values.dtype), data.names)).encode())
-    digest.update(np.ascontiguousarray(data.values))
+    digest.update(np.ascontiguousarray(data.values).data)
     if data.classes is not None:
-        digest.update(np.ascontiguousarray(data.classes))
+        digest.update(np.ascontiguousarray(data.classes).data)
     return digest.hexdigest()[:16]
 
 

@@ -16,7 +16,7 @@ import torch
 from ..schedulers.prediction import Call, Schedule
 from .ideal import DataSet, IdealFiles, class_names_of
 from .loading import Model, resolve_device
-from .posterior_mean import PosteriorMean
+from .posterior_mean import Data, LocalMean, PosteriorMean
 
 _CACHED = 1 << 28
 """Bytes of pictures that are kept as float32 rather than converted for each step."""
@@ -25,7 +25,7 @@ _CACHED = 1 << 28
 class IdealNetwork:
     """The network of one run: bound to its scheduler, whose timesteps are set."""
 
-    def __init__(self, mean: PosteriorMean, scheduler: Any) -> None:
+    def __init__(self, mean: PosteriorMean | LocalMean, scheduler: Any) -> None:
         """Bind a data set to a scheduler."""
         self._mean = mean
         self._scheduler = scheduler
@@ -36,10 +36,11 @@ class IdealNetwork:
 
     def __call__(self, model_input: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
         """The prediction for a scaled input [B, …] at a timestep, for classes [B]: float32 [B, …]."""
-        x = model_input / self._scale(t)
+        scale = self._scale(t)
+        x = model_input if scale == 1 else model_input / scale
         call = Call(getattr(self._scheduler, "step_index", None) or 0, float(t), x, x, {}, None)
         mixture = self._schedule.mixture(call)
-        mean = self._mean(x.flatten(1), mixture.signal, mixture.noise, classes).view_as(x)
+        mean = self._mean(x, mixture.signal, mixture.noise, classes)
         one = replace(call, x=torch.zeros(1, 1), output=torch.ones(1, 1))
         slope = float(self._schedule.unclipped(one, mixture))
         if not slope:
@@ -59,14 +60,15 @@ class IdealDenoisers:
 
     dtype = torch.float32
 
-    def __init__(self, data: DataSet, device: torch.device) -> None:
-        """Lay the data out on a device."""
-        values = torch.from_numpy(data.values).flatten(1)
+    def __init__(self, data: DataSet, device: torch.device, window: int | None = None) -> None:
+        """Lay the data out on a device; ``window`` is that of the local score machine, if it is wanted."""
+        values = torch.from_numpy(data.values)
         if values.dtype == torch.uint8 and 4 * values.numel() <= _CACHED:
             values = values.float().div_(127.5).sub_(1)
         classes = None if data.classes is None else torch.from_numpy(data.classes).to(device)
         self.data_set = data
-        self.mean = PosteriorMean(values.to(device), classes, all_classes=len(data.names))
+        there = Data(values.to(device), classes, all_classes=len(data.names))
+        self.mean = PosteriorMean(there) if window is None else LocalMean(there, window)
         self.config: dict[str, Any] = {}
 
     def network(self, scheduler: Any) -> IdealNetwork:
@@ -74,13 +76,16 @@ class IdealDenoisers:
         return IdealNetwork(self.mean, scheduler)
 
 
-def open_ideal(files: IdealFiles, *, device: str, size: tuple[int | None, int | None]) -> Model:
+def open_ideal(
+    files: IdealFiles, *, device: str, size: tuple[int | None, int | None], window: int | None = None
+) -> Model:
     """Open an ideal denoiser.
 
     Args:
         files: of the data set.
         device: as for `diffanim.models.loading.open_model`.
         size: width and height of its pictures; None for the usual ones.
+        window: the side of the local score machine's window in pixels; None for the ideal denoiser.
 
     Raises:
         SettingsError: its data cannot be read; this machine has no such device.
@@ -89,7 +94,7 @@ def open_ideal(files: IdealFiles, *, device: str, size: tuple[int | None, int | 
     names = class_names_of(data)
     return Model(
         name=files.name,
-        unet=IdealDenoisers(data, target),
+        unet=IdealDenoisers(data, target, window),
         scheduler=None,
         labels=names,
         classes=None if names is None else len(names),

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import SettingsError, first_line
 from ..runs.ideal import MOST_POINTS
-from .files import POINTS
-from .ideal import USUAL_POINTS, DataSet, IdealFiles, digest_of_data
+from .files import POINTS, USUAL_POINTS
+from .ideal import DataSet, IdealFiles, digest_of_data
 
 _LETTERS = "letters:"
 _COUNT = 1200

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from ..untrusted import Finite, NotNegative
 
@@ -25,8 +28,15 @@ class IdealData:
     """The class of each point, an index into ``class_names``; empty without classes or points."""
     class_names: tuple[str, ...] = ()
     """`RunInfo.labels` says which of them each sample is made for."""
+    window: Annotated[int, Meta(ge=1)] | None = None
+    """K of a local score machine, which sees only K×K pixels for each (Kamb & Ganguli 2024); None for E[x_0 | x_t]."""
     notes: tuple[str, ...] = ()
     """What was done to the data, such as "cropped", in words for the screen."""
+
+    @property
+    def words(self) -> str:
+        """What the model is, for titles."""
+        return IDEAL if self.window is None else f"local score machine, {self.window}×{self.window} pixels"
 
     def __post_init__(self) -> None:
         """Check that lengths and indices agree, as a recording is untrusted input."""

@@ -96,8 +96,8 @@ class PointsRun:
         ideal, labels = self.run.info.ideal, self.run.info.labels
         if ideal is None or self.data is None or self.data.classes is None or particle >= len(labels):
             return None
-        names = list(ideal.class_names)
-        return names.index(labels[particle]) if labels[particle] in names else None
+        found = [number for number, name in enumerate(ideal.class_names) if name == labels[particle]]
+        return next((number for number in found if number in self.data.classes), None)
 
     def guess_at(self, places: Places, row: int, condition: Condition, particle: int) -> Places:
         """x̂0 that the model finds at places, [n, 2], as for a particle; clipped if the scheduler clips it.

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import OutputError
 from .trajectory import Trajectory
 
 Places = NDArray[np.float64]
 _BLOCK = 2**20
 """Pairs of a place and a data point whose distances are in memory at once."""
+_SMALLEST_LOGARITHM = -100.0
+"""Of a weight; a smaller one is 0 in float32."""
+_FURTHEST = 1e30
+"""Coordinates of data that are refused, as squares of larger ones have no number."""
 _LEAST_NOISE = 1e-6
 """Below this, a place belongs to the nearest point alone."""
 
@@ -46,12 +51,18 @@ class Points:
 
     @classmethod
     def of(cls, run: Trajectory) -> Points | None:
-        """The data of a run whose model is the ideal denoiser of points in the plane; None if it keeps none."""
+        """The data of a run whose model is the ideal denoiser of points in the plane; None if it keeps none.
+
+        Raises:
+            OutputError: they are too far out.
+        """
         data = run.info.ideal
         if data is None or not data.points:
             return None
-        classes = np.array(data.classes, np.intp) if data.classes else None
-        return cls(np.array(data.points, np.float64), classes)
+        places = np.array(data.points, np.float64)
+        if np.abs(places).max() > _FURTHEST:
+            raise OutputError(f"the run's data have coordinates beyond {_FURTHEST:g}, which cannot be shown")
+        return cls(places, np.array(data.classes, np.intp) if data.classes else None)
 
     def of_class(self, number: int) -> Points:
         """Those of one class.
@@ -80,10 +91,10 @@ class Points:
         for first in range(0, len(places), rows):
             block = slice(first, first + rows)
             # |x − a·y|² less |x|², which all weights of a place share.
-            closeness = (places[block] @ data.T * signal - signal**2 * (data**2).sum(1) / 2) / max(
-                noise, _LEAST_NOISE
-            ) ** 2
-            weights = np.exp((closeness - closeness.max(1, keepdims=True)).astype(np.float32))
+            closeness = places[block] @ data.T * signal - signal**2 * (data**2).sum(1) / 2
+            closeness -= closeness.max(1, keepdims=True)
+            closeness /= max(noise, _LEAST_NOISE) ** 2
+            weights = np.exp(np.maximum(closeness, _SMALLEST_LOGARITHM).astype(np.float32))
             found[block] = (weights @ data.astype(np.float32)) / weights.sum(1, keepdims=True)
         return found
 

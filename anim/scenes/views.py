@@ -320,7 +320,7 @@ def view_of(
         quantity.demand(run)
     if run.info.space == "point":
         size = "×".join(map(str, run.x0.shape[2:]))
-        raise OutputError(f"the run's samples are points of {size} numbers, not pictures: there is nothing to animate")
+        raise OutputError(f"the run's samples are points of {size} numbers, not pictures or points in the plane")
     if run.info.space == "pixel":
         _demand_clips(frames, None)
         demand_full(decoder, "images")

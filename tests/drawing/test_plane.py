@@ -21,14 +21,13 @@ def covers(strokes: Strokes, height: int = 60, width: int = 80) -> np.ndarray:
     """How much of each pixel strokes cover: [height, width], 0 to 1."""
     picture = np.zeros((height, width, 3), np.uint8)
     Ink(height, width).draw(picture, strokes, (255, 255, 255))
-    parts: np.ndarray = picture[..., 0] / 255
-    return parts
+    return np.divide(picture[..., 0], 255, dtype=np.float64)
 
 
 def middle_of(mask: np.ndarray) -> np.ndarray:
     """The centre of mass, x and y."""
     y, x = np.indices(mask.shape) + 0.5
-    return np.array([(x * mask).sum(), (y * mask).sum()]) / mask.sum()
+    return np.array([(x * mask).sum() / mask.sum(), (y * mask).sum() / mask.sum()])
 
 
 def drawn(plane: Plane, width: int = WIDTH, height: int = HEIGHT) -> DrawnPlane:

@@ -9,9 +9,10 @@ import pytest
 
 from diffanim.errors import OutputError
 from diffanim.runs.forward import forward_of
+from diffanim.runs.ideal import IdealData
 from diffanim.runs.plane import PointsRun, in_plane
 from diffanim.runs.points import Points, normal_below
-from support.points import points_run, spiral
+from support.points import kept, points_run, spiral
 from support.synthetic import synthetic_run
 
 PLACES = np.array([[0.3, -0.2], [1.5, 0.4], [-2.0, 1.0], [0.0, 0.0]])
@@ -138,3 +139,14 @@ def test_too_many_particles_are_refused_before_they_are_read(monkeypatch: pytest
     monkeypatch.setattr("diffanim.runs.plane._MOST_PLACES", 100)
     with pytest.raises(OutputError, match="40 points at 9 rows are too many to show"):
         PointsRun(points_run())
+
+
+def test_data_of_strangers_are_drawn_or_refused_in_a_line() -> None:
+    """A class that no point has, and coordinates whose squares have no number."""
+    points = spiral(20)
+    lonely = IdealData(20, kept(points).points, (0,) * 20, ("all", "inner"))
+    run = PointsRun(points_run(points=spiral(20), ideal=lonely, labels=("inner",) * 40))
+    assert run.class_of(0) is None
+    assert np.isfinite(run.flow_at(np.array([[1e30, -1e30]]), 2, "conditional")).all()
+    with pytest.raises(OutputError, match=r"coordinates beyond 1e\+30"):
+        PointsRun(points_run(ideal=IdealData(1, ((1e200, 0.0),))))
