@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .errors import DiffanimError as DiffanimError
     from .errors import DiffanimWarning as DiffanimWarning
     from .forward import noise as noise
+    from .models.ideal import ideal_denoiser as ideal_denoiser
     from .own_loops import record_steps as record_steps
     from .recording import record as record
     from .rendering import render as render
@@ -48,6 +49,7 @@ _PUBLIC = {
     "Trajectory": "runs.trajectory",
     "noise": "forward",
     "compare": "comparing",
+    "ideal_denoiser": "models.ideal",
     "record": "recording",
     "record_steps": "own_loops",
     "render": "rendering",
@@ -64,6 +66,7 @@ __all__ = [
     "Trajectory",
     "__version__",
     "compare",
+    "ideal_denoiser",
     "noise",
     "record",
     "record_steps",

@@ -224,13 +224,17 @@ def _of_pictures(planned: PlannedNoise, path: Path | None, overwrite: bool, on_s
 def _scheduler(files: ModelFiles | None, name: str | None, steps: int) -> Any:
     """A scheduler with its timesteps set, and a model's betas; without files, with those of its class."""
     from .models.loading import open_scheduler
-    from .schedulers.choosing import make_by_itself, make_scheduler, set_timesteps
+    from .schedulers.choosing import make_by_itself, make_scheduler, make_untrained, set_timesteps
 
     if files is None:
         assert name is not None
         alone = make_by_itself(name)
         set_timesteps(alone, steps, "cpu")
         return alone
+    if files.is_ideal:
+        untrained = make_untrained(name)
+        set_timesteps(untrained, steps, "cpu")
+        return untrained
     if "scheduler" not in files.parts:
         raise ModelError(f"{files.name} is a {files.pipeline} without a part called scheduler; name another --model")
     own = open_scheduler(files)

@@ -27,6 +27,7 @@ from .errors import (
 )
 from .models.files import ModelFiles
 from .models.finding import locate
+from .models.ideal import DataSet, IdealDenoiser, IdealFiles
 from .models.labels import class_name, labels_of
 from .models.loading import Model
 from .models.settings import RunSettings
@@ -179,7 +180,8 @@ def record(
 
     Args:
         source: a diffusers pipeline, which is called with ``options``; or a model: a directory, a hub id, or None for
-            the built-in one, with the fields of `RunSettings` as ``options``.
+            the built-in one, with the fields of `RunSettings` as ``options``; or what `diffanim.ideal_denoiser` gives,
+            with the same.
         path: the folder to write; None keeps the run in memory.
         overwrite: whether to replace a recording at ``path``. Without it, a model's run with the same settings is
             opened if it is complete, and resumed if it was interrupted.
@@ -190,7 +192,7 @@ def record(
     Raises:
         DiffanimError: a subclass says what is wrong.
     """
-    if source is None or isinstance(source, (str, os.PathLike)):
+    if source is None or isinstance(source, (str, os.PathLike, IdealDenoiser)):
         options |= {"keep": keep}
         check_names("record", options, [name for name in RunSettings.__dataclass_fields__ if name != "model"])
         for name in {"labels", "call", "keep"}.intersection(options):
@@ -198,14 +200,18 @@ def record(
                 raise SettingsError(f"{name} is {shown(options[name])}; give a list, such as {_example(options[name])}")
             options[name] = tuple(map(str, options[name]))
         options = {name: plain(value) for name, value in options.items()}
+        place = None if path is None else Path(path)
+        if isinstance(source, IdealDenoiser):
+            settings = RunSettings(model=source.name, **options)
+            return record_planned(plan(settings, source.files, place, overwrite=overwrite), on_step)
         settings = RunSettings(model=None if source is None else os.fspath(source), **options)
-        return record_settings(settings, None if path is None else Path(path), overwrite=overwrite, on_step=on_step)
+        return record_settings(settings, place, overwrite=overwrite, on_step=on_step)
     from .capture.recorder import Recorder
 
     if not callable(source):
         raise SettingsError(
-            f"record takes a pipeline, or the directory or hub id of a model, not {shown(source)}; around a loop of "
-            "your own, use diffanim.Recorder or diffanim.record_steps"
+            f"record takes a pipeline, an ideal denoiser, or the directory or hub id of a model, not {shown(source)}; "
+            "around a loop of your own, use diffanim.Recorder or diffanim.record_steps"
         )
     takes = inspect.signature(source.__call__).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
@@ -272,7 +278,9 @@ def _call(
 
 def _opened_alike(files: ModelFiles, settings: RunSettings, device: str, dtype: str) -> tuple[Any, ...]:
     """What decides how a model is opened, besides the scheduler: runs with the same can share it."""
-    how = (settings.offload, settings.exact, settings.compile, settings.allow_pickle)
+    how: tuple[Any, ...] = (settings.offload, settings.exact, settings.compile, settings.allow_pickle)
+    if files.is_ideal:  # Its pictures are read at the size that is asked for.
+        how = (*how, settings.width, settings.height, settings.local)
     return files.folder, files.fingerprint, tuple(settings.files), device, dtype, *how
 
 
@@ -338,13 +346,9 @@ def _sample_to(
     """Sample from the beginning; or, if there is a writer, resume."""
     from .capture.recordable import demand_pictures
     from .capture.recorder import Recorder
-    from .models.files import read_scheduler_config
-    from .models.loading import open_model, resolve_device
-    from .models.precision import resolve_dtype
     from .models.seeds import generators_for
     from .sampling.brownian import drawn_on_the_host
     from .sampling.checkpoint import SchedulerMemory, pack, unpack
-    from .sampling.fast.acceleration import accelerated, plain, warming_up
     from .sampling.loop import Denoiser, demand_memory, initial_noise, sample
 
     # Only the same device gives the same bits.
@@ -352,23 +356,14 @@ def _sample_to(
     here = {"device": settings.device, "dtype": dtype}
     if writer is not None:
         here = {name: writer.info.settings[name] for name in here}
-    device = resolve_device(here["device"])
-    resolved = resolve_dtype(here["dtype"], device, read_scheduler_config(files))
-    with warming_up(device, resolved, kernels=not (settings.exact or settings.compile)):
-        model = models.get(
-            _opened_alike(files, settings, **here),
-            lambda: open_model(files, **here, allow_pickle=settings.allow_pickle),
-        )
-    demand_pictures((settings.images, *model.sample_shape))
+    model = models.get(_opened_alike(files, settings, **here), lambda: _opened_bare(files, settings, **here))
+    if not files.is_ideal:
+        demand_pictures((settings.images, *model.sample_shape))
     demand_memory(model, settings.images)
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)
     guidance = 1.0 if settings.guidance is None else settings.guidance
-    batch = settings.images * (1 if guidance == 1.0 else 2)
-    if settings.exact:
-        network = plain(model.unet)
-    else:
-        network = accelerated(model.unet, model.device, batch, compiled=settings.compile)
+    network = _network(model, scheduler, settings, settings.images * (1 if guidance == 1.0 else 2))
     generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
     if writer is not None and checkpoint is not None:
         shape = (settings.images, *model.sample_shape)
@@ -397,13 +392,44 @@ def _sample_to(
     return recorder.trajectory
 
 
+def _opened_bare(files: ModelFiles, settings: RunSettings, device: str, dtype: str) -> Model:
+    """A bare denoiser on its device."""
+    from .models.files import read_scheduler_config
+    from .models.ideal_network import open_ideal
+    from .models.loading import open_model, resolve_device
+    from .models.precision import resolve_dtype
+    from .sampling.fast.acceleration import warming_up
+
+    if isinstance(files, IdealFiles):
+        return open_ideal(files, device=device, size=(settings.width, settings.height), window=settings.local)
+    target = resolve_device(device)
+    resolved = resolve_dtype(dtype, target, read_scheduler_config(files))
+    with warming_up(target, resolved, kernels=not (settings.exact or settings.compile)):
+        return open_model(files, device=device, dtype=dtype, allow_pickle=settings.allow_pickle)
+
+
+def _network(model: Model, scheduler: Any, settings: RunSettings, batch: int) -> Any:
+    """How a model's network is called, with ``batch`` images in each call."""
+    from .models.ideal_network import IdealDenoisers
+    from .sampling.fast.acceleration import accelerated, plain
+
+    if isinstance(model.unet, IdealDenoisers):
+        return model.unet.network(scheduler)
+    if settings.exact:
+        return plain(model.unet)
+    return accelerated(model.unet, model.device, batch, compiled=settings.compile)
+
+
 def _scheduler(model: Model, settings: RunSettings) -> Any:
     """The scheduler of a run, with its timesteps set."""
     from .sampling.brownian import seed_tree
-    from .schedulers.choosing import make_scheduler, set_timesteps
+    from .schedulers.choosing import make_scheduler, make_untrained, set_timesteps
 
-    own = copy.deepcopy(model.scheduler)  # Other runs may share the model.
-    scheduler = make_scheduler(settings.scheduler, own) if settings.scheduler else own
+    if model.scheduler is None:
+        scheduler = make_untrained(settings.scheduler)
+    else:
+        own = copy.deepcopy(model.scheduler)  # Other runs may share the model.
+        scheduler = make_scheduler(settings.scheduler, own) if settings.scheduler else own
     # On the CPU, like the seeded noise: a scheduler that reads a timestep from a GPU would wait for it.
     set_timesteps(scheduler, settings.steps, "cpu")
     seed_tree(scheduler, settings.seed, settings.images)
@@ -418,6 +444,7 @@ def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any
     from .capture.describing import plain_config, value_range_of
 
     dtype = str(model.unet.dtype).removeprefix("torch.")
+    data: DataSet | None = getattr(model.unet, "data_set", None)
     return RunInfo(
         model=files.name,
         scheduler=type(scheduler).__name__,
@@ -428,6 +455,8 @@ def _info(settings: RunSettings, files: ModelFiles, model: Model, scheduler: Any
         guidance=settings.guidance if settings.guidance not in (None, 1.0) else None,
         value_range=value_range_of(scheduler),
         versions=library_versions(),
+        space="pixel" if data is None else data.space,
+        ideal=None if data is None else data.to_record(settings.local),
     )
 
 

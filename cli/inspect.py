@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _NEVER_WRITTEN = {"allow_pickle", "overwrite", "device", "dtype", "quiet", "help"}
 """Options that `Provenance` never writes: they could do harm, or change no picture."""
+_MOST_LABELS = 16
+"""That are listed for each image; of more, each is listed once."""
 _APPROXIMATIONS = {
     "tiny": "shown by a tiny decoder, approximately; the finished image is the pipeline's own",
     "linear": "shown by a linear map to colours, approximately",
@@ -118,6 +120,7 @@ def _inspect_run(run: Path) -> None:
     facts = {
         "process": "forward: noise is added to images" if recorded.is_forward else "",
         "model": info.model,
+        "data": "" if info.ideal is None else f"{info.ideal.count}, {', '.join((info.ideal.words, *info.ideal.notes))}",
         "scheduler": info.scheduler + (f", x̂0 {clipping_words(info)}" if info.clipped else ""),
         "images": f"{batch} of {'×'.join(map(str, shape))} ({info.space}s)",
         "decoded": _decoded(recorded.decoded) or "not yet" if info.space == "latent" else "",
@@ -126,7 +129,7 @@ def _inspect_run(run: Path) -> None:
         "ends": _end(recorded),
         "timesteps": f"{recorded.t[0]:g} to {recorded.t[-1]:g}" if recorded.steps else "",
         "seed": "" if info.seed is None else str(info.seed),
-        "labels": ", ".join(info.labels),
+        "labels": ", ".join(info.labels if len(info.labels) <= _MOST_LABELS else dict.fromkeys(info.labels)),
         "guidance": "" if info.guidance is None else f"{info.guidance:g}",
         "prompt": info.prompt or "",
         "keeps": ", ".join(recorded.keeps),

@@ -20,7 +20,7 @@ from .film import FilmInfo, Frame, Region
 from .headings import Type
 from .layout import README_SIZE, Box, Size, check_text, text_size
 from .lines import Placed, blend
-from .plots import DrawnPlot
+from .panels import drawn
 from .resizing import resized
 from .single import Single
 from .stage import Stage
@@ -99,20 +99,20 @@ class Composer:
         self.stage = _stage_of(scene, size, self._theme, type_)
         self.layout = self.stage.layout
         self._placed = tuple(zip(scene.parts, self.layout.panels, strict=True))
-        self._shown = tuple((part, place) for part, place in self._placed if not part.is_plot)
+        self._shown = tuple((part, place) for part, place in self._placed if not part.is_drawn)
         self.width, self.height = self.layout.width, self.layout.height
         self.regions = tuple(
-            Region(place.box.x, place.box.y, place.box.width, place.box.height, part.panel.fidelity)
+            Region(place.box.x, place.box.y, place.box.width, place.box.height, part.fidelity)
             for part, place in self._placed
         )
-        self._plots = [
+        self._drawings = [
             (
                 part.run,
                 place.box,
-                DrawnPlot(scene.plot_of(part), place.box.width, place.box.height, self._theme, type_.em),
+                drawn(scene.drawing_of(part), place.box.width, place.box.height, self._theme, type_.em),
             )
             for part, place in self._placed
-            if part.is_plot
+            if part.is_drawn
         ]
         self._backdrops: dict[tuple[bool, ...], Backdrop] = {}
         self._sampled: dict[tuple[int, ...], list[Pixels]] = {}
@@ -165,8 +165,8 @@ class Composer:
         picture = backdrop.pixels.copy()
         for cell, image in zip(self._cells, images, strict=True):
             draw_image(picture, cell, image)
-        for run, box, plot in self._plots:
-            picture[box.slices] = plot.at(shot.rows[run])
+        for run, box, drawing in self._drawings:
+            picture[box.slices] = drawing.at(shot.rows[run])
         self.stage.draw(picture, shot.rows)
         for run, text in backdrop.texts:
             if isinstance(text.piece, Number):
@@ -206,7 +206,7 @@ class Composer:
         pixels = np.empty((self.height, self.width, 3), np.uint8)
         pixels[:] = self._theme.background
         for part, place in self._placed:
-            for cell in () if part.is_plot else place.cells:
+            for cell in () if part.is_drawn else place.cells:
                 self._outline(pixels, cell)
         for _, text in texts:
             if not isinstance(text.piece, Number):

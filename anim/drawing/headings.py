@@ -114,11 +114,16 @@ def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> l
 
 
 def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
-    """The model, the scheduler, the guidance and whether the run was interrupted, as far as they fit."""
+    """The model, the scheduler, the guidance, what was done to an ideal denoiser's data, and whether the run was
+    interrupted, as far as they fit.
+    """
+    info, state = run.info, state_of(run)
     model, scheduler, *guidance = made_by(run)
-    state = state_of(run)
+    ideal = () if info.ideal is None or info.ideal.words == info.model else (Words(info.ideal.words),)
+    notes = () if info.ideal is None else tuple(map(Words, info.ideal.notes))
     shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))
-    for rest in ((scheduler, *guidance, *state), (scheduler, *state), state, ()):
+    others = ((scheduler, *guidance, *ideal, *notes), (scheduler, *guidance, *notes), (scheduler, *notes), notes, ())
+    for rest in (*((*other, *state) for other in others), ()):
         left = room - width(dotted(model, *rest), sizes) + width((model,), sizes)
         if left >= shortest:
             return dotted(Words(shortened(model.text, sizes.words, left), model.ink), *rest)

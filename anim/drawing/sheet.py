@@ -23,7 +23,7 @@ from ..scenes.views import View
 from .composer import draw_image
 from .layout import Box, Grid, best_grid, check_largest, check_size, check_text, even, text_size
 from .lines import Placed, Sizes, blend, place, width
-from .plots import DrawnPlot
+from .panels import drawn
 from .themes import Theme
 
 _LABEL = 14
@@ -187,9 +187,9 @@ def _row(
     scene: Scene, part: Part, shots: Sequence[tuple[int, ...]], boxes: Sequence[Box], grid: Grid, theme: Theme, em: int
 ) -> Iterator[PlacedImage]:
     """A part at every column; a column stays empty where the part has nothing to show."""
-    if part.is_plot:
-        plot = DrawnPlot(scene.plot_of(part), grid.width, grid.height, theme, em)
-        pictures = (plot.at(rows[part.run]) for rows in shots)
+    if part.is_drawn:
+        drawing = drawn(scene.drawing_of(part), grid.width, grid.height, theme, em)
+        pictures = (drawing.at(rows[part.run]) for rows in shots)
         yield from (PlacedImage(picture, box, outlined=False) for picture, box in zip(pictures, boxes, strict=True))
         return
     for rows, box in zip(shots, boxes, strict=True):

@@ -29,6 +29,12 @@ _LOOKED_AT = 1 << 20
 """Bytes at each end of a file that are enough to tell models apart: training changes every weight."""
 _MOST_JSON = 64 << 20
 """Bytes in a configuration or an index; the largest known have a few MB."""
+POINTS, PICTURES = "points:", "ideal:"
+"""How the names of models begin that are data sets: of points, and of pictures."""
+USUAL_BATCH = 4
+"""Of a bare denoiser."""
+USUAL_POINTS = 600
+"""Of a model of points: 4 would not show a distribution."""
 BARE_PARTS = ("unet", "scheduler")
 _SAFE, _PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 WEIGHTS = (*_SAFE, *_PICKLED)
@@ -62,6 +68,21 @@ class ModelFiles:
     def is_bare(self) -> bool:
         """Whether it is only a denoiser and a scheduler, which our own loop samples."""
         return sorted(self.parts) == sorted(BARE_PARTS) and self.index["unet"][1] == "UNet2DModel"
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether it is a data set rather than a network (`diffanim.models.ideal`)."""
+        return False
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The names of settings that apply to it, though to no other bare denoiser."""
+        return ()
+
+    @property
+    def usual_batch(self) -> int:
+        """How many images a run makes if nothing else is asked for."""
+        return USUAL_BATCH if self.is_bare else 1
 
     @property
     def pipeline(self) -> str:

@@ -1,4 +1,4 @@
-"""Finding a model: the built-in one, a local diffusers directory, or a hub id."""
+"""Finding a model: the built-in one, a local diffusers directory, a hub id, or a data set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from ..errors import DiffanimWarning, ModelError
-from .files import ModelFiles, read_files
+from .files import PICTURES, POINTS, ModelFiles, read_files
 from .hub import download
 
 BUILTIN = "emoji"
@@ -22,15 +22,25 @@ def locate(source: str | None) -> ModelFiles:
 
     Args:
         source: a directory in diffusers' format, or a hub id such as ``google/ddpm-cat-256``. None and `BUILTIN` mean
-            the built-in model, whatever is in the working directory.
+            the built-in model, whatever is in the working directory. "points:…" means points in the plane
+            (`diffanim.models.points`), and "ideal:…" pictures as data (`diffanim.models.picture_data`).
 
     Raises:
         ModelError: there is no model there, or a part is missing.
+        SettingsError: there is no such data set, or it cannot be read.
     """
     if source == BUILTIN and Path(BUILTIN).is_dir():
         warnings.warn(
             f"{BUILTIN} is the built-in model; the folder of that name is ./{BUILTIN}", DiffanimWarning, stacklevel=2
         )
+    if source is not None and source.startswith(POINTS):
+        from .points import points_model  # With numpy, which the command line's help does without.
+
+        return points_model(source.removeprefix(POINTS))
+    if source is not None and source.startswith(PICTURES):
+        from .picture_data import pictures_model
+
+        return pictures_model(source.removeprefix(PICTURES))
     if source is None or source == BUILTIN:
         return read_files(BUILTIN, _BUILTIN_FOLDER)
     folder = Path(source).expanduser()

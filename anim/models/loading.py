@@ -43,15 +43,15 @@ class Model:
     name: str
     unet: Any
     scheduler: Any
-    """The one it was trained with."""
+    """The one it was trained with; None for an ideal denoiser."""
     labels: tuple[str, ...] | None
     """The class names by number, if known."""
     classes: int | None
     """The number of classes; None for an unconditional network."""
     null_class: int | None
     """The class that means "no class", if the network was trained with one."""
-    sample_shape: tuple[int, int, int]
-    """[C, H, W] of one sample."""
+    sample_shape: tuple[int, ...]
+    """[C, H, W] of one sample; [D] of a point."""
     device: torch.device
 
     def class_numbers(self, labels: Sequence[str]) -> tuple[int, ...]:

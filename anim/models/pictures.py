@@ -53,6 +53,25 @@ def read_pictures(paths: Sequence[Path], longest: int) -> Pixels:
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
+def read_fitted(path: Path, size: tuple[int, int]) -> tuple[Pixels, bool]:
+    """Read a picture, upright and opaque on white, and make it fit a size: scaled, and cropped around its middle.
+
+    Args:
+        path: of the picture.
+        size: width and height in pixels.
+
+    Returns:
+        uint8 [H, W, 3], and whether something of it is cropped away.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    picture = _read(path, needed=max(size))
+    width, height = size
+    is_cropped = abs(picture.width * height / (picture.height * width) - 1) > _SAME_SHAPE
+    return np.asarray(ImageOps.fit(picture, size, Image.Resampling.LANCZOS)), is_cropped
+
+
 def digest_of(path: Path) -> str:
     """A few digits that change with a file's content.
 
@@ -71,12 +90,16 @@ def _demand_file(path: Path) -> None:
         raise SettingsError(f"{path} is not a file; name pictures one by one, such as cat.png")
 
 
-def _read(path: Path) -> Image.Image:
-    """One picture in red, green and blue."""
+def _read(path: Path, needed: int | None = None) -> Image.Image:
+    """One picture in red, green and blue; of a large JPEG, only so much that both sides have twice the pixels needed,
+    which is faster.
+    """
     _demand_file(path)
     try:
         with warnings.catch_warnings(), _opened(path) as opened:
             warnings.simplefilter("ignore")
+            if needed is not None:
+                opened.draft(None, (2 * needed, 2 * needed))
             return _on_white(ImageOps.exif_transpose(opened))
     except (DiffanimError, PermissionError):
         raise

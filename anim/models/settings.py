@@ -12,13 +12,13 @@ from ..errors import SettingsError
 from ..options import FILE, Option, options_of
 from ..runs.kept import GUIDANCE, KEEPABLE, check_keep
 from ..schedulers.choosing import BY_NAME
-from .files import ModelFiles
+from .files import PICTURES, POINTS, USUAL_BATCH, USUAL_POINTS, ModelFiles
 from .finding import BUILTIN
 from .labels import NULL_LABEL
 from .loading import DEVICES, DTYPES
 
 DEFAULT_STEPS = 40
-DEFAULT_BATCH = 4
+DEFAULT_BATCH = USUAL_BATCH
 """For a bare denoiser; other pipelines make one image unless asked for more."""
 BUILTIN_LABELS = ("cat", "fruit", "flower", "heart")
 """What the built-in model shows if no class is named; the label NULL_LABEL asks for samples without a class."""
@@ -34,6 +34,8 @@ COMPUTING = "Recording: how it is computed"
 
 _OF_PIPELINES = ("prompt", "negative_prompt", "width", "height", "image", "strength", "mask", "call", "offload")
 """Settings that do not apply to a bare denoiser."""
+_OF_DATA = ("local",)
+"""Settings that apply only to data sets that take them."""
 _FILES = ("image", "mask")
 REPEATED = ("prompt", "negative_prompt", "image", "mask", "call")
 """Settings whose several values `diffanim compare` takes one by one, as each may contain commas."""
@@ -54,7 +56,9 @@ class RunSettings:
         Option(
             MODEL,
             "A directory in diffusers' format, or a hub id. An id is not looked up if its owner is the name of a "
-            f"folder here; write ./{BUILTIN} for a folder called {BUILTIN}.",
+            f"folder here; write ./{BUILTIN} for a folder called {BUILTIN}. Or a data set, whose ideal denoiser is the "
+            f"model: {PICTURES}FOLDER (sub-folders are classes), {PICTURES}PICTURE,…, {POINTS}NAME (spiral, two-moons, "
+            f"circles, checkerboard, gaussians, swiss-roll, letters:TEXT) or {POINTS}FILE.csv.",
             usually=f"the built-in model, {BUILTIN!r}",
             takes="MODEL",
             most_used=True,
@@ -80,7 +84,7 @@ class RunSettings:
         Option(
             SAMPLING,
             f"Images sampled at once, up to {MOST_IMAGES}.",
-            usually=f"{DEFAULT_BATCH}, or 1 for models that take a prompt",
+            usually=f"{DEFAULT_BATCH}, 1 for models that take a prompt, or {USUAL_POINTS} for points",
             most_used=True,
         ),
     ] = None
@@ -112,8 +116,24 @@ class RunSettings:
         Option(CONTENT, "What to make an image of, for models that take text.", takes="TEXT", most_used=True),
     ] = None
     negative_prompt: Annotated[str | None, Option(CONTENT, "What to keep out of the image.", takes="TEXT")] = None
-    width: Annotated[int | None, Option(CONTENT, "Width of the image, in pixels.", usually="the model's own")] = None
-    height: Annotated[int | None, Option(CONTENT, "Height of the image, in pixels.", usually="the model's own")] = None
+    width: Annotated[
+        int | None,
+        Option(CONTENT, "Width of the image, in pixels.", usually="the model's own, or 64 for ideal:PICTURES"),
+    ] = None
+    height: Annotated[
+        int | None,
+        Option(CONTENT, "Height of the image, in pixels.", usually="the model's own, or 64 for ideal:PICTURES"),
+    ] = None
+    local: Annotated[
+        int | None,
+        Option(
+            CONTENT,
+            "For ideal:PICTURES, let each pixel see only so many pixels around it, an odd number of rows and columns. "
+            "This combines parts of different pictures (local score machine, Kamb & Ganguli 2024).",
+            usually="the whole picture",
+            takes="K",
+        ),
+    ] = None
     image: Annotated[
         str | None,
         Option(
@@ -231,6 +251,10 @@ class RunSettings:
             (self.width is None or self.width >= 1, f"width is {self.width}; it must be at least 1 pixel"),
             (self.height is None or self.height >= 1, f"height is {self.height}; it must be at least 1 pixel"),
             (
+                self.local is None or (self.local >= 1 and self.local % 2 == 1),
+                f"local is {self.local}; a window has an odd number of pixels, such as 5",
+            ),
+            (
                 self.offload in (None, *OFFLOADS),
                 f"there is no offload {self.offload!r}; choose from {', '.join(OFFLOADS)}",
             ),
@@ -264,13 +288,20 @@ class RunSettings:
             SettingsError: a setting does not apply to this kind of model.
         """
         usual = usual_settings(len(self.labels), bare=files.is_bare)
-        batch = self.batch or usual["batch"]
+        for name in _OF_DATA:
+            if getattr(self, name) is not None and name not in files.takes:
+                raise SettingsError(
+                    f"{files.name} takes no --{name}; it is for pictures as data (--model ideal:FOLDER)"
+                )
+        batch = self.batch or max(files.usual_batch, usual["batch"])
         if not files.is_bare:
             return replace(self, batch=batch)
+        if files.is_ideal and (self.dtype not in ("auto", "float32") or self.compile):
+            raise SettingsError(f"{files.name} is no network and runs in float32; leave out --dtype and --compile")
         if self.exact and self.dtype not in ("auto", "float32"):
             raise SettingsError(f"an exact run is in float32, not {self.dtype}; leave out one of the two")
         for name in _OF_PIPELINES:
-            if getattr(self, name) not in (None, ()):
+            if getattr(self, name) not in (None, ()) and name not in files.takes:
                 raise SettingsError(
                     f"{files.name} is a bare denoiser and takes no --{name.replace('_', '-')}; it takes --label and "
                     "--guidance if it was trained with classes"
@@ -300,6 +331,7 @@ class RunSettings:
             "negative_prompt": settings.negative_prompt,
             "width": settings.width,
             "height": settings.height,
+            "local": settings.local,
             "image": None if settings.image is None else Path(settings.image).name,
             "strength": settings.strength,
             "mask": None if settings.mask is None else Path(settings.mask).name,
@@ -316,12 +348,12 @@ class RunSettings:
         """A readable file name, different for different settings."""
         parts = [files.name, self.scheduler or "", f"{self.steps}steps", f"seed{self.seed}"]
         settings = self.of(files)
-        if settings.batch != usual_settings(0, bare=files.is_bare)["batch"]:
+        if settings.batch != files.usual_batch:
             parts.append(f"batch{settings.batch}")
         parts += [*self.labels, f"g{self.guidance:g}" if self.guidance not in (None, 1.0) else ""]
         parts += [value if value != "auto" else "" for value in (self.device, self.dtype)]
         parts += [name for name in ("exact", "compile") if getattr(self, name) and (files.is_bare or name != "exact")]
-        parts += [f"keep-{name}" for name in self.keep]
+        parts += [f"local{self.local}" if self.local else "", *(f"keep-{name}" for name in self.keep)]
         parts += [(self.prompt or "")[:_NAMED_SHORT], self._digest_of_the_rest()]
         return "-".join(_as_file_name(part) for part in parts if part)[:120]
 

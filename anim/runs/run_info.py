@@ -7,7 +7,7 @@ import functools
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from enum import StrEnum
 from importlib import metadata
 from typing import Any, Literal, get_type_hints
@@ -16,6 +16,7 @@ from ..arguments import checked_class, plain, shown
 from ..errors import SettingsError, first_line
 from ..untrusted import Finite, typed
 from ..version import __version__
+from .ideal import IdealData
 
 
 class Clipping(StrEnum):
@@ -49,7 +50,8 @@ class RunInfo:
     labels: tuple[str, ...] = ()
     """The class of each image, for a class-conditional model; the names of pictures that noise is added to."""
     guidance: Finite | None = None
-    space: Literal["pixel", "latent"] = "pixel"
+    space: Literal["pixel", "latent", "point"] = "pixel"
+    """What a sample is: a picture, what an autoencoder makes one of, or a point [D] of a space that has no picture."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The paths on this machine of the model and of the run's input files."""
     value_range: tuple[Finite, Finite] = (-1.0, 1.0)
@@ -63,14 +65,17 @@ class RunInfo:
     """``reverse``: a model makes images out of noise. ``forward``: noise is added to images, and x0 is the image."""
     last_t: Finite | None = None
     """The timestep of the last sample of a forward process; other runs end after their last timestep."""
+    ideal: IdealData | None = None
+    """The data set, if the model is the ideal denoiser of one; None for a network."""
 
     def __post_init__(self) -> None:
         """Refuse values that could not be read back from a recording, and keep numbers as JSON stores them."""
         for name, kind in get_type_hints(RunInfo, include_extras=True).items():
             value = plain(getattr(self, name))
+            value = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             try:
+                json.dumps(value)
                 object.__setattr__(self, name, typed(value, kind))
-                json.dumps(getattr(self, name))
             except (ValueError, TypeError, RecursionError) as error:
                 raise SettingsError(f"{name} of a run is {shown(value)}: {first_line(error)}") from error
         black, white = self.value_range

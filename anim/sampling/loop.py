@@ -87,7 +87,7 @@ def demand_memory(model: Model, images: int) -> None:
         SamplingError: the full-resolution tensors of a network call alone need more memory than is free.
     """
     free = _free_memory()
-    config = model.unet.config
+    config: Any = model.unet.config
     channels, layers = config.get("block_out_channels"), config.get("layers_per_block")
     if model.device.type != "cpu" or free is None or not channels or not isinstance(layers, int):
         return

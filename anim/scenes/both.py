@@ -25,6 +25,7 @@ def both_ways(forward: View, reverse: View) -> Scene:
         forward: of `diffanim.runs.forward.forward_of` of the run.
         reverse: of the run.
     """
+    forward.beside = reverse.beside = (forward.run, reverse.run)
     shared = comparison_of(differences([reverse.run]), "noise")
     return Scene((forward, reverse), panels_named(BOTH_PANELS), BOTH, comparison=replace(shared, labels=_NAMES))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..pixels import Pixels
 from ..runs.quantities import GUESS
-from .views import View
+from .views import PointsView, View
 
 
 def x0_changes(view: View, rows: Sequence[int]) -> list[float]:
@@ -24,6 +24,9 @@ def x0_changes(view: View, rows: Sequence[int]) -> list[float]:
     Raises:
         TrajectoryError: a row is damaged.
     """
+    if isinstance(view, PointsView):
+        guesses = view.points.guesses[list(rows)] / view.reach
+        return [float(np.sqrt(np.mean((later - earlier) ** 2))) for earlier, later in pairwise(guesses)]
     return [_distance(earlier, later) for earlier, later in pairwise(view.pixels(GUESS, row) for row in rows)]
 
 

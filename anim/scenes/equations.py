@@ -61,6 +61,8 @@ def demand_truth(kind: str, run: Trajectory, rows: Iterable[int]) -> None:
         OutputError: it does not; says at which step, and why if that is known.
         TrajectoryError: a row is damaged.
     """
+    if run.info.space == "point":
+        raise OutputError(f"the scene {kind} is of pictures, and the run holds points; leave out --scene")
     if kind != "equation" and run.is_forward:
         raise OutputError("a forward process has no steps of a sampler; use the scene equation")
     for panel in panels_of(kind, run):

@@ -17,6 +17,7 @@ from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
 from .panels.wordings import UNIT_VARIANCE
 from .phrases import Caption, Fidelity, Maths, Phrase, Term
+from .plane import Plane
 from .plots import Plot, with_shared_limits
 from .views import View, view_of
 
@@ -48,7 +49,7 @@ class Part:
 
     def picture(self, rows: Sequence[int]) -> tuple[RunPictures, Quantity, int] | None:
         """The decoded picture behind its pixels at a shot's rows; None if nothing is decoded for it."""
-        return None if self.is_plot else self.view.picture_behind(self.panel.quantity, rows[self.run])
+        return None if self.is_drawn else self.view.picture_behind(self.panel.quantity, rows[self.run])
 
     @property
     def is_plot(self) -> bool:
@@ -56,13 +57,28 @@ class Part:
         return self.panel.draws == "plot"
 
     @property
+    def is_plane(self) -> bool:
+        """Whether it is a panel of points in the plane, which has no pixels of its own either."""
+        return not self.is_plot and self.view.manner == "points"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it is drawn, rather than made of pixels."""
+        return self.is_plot or self.is_plane
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """How closely an encoder must match it: viewers follow single points, unlike pixels of noise."""
+        return "fine" if self.is_plane else self.panel.fidelity
+
+    @property
     def is_rescaled(self) -> bool:
         """Whether it shows samples that are scaled to unit variance."""
-        return not self.is_plot and self.panel.quantity in (SAMPLE, NEXT) and rescaled(self.view.run)
+        return not self.is_drawn and self.panel.quantity in (SAMPLE, NEXT) and rescaled(self.view.run)
 
     def is_of(self, rows: Sequence[int]) -> bool:
         """Whether it shows these very rows; False where one of the last step stands in for the last sample's."""
-        if self.is_plot:
+        if self.is_drawn:
             return True
         quantity, row = self.panel.quantity, rows[self.run]
         if (quantity.kind == "image" and not quantity.kept) or quantity.is_fixed(self.view.run):
@@ -161,12 +177,20 @@ class Scene:
         place = [panel.name for panel in self.panels].index(part.panel.name)
         return self.terms[place - 1] if self.terms and place else None
 
-    def plot_of(self, part: Part) -> Plot:
-        """What is drawn of a part that is a plot, with the same limits for all runs where they can be compared.
+    def drawing_of(self, part: Part) -> Plot | Plane:
+        """What is drawn of a part that is drawn, with the same limits for all runs where they can be compared.
 
         Raises:
             OutputError: a run lacks what the plot needs.
             TrajectoryError: a row is damaged.
+        """
+        return part.panel.plane(part.view) if part.is_plane else self.plot_of(part)
+
+    def plot_of(self, part: Part) -> Plot:
+        """What is drawn of a part that is a plot.
+
+        Raises:
+            OutputError, TrajectoryError: as `drawing_of`.
         """
         return with_shared_limits([part.panel.plot(view) for view in self.views])[part.run]
 
@@ -201,4 +225,6 @@ def scene_of(
         SettingsError: a panel is unknown, or an option does not apply to the run.
     """
     shown = panels_named(panels)
+    for panel in shown:
+        panel.check(run)
     return Scene((view_of(run, decoder=decoder, frames=frames, quantities=quantities_in(shown)),), shown)

@@ -2,7 +2,7 @@
 
 Images are shown unchanged. Latents are shown decoded, by the pipeline or a tiny decoder, or by a linear preview.
 Fields, whose values have either sign, are drawn around grey; fields of latents always use the preview's linear map, as
-autoencoders cannot decode differences.
+autoencoders cannot decode differences. Points in the plane have no pixels: they are drawn.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..decoding.ahead import DecodingAhead, RunPictures, demand_model
 from ..decoding.choosing import FULL, ChosenDecoder
@@ -21,11 +23,12 @@ from ..errors import OutputError, SettingsError, TrajectoryError
 from ..pixels import COLOURS, Pixels, demand_colours, to_rgb
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.decoded import DecodedRows, Rows
+from ..runs.plane import PointsRun, in_plane
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
 from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 
-Manner = Literal["images", "decoded", "tiny", "linear", "components"]
+Manner = Literal["images", "decoded", "tiny", "linear", "components", "points"]
 
 
 class View(ABC):
@@ -154,6 +157,57 @@ class ImageView(View):
         return None if values.shape[1] == 4 else (values, self.run.info.value_range)
 
 
+PLANE_SIZE = (20, 24)
+"""(height, width) of a panel of points, in any unit: a grid of 24×20 places fills it."""
+
+
+class PointsView(View):
+    """A run of points in the plane, which are drawn (`diffanim.scenes.plane`)."""
+
+    manner = "points"
+
+    def __init__(self, run: Trajectory) -> None:
+        self.run, self.count, self.size = run, 1, PLANE_SIZE
+        self.marked = 0
+        """The index of the particle that is followed."""
+
+    @functools.cached_property
+    def points(self) -> PointsRun:
+        """The run's particles, and what surrounds them.
+
+        Raises:
+            OutputError: there are too many.
+            TrajectoryError: a row is damaged.
+        """
+        return points_run_of(self.run)
+
+    @property
+    def reach(self) -> float:
+        """From the middle of its panels to the nearest edge: the same for all runs that are compared."""
+        return max(points_run_of(run).reach for run in {self.run, *self.beside})
+
+    def outside(self, places: NDArray[np.float64]) -> list[int]:
+        """How many of places [rows, n, 2] are outside of its panels, at each row."""
+        height, width = self.size
+        limits = self.reach * np.array([width, height]) / min(self.size)
+        return [int(count) for count in (np.abs(places) > limits).any(2).sum(1)]
+
+    def _image(self, quantity: Quantity, row: int) -> Pixels:
+        raise OutputError(f"{quantity.name} at row {row} is of points, which are drawn and have no pixels")
+
+    _field = _image
+
+
+_POINTS_RUNS: WeakKeyDictionary[Trajectory, PointsRun] = WeakKeyDictionary()
+
+
+def points_run_of(run: Trajectory) -> PointsRun:
+    """A run's particles, read once for as long as it is in use."""
+    if run not in _POINTS_RUNS:
+        _POINTS_RUNS[run] = PointsRun(run)
+    return _POINTS_RUNS[run]
+
+
 class _LatentView(View):
     """A run of latents; their fields are shown by the linear map."""
 
@@ -258,12 +312,18 @@ def view_of(
     """
     if run.steps < 1:
         raise OutputError("the run has no complete step to show; record it again")
+    if in_plane(run):
+        _demand_clips(frames, None)
+        demand_full(decoder, "points")
+        return PointsView(run)
     for quantity in quantities:
         quantity.demand(run)
+    if run.info.space == "point":
+        size = "×".join(map(str, run.x0.shape[2:]))
+        raise OutputError(f"the run's samples are points of {size} numbers, not pictures or points in the plane")
     if run.info.space == "pixel":
         _demand_clips(frames, None)
-        if decoder.kind != "full":
-            raise SettingsError(f"the run holds images, which need no decoder: --decoder {decoder.kind} is for latents")
+        demand_full(decoder, "images")
         return ImageView(run)
     behind = _pictures_behind(run, quantities)
     if decoder.kind == "linear" or not behind:
@@ -277,6 +337,16 @@ def view_of(
     )
     _demand_clips(frames, pictures.clip)
     return (TinyView if is_tiny else DecodedView)(run, frames, pictures)
+
+
+def demand_full(decoder: ChosenDecoder, held: str) -> None:
+    """Check that no decoder is asked for of a run that holds no latents.
+
+    Raises:
+        SettingsError: one is.
+    """
+    if decoder.kind != "full":
+        raise SettingsError(f"the run holds {held}, which need no decoder: --decoder {decoder.kind} is for latents")
 
 
 def _demand_clips(frames: ClipFrames, clip: int | None) -> None:

@@ -218,6 +218,26 @@ def make_by_itself(name: str) -> Any:
     return getattr(diffusers, choice.class_name)(**choice.overrides)
 
 
+def make_untrained(name: str | None) -> Any:
+    """The scheduler called ``name`` for a model that was trained for none, and so fits any; DDIM if None.
+
+    Those of one family mix image and noise in the same way, by the usual settings of the family. None of them clips,
+    as data may have any range.
+    """
+    import diffusers
+
+    owns: dict[Family, tuple[str, dict[str, Any]]] = {
+        "discrete": ("DDIMScheduler", {"clip_sample": False}),
+        "flow": ("FlowMatchEulerDiscreteScheduler", {}),
+        "edm": ("EDMEulerScheduler", {}),
+        # It lays out at most as many steps as it was trained with, 40 by default.
+        "consistency": ("CMStochasticIterativeScheduler", {"clip_denoised": False, "num_train_timesteps": 1000}),
+    }
+    class_name, settings = owns["discrete" if name is None else BY_NAME[name].family]
+    own = getattr(diffusers, class_name)(**settings)
+    return own if name is None else make_scheduler(name, own)
+
+
 def set_timesteps(scheduler: Any, steps: int, device: Any) -> None:
     """Lay out ``steps`` inference steps.
 

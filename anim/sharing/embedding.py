@@ -135,11 +135,12 @@ def alt_text(kind: Shown, provenance: Provenance | None) -> str:
     made = _made_by(provenance)
     if kind == "poster" and provenance.scene == "guidance":
         return f"The last step of {made}: {_seen(provenance, stacked=False)}"
+    drawn = "points" if provenance.points else "images"
     if kind == "poster":
         finished = provenance.noise_left is None and not forward
-        return f"The finished images of {made}" if finished else f"The last samples of {made}"
+        return f"The finished {drawn} of {made}" if finished else f"The last samples of {made}"
     sheet = kind == "sheet"
-    happens = "Noise is added to images" if forward else "Images come out of noise"
+    happens = f"Noise is added to {drawn}" if forward else f"{drawn.capitalize()} come out of noise"
     start = f"Chosen timesteps of {made}" if sheet else f"{happens} in {made}"
     seen = _seen(provenance, stacked=sheet)
     return f"{start}: {seen}" if seen else start
@@ -162,13 +163,14 @@ def _seen(provenance: Provenance, *, stacked: bool, symbols: bool = False) -> st
     """What its panels show and where, in words; empty if none is known. A sheet has its panels one above the other."""
     if provenance.runs:
         shown = [
-            in_places([panel], "", symbols=symbols) for panel in dict.fromkeys(provenance.panels or DEFAULT_PANELS)
+            in_places([panel], "", symbols=symbols, points=provenance.points)
+            for panel in dict.fromkeys(provenance.panels or DEFAULT_PANELS)
         ]
         moments = _MOMENTS.get(provenance.align, "")
         return f"of each{moments}, {' and '.join(filter(None, shown))}" if any(shown) else ""
     arrangement = STACKED if stacked else provenance.arrangement
     names = provenance.panels or DEFAULT_PANELS
-    places = in_places(names, arrangement, symbols=symbols, process=provenance.process)
+    places = in_places(names, arrangement, symbols=symbols, process=provenance.process, points=provenance.points)
     if (form := form_of(provenance.scene, provenance.panels, provenance.process)) is None:
         return places
     return f"{f'${form.tex}$' if symbols else form.words}, {places}"

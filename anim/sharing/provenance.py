@@ -72,6 +72,8 @@ class Provenance:
     """"forward" if noise is added to images; empty if a model makes them out of noise."""
     decoder: str = ""
     """"tiny" or "linear" if latents are shown by such an approximation; empty if they are not."""
+    points: bool = False
+    """Whether it shows points in the plane."""
 
     @classmethod
     def of(
@@ -112,6 +114,7 @@ class Provenance:
             runs=() if told is None else tuple(wordings[0] for wordings in told.labels),
             shared="" if told is None else told.shared[0],
             align="" if told is None else told.align,
+            points=all(view.manner == "points" for view in scene.views),
             process="forward" if all(run.is_forward for run in runs) else "",
             decoder=_approximation(asked),
         )
@@ -134,7 +137,9 @@ class Provenance:
         Raises:
             OutputError: it is longer than the limit for comments (`MAX_COMMENT`).
         """
-        facts = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
+        facts = {
+            name: value for name, value in asdict(self).items() if value not in (None, "", ()) and value is not False
+        }
         text = json.dumps({MARK: facts.pop("version"), **facts})
         if len(text) > MAX_COMMENT:
             raise OutputError(

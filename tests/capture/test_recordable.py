@@ -300,7 +300,7 @@ def test_a_model_of_so_many_channels_is_shown_with_a_word(channels: int, said: s
     from diffanim.scenes.panels import PANELS
 
     for panel in PANELS.values():
-        if panel.draws == "plot" or panel.quantity.kept:
+        if panel.draws != "picture" or panel.quantity.kept:
             continue
         expected = "opacity left out" if (panel.quantity.kind, channels) == ("field", 4) else said
         for captions in (panel.captions(view), panel.closing(view)):

@@ -53,7 +53,9 @@ ELSEWHERE = {
 """Classes whose sample is not where their own schedule says, and why."""
 
 OF_ANY_RUN = [
-    panel for panel in PANELS.values() if panel.name != "error" and (panel.draws == "plot" or not panel.quantity.kept)
+    panel
+    for panel in PANELS.values()
+    if panel.name != "error" and (panel.draws == "plot" or (panel.draws == "picture" and not panel.quantity.kept))
 ]
 """Panels of what every run has."""
 

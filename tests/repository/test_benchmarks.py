@@ -26,6 +26,7 @@ SMALL = {
     "pages": ("--steps 2 --visits 1", r"to_jshtml.html .* ours / it: \d+\.\d\d"),
     "pipelines": ("--pairs 1 --steps 2 --images 1 --size 256", r"ratio +\d+\.\d{4}"),
     "plots": ("--rounds 1 --steps 4 --batch 1 --side 16", r"x,x0,error .* \d+\.\d\d × x,x0"),
+    "points": ("--particles 20 --data 30 --steps 2 --rounds 1", r"ratio +\d+\.\d"),
     "recording": ("--model {model} --pairs 1 --steps 2 --batch 1", r"ratio +\d+\.\d{4}"),
     "rendering": ("--pairs 1 --steps 4", r"FuncAnimation +\d+\.\d\d +\d+\.\d\d"),
     "sampling": ("--model {model} --pairs 1 --steps 2 --batch 1", r"captured / bare: \d+\.\d{4}"),

@@ -117,7 +117,7 @@ def test_a_clipped_guess_says_so_in_every_wording() -> None:
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])
 def test_wordings_become_no_longer(kind: str, clipped: str | None) -> None:
     view = view_of(synthetic_run(kind, clipped=clipped, guided=True))
-    for panel in PANELS.values():
+    for panel in (panel for panel in PANELS.values() if panel.draws != "plane"):
         for captions in (panel.captions(view), panel.closing(view)):
             for longer, shorter in pairwise(captions):
                 assert extent(shorter) < extent(longer)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from ...arguments import entry_named
-from ...errors import SettingsError
+from ...errors import OutputError, SettingsError
 from ..phrases import Caption, Fidelity
 
 if TYPE_CHECKING:
     from ...runs.quantities import Quantity
     from ...runs.trajectory import Trajectory
+    from ..plane import Plane
     from ..plots import Plot
     from ..views import View
 
@@ -55,8 +56,12 @@ class Panel:
     fidelity: Fidelity
     module: str
     """The module of this package that has the rest, imported only when needed."""
-    draws: Literal["picture", "plot"] = "picture"
-    """Whether a quantity is drawn as a picture, or a plot of one or more of them."""
+    draws: Literal["picture", "plot", "plane"] = "picture"
+    """Whether a quantity is drawn as a picture, or a plot of one or more of them; or only points in the plane are."""
+    of_points: str = ""
+    """The module that has the rest for points in the plane; empty if it does not show them."""
+    points: str = ""
+    """What it shows of points in the plane, as `shows`, if that is different."""
     forward: Naming | None = None
     """What it is called in a forward process, if different."""
 
@@ -64,7 +69,8 @@ class Panel:
         """The panel under the names that it has in a process, "reverse" or "forward"."""
         if process != "forward" or self.forward is None:
             return self
-        return replace(self, symbol=self.forward.symbol, sign=self.forward.sign, shows=self.forward.shows)
+        named = replace(self, symbol=self.forward.symbol, sign=self.forward.sign, shows=self.forward.shows)
+        return replace(named, points="")  # No model expects anything of points that noise is added to.
 
     @property
     def quantity(self) -> Quantity:
@@ -74,7 +80,7 @@ class Panel:
 
     def symbol_in(self, view: View) -> str:
         """The symbol in a run: TeX."""
-        found: str = self.symbol or self._module.symbol(view)
+        found: str = self.symbol or self._module_for(view).symbol(view)
         return found
 
     def plot(self, view: View) -> Plot:
@@ -89,29 +95,52 @@ class Panel:
             plots[self] = self._module.plot(view)
         return plots[self]
 
+    def plane(self, view: View) -> Plane:
+        """What is drawn of a run of points in the plane.
+
+        Raises:
+            OutputError: the run lacks what it needs.
+            TrajectoryError: a row is damaged.
+        """
+        found: Plane = self._module_for(view).plane(view)
+        return found
+
     def check(self, run: Trajectory) -> None:
-        """Check that a run has what a plot needs, before time is spent on it.
+        """Check that a run has what a plot or a panel of points needs, before time is spent on it.
 
         Raises:
             OutputError: it lacks something.
         """
-        if self.draws == "plot" and hasattr(self._module, "check"):
-            self._module.check(run)
+        points = run.info.space == "point"
+        if points and not self.of_points:
+            known = ", ".join(panel.name for panel in PANELS.values() if panel.of_points)
+            raise OutputError(f"the run holds points, of which {self.name} shows nothing; choose from {known}")
+        if not points and self.draws == "plane":
+            raise OutputError(
+                f"{self.name} is of points in the plane, and the run holds {run.info.space}s; "
+                "record --model points:spiral to see it"
+            )
+        module = import_module(f".{self.of_points}", __name__) if points else self._module
+        if (points or self.draws == "plot") and hasattr(module, "check"):
+            module.check(run)
 
     def captions(self, view: View) -> Sequence[Caption]:
         """Captions for the steps of a run, the best first; the first that fits is used."""
-        found: Sequence[Caption] = self._module.captions(view)
+        found: Sequence[Caption] = self._module_for(view).captions(view)
         return found
 
     def closing(self, view: View) -> Sequence[Caption]:
         """Captions for the last sample, the best first."""
-        found: Sequence[Caption] = self._module.closing(view)
+        found: Sequence[Caption] = self._module_for(view).closing(view)
         return found
 
     def sheet_words(self, view: View) -> Sequence[str]:
         """The text under its symbol beside its row on a contact sheet, in lines of about nine letters."""
-        found: Sequence[str] = self._module.sheet_words(view)
+        found: Sequence[str] = self._module_for(view).sheet_words(view)
         return found
+
+    def _module_for(self, view: View) -> Any:
+        return import_module(f".{self.of_points}", __name__) if view.manner == "points" else self._module
 
     @property
     def _module(self) -> Any:
@@ -132,6 +161,8 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "the noisy sample of each step",
                 "rough",
                 "sample",
+                of_points="particles",
+                points="the particles and where the flow sends each place",
                 forward=Naming("x_t", "x_t", "the picture with noise added"),
             ),
             Panel(
@@ -141,6 +172,8 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "the model’s guess of the finished image",
                 "fine",
                 "guess",
+                of_points="expected",
+                points="what each particle is expected to become, over the data",
                 forward=Naming("x_0", "x_0", "the picture itself"),
             ),
             Panel(
@@ -210,6 +243,8 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "what guidance adds to the guess without class or prompt",
                 "rough",
                 "guidance",
+                of_points="pushes",
+                points="what guidance adds at each place",
             ),
             Panel(
                 "spectrum",
@@ -249,6 +284,39 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
                 "fine",
                 "error",
                 "plot",
+            ),
+            Panel(
+                "field",
+                r"\mathrm{d}x_t",
+                "flow",
+                "of points in the plane, where the probability flow sends each place",
+                "fine",
+                "field",
+                "plane",
+                "field",
+                "where the probability flow sends each place",
+            ),
+            Panel(
+                "density",
+                "q(x_t)",
+                "q(x_t)",
+                "of points in the plane, the density of the noisy data",
+                "fine",
+                "density",
+                "plane",
+                "density",
+                "the density of the noisy data",
+            ),
+            Panel(
+                "paths",
+                r"x_T \ldots x_t",
+                "paths",
+                "of points in the plane, the paths of all particles",
+                "fine",
+                "paths",
+                "plane",
+                "paths",
+                "the paths of the particles",
             ),
         )
     }
@@ -291,7 +359,9 @@ def quantities_in(panels: Iterable[Panel]) -> list[Quantity]:
     return [panel.quantity for panel in panels if panel.draws == "picture"]
 
 
-def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False, process: str = "reverse") -> str:
+def in_places(
+    panels: Sequence[str], arrangement: str, *, symbols: bool = False, process: str = "reverse", points: bool = False
+) -> str:
     """Say what panels show and where: "on the left the noisy sample of each step, on the right …".
 
     Unknown and repeated names are left out, as the names come from files, which cannot be trusted.
@@ -301,9 +371,11 @@ def in_places(panels: Sequence[str], arrangement: str, *, symbols: bool = False,
         arrangement: how they are arranged.
         symbols: whether to add the symbol of each, in TeX.
         process: "reverse" or "forward".
+        points: whether they show points in the plane.
     """
     known = [PANELS[name].named_for(process) for name in dict.fromkeys(panels) if name in PANELS]
-    shown = [f"{panel.shows}, ${panel.symbol}$" if symbols and panel.symbol else panel.shows for panel in known]
+    told = [(panel.symbol, panel.points if points and panel.points else panel.shows) for panel in known]
+    shown = [f"{shows}, ${symbol}$" if symbols and symbol else shows for symbol, shows in told]
     stacked = arrangement == STACKED
     first, second = ("above", "below") if stacked else ("on the left", "on the right")
     match shown:

@@ -57,6 +57,11 @@ def scale_readout(run: Trajectory) -> Phrase:
     return Maths("w ="), Number.of(run.guidance, decimals)
 
 
+def scale_words(run: Trajectory) -> str:
+    """The guidance scale of a run whose scale is the same at all steps, such as "w = 3"."""
+    return f"w = {run.info.guidance:g}"
+
+
 def _words(view: View, *said: str) -> list[str]:
     unclipped = unclipped_words(view.run.info)
     return field_words(view, QUANTITY, *said, also=unclipped, briefly=unclipped)
