@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .runs.step import Step as Step
     from .runs.step import StepSink as StepSink
     from .runs.trajectory import Trajectory as Trajectory
+    from .showing import show as show
 
 # Loaded at first use: `import diffanim` and the command line's help must not wait for torch.
 _PUBLIC = {
@@ -52,6 +53,7 @@ _PUBLIC = {
     "record": "recording",
     "record_steps": "own_loops",
     "render": "rendering",
+    "show": "showing",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "record",
     "record_steps",
     "render",
+    "show",
 ]
 
 

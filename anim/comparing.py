@@ -35,6 +35,7 @@ from .runs.step import Step
 from .runs.trajectory import Trajectory
 from .scenes.kinds import check_seen, kept_for
 from .scenes.views import waits_for_decoding
+from .sharing.notebooks import Files
 from .sharing.provenance import table_words
 
 OnRunStep = Callable[[int, int, Step], None]
@@ -180,7 +181,7 @@ def compare(
     on_note: Callable[[str], None] | None = None,
     on_row: OnRow | None = None,
     **options: Unpack[RenderOptions],
-) -> list[Path]:
+) -> Files:
     """Compare runs in one picture, recording them first if they are described by settings.
 
     ::
@@ -260,7 +261,7 @@ def decode_at_once(
 
 def draw_table(
     table: Table, folder: Path, outputs: Sequence[str | os.PathLike[str]], options: Mapping[str, Any], **how: Any
-) -> list[Path]:
+) -> Files:
     """Draw the runs of a table, which are all recorded in a folder.
 
     Args:

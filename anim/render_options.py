@@ -38,7 +38,7 @@ def _each(choices: Mapping[str, Sequence[str]]) -> str:
 def _sizes() -> str:
     """The default sizes and the endings that use them, such as "830 for .gif, .webp"."""
     endings: dict[str, list[str]] = {}
-    for output in OUTPUTS.values():
+    for output in filter(lambda output: output.sized, OUTPUTS.values()):
         endings.setdefault(size_words(output.size), []).append(output.written)
     return "; ".join(f"{words} for {', '.join(names)}" for words, names in endings.items())
 
@@ -125,7 +125,7 @@ class RenderOptions(TypedDict, total=False):
             LOOK,
             "Colours.",
             choices=tuple(THEMES),
-            usually=f"{DEFAULT_THEME}; light for contact sheets",
+            usually=f"{DEFAULT_THEME}; light for contact sheets; the reader’s own for pages",
             most_used=True,
         ),
     ]
@@ -174,7 +174,8 @@ class RenderOptions(TypedDict, total=False):
         Option(
             ENCODING,
             "Limit for the size of each film, such as 5MB, 700KB or 4.8MiB. What is least noticed is given up first, "
-            "x̂0 and the finished image last; a note says what it cost.",
+            "x̂0 and the finished image last; a note says what it cost. A page, 25MB at most by default, leaves out "
+            "steps.",
             takes=BYTES,
         ),
     ]

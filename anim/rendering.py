@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
@@ -43,6 +42,7 @@ from .scenes.panels import Panel
 from .scenes.reference import distance_phrase, distances, reference_words
 from .scenes.scene import Comparison, Scene
 from .scenes.views import view_of
+from .sharing.notebooks import Files
 from .sharing.provenance import Provenance
 from .timeline.alignment import Moment, aligned, aligned_timeline, course_of
 from .timeline.shots import Align, Timeline, Timing, check_video_fps, timeline
@@ -71,7 +71,7 @@ def render(
     on_note: Callable[[str], None] | None = None,
     on_row: OnRow | None = None,
     **options: Unpack[RenderOptions],
-) -> list[Path]:
+) -> Files:
     """Animate a recorded run: x_t, x̂0 and other panels side by side, in one or more files. Of several runs, each has a
     column or a place in a table, and what sets it apart is found from the recordings.
 
@@ -92,7 +92,7 @@ def render(
         on_row: called by the thread that decodes with the number of rows of latents decoded, and their total.
 
     Returns:
-        The files, in the order given.
+        The files, in the order given: a list of paths, which a notebook displays.
 
     Raises:
         DiffanimError: a subclass says what is wrong; no output is left half-written.
@@ -121,7 +121,7 @@ def render_runs(
     command: Sequence[str] | None = None,
     references: Mapping[Trajectory, Trajectory] | None = None,
     exact: bool = False,
-) -> list[Path]:
+) -> Files:
     """Write files that show runs.
 
     Args:
@@ -187,7 +187,7 @@ def render_runs(
         )
         ahead.expect(_pictures(scene, (rows for job in in_order(jobs) for rows in moments_of(job.output, rendering))))
         write(jobs, rendering)
-    return [Path(path) for path in paths]
+    return Files(paths)
 
 
 def _decoding_ahead(
@@ -200,11 +200,14 @@ def _decoding_ahead(
     """What decodes latents while others are drawn: the only part of rendering that needs torch."""
 
     def opening(run: Trajectory) -> Callable[[ClipFrames], RowDecoder]:
-        from .decoding import origin
-        from .decoding.latents import row_decoder
+        chosen, open_source = choose(run), source_of
+        if open_source is None:
+            from .decoding import origin
 
-        chosen = choose(run)
-        source = origin.source_of(run, chosen, model) if source_of is None else source_of(run, chosen)
+            open_source = partial(origin.source_of, model=model)
+        source = open_source(run, chosen)
+        from .decoding.latents import row_decoder  # With torch, for which a refusal need not wait.
+
         return partial(row_decoder, run, source)
 
     def is_open(run: Trajectory) -> bool:

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import imageio.v2 as imageio
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.animation import FuncAnimation
 
 import diffanim
 from diffanim.drawing.composer import Composer
@@ -65,10 +67,8 @@ def with_mimsave(run: diffanim.Trajectory, path: Path) -> None:
     imageio.mimsave(path, [f.pixels for f in frames], duration=[1000 * f.seconds for f in frames], loop=0)
 
 
-def with_funcanimation(run: diffanim.Trajectory, path: Path) -> None:
-    """What people write for a talk: two axes with an image each and a title, saved with Pillow's writer."""
-    import matplotlib.pyplot as plt
-    from matplotlib.animation import FuncAnimation
+def funcanimation(run: diffanim.Trajectory) -> FuncAnimation:
+    """What people write for a talk: two axes with an image each and a title."""
 
     def grid(images: np.ndarray) -> np.ndarray:
         side = int(np.sqrt(len(images)))
@@ -83,8 +83,13 @@ def with_funcanimation(run: diffanim.Trajectory, path: Path) -> None:
         shown[1].set_data(grid(to_rgb(run.x0[min(row, run.steps - 1)])))
         axes[0].set_title(f"step {row} of {run.steps}")
 
-    FuncAnimation(figure, draw, frames=len(run.x)).save(path, fps=FPS, writer="pillow")
-    plt.close(figure)
+    return FuncAnimation(figure, draw, frames=len(run.x))
+
+
+def with_funcanimation(run: diffanim.Trajectory, path: Path) -> None:
+    """Saved with Pillow's writer."""
+    funcanimation(run).save(path, fps=FPS, writer="pillow")
+    plt.close()
 
 
 def main() -> None:

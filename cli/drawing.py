@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,6 +42,18 @@ def outputs_or_default(outputs: tuple[str, ...], stem: str, profile: str | None)
         raise OutputError(f"cannot make the folder {DEFAULT_FOLDER}: {reason_of(error)}; name files with -o") from error
     endings = [f"-{profile}{end}" for end in PROFILES[profile].endings] if profile else _DEFAULT_SUFFIXES
     return tuple(str(DEFAULT_FOLDER / f"{stem}{ending}") for ending in endings)
+
+
+def open_page(path: str) -> None:
+    """Open a page in the user's browser.
+
+    Raises:
+        OutputError: there is none.
+    """
+    import webbrowser
+
+    if not webbrowser.open(Path(path).resolve().as_uri()):
+        raise OutputError(f"no browser was found; open {path} in one")
 
 
 def comparison_stem(stems: Sequence[str]) -> str:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from diffanim.cli.terminal import say
 from diffanim.sharing.embedding import PLACES
-
-if TYPE_CHECKING:
-    from diffanim.sharing.provenance import Provenance
 
 
 @click.command()
@@ -21,7 +17,14 @@ if TYPE_CHECKING:
     type=click.Choice(list(PLACES)),
     help="Print only what to paste there, ready for a pipe. By default every place is printed, under a heading.",
 )
-def embed(file: Path, place: str | None) -> None:
+@click.option(
+    "--stops",
+    default="",
+    metavar="STOPS",
+    help="For a page on slides: where it waits for the next key, at timesteps, such as t=900,600,200, or at steps, "
+    "such as step=4,16.",
+)
+def embed(file: Path, place: str | None, stops: str) -> None:
     """Print what to paste to show FILE: in a README, on a web page, on slides, in a paper.
 
     The description comes from what the file itself stores about its run. If out-dark.gif and out-light.gif are in
@@ -29,8 +32,9 @@ def embed(file: Path, place: str | None) -> None:
     """
     from diffanim.errors import OutputError
     from diffanim.sharing.embedding import snippets, target_of
+    from diffanim.sharing.provenance import provenance_of
 
-    target = target_of(file, _provenance(file))
+    target = target_of(file, provenance_of(file), stops)
     found = [snippet for snippet in snippets(target) if place in (None, snippet.place)]
     if not found:
         raise OutputError(f"{file} cannot be shown there; leave out --place to see where it can")
@@ -48,16 +52,3 @@ def embed(file: Path, place: str | None) -> None:
 def _say_lines(text: str) -> None:
     for line in text.split("\n"):
         say(line)
-
-
-def _provenance(file: Path) -> Provenance | None:
-    """What the file says of its run; for a folder, its first picture. None if it says nothing or cannot be read."""
-    from diffanim.errors import OutputError
-    from diffanim.sharing.provenance import read_provenance
-
-    if file.is_dir():
-        file = min(file.glob("frame-*.png"), default=file)
-    try:
-        return read_provenance(file)[0]
-    except OutputError:
-        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,11 @@ def _as_option(row: Option) -> Command:
     return click.option(row.flag, row.name, help=row.off if row.default is True else row.meaning, **settings)
 
 
+def some_of(rows: Mapping[str, Option], *names: str) -> Callable[[Command], Command]:
+    """Only these rows of a table."""
+    return _all_of({name: rows[name] for name in names})
+
+
 def _all_of(rows: Any) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for row in reversed(rows.values()):
@@ -186,6 +191,14 @@ def written(command: Command) -> Command:
     return command
 
 
+opened = click.option(
+    "--open",
+    "opened",
+    cls=Grouped,
+    group="What is written",
+    is_flag=True,
+    help="Open the page that is written in the browser.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the files written.")
 overwrite = click.option(
     "--overwrite",

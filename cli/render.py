@@ -15,12 +15,14 @@ from diffanim.cli.drawing import (
     apply_profile,
     comparison_stem,
     is_given,
+    open_page,
     opening,
     outputs_or_default,
     refuse_two_speeds,
     write_files,
 )
 from diffanim.cli.terminal import say
+from diffanim.files.outputs import output_of
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
 from diffanim.render_options import check_outputs, check_runs, decoder_of, frames_of, timing_of
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 @click.command(cls=options.GroupedCommand)
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN.zarr]...")
 @options.written
+@options.opened
 @options.render_options
 @options.run_options
 @options.overwrite
@@ -45,6 +48,7 @@ def render(
     runs: tuple[Path, ...],
     outputs: tuple[str, ...],
     profile: str | None,
+    opened: bool,
     overwrite: bool,
     quiet: bool,
     **given: Any,
@@ -73,6 +77,9 @@ def render(
     stems = [run.name.removesuffix(".zarr") for run in runs] if model is None else [settings.file_stem(model)]
     stem = comparison_stem(stems)
     outputs = outputs_or_default(outputs, stem, profile)
+    pages = [output for output in outputs if output_of(output).shown == "page"] if opened else []
+    if opened and not pages:
+        raise click.UsageError("--open is for pages; write one with -o run.html", ctx)
     frames_of(given)  # So is a frame together with a row of them.
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
@@ -87,6 +94,8 @@ def render(
         write_files(recorded, outputs, reporter, given, model=named, source_of=source_of, exact=settings.exact)
     for output in outputs:
         say(output)
+    for page in pages:
+        open_page(page)
 
 
 def _opened(runs: Sequence[Path], reporter: Reporter) -> list[Trajectory]:

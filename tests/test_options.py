@@ -105,7 +105,7 @@ def test_render_takes_every_row_as_a_keyword() -> None:
     ids=["render", "record"],
 )
 def test_the_command_line_takes_every_row(command: click.Command, rows: dict[str, Option]) -> None:
-    own = {"runs", "outputs", "profile", "output", "overwrite", "quiet"}
+    own = {"runs", "outputs", "profile", "opened", "output", "overwrite", "quiet"}
     options = {one.name: one for one in command.params if one.name not in own}
     assert options.keys() == rows.keys()
     given = command.make_context("x", ["-o", "a.zarr"]).params

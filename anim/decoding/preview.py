@@ -2,7 +2,8 @@
 
 A least squares fit maps the channels of a latent pixel to red, green and blue. It is fitted to the run's own finished
 latents and the pipeline's image of them, averaged over the area of each latent pixel. It needs neither a network nor
-tables for known models.
+tables for known models. While a run is recorded there is no such image yet: then the colours are the latents' principal
+components, in which shapes can be seen, but whose colours mean nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from ..runs.clips import ClipFrames
 from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 
+_LEVELS = 50
+"""Of 255, that a standard deviation of a principal component takes."""
 _GRID = ("image", "frame", "height", "width", "channel")
 
 
@@ -26,16 +29,19 @@ class LinearPreview:
         """Fit the map.
 
         Args:
-            run: of latents, complete, with its pipeline's own image of `Trajectory.pictured`.
+            run: of latents, complete, with its pipeline's own image of `Trajectory.pictured`; or being recorded.
             wanted: which frames of clips to show; each is drawn from the nearest latent frame.
 
         Raises:
             OutputError: there is no image to fit to, or the layout of the latents is unknown.
         """
+        self._axes = run.axes
+        if run.being_recorded:
+            self._fit_components(run)
+            return
         image = run.image
         if image is None or not run.complete:
             raise OutputError("a preview is fitted to the finished image, which this run does not have")
-        self._axes = run.axes
         self._shape = (image.shape[-3], image.shape[-2])
         clip = image.shape[1] if image.ndim == 5 else None
         self._frames = wanted.of(clip) if clip is not None else ()
@@ -46,6 +52,21 @@ class LinearPreview:
         shown = clips[:, np.linspace(0, clips.shape[1] - 1, latent_frames).round().astype(int)]
         colours = _averaged(shown.reshape(-1, *shown.shape[2:]), grid.shape[2:4])
         self._weights = np.linalg.lstsq(_with_one(grid.reshape(-1, grid.shape[-1])), colours, rcond=None)[0]
+
+    def _fit_components(self, run: Trajectory) -> None:
+        """Map to the three principal components of the last x̂0, each with the same variance."""
+        if self._axes != ("image", "channel", "height", "width"):
+            axes = ", ".join(map(str, self._axes))
+            raise OutputError(f"latents with the axes {axes} can be shown when their run is complete; render it then")
+        self._clip, self._frames, self._shape = None, (), (run.x.shape[-2], run.x.shape[-1])
+        values = self._grid(run.x0[-1]).reshape(-1, run.x.shape[2]).astype(np.float64)
+        variances, directions = np.linalg.eigh(np.atleast_2d(np.cov(values, rowvar=False)))
+        found = directions[:, ::-1][:, :3] / np.sqrt(np.maximum(variances[::-1][:3], 1e-12))
+        # A component may point either way: always to the same side, so that colours stay from one step to the next.
+        found *= np.sign(found[np.abs(found).argmax(axis=0), range(found.shape[1])])
+        linear = np.zeros((len(found), 3))
+        linear[:, : found.shape[1]] = _LEVELS * found
+        self._weights = np.vstack([linear, 127.5 - values.mean(axis=0) @ linear])
 
     def __call__(self, latents: Array) -> Pixels:
         """Map a row, float32 [B, …], to uint8 [cells, h, w, 3], where h and w are in latent pixels."""

@@ -9,12 +9,12 @@ import numpy as np
 from ..errors import SettingsError
 from ..pixels import Pixels
 from ..runs.noising import log_snr
-from ..runs.trajectory import Trajectory
 from ..scenes.levels import on_one_axis
 from ..scenes.panels.wordings import short_lines
-from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
+from ..scenes.phrases import Caption, Maths, Phrase, Words
 from ..scenes.readouts import time_readout
 from ..scenes.scene import Part, Scene
+from ..scenes.titles import LEVEL, MOMENTS, calls_of, legends_of_dots, spelled_level
 from . import headings
 from .columns import ColumnsLayout, Images, arrange_columns
 from .dots import Dots
@@ -24,34 +24,12 @@ from .lines import Placed, Sizes, blend, place, width
 from .themes import Theme
 from .typeset import number, shortened, words
 
-_LEGENDS = (
-    "each dot is a call of the network, from the most noise at the left to the least at the right",
-    "each dot is a call of the network, from noise to image",
-    "each dot is a call of the network",
-    "dots: calls of the network",
-    "",
-)
-_LEGENDS_OF_LEVELS = (
-    "each dot is a noise level, from the most noise at the left to the least at the right",
-    "each dot is a noise level, from noise to image",
-    "each dot is a noise level",
-    "dots: noise levels",
-    "",
-)
-_MOMENTS = {
-    "noise": ("at the same noise level", "same noise"),
-    "step": ("at the same step", "same step"),
-    "calls": ("after equally many calls of the network", "equal calls"),
-}
 _ROW_NAME = 1.15
 """How much larger the name of a table's row is than the text."""
 _SCALES = (1, 0.85, 0.72, 0.6)
 """Of the text: many runs leave no room for large type."""
 _COMFORTABLE = 7
 """In em: the width of a large panel that needs no smaller type."""
-_LARGEST = 2 * np.log(999.99)
-"""Minus the logarithm of the signal-to-noise ratio that is written as the most noise."""
-_LEVEL = Maths(r"\sigma\,/\,\alpha =", "noise")
 
 
 class Comparison:
@@ -145,8 +123,7 @@ class Comparison:
     @property
     def _legend(self) -> str:
         """What the distances are, if there are any, and what the dots are, as far as there is room."""
-        added = any(view.run.is_forward for view in self._scene.views)  # Nothing is called to add noise.
-        legends = _LEGENDS_OF_LEVELS if added else _LEGENDS
+        legends = legends_of_dots([view.run for view in self._scene.views])
         for about in self._told.reference or ("",):
             for dots in legends:
                 legend = "; ".join(filter(None, (about, dots)))
@@ -160,10 +137,10 @@ class Comparison:
         reached = [level[row] for level, row in zip(self._levels, rows, strict=True) if row < len(level)]
         if self._by_noise and reached:
             line, sizes = self.layout.title, self._type.text
-            mask = number(_spelled(max(reached)), sizes.maths)
+            mask = number(spelled_level(max(reached)), sizes.maths)
             blend(picture, mask, line.right - mask.width, line.baseline, self._theme.noise)
-            for piece in place((_LEVEL,), sizes, line.right - mask.width - self._level_name, line.baseline):
-                blend(picture, piece.mask(), piece.x, piece.baseline, self._theme.ink(_LEVEL.ink))
+            for piece in place((LEVEL,), sizes, line.right - mask.width - self._level_name, line.baseline):
+                blend(picture, piece.mask(), piece.x, piece.baseline, self._theme.ink(LEVEL.ink))
 
     @property
     def _by_noise(self) -> bool:
@@ -173,19 +150,19 @@ class Comparison:
     def _level_name(self) -> int:
         """The width of the noise level's symbol with the space after it."""
         sizes = self._type.text
-        return width((_LEVEL,), sizes) + sizes.space
+        return width((LEVEL,), sizes) + sizes.space
 
     def _title(self) -> list[Placed]:
         """What all runs share, and at which moments they are shown; the noise level is drawn on the right."""
         line, type_ = self.layout.title, self._type
         sizes = type_.text
-        level = self._level_name + number(_spelled(-_LARGEST), sizes.maths).width + type_.em if self._by_noise else 0
+        level = self._level_name + number(spelled_level(-np.inf), sizes.maths).width + type_.em if self._by_noise else 0
         return list(place(self._shared(line.width - level), sizes, line.x, line.baseline))
 
     def _shared(self, room: int) -> Phrase:
         sizes = self._type.text
         for shared in self._told.shared:
-            for moments in _MOMENTS[self._told.align]:
+            for moments in MOMENTS[self._told.align]:
                 phrase: Phrase = (Words(shared, "strong"), Words("·"), Words(moments)) if shared else (Words(moments),)
                 if width(phrase, sizes) <= room:
                     return phrase
@@ -197,14 +174,14 @@ class Comparison:
         labels = self._labels
         for word in (" calls", "", None):
             rooms = [
-                line.width - (0 if word is None else width(_calls(other, word, ended=False), sizes) + self._type.em)
+                line.width - (0 if word is None else width(calls_of(other, word, ended=False), sizes) + self._type.em)
                 for other in runs
             ]
             if all(words(of[-1], sizes.words).width <= room for of, room in zip(labels, rooms, strict=True)):
                 break
         yield from self._named(labels[run], line, rooms[run])
         if word is not None:
-            calls = _calls(runs[run], word, ended=ended)
+            calls = calls_of(runs[run], word, ended=ended)
             yield from place(calls, sizes, line.right - width(calls, sizes), line.baseline)
 
     @property
@@ -268,18 +245,3 @@ def _images(part: Part, *, wide: bool) -> Images:
     if part.is_plot:
         return Images.of_plot(wide=wide)
     return Images(part.view.count, part.view.size, part.view.columns)
-
-
-def _spelled(level: float) -> str:
-    """The noise σ/α of a logarithm of the signal-to-noise ratio."""
-    return f"{np.exp(-max(level, -_LARGEST) / 2):.2f}"
-
-
-def _calls(run: Trajectory, word: str, *, ended: bool) -> Phrase:
-    """How many calls of the network have been made; nothing where noise is added without any."""
-    if run.is_forward:
-        return ()
-    if ended:
-        return (Words(f"{run.steps} of {run.steps}" if not word else f"{run.steps}{word}"),)
-    counted = Number.of(range(1, run.steps + 1), 0, "quiet", upright=True)
-    return counted, Words(f"of {max(run.total, run.steps)}{word}")

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from ..runs.trajectory import RunInfo, Trajectory
 from ..scenes.curves import Curve
-from ..scenes.phrases import Caption, Maths, Number, Phrase, Words
+from ..scenes.phrases import Caption, Maths, Phrase, Words
 from ..scenes.readouts import time_readout
-from ..schedulers.choosing import class_title
+from ..scenes.titles import dotted, made_by, notes_of, state_of, step_of
 from .layout import Line, LineHeights
 from .lines import Placed, Sizes, height, place, width
 from .typeset import legible, shortened
@@ -58,8 +58,8 @@ def title(run: Trajectory, line: Line, type_: Type, *, closing: bool, timed: boo
     used = width(time, sizes) + gap if time else 0
     placed = list(_at_right(time, sizes, line))
     step = replace(line, width=line.width - used)
-    placed += _at_right(_step(run, closing=closing), sizes, step)
-    room = step.width - width(_step(run, closing=closing), sizes) - type_.em
+    placed += _at_right(step_of(run, closing=closing), sizes, step)
+    room = step.width - width(step_of(run, closing=closing), sizes) - type_.em
     return [*place(_made_by(run, sizes, room), sizes, line.x, line.baseline), *placed]
 
 
@@ -113,40 +113,21 @@ def legend(info: RunInfo, curves: Sequence[Curve], line: Line, type_: Type) -> l
     return [*placed, *_at_right((Words(note),), sizes, line)] if note else placed
 
 
-def _step(run: Trajectory, *, closing: bool) -> Phrase:
-    if run.is_forward:
-        levels = run.total + 1  # With the last sample.
-        number = Number.of(range(1, levels + 1), 0, upright=True)
-        return Words("noise level", "strong"), number, Words(f"of {levels}", "strong")
-    if closing:
-        return (Words(f"after {run.steps} step{'s' * (run.steps != 1)}", "strong"),)
-    number = Number.of(range(1, run.steps + 1), 0, upright=True)
-    return Words("step", "strong"), number, Words(f"of {max(run.total, run.steps)}", "strong")
-
-
 def _made_by(run: Trajectory, sizes: Sizes, room: int) -> Phrase:
     """The model, the scheduler, the guidance, what was done to an ideal denoiser's data, and whether the run was
     interrupted, as far as they fit.
     """
-    info = run.info
-    made = "forward process" if run.is_forward else info.model
-    model, scheduler = Words(made, "strong"), Words(class_title(info.scheduler))
-    guidance = () if info.guidance is None else (Words(f"guidance {info.guidance:g}"),)
-    state = () if run.complete else (Words(f"interrupted: {run.steps} of {run.total} steps", "warning"),)
+    info, state = run.info, state_of(run)
+    model, scheduler, *guidance = made_by(run)
     ideal = () if info.ideal is None or info.ideal.words == info.model else (Words(info.ideal.words),)
     notes = () if info.ideal is None else tuple(map(Words, info.ideal.notes))
     shortest = min(width((model,), sizes), round(_SHORTEST_MODEL * sizes.words))
     others = ((scheduler, *guidance, *ideal, *notes), (scheduler, *guidance, *notes), (scheduler, *notes), notes, ())
     for rest in (*((*other, *state) for other in others), ()):
-        left = room - width(_dotted(model, *rest), sizes) + width((model,), sizes)
+        left = room - width(dotted(model, *rest), sizes) + width((model,), sizes)
         if left >= shortest:
-            return _dotted(Words(shortened(model.text, sizes.words, left), model.ink), *rest)
+            return dotted(Words(shortened(model.text, sizes.words, left), model.ink), *rest)
     return ()
-
-
-def _dotted(first: Words, *others: Words) -> Phrase:
-    """The parts, separated by dots."""
-    return first, *(piece for other in others for piece in (Words("·"), other))
 
 
 def _key(curve: Curve, *, worded: bool) -> Phrase:
@@ -155,11 +136,7 @@ def _key(curve: Curve, *, worded: bool) -> Phrase:
 
 
 def _note(info: RunInfo) -> str:
-    if info.prompt and legible(info.prompt):
-        return f"“{info.prompt}”"
-    labels = dict.fromkeys(info.labels)  # One class for all images is named once.
-    note = ", ".join(labels if len(labels) == 1 else info.labels)
-    return note if legible(note) else ""
+    return next((note for note in notes_of(info) if legible(note.strip("“”"))), "")
 
 
 def _at_right(phrase: Phrase, sizes: Sizes, line: Line) -> Iterator[Placed]:

@@ -1,4 +1,4 @@
-"""Reading the comment that an encoder wrote into a file.
+"""Reading the comment that was written into a file.
 
 A file may come from anyone. No picture is decoded, no more is read or decompressed than our comments need, and any
 problem with a file is reported in one line.
@@ -6,6 +6,7 @@ problem with a file is reported in one line.
 
 from __future__ import annotations
 
+import html
 import io
 import mmap
 import re
@@ -23,11 +24,13 @@ _HEAD = 1 << 20
 """Bytes read from the start, where PNG and GIF have their comments, before any picture."""
 _HEADED = (b"\x89PNG", b"GIF8")
 _FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
+_PAGE = b"<!DOCTYPE html>"
+_PAGE_META = re.compile(rb'<meta name="diffanim" content="([^"]*+)">')
 _PDF_SUBJECT = re.compile(rb"/Subject \(((?:[^\\()]++|\\.)*+)\)", re.DOTALL)
 
 
 def read_comment(path: Path) -> str:
-    """The comment of a picture, a video, or the first picture in a folder of frames; empty if there is none.
+    """The comment of a page, a picture, a video, or the first picture in a folder of frames; empty if there is none.
 
     Raises:
         OutputError: there is no such file, it cannot be read, or its comment is longer than any of ours.
@@ -41,7 +44,9 @@ def read_comment(path: Path) -> str:
     if path.stat().st_size == 0:  # So is /proc/kmsg, where reading blocks for ever.
         raise OutputError(f"{path} is empty")
     try:
-        comment = _pdf_comment(path) if path.suffix.lower() == ".pdf" else _picture_comment(path)
+        comment = _page_comment(path)
+        if comment is None:
+            comment = _pdf_comment(path) if path.suffix.lower() == ".pdf" else _picture_comment(path)
     except UnidentifiedImageError:
         comment = read_video_comment(path)
     except OSError as error:
@@ -49,6 +54,16 @@ def read_comment(path: Path) -> str:
     if len(comment) > MAX_COMMENT:
         raise OutputError(f"the comment of {path} is longer than {MAX_COMMENT} characters, so it is not diffanim's")
     return comment
+
+
+def _page_comment(path: Path) -> str | None:
+    """The comment of a page, in its head; None for what is no page."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head.startswith(_PAGE):
+        return None
+    found = _PAGE_META.search(head)
+    return html.unescape(found[1].decode(errors="replace")) if found else ""
 
 
 def _picture_comment(path: Path) -> str:

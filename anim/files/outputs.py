@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..timeline.alignment import Moment
     from ..timeline.shots import Shot
 
-Shown = Literal["picture", "video", "frames", "sheet", "poster"]
+Shown = Literal["picture", "video", "frames", "page", "sheet", "poster"]
 """What a page or a slide treats an output as."""
 
 
@@ -59,12 +59,18 @@ class Output:
         """Whether a size limit applies to it, as it does to films, but not to stills and folders of frames."""
         return self.format is not None and self.shown != "frames"
 
+    @property
+    def sized(self) -> bool:
+        """Whether it has a size in pixels; a page has that of its reader's screen."""
+        return self.shown != "page"
+
 
 OUTPUTS: Mapping[str, Output] = MappingProxyType(
     {
         output.ending: output
         for output in (
             *(Output(f.suffix, f.name, f.about, f.size, f.kind, "films", format=f) for f in FORMATS.values()),
+            Output(".html", "page", "a page to play with", LECTURE_SIZE, "page", "pages"),
             Output(".pdf", "contact sheet", "a contact sheet for print", SHEET_SIZE, "sheet", "stills", "light"),
             Output("sheet.png", "contact sheet", "the same in pixels", SHEET_SIZE, "sheet", "stills", "light"),
             Output("poster.png", "poster", "the last picture alone", LECTURE_SIZE, "poster", "stills"),
@@ -94,7 +100,7 @@ class Rendering:
     shots: tuple[Shot, ...]
     """For films and frames."""
     way: tuple[Shot, ...]
-    """For stills: without holds and without a bounce."""
+    """For stills and pages: without holds and without a bounce."""
     fps: float
     """Nominal: most shots are shown for 1/fps seconds."""
     size: Size | None = None
@@ -109,7 +115,7 @@ class Rendering:
     """Frames per second of a video stream; None to choose a rate that suits the times."""
     encoding: EncodeOptions = DEFAULT_OPTIONS
     limit: int | None = None
-    """Maximum size of each film, in bytes."""
+    """Maximum size of each film and page, in bytes; None for none, and for pages for their own."""
     on_frame: Callable[[int, int], None] | None = None
     on_note: Callable[[str], None] | None = None
 
@@ -136,6 +142,8 @@ def moments_of(output: Output, rendering: Rendering) -> Sequence[Moment]:
             return [rendering.way[-1].rows]
         case "sheet":
             return spread(rendering.way, rendering.columns)
+        case "page":
+            return [shot.rows for shot in rendering.way]
         case _:
             return [shot.rows for shot in rendering.shots]
 

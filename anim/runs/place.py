@@ -186,6 +186,18 @@ def hold_to_decode(path: Path) -> Callable[[], object]:
             time.sleep(_POLL_SECONDS)
 
 
+def is_being_recorded(path: Path) -> bool:
+    """Whether a process is recording at a path, as far as its lock's file tells: the lock itself is not touched, as a
+    recorder that finds it taken gives up.
+    """
+    path = path.resolve()
+    try:
+        process, work = (path.parent / f"{_LOCK}{path.name}").read_text().split()
+        return work == "recorded" and is_running(int(process)) is not False
+    except (OSError, ValueError):
+        return False
+
+
 def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tuple[Any, ...]:
     """Take the lock of a recording; returns the function that releases it, and its arguments.
 

@@ -38,6 +38,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from numbers import Integral
@@ -50,7 +51,8 @@ import zarr.errors
 from numpy.typing import NDArray
 
 from ..arguments import checked, shown
-from ..errors import SettingsError, TrajectoryError
+from ..errors import DiffanimError, SettingsError, TrajectoryError
+from ..escaping import for_terminal
 from ..pixels import Pixels
 from .attributes import attributes_in
 from .chunks import (
@@ -135,6 +137,13 @@ class StepArray:
         return (self[row] for row in range(self._rows))
 
 
+def _may_show_html() -> bool:
+    """Whether what is displayed may be seen as HTML; IPython on a terminal asks for it all the same."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is None or "text/html" in shell.display_formatter.active_types
+
+
 class Trajectory:
     """A recorded run, complete or interrupted.
 
@@ -155,6 +164,8 @@ class Trajectory:
         end: a and b of the last sample, if complete; None before.
         made_by: while it is in memory, the pipeline that made the run and the arguments of its call
             (`diffanim.capture.pipeline_call.PipelineCall`), which are used to decode latents.
+        being_recorded: whether a process still records it, so that it is not complete, but not interrupted either; set
+            by whoever watches it.
     """
 
     def __init__(
@@ -168,6 +179,7 @@ class Trajectory:
         """Use `Trajectory.open`. This takes a group known to be ours, and those parts that are already read."""
         self.path = path
         self.made_by: Any = None
+        self.being_recorded = False
         self._group = group
         attributes = attributes_in(group.attrs.asdict()["diffanim"])
         self.info, self.complete = attributes.run, attributes.complete
@@ -260,6 +272,35 @@ class Trajectory:
     def steps(self) -> int:
         """The number of complete steps."""
         return len(self.t)
+
+    def __repr__(self) -> str:
+        """What the run is, in a line: nothing is read from the disk."""
+        done = f"{self.steps} step{'s' * (self.steps != 1)}"
+        state = done if self.complete else f"{self.steps} of {self.total} steps"
+        what = [self.info.model, self.info.scheduler, state, self._images]
+        what += ["noise is added" if self.is_forward else "complete" if self.complete else "not complete"]
+        return for_terminal(f"<Trajectory: {', '.join([*what, 'in memory' if self.path is None else str(self.path)])}>")
+
+    @property
+    def _images(self) -> str:
+        """How many there are and of what size: "4 images of 64×64", "1 latent of 4×32×32"."""
+        _, count, *shape = self.x.shape
+        if self.info.space == "pixel" and self.axes == ("image", "channel", "height", "width"):
+            noun, shape = "image", shape[:0:-1]
+        else:
+            noun = "latent" if self.info.space == "latent" else "image"
+        return f"{count} {noun}{'s' * (count != 1)} of {'×'.join(map(str, shape))}"
+
+    def _repr_mimebundle_(self, **_asked: object) -> dict[str, Any]:
+        """What a notebook shows for a run: its page, or a line if there is none. Nothing is decoded for it."""
+        if not _may_show_html():
+            return {"text/plain": repr(self)}
+        from .. import show  # By its public name: what draws runs comes after them.
+
+        try:
+            return {**show(self, decode=False)._repr_mimebundle_(), "text/plain": repr(self)}
+        except DiffanimError as error:
+            return {"text/plain": f"{self!r}\n{for_terminal(str(error))}"}
 
     @classmethod
     @checked

@@ -11,6 +11,7 @@ from ..pixels import Pixels
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.noising import rescaled
 from ..runs.quantities import NEXT, SAMPLE, Quantity
+from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 from ..timeline.shots import Align
 from .panels import DEFAULT_PANELS, STACKED, Arrangement, Panel, panels_named, quantities_in
@@ -36,6 +37,14 @@ class Part:
             TrajectoryError: the row is damaged.
         """
         return self.view.pixels(self.panel.quantity, rows[self.run])
+
+    def values(self, rows: Sequence[int]) -> tuple[Array, tuple[float, float]] | None:
+        """The values behind its pixels at a shot's rows, and those drawn black and white (`View.values`).
+
+        Raises:
+            TrajectoryError: the row is damaged.
+        """
+        return self.view.values(self.panel.quantity, rows[self.run])
 
     def picture(self, rows: Sequence[int]) -> tuple[RunPictures, Quantity, int] | None:
         """The decoded picture behind its pixels at a shot's rows; None if nothing is decoded for it."""

@@ -22,9 +22,10 @@ from ..pixels import COLOURS, Pixels, demand_colours, to_rgb
 from ..runs.clips import MIDDLE_FRAME, ClipFrames
 from ..runs.decoded import DecodedRows, Rows
 from ..runs.quantities import GUESS, SAMPLE, Quantity, rows_behind
+from ..runs.step import Array
 from ..runs.trajectory import Trajectory
 
-Manner = Literal["images", "decoded", "tiny", "linear"]
+Manner = Literal["images", "decoded", "tiny", "linear", "components"]
 
 
 class View(ABC):
@@ -81,6 +82,15 @@ class View(ABC):
         """The decoded picture that shows a quantity at a row; None if nothing is decoded for it."""
         return None
 
+    def values(self, quantity: Quantity, row: int) -> tuple[Array, tuple[float, float]] | None:  # noqa: ARG002
+        """What the colours of `pixels` stand for: values [count, C, H, W], and those drawn black and white; None if
+        colours do not tell values, as those of decoded latents.
+
+        Raises:
+            TrajectoryError: the row is damaged.
+        """
+        return None
+
     def scale_in(self, quantity: Quantity) -> float:
         """The value of a field that is drawn white: the largest scale of all runs that are compared.
 
@@ -129,8 +139,19 @@ class ImageView(View):
         return to_rgb(quantity.values(self.run, row), self.run.info.value_range)
 
     def _field(self, quantity: Quantity, row: int) -> Pixels:
+        return to_rgb(*self._field_values(quantity, row))
+
+    def _field_values(self, quantity: Quantity, row: int) -> tuple[Array, tuple[float, float]]:
         values, scale = quantity.values(self.run, row), self.scale_in(quantity)
-        return to_rgb(values[:, :3] if values.shape[1] == 4 else values, (-scale, scale))
+        return values[:, :3] if values.shape[1] == 4 else values, (-scale, scale)
+
+    def values(self, quantity: Quantity, row: int) -> tuple[Array, tuple[float, float]] | None:
+        """The values of the samples themselves; None for images with opacity, which are drawn on white."""
+        shown, of_row = quantity.at(self.run, row)
+        if shown.kind == "field":
+            return self._field_values(shown, of_row)
+        values = shown.values(self.run, of_row)
+        return None if values.shape[1] == 4 else (values, self.run.info.value_range)
 
 
 class _LatentView(View):
@@ -188,7 +209,7 @@ class TinyView(DecodedView):
 class PreviewView(_LatentView):
     """A run of latents, shown by a linear map to colours."""
 
-    manner = "linear"
+    manner: ClassVar[Manner] = "linear"
 
     def __init__(self, run: Trajectory, wanted: ClipFrames) -> None:
         super().__init__(run, wanted)
@@ -204,6 +225,13 @@ class PreviewView(_LatentView):
 
     def _image(self, quantity: Quantity, row: int) -> Pixels:
         return self._preview(quantity.values(self.run, row))
+
+
+class ComponentsView(PreviewView):
+    """A run of latents that is being recorded, shown by their principal components."""
+
+    manner = "components"
+    field_colours = "principal components"
 
 
 def view_of(
@@ -243,7 +271,7 @@ def view_of(
     behind = _pictures_behind(run, quantities)
     if decoder.kind == "linear" or not behind:
         _demand_clips(frames, run.clip)
-        return PreviewView(run, frames)
+        return (ComponentsView if run.being_recorded else PreviewView)(run, frames)
     if ahead is None and _decoded(run, behind, frames, decoder) is None:
         demand_model(run)
     is_tiny = decoder.kind == "tiny"

@@ -16,12 +16,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..errors import OutputError
+from ..arguments import shown
+from ..errors import OutputError, SettingsError
 from ..escaping import as_words, for_markup, for_terminal, for_tex, tex_name
 from ..files.outputs import ENDINGS, OUTPUTS, Shown
 from ..scenes.kinds import form_of
 from ..scenes.panels import DEFAULT_PANELS, STACKED, in_places
 from ..schedulers.choosing import class_title
+from .framing import in_quarto, on_page, on_slide
 
 if TYPE_CHECKING:
     from .provenance import Provenance
@@ -33,6 +35,7 @@ _MOMENTS = {
     "calls": " after equally many calls of the network",
 }
 _THEMED = re.compile(r"-(dark|light)$")
+_STOPS = re.compile(r"(t|step)=((?:\d{1,9}(?:\.\d{1,9})?)(?:,\d{1,9}(?:\.\d{1,9})?){0,99})")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Target:
     """The first and last number in a folder of frames, as spelled in their names."""
     fps: float | None = None
     """Frames shown per second; None if they do not say."""
+    stops: str = ""
+    """Where a page stops on slides: "t=900,600,200" or "step=4,16"; empty to play through."""
+    film: str | None = None
+    """For a page: the same as a GIF."""
 
     @property
     def url(self) -> str:
@@ -72,26 +79,43 @@ class Snippet:
     text: str
 
 
-def target_of(path: Path, provenance: Provenance | None) -> Target:
+def target_of(path: Path, provenance: Provenance | None, stops: str = "") -> Target:
     """Find out what a file is, and which related files are beside it.
 
+    Args:
+        path: the file.
+        provenance: what it says of its run.
+        stops: for a page on slides: the timesteps or steps at which it waits for the next key, such as
+            "t=900,600,200" or "step=4,16".
+
     Raises:
-        OutputError: it does not exist, or is not a file that diffanim writes.
+        OutputError: it does not exist, or is not a file that diffanim writes, or cannot stop.
+        SettingsError: the stops cannot be read.
     """
     if not path.exists():
         raise OutputError(f"there is no file {path}; render it first")
     kind = _kind(path)
+    if stops:
+        _check_stops(stops, path, kind)
     stem = _THEMED.sub("", path.stem)
     alt = as_words(alt_text(kind, provenance) or re.sub("[-_]+", " ", stem)) or as_words(path.name)
-    dark, light, poster = (
-        beside.as_posix() if (beside := path.with_name(name)).is_file() else None
-        for name in (f"{stem}-dark{path.suffix}", f"{stem}-light{path.suffix}", f"{path.stem}-poster.png")
+    names = (f"{stem}-dark{path.suffix}", f"{stem}-light{path.suffix}", f"{path.stem}-poster.png", f"{path.stem}.gif")
+    dark, light, poster, film = (
+        beside.as_posix() if (beside := path.with_name(name)).is_file() else None for name in names
     )
     if not {dark, light} - {path.as_posix(), None}:
         dark = light = None  # With one theme there is nothing to choose.
     frames = _frames(path) if kind == "frames" else None
     caption, fps = _caption(kind, provenance) or for_tex(alt), provenance.fps if provenance else None
-    return Target(path.as_posix(), kind, alt, caption, dark, light, poster, frames, fps)
+    return Target(path.as_posix(), kind, alt, caption, dark, light, poster, frames, fps, stops, film)
+
+
+def _check_stops(stops: str, path: Path, kind: Shown) -> None:
+    if not _STOPS.fullmatch(stops):
+        allowed = "give timesteps or steps, such as t=900,600,200 or step=4,16"
+        raise SettingsError(f"the stops are {shown(stops)}; {allowed}")
+    if kind != "page":
+        raise OutputError(f"{path} cannot stop at {stops}, as only pages can; render one with -o {path.stem}.html")
 
 
 def snippets(target: Target) -> Iterator[Snippet]:
@@ -197,11 +221,13 @@ def _is_pdf(target: Target) -> bool:
 
 
 def _moves(target: Target) -> bool:
-    return target.kind in ("picture", "video")
+    return target.kind in ("picture", "video", "page")
 
 
 def _github(target: Target) -> str:
     alt = for_markup(target.alt)
+    if target.kind == "page":
+        return _page_on_github(target, alt)
     if target.kind == "video":
         shown = f"[![{alt}]({_url(target.poster)})]({target.url})" if target.poster else f"[{alt}]({target.url})"
         return (
@@ -214,6 +240,20 @@ def _github(target: Target) -> str:
     if _is_pdf(target):
         return f"[{alt}]({target.url})"
     return _picture(target) if target.dark or target.light else f"![{alt}]({target.url})"
+
+
+def _page_on_github(target: Target, alt: str) -> str:
+    """A GIF in place of the page, as GitHub shows no HTML."""
+    if target.film is None:
+        gif = _url(Path(target.path).with_suffix(".gif").name)
+        return (
+            "<!-- GitHub shows no HTML. Render the run as a GIF too, which will be shown with a link to the page:\n"
+            f"     diffanim render RUN.zarr -o {gif} -->"
+        )
+    return (
+        f"[![{alt}]({_url(target.film)})]({target.url})\n\n"
+        "<!-- GitHub shows no HTML, only its source: link to where the page is served, such as GitHub Pages. -->"
+    )
 
 
 def _picture(target: Target) -> str:
@@ -230,6 +270,8 @@ def _image(target: Target, source: str = "src") -> str:
 
 
 def _html(target: Target) -> str:
+    if target.kind == "page":
+        return on_page(target.url, target.alt)
     if target.kind == "video":
         return _video(target, "src", "autoplay loop muted playsinline controls")
     if target.kind == "frames":
@@ -246,6 +288,8 @@ def _video(target: Target, source: str, playing: str) -> str:
 
 
 def _reveal(target: Target) -> str:
+    if target.kind == "page":
+        return f"<section>\n{on_slide(target.url, target.alt, target.stops)}\n</section>"
     if target.kind == "frames" or _is_pdf(target):
         return ""
     shown = _video(target, "data-src", "data-autoplay loop muted playsinline") if target.kind == "video" else ""
@@ -253,6 +297,8 @@ def _reveal(target: Target) -> str:
 
 
 def _quarto(target: Target) -> str:
+    if target.kind == "page":
+        return in_quarto(target.url, target.alt, target.stops)
     if target.kind == "video":  # Quarto's video shortcode cannot loop.
         return f"```{{=html}}\n{_video(target, 'src', 'autoplay loop muted playsinline controls')}\n```"
     if target.kind == "frames":
@@ -271,8 +317,9 @@ def _latex_figure(target: Target) -> str:
             f"{{{path}/frame-}}{{{first}}}{{{last}}}"
         )
     if _moves(target):
+        what = "page" if target.kind == "page" else "film"
         return (
-            "% LaTeX cannot show a film. Render pictures with -o frames/ instead of this file, and then:\n"
+            f"% LaTeX cannot show a {what}. Render pictures with -o frames/ instead of this file, and then:\n"
             "%   diffanim embed frames/\n"
             "% For print, use a contact sheet: --for paper."
         )
@@ -282,6 +329,37 @@ def _latex_figure(target: Target) -> str:
         f"{renamed}\\begin{{figure}}\n  \\centering\n"
         f"  \\includegraphics[width=\\linewidth]{{{path}}}{caption}\n\\end{{figure}}"
     )
+
+
+def _manim(target: Target) -> str:
+    """A scene that swaps the pixels of one image: frames keep their times at any rate of the video, and something else
+    can move meanwhile.
+    """
+    if target.kind != "frames":
+        return ""
+    unknown = "" if target.fps else "  # The pictures do not store their frame rate: replace FPS by a number."
+    return f"""\
+# Images of manim 0.22 need Pillow before 13.
+from functools import lru_cache
+from pathlib import Path
+
+from manim import *
+from PIL import Image
+
+paths, fps = sorted(Path({target.path!a}).glob("frame-*.png")), {_rate(target.fps)}{unknown}
+
+
+@lru_cache(maxsize=1)
+def pixels(row):
+    return np.array(Image.open(paths[min(row, len(paths) - 1)]).convert("RGBA"))
+
+
+class Run(Scene):
+    def construct(self):
+        picture, shown = ImageMobject(pixels(0)).set(width=config.frame_width), ValueTracker(0)
+        picture.add_updater(lambda image: setattr(image, "pixel_array", pixels(int(shown.get_value()))))
+        self.add(picture)
+        self.play(shown.animate(rate_func=linear).set_value(len(paths)), run_time=len(paths) / fps)"""
 
 
 def _tex_path(path: str) -> tuple[str, str]:
@@ -328,6 +406,7 @@ PLACES: Mapping[str, tuple[str, Callable[[Target], str]]] = MappingProxyType(
         "reveal": ("reveal.js", _reveal),
         "quarto": ("Quarto", _quarto),
         "latex": ("LaTeX", _latex_figure),
+        "manim": ("manim", _manim),
         "powerpoint": ("PowerPoint, Keynote", _powerpoint),
     }
 )

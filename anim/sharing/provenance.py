@@ -156,6 +156,16 @@ def read_provenance(path: Path) -> tuple[Provenance | None, str]:
     return Provenance.from_json(comment), comment
 
 
+def provenance_of(path: Path) -> Provenance | None:
+    """What a file says of its run; for a folder, its first picture. None if it says nothing or cannot be read."""
+    if path.is_dir():
+        path = min(path.glob("frame-*.png"), default=path)
+    try:
+        return read_provenance(path)[0]
+    except OutputError:
+        return None
+
+
 def _command(words: Sequence[str], asked: Mapping[str, Any], output: str) -> str:
     """The command that makes the file, from the words that make what it shows; empty if there are none."""
     if not words:

@@ -23,6 +23,7 @@ SMALL = {
     "drawing": ("--pairs 1 --steps 3 --side 128", r"stages alone: reading \d+%.*ffmpeg \d+%"),
     "encoding": ("--pairs 1 --steps 4 --cells 16", r"MP4, ours +\d+\.\d\d +\d+\.\d×"),
     "latents": ("--rounds 1 --steps 2", r"its first GIF and MP4 .* \d+\.\d\d times the pipeline"),
+    "pages": ("--steps 2 --visits 1", r"to_jshtml.html .* ours / it: \d+\.\d\d"),
     "pipelines": ("--pairs 1 --steps 2 --images 1 --size 256", r"ratio +\d+\.\d{4}"),
     "plots": ("--rounds 1 --steps 4 --batch 1 --side 16", r"x,x0,error .* \d+\.\d\d × x,x0"),
     "recording": ("--model {model} --pairs 1 --steps 2 --batch 1", r"ratio +\d+\.\d{4}"),

@@ -39,6 +39,22 @@ def test_the_built_in_model_is_in_the_package() -> None:
     assert sum(file.stat().st_size for file in packed) < 40e6
 
 
+@pytest.mark.parametrize("folder", ["page", "watching"])
+def test_what_browsers_get_is_in_the_package(folder: str) -> None:
+    """Only files of Python are taken along unasked."""
+    packed = set(PROJECT["tool"]["setuptools"]["package-data"][f"diffanim.{folder}"])
+    files = {path.name for path in (ROOT / "anim" / folder).iterdir() if path.is_file() and path.suffix != ".py"}
+    assert {Path(name).suffix for name in files} == {".css", ".html", ".js"}
+    assert packed == files
+
+
+def test_what_a_page_is_made_from_is_in_the_package() -> None:
+    data = PROJECT["tool"]["setuptools"]["package-data"]["diffanim.page"]
+    assert {*data} == {
+        file.name for file in (ROOT / "anim" / "page").iterdir() if file.suffix in (".js", ".css", ".html")
+    }
+
+
 def test_a_source_archive_can_be_tested(tmp_path: Path) -> None:
     """Its tests are all there with what they read, as for those who package it for a system."""
     pytest.importorskip("setuptools", minversion=PROJECT["build-system"]["requires"][0].partition(">=")[2])

@@ -16,8 +16,8 @@ TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "
 """What every room may use, and what uses none."""
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),
-    *("timeline", "scenes", "drawing", "encode", "files", "render_options", "noise_options", "sharing"),
-    *("recording", "own_loops", "forward", "rendering", "comparing", "builtin"),
+    *("timeline", "scenes", "drawing", "encode", "page", "files", "render_options", "noise_options", "sharing"),
+    *("recording", "own_loops", "forward", "rendering", "comparing", "showing", "watching", "builtin"),
 )
 """Each may import those before it."""
 LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "forward", "builtin"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 ANIM = TESTS.parent / "anim"
-OTHERS = {"cli", "flows", "fuzz", "repository", "support"}
+OTHERS = {"browser", "cli", "flows", "fuzz", "repository", "support"}
 """Folders of tests that are of no room of ``anim/``."""
 DEAF = re.compile(r"""(filterwarnings|simplefilter)\(\s*["']ignore(::\w*)?["'](\)|, (diffanim\.)?DiffanimWarning)""")
 

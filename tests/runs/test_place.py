@@ -12,6 +12,7 @@ import pytest
 
 from diffanim import Trajectory
 from diffanim.errors import DiffanimWarning, TrajectoryError
+from diffanim.runs.place import is_being_recorded
 from diffanim.runs.writer import TrajectoryWriter
 from support.places import FINISHED, a_folder, content, names, python
 from support.recordings import ALL_ROWS, INFO, ROWS, decode, record, steps, write
@@ -210,3 +211,18 @@ def test_killed_while_it_is_decoded(tmp_path: Path, damaged: bool) -> None:
         assert seen == [77 + 2 * row for row in range(ROWS + 1)]
         assert not [entry for entry in path.iterdir() if entry.name.startswith(".")]
     assert names(tmp_path) == sorted(f"{number}.zarr" for number in range(30))
+
+
+def test_whether_it_is_being_recorded(tmp_path: Path) -> None:
+    path, lock = tmp_path / "run.zarr", tmp_path / ".diffanim-lock-run.zarr"
+    assert not is_being_recorded(path)
+    writer = TrajectoryWriter(path, INFO)
+    writer.add(steps(1)[0])
+    (tmp_path / "link.zarr").symlink_to(path)
+    assert is_being_recorded(path)
+    assert is_being_recorded(tmp_path / "link.zarr")
+    writer.close()
+    assert not is_being_recorded(path)
+    for left, work in ((os.getpid(), "decoded"), (python("import os; print(os.getpid())").stdout.strip(), "recorded")):
+        lock.write_text(f"{left} {work}")
+        assert not is_being_recorded(path)

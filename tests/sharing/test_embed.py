@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import tempfile
@@ -125,7 +126,7 @@ def test_a_folder_of_frames(tmp_path: Path) -> None:
         target_of(folder, MADE)
     made(folder, *(f"frame-{number:04}.png" for number in range(12)), "frame-x.png")
     texts = pasted(folder)
-    assert tuple(texts) == ("latex",)
+    assert tuple(texts) == ("latex", "manim")
     assert f"{{12.5}}{{{folder.as_posix()}/frame-}}{{0000}}{{0011}}" in texts["latex"]
     assert "FPS" not in texts["latex"]
     for foreign in (None, replace(MADE, fps=None)):
@@ -218,7 +219,7 @@ def test_what_a_file_says_reaches_the_page(tmp_path: Path) -> None:
 
 
 def test_every_place_is_told() -> None:
-    assert tuple(PLACES) == ALL
+    assert tuple(PLACES) == (*ALL[:-1], "manim", ALL[-1])
 
 
 PIECES = [
@@ -369,6 +370,21 @@ def test_latex_obeys_no_folder(name: str) -> None:
     assert re.fullmatch(
         r"\\animategraphics\[[a-z,=\\]*\]\{12.5\}\{[^\\{}%#$&~^\"]*/frame-\}\{0000\}\{0001\}", lines[-1]
     )
+
+
+@given(NAMES)
+def test_a_scene_of_manim_reads_the_folder_and_nothing_else(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        frames = Path(folder) / name
+        frames.mkdir()
+        made(frames, "frame-0000.png", "frame-0001.png")
+        told, unknown = pasted(frames)["manim"], pasted(frames, None)["manim"]
+    tree = ast.parse(told)
+    assert [type(node) for node in tree.body] == [ast.ImportFrom] * 4 + [ast.Assign, ast.FunctionDef, ast.ClassDef]
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert sorted(texts) == sorted([frames.as_posix(), "frame-*.png", "RGBA", "pixel_array"])
+    assert 12.5 in [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert "FPS  # The pictures do not store their frame rate: replace FPS by a number.\n" in unknown
 
 
 def test_what_is_escaped_can_be_read(tmp_path: Path) -> None:

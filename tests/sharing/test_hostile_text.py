@@ -144,7 +144,12 @@ def pasted(folder: tuple[str, Path]) -> list[tuple[Target, Snippet]]:
 
 def test_on_a_web_page_it_is_the_words_of_a_picture(folder: tuple[str, Path]) -> None:
     for target, snippet in pasted(folder):
-        if snippet.place in ("html", "reveal"):
+        if snippet.place in ("html", "reveal") and target.kind == "page":
+            page = Tags(snippet.text)
+            assert [tag for tag, _ in page.found if tag != "section"] in (["iframe"], ["iframe", "script"])
+            (frame,) = [attributes for tag, attributes in page.found if tag == "iframe"]
+            assert (frame["title"], page.others) == (target.alt, [])
+        elif snippet.place in ("html", "reveal"):
             page = Tags(snippet.text)
             tags = [tag for tag, _ in page.found if tag != "section"]
             assert tags in (["img"], ["video"], ["a"])
@@ -184,7 +189,12 @@ def test_in_markdown_it_is_the_words_of_a_picture(folder: tuple[str, Path], mark
         if snippet.place == "quarto":
             assert "{{<" not in snippet.text
             found = parts(snippet.text, markdown)
-            if found[0].type == "fence":
+            if target.kind == "page":
+                fences = [token for token in found if token.type == "fence"]
+                assert [token.info for token in fences] == ["{=html}", "{=html}"]
+                assert [Tags(fence.content).found[0][1]["title"] for fence in fences] == [target.alt] * 2
+                assert {token.content.partition(" ")[0] for token in found if token.type == "text"} == {":::"}
+            elif found[0].type == "fence":
                 assert [(token.type, token.info) for token in found] == [("fence", "{=html}")]
                 assert Tags(found[0].content).found[0][1]["aria-label"] == target.alt
             else:

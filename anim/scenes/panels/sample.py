@@ -18,6 +18,7 @@ _LATENTS = {
     "decoded": ("decoded latents", "decoded"),
     "tiny": ("latents, tiny decoder", "tiny decoder", "tiny"),
     "linear": ("latents, linear preview", "linear preview", "preview"),
+    "components": ("latents, principal components", "principal components", "components"),
 }
 """How the picture of a noisy latent was made, in words, as it does not look like noise in an image."""
 

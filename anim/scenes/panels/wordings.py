@@ -12,7 +12,12 @@ from ..phrases import Caption, Phrase
 from ..views import View
 
 UNIT_VARIANCE = "at unit variance"
-LATENTS = {"decoded": "decoded", "tiny": "tiny decoder", "linear": "linear preview"}
+LATENTS = {
+    "decoded": "decoded",
+    "tiny": "tiny decoder",
+    "linear": "linear preview",
+    "components": "principal components",
+}
 """How the picture of a latent was made, by the manner of its view."""
 
 
@@ -40,7 +45,7 @@ def with_colours(view: View, *phrases: str) -> list[str]:
     """
     said = view.finished_by
     explained = [*(f"{phrase}, {said}" for phrase in phrases[:-1]), said] if said else []
-    return [*explained, *([""] if view.manner in ("tiny", "linear") else phrases)]
+    return [*explained, *([""] if view.manner in ("tiny", "linear", "components") else phrases)]
 
 
 def scale_of(quantity: Quantity, view: View) -> str:

@@ -1,0 +1,204 @@
+"""The HTML file: what stays the same is written here, so that it can be read, selected and heard without a script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from string import Template
+from typing import Any
+
+from ..scenes.differences import differences
+from ..scenes.panels.wordings import LATENTS
+from ..scenes.phrases import Phrase, Words
+from ..scenes.readouts import time_readout
+from ..scenes.scene import Part, Scene
+from ..scenes.titles import LEVEL, MOMENTS, dotted, state_of, step_of
+from ..timeline.alignment import Moment
+from ..timeline.shots import Shot
+from .controls import choices_of, controls_of, keys_of
+from .looks import arrangement_of, resource, style_of
+from .markup import Markup, as_data, element, joined, whole
+from .material import Material, name_of
+from .moments import data_of, labels_of, levels_of, number_of
+from .printed import printed_of
+from .schedule import schedule_of
+from .stage import pixelated, stage_of
+from .stills import FURTHEST, MIDDLE, QUALITY, Still, base64_of, data_url, step_beyond
+
+Stills = Mapping[int, Still]
+"""The pictures of a moment, by the index of their part in the scene."""
+_FIGURE_SPACE = "\N{FIGURE SPACE}"
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """What a page shows."""
+
+    scene: Scene
+    shots: Sequence[Shot]
+    """A moment for each."""
+    stills: Sequence[Stills]
+    """For each moment."""
+    fps: float
+    """Moments shown per second."""
+    printed: Sequence[Moment]
+    """Those on the sheet that is printed."""
+    theme: str | None = None
+    """None for the reader's own."""
+    text: float = 1.0
+    """The scale of the text."""
+    comment: str = ""
+    """Its provenance."""
+    note: str = ""
+    """What was left out, in words."""
+
+    def html(self) -> str:
+        """The file."""
+        main = self._main()  # Before the data: it says what changes.
+        style, script = style_of(self._material, self.theme, self.text), resource("player.js")
+        first, *others = (self._scripts(moment) for moment in range(len(self.shots)))
+        policy = (
+            f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data: blob:"
+        )
+        return Template(resource("template.html")).substitute(
+            policy=element("meta", http_equiv="Content-Security-Policy", content=policy),
+            provenance=element("meta", name="diffanim", content=whole(self.comment)) if self.comment else "",
+            title=joined([self._title]),
+            style=style,
+            main=main,
+            noscript=element("noscript", *self._without_scripts()),
+            data=as_data(self._data()),
+            first=first,
+            script=script,
+            others=joined(others),
+        )
+
+    @cached_property
+    def _material(self) -> Material:
+        return Material(self.scene, self.shots)
+
+    # Words
+
+    def _main(self) -> Markup:
+        material = self._material
+        return element(
+            "main",
+            element("header", element("h1", self._heading()), element("p", self._now(), class_="now")),
+            stage_of(material),
+            schedule_of(self.scene, material.changing),
+            controls_of(material),
+            choices_of(material, self.fps),
+            element("footer", *self._notes(), element("p", keys_of(material), class_="keys")),
+            printed_of(material, self.printed),
+            class_=f"player{pixelated(material.first_sheet)}",
+            data_step=number_of(material, 0),
+        )
+
+    @property
+    def _facts(self) -> list[str]:
+        """What is known of the run, or common to all of them."""
+        runs = [view.run for view in self.scene.views]
+        runs = runs[-1:] if self.scene.kind == "both" else runs
+        return [fact.words for fact in differences(runs).shared if len(runs) > 1 or fact.name != "steps"]
+
+    @property
+    def _title(self) -> str:
+        told = self.scene.comparison
+        return ", ".join([*self._facts, *([] if told is None else [f"{len(told.labels)} runs"])])
+
+    def _heading(self) -> Markup:
+        told = self.scene.comparison
+        moments = [] if told is None else [Words(MOMENTS[told.align][0])]
+        facts = [Words(fact, "quiet" if place else "strong") for place, fact in enumerate(self._facts)]
+        state = state_of(self.scene.lead.run) if told is None else ()
+        return self._material.changing.phrase(dotted(*facts, *moments, *state))
+
+    def _now(self) -> Markup:
+        """Which step it is, or of several runs, which noise they have reached."""
+        changing = self._material.changing
+        if self.scene.comparison is None:
+            return changing.states(lambda closing: changing.phrase(self._step(closing=closing)), 0)
+        levels = [level.replace(" ", _FIGURE_SPACE) for level in levels_of(self._material)]
+        if not levels:
+            return Markup("")
+        return joined([changing.phrase((LEVEL,)), changing.text(levels, class_=f"number {LEVEL.ink}")], " ")
+
+    def _step(self, *, closing: bool) -> Phrase:
+        run = self.scene.lead.run
+        time = () if closing and not run.is_forward else (Words("·"), *time_readout(run))
+        return *step_of(run, closing=closing), *time
+
+    def _notes(self) -> Iterator[Markup]:
+        """What a reader must know of the pictures."""
+        pictures, lossless = self._material.pictures.values(), self._material.lossless
+        if self.note:
+            yield element("p", self.note)
+        if not lossless:
+            yield element("p", f"Pictures are compressed (WebP, quality {QUALITY}).")
+        valued = [(part, *found) for part in pictures if (found := part.values(self.shots[0].rows)) is not None]
+        if valued:
+            scaled = ", of samples at unit variance" if any(part.is_rescaled for part in pictures) else ""
+            within = _bound(max(abs(drawn[1] - drawn[0]) / (2 * 255) for _, _, drawn in valued))
+            beyond = _bound(max(step_beyond(part, drawn) / 2 for part, _, drawn in valued))
+            told = (
+                f"Values under the pointer: to ±{within}, and beyond the range drawn to ±{beyond}{scaled}."
+                if lossless
+                else f"Values under the pointer are rough, as they are read from compressed colours{scaled}."
+            )
+            yield element("p", told, class_="of-values")
+
+    def _without_scripts(self) -> Iterator[Markup]:
+        yield element("p", "Without scripts, a page shows its first and its last pictures.")
+        label = labels_of(self._material)[-1]
+        for place, still in self.stills[-1].items():
+            yield element("img", src=data_url(still.picture), alt=f"{name_of(self.scene.parts[place])}: {label}")
+
+    # Data
+
+    def _data(self) -> dict[str, Any]:
+        return {
+            "moments": data_of(self._material),
+            "panels": [self._panel(place, part) for place, part in enumerate(self.scene.parts)],
+            "arrangements": [arrangement_of(self._material, shown + 1) for shown in range(len(self.scene.panels))],
+            "beyond": {"middle": MIDDLE, "most": FURTHEST},
+        }
+
+    def _panel(self, place: int, part: Part) -> dict[str, Any]:
+        """How the pictures of a panel are stored, and what their colours stand for."""
+        if part.is_plot:
+            return {}
+        sheet, found = self._material.sheets[place], part.values(self.shots[0].rows)
+        stored = {"columns": sheet.columns, "lossless": sheet.lossless}
+        if found is None:
+            view, of_field = part.view, part.panel.quantity.kind == "field"
+            return stored | {"colours": view.field_colours if of_field else LATENTS.get(view.manner, view.colours)}
+        values, (black, white) = found
+        return stored | {
+            "range": [black, white],
+            "step": step_beyond(part, (black, white)),
+            "decimals": max(round(-math.log10(abs(white - black) / 255)), 0),
+            "letters": "RGB" if values.shape[1] == 3 else "",
+        }
+
+    def _scripts(self, moment: int) -> Markup:
+        """The pictures of a moment, in inert scripts."""
+        return joined(
+            element("script", Markup(base64_of(data)), type="image/webp;base64", **{kind: f"{place}/{moment}"})
+            for place, still in self.stills[moment].items()
+            for kind, data in (("data_still", still.picture), ("data_excess", still.beyond))
+            if data
+        )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _bound(error: float) -> str:
+    """An error, rounded up to two digits."""
+    digits = 1 - math.floor(math.log10(error))
+    return f"{math.ceil(round(error * 10**digits, 6)) / 10**digits:g}"
