@@ -88,6 +88,8 @@ def test_pictures_that_differ_by_a_grey_level_are_told_apart() -> None:
 
 
 def test_blocks_do_not_change_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = Data(torch.zeros(9000, 3, 32, 32, dtype=torch.uint8))
+    assert max(block.numel() for _, block in many.blocks(3 * 32 * 32)) <= 1 << 23, "however many there are"
     rng = np.random.default_rng(3)
     data, x, classes = rng.normal(size=(50, 40)), rng.normal(size=(6, 40)), np.arange(50) % 3
     whole = said_by(data, x, 0.5, 0.9, classes, [0, 1, 2, -1, -1, 0])
