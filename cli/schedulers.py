@@ -28,7 +28,7 @@ def schedulers(model: str | None) -> None:
     x̂0       computed from x_t and the network's output; or the scheduler's own; or none, if it makes no images
     needs    a package to install
     """
-    rows = [_COLUMNS, *(_cells(line) for line in listing(_scheduler_of(model)))]
+    rows = [_COLUMNS, *map(_cells, _listed(model))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -41,12 +41,13 @@ def _cells(line: Listed) -> tuple[str, ...]:
     return name, entry.name, entry.mixing, calls, noise, _SOURCES[entry.source], entry.needs or "", entry.remark
 
 
-def _scheduler_of(model: str | None) -> object:
+def _listed(model: str | None) -> list[Listed]:
     if model is None:
-        return None
+        return listing()
     from diffanim.cli.progress import Reporter
     from diffanim.models.finding import locate
     from diffanim.models.loading import open_scheduler
 
     with Reporter(quiet=False) as reporter, reporter.going_on("loading torch and the model's scheduler"):
-        return open_scheduler(locate(model))
+        files = locate(model)
+        return listing(untrained=True) if files.is_ideal else listing(open_scheduler(files))

@@ -97,8 +97,11 @@ class PosteriorMean:
     @cached_property
     def _squares(self) -> torch.Tensor:
         """|y|², float32 [N]."""
-        length = self.data.values[0].numel()
-        return torch.cat([block.flatten(1).square().sum(1) for _, block in self.data.blocks(length)])
+        values = self.data.values
+        squares = torch.empty(len(values), device=values.device)  # One by one, they would be scattered over the memory.
+        for rows, block in self.data.blocks(values[0].numel()):
+            squares[rows] = block.flatten(1).square().sum(1)
+        return squares
 
 
 @dataclass(frozen=True, eq=False)

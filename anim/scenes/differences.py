@@ -145,6 +145,9 @@ def _facts(run: Trajectory) -> Iterator[Fact]:
     none = info.guidance is None
     yield _fact("guidance", "" if none else f"guidance {info.guidance:g}", "" if none else f"w = {info.guidance:g}")
     yield _fact("seed", "" if info.seed is None else f"seed {info.seed}")
+    ideal = info.ideal
+    yield _fact("window", "" if ideal is None or ideal.window is None else ideal.words)
+    yield _fact("data", "" if ideal is None else ", ".join(ideal.notes))
     called = settings.get("call")
     yield _fact("further settings", ", ".join(map(str, called)) if isinstance(called, list) else "")
 

@@ -170,13 +170,16 @@ class Listed:
         return self.entry.calls if self.choice is None else self.choice.calls
 
 
-def listing(own: Any = None) -> list[Listed]:
+def listing(own: Any = None, *, untrained: bool = False) -> list[Listed]:
     """Every scheduler: those with a name first, then the classes that only come with a model or a pipeline.
 
     Args:
         own: the scheduler that a model came with; lists only what that model can run with.
+        untrained: lists only what a model can run with that was trained for none.
     """
     choices = SCHEDULERS if own is None else fitting(own)
+    if untrained:
+        return [Listed(choice, choice.entry) for choice in choices]
     named = {choice.class_name for choice in choices}
     others = CLASSES.values() if own is None else [CLASSES[n] for n in [type(own).__name__] if n in CLASSES]
     lines = [Listed(choice, choice.entry) for choice in choices]

@@ -128,6 +128,8 @@ def test_schedulers(run: Run, labelled_model: Path) -> None:
     fit = run("schedulers", "--model", labelled_model).out
     assert "\nheun " in fit
     assert not any(words in fit for words in ("flow-euler", "edm", "AmusedScheduler", "UnCLIP"))
+    any_fits = run("schedulers", "--model", "points:spiral").out.splitlines()
+    assert [line.split()[0] for line in any_fits[1:]] == [choice.name for choice in SCHEDULERS]
     broken = run("schedulers", "--model", "nowhere")
     assert (broken.code, broken.out) == (1, "")
     assert "no model at nowhere" in broken.err

@@ -92,6 +92,13 @@ def test_levels_that_depend_on_the_size_of_images(cat: Path, tmp_path: Path) -> 
         diffanim.noise(cat, model=str(model))
 
 
+def test_a_data_set_has_the_usual_schedule(cat: Path) -> None:
+    run = diffanim.noise(cat, model="points:spiral", steps=4, pixels=8)
+    ideal = diffanim.record("points:spiral", steps=4, batch=1)
+    assert run.info.model == "points:spiral"
+    assert run.signal[1:].tolist() == ideal.signal[:0:-1].tolist(), "after the picture itself"
+
+
 def test_pictures_of_a_score_based_model_lie_between_0_and_1(cat: Path, tmp_path: Path) -> None:
     model = save_model(tmp_path / "score", scheduler=diffusers.ScoreSdeVeScheduler())
     run = diffanim.noise(cat, model=str(model), steps=5)

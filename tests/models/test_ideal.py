@@ -18,6 +18,7 @@ from diffanim.models.finding import locate
 from diffanim.models.ideal import IdealFiles
 from diffanim.models.ideal_network import IdealNetwork
 from diffanim.models.posterior_mean import Data, PosteriorMean
+from diffanim.runs.step import Step
 from diffanim.runs.trajectory import Trajectory
 from diffanim.schedulers.choosing import SCHEDULERS, SchedulerChoice
 
@@ -87,6 +88,8 @@ def test_pictures_that_differ_by_a_grey_level_are_told_apart() -> None:
 
 
 def test_blocks_do_not_change_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = Data(torch.zeros(9000, 3, 32, 32, dtype=torch.uint8))
+    assert max(block.numel() for _, block in many.blocks(3 * 32 * 32)) <= 1 << 23, "however many there are"
     rng = np.random.default_rng(3)
     data, x, classes = rng.normal(size=(50, 40)), rng.normal(size=(6, 40)), np.arange(50) % 3
     whole = said_by(data, x, 0.5, 0.9, classes, [0, 1, 2, -1, -1, 0])
@@ -142,6 +145,33 @@ def test_a_recording_is_reused_for_the_same_data_only(tmp_path: Path) -> None:
     assert (again.info, again.x[0].tolist()) == (first.info, first.x[0].tolist())
     with pytest.raises(diffanim.DiffanimError, match="another state of the model"):
         record(CORNERS * 0.99, steps=2, batch=2, path=path)
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++", "heun", "euler-a"])
+def test_an_interrupted_run_is_resumed_to_the_same_bits(scheduler: str, tmp_path: Path) -> None:
+    """The network finds the noise of a step in its scheduler, which goes on where it was."""
+
+    def interrupt(step: Step) -> None:
+        if step.index == 4:
+            raise KeyboardInterrupt
+
+    options: dict[str, Any] = {"batch": 5, "steps": 10, "scheduler": scheduler}
+    with pytest.raises(KeyboardInterrupt):
+        record(CORNERS, path=tmp_path / "run.zarr", on_step=interrupt, **options)
+    resumed, whole = record(CORNERS, path=tmp_path / "run.zarr", **options), record(CORNERS, **options)
+    assert all((one == other).all() for one, other in zip(resumed.x, whole.x, strict=True))
+    assert all((one == other).all() for one, other in zip(resumed.x0, whole.x0, strict=True))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("choice", SCHEDULERS, ids=lambda choice: choice.name)
+def test_a_gpu_reads_the_mean_too(choice: SchedulerChoice) -> None:
+    if choice.needs and find_spec(choice.needs) is None:
+        pytest.skip(f"{choice.name} needs {choice.needs}")
+    labels = ["a", "b", "a", "b"]
+    run = record(CORNERS, labels, labels=["b"], batch=3, steps=10, scheduler=choice.name, device="cuda")
+    assert worst(run, CORNERS[1::2]) < (2e-4 if choice.family == "discrete" else 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import diffanim
+from diffanim.drawing.composer import Composer
 from diffanim.errors import DiffanimError
 from diffanim.models.finding import locate
 from diffanim.models.ideal import DataSet, IdealFiles
 from diffanim.runs.trajectory import Trajectory
+from diffanim.scenes.differences import differences
+from diffanim.scenes.scene import scene_of
 
 COLOURS = {"red": (200, 30, 20), "green": (10, 180, 60), "blue": (20, 40, 220)}
 
@@ -84,14 +87,15 @@ def test_pictures_are_upright_and_their_middle_is_kept(tmp_path: Path) -> None:
     assert locate(both).name == "ideal:a.png and 1 more"
 
 
-def test_a_crop_is_said_in_the_title(folder: Path) -> None:
-    from diffanim.drawing.headings import Type, _made_by
-    from diffanim.scenes.phrases import Words
-
-    run = diffanim.record(f"ideal:{folder}", width=8, height=4, steps=2, batch=1, local=3)
-    words = [piece.text for piece in _made_by(run, Type(14).text, 2000) if isinstance(piece, Words)]
-    assert "pictures cropped" in words
-    assert "local score machine, 3×3 pixels" in words
+def test_a_crop_is_said_wherever_runs_are_named(folder: Path) -> None:
+    options: dict[str, Any] = {"width": 8, "height": 4, "steps": 2, "batch": 1}
+    whole, local = (diffanim.record(f"ideal:{folder}", local=window, **options) for window in (None, 3))
+    texts = [getattr(text.piece, "text", "") for _, text in Composer(scene_of(local)).backdrop([0]).texts]
+    assert "pictures cropped" in texts
+    assert "local score machine, 3×3 pixels" in texts
+    found = differences([whole, local])
+    assert "pictures cropped" in [fact.words for fact in found.shared]
+    assert found.names == ("no window", "local score machine, 3×3 pixels")
 
 
 def test_another_picture_is_another_model(folder: Path) -> None:
