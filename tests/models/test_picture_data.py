@@ -18,6 +18,7 @@ from diffanim.models.ideal import DataSet, IdealFiles
 from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.differences import differences
 from diffanim.scenes.scene import scene_of
+from support.pictures import FOLDER
 
 COLOURS = {"red": (200, 30, 20), "green": (10, 180, 60), "blue": (20, 40, 220)}
 
@@ -68,6 +69,15 @@ def test_sub_folders_are_classes(tmp_path: Path) -> None:
         assert abs(sample - COLOURS[name]).max() < 0.1
     with pytest.raises(DiffanimError, match="a name: blue, green, red, "):
         diffanim.record(f"ideal:{tmp_path / 'all'}", labels=["cats"])
+
+
+def test_the_pictures_of_the_readme_are_three_classes_of_eight() -> None:
+    data = data_of(f"ideal:{FOLDER}")
+    assert data.values.shape == (24, 3, 64, 64)
+    run = diffanim.record(f"ideal:{FOLDER}", width=16, height=16, steps=10, labels=["boat", "house", "tree"])
+    for sample, name in zip(pixels(run.x[-1]), ("boat", "house", "tree", "boat"), strict=True):
+        water = sample[-1, :, 2].mean() > 150
+        assert water == (name == "boat")
 
 
 def test_pictures_are_upright_and_their_middle_is_kept(tmp_path: Path) -> None:
