@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .arguments import checked, is_path, plain, shown
 from .decoding.ahead import DecodingAhead, RowDecoder, RunPictures
 from .decoding.choosing import FULL, ChosenDecoder, without_folder
 from .decoding.families import chosen_decoder
-from .errors import SettingsError
+from .errors import OutputError, SettingsError
 from .files.budget import parse_bytes
 from .files.outputs import Job, Rendering, in_order, moments_of, output_of, write
 from .options import takes_options
@@ -188,6 +191,24 @@ def render_runs(
         ahead.expect(_pictures(scene, (rows for job in in_order(jobs) for rows in moments_of(job.output, rendering))))
         write(jobs, rendering)
     return Files(paths)
+
+
+@contextmanager
+def passing_page(
+    runs: Sequence[Recording], options: Mapping[str, Any], *, model: Any = None, source_of: SourceOf | None = None
+) -> Iterator[Path]:
+    """A page that is only to be read: a file that exists within the block. Arguments are those of `render_runs`.
+
+    Raises:
+        DiffanimError: as `render_runs`; the file is called "the page".
+    """
+    with tempfile.TemporaryDirectory(prefix="diffanim-") as folder:
+        page = Path(folder) / "run.html"
+        try:
+            render_runs(runs, [page], options, model=model, source_of=source_of)
+        except OutputError as error:
+            raise type(error)(str(error).replace(str(page), "the page")) from error
+        yield page
 
 
 def _decoding_ahead(

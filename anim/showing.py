@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn, Unpack
 
 from .arguments import checked
@@ -15,7 +13,7 @@ from .escaping import for_terminal
 from .files.budget import spelled
 from .options import takes_options
 from .render_options import RenderOptions
-from .rendering import Recording, render_runs
+from .rendering import Recording, passing_page, render_runs
 from .runs.trajectory import Trajectory
 from .sharing.embedding import target_of
 from .sharing.notebooks import MOST_BYTES, bundle_of
@@ -68,13 +66,9 @@ def show(
     """
     runs = [run] if isinstance(run, (Trajectory, str)) or not isinstance(run, Sequence) else run
     source_of = None if decode else _refuse_to_decode
-    with tempfile.TemporaryDirectory(prefix="diffanim-") as folder:
-        page, poster = Path(folder) / "run.html", Path(folder) / "run-poster.png"
-        limited: dict[str, Any] = {**options, "max_size": options.get("max_size") or MOST_BYTES}
-        try:
-            render_runs(runs, [page], limited, model=model, source_of=source_of)
-        except OutputError as error:
-            raise OutputError(str(error).replace(str(page), "the page")) from error
+    limited: dict[str, Any] = {**options, "max_size": options.get("max_size") or MOST_BYTES}
+    with passing_page(runs, limited, model=model, source_of=source_of) as page:
+        poster = page.with_name("run-poster.png")
         still: dict[str, Any] = {"size": (README_WIDTH, None), "theme": "light", **options, "max_size": None}
         render_runs(runs, [poster], still, model=model, source_of=source_of)
         title = target_of(page, provenance_of(page)).alt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from ..decoding.choosing import ChosenDecoder
 from ..errors import OutputError, TrajectoryError
-from ..rendering import render_runs
+from ..rendering import passing_page
 from ..runs.place import is_being_recorded
 from ..runs.trajectory import Trajectory
 
@@ -130,12 +129,7 @@ class Watched:
 
     def _drawn_of(self, run: Trajectory, decoder: str) -> bytes:
         options = {**self._options, "decoder": decoder, "metadata": False}
-        with tempfile.TemporaryDirectory(prefix="diffanim-") as folder:
-            page = Path(folder) / "run.html"
-            try:
-                render_runs([run], [page], options, source_of=_refuse_to_decode)
-            except OutputError as error:
-                raise type(error)(str(error).replace(str(page), "the page")) from error
+        with passing_page([run], options, source_of=_refuse_to_decode) as page:
             return page.read_bytes()
 
 
