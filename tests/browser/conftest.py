@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.played import page_of, small_run
 from support.visits import Visit
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     starting = getattr(request.getfixturevalue("playwright"), request.param)
     with starting.launch(executable_path=executable, **options) as browser:
         yield browser
+
+
+@pytest.fixture(scope="package")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of `small_run`."""
+    return page_of(small_run(), tmp_path_factory.mktemp("pages") / "run.html")
 
 
 @pytest.fixture

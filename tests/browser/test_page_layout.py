@@ -23,11 +23,6 @@ LONG = 40
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(small_run(), tmp_path_factory.mktemp("pages") / "run.html")
-
-
-@pytest.fixture(scope="module")
 def plots_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page_of(small_run(), tmp_path_factory.mktemp("pages") / "plots.html", panels="x,eps,x0,error,path")
 

@@ -23,11 +23,6 @@ def run() -> Trajectory:
 
 
 @pytest.fixture(scope="module")
-def page(run: Trajectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(run, tmp_path_factory.mktemp("pages") / "run.html")
-
-
-@pytest.fixture(scope="module")
 def long_run() -> Trajectory:
     return small_run(LONG, 8)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from diffanim import Trajectory
-from support.played import HOSTILE, page_of, pixels_of, small_run
+from support.played import HOSTILE, pixels_of, small_run
 from support.visits import Visit, Visiting
 
 if TYPE_CHECKING:
@@ -29,11 +29,6 @@ const send = message => document.querySelector("iframe").contentWindow.postMessa
 @pytest.fixture(scope="module")
 def run() -> Trajectory:
     return small_run()
-
-
-@pytest.fixture(scope="module")
-def page(run: Trajectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(run, tmp_path_factory.mktemp("pages") / "run.html")
 
 
 @pytest.fixture(scope="module")
