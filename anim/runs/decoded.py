@@ -33,9 +33,9 @@ from ..errors import DiffanimWarning, TrajectoryError
 from ..pixels import Pixels
 from ..untrusted import NotNegative, typed
 from ..whole import put_folder, remove
-from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout
+from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout, fetch_chunk, size_of_chunk
 from .clips import ClipFrames
-from .digests import Digests, is_plain_file
+from .digests import Digests
 
 GROUP, TINY_GROUP = "decoded", "decoded.tiny"
 MOST_BYTES_A_LATENT = 1 << 14
@@ -175,10 +175,11 @@ class DecodedRows:
             return None, None
         size = math.prod(array.shape[1:])
         try:
-            if not is_plain_file(file):
+            if (there := size_of_chunk(array, row)) is None:
                 return "missing", None
-            if file.stat().st_size > size + size // 128 + 1024:  # More than zstd needs for incompressible data.
+            if there > size + size // 128 + 1024:  # More than zstd needs for incompressible data.
                 return "damaged: its file is too large", None
+            fetch_chunk(array, row)
             frame, crc = _taken_apart(file)
         except OSError as error:
             return f"damaged ({error.strerror or error})", None

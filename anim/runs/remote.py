@@ -18,7 +18,7 @@ from ..errors import DiffanimError, TrajectoryError, first_line
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*::)*[a-z][a-z0-9+.-]+://.*", re.IGNORECASE | re.DOTALL)
 _LOST_SLASH = re.compile(r"[a-z][a-z0-9+.-]+:[/\\][^/\\]", re.IGNORECASE)
 # A colon may also begin the number of a port.
-_USER = re.compile(r"[^/@:]*:(?!\d+(?:/|$)).*@|[^/@]*@", re.DOTALL)
+_USER = re.compile(r"\A[^/@:]*:(?!\d+(?:/|$)).*@|\A[^/@]*@", re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^\w.+=-]+")
 _LONGEST_NAME = 100
 _SHORTEST_SECRET = 4
@@ -52,9 +52,11 @@ def name_of(url: str) -> str:
 
 def joined(url: str, name: str) -> str:
     """The URL of a file in the folder at a URL; a query stays at the end."""
-    link, chain, further = url.partition("::") if "://" in url.partition("::")[0] else (url, "", "")
-    path, mark, query = link.partition("?")
-    return f"{path.rstrip('/')}/{name}{mark}{query}{chain}{further}"
+    links = url.split("::")
+    which = next((number for number, link in enumerate(links) if "://" in link), 0)
+    path, mark, query = links[which].partition("?")
+    links[which] = f"{path.rstrip('/')}/{name}{mark}{query}"
+    return "::".join(links)
 
 
 def connect(url: str) -> tuple[Any, str]:
