@@ -37,6 +37,8 @@ ROWS = ("t", "signal", "noise")
 SCALES = "guidance"
 """Another one, of a run that keeps guidance: its scale."""
 IMAGE = "image"
+_MOST_AHEAD, _BYTES_AHEAD = 32, 64 << 20
+"""How many rows are brought at once from a store elsewhere, and about how many bytes."""
 _CODECS = {"plain": [BytesCodec, Crc32cCodec], "compressed": [BytesCodec, ZstdCodec, Crc32cCodec]}
 """Codecs of chunks on disk."""
 
@@ -85,7 +87,7 @@ def chunk_name(array: zarr.Array[Any], row: int) -> str:
 
 
 def chunk_file(array: zarr.Array[Any], row: int) -> Path | None:
-    """The file of a row's only chunk, which `fetch_chunk` brings if it is in a store elsewhere; None in memory."""
+    """The file of a row's only chunk, which `fetch_chunks` brings if it is in a store elsewhere; None in memory."""
     root = getattr(array.store, "root", None)
     return None if root is None else Path(root) / array.path / chunk_name(array, row)
 
@@ -104,15 +106,28 @@ def size_of_chunk(array: zarr.Array[Any], row: int) -> int | None:
     return None if mirror is None or os.path.lexists(file) else mirror.size(file)
 
 
-def fetch_chunk(array: zarr.Array[Any], row: int) -> None:
-    """Bring a row's chunk from its store elsewhere, if it is there and not here yet; its size has been checked.
+def fetch_chunks(array: zarr.Array[Any], *rows: int) -> None:
+    """Bring rows' chunks from their store elsewhere, as far as they are there and not here yet; their sizes have been
+    checked.
 
     Raises:
-        TrajectoryError: it cannot be fetched.
+        TrajectoryError: one cannot be fetched.
     """
-    file, mirror = chunk_file(array, row), mirror_of(array)
-    if file is not None and mirror is not None:
-        mirror.fetch(file)
+    if (mirror := mirror_of(array)) is not None:
+        mirror.fetch(*(file for row in rows if (file := chunk_file(array, row)) is not None))
+
+
+def fetch_ahead(array: zarr.Array[Any], start: int, stop: int) -> int:
+    """Bring some of these rows of a plain array from their store elsewhere at once, as one after the other takes long.
+
+    Returns:
+        The row after those.
+    """
+    size = _size_of_plain(array)
+    stop = min(stop, start + max(1, min(_MOST_AHEAD, _BYTES_AHEAD // size)))
+    if mirror_of(array) is not None:
+        fetch_chunks(array, *(row for row in range(start, stop) if size_of_chunk(array, row) == size))
+    return stop
 
 
 def mirror_of(of: zarr.Array[Any] | zarr.Group) -> Mirror | None:
@@ -145,9 +160,14 @@ def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
         return
     if not is_there(array, row):
         raise TrajectoryError(f"{where} is missing; {remedy_for(array)}")
-    size = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
+    size = _size_of_plain(array)
     if size_of_chunk(array, row) != size:
         raise TrajectoryError(f"{where} is damaged: it is not a file of {size} bytes; {remedy_for(array)}")
+
+
+def _size_of_plain(array: zarr.Array[Any]) -> int:
+    size: int = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
+    return size
 
 
 def read_plain(array: zarr.Array[Any], row: int) -> NDArray[Any]:
@@ -157,7 +177,7 @@ def read_plain(array: zarr.Array[Any], row: int) -> NDArray[Any]:
         TrajectoryError: it is in a store elsewhere, and cannot be fetched.
         ValueError: the chunk is damaged.
     """
-    fetch_chunk(array, row)
+    fetch_chunks(array, row)
     read = getattr(array.store, "get_sync", None)  # Added to Zarr in 3.1.6.
     little = array.metadata.codecs[0].endian is Endian.little  # type: ignore[union-attr]
     key = f"{array.path}/{chunk_name(array, row)}"

@@ -33,7 +33,7 @@ from ..errors import DiffanimWarning, TrajectoryError
 from ..pixels import Pixels
 from ..untrusted import NotNegative, typed
 from ..whole import put_folder, remove
-from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout, fetch_chunk, size_of_chunk
+from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout, fetch_chunks, size_of_chunk
 from .clips import ClipFrames
 from .digests import Digests
 
@@ -179,7 +179,7 @@ class DecodedRows:
                 return "missing", None
             if there > size + size // 128 + 1024:  # More than zstd needs for incompressible data.
                 return "damaged: its file is too large", None
-            fetch_chunk(array, row)
+            fetch_chunks(array, row)
             frame, crc = _taken_apart(file)
         except OSError as error:
             return f"damaged ({error.strerror or error})", None

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -68,18 +68,14 @@ class Mirror:
         """The size in bytes of a file of the copy, as it was listed; None if it was not."""
         return self._sizes.get(self._key(file))
 
-    def fetch(self, file: Path) -> None:
-        """Make sure that a file of the copy is there, if it was listed. Its size is to be checked before.
+    def fetch(self, *files: Path) -> None:
+        """Make sure that files of the copy are there, as far as they were listed. Their sizes are to be checked before.
 
         Raises:
-            TrajectoryError: it cannot be fetched, or has another size now.
+            TrajectoryError: one cannot be fetched, or has another size now.
         """
-        key = self._key(file)
-        if os.path.lexists(file) or (size := self._sizes.get(key)) is None:
-            return
-        with self._turn, reaching(self._url):
-            content = self._files.cat_file(self._place(key), start=0, end=size) if size else b""
-        self._put(key, content)
+        keys = [self._key(file) for file in files if not os.path.lexists(file)]
+        self._bring([key for key in keys if key in self._sizes])
 
     def _listed(self) -> Mapping[str, int]:
         """The size of each file, by its name in the recording."""
@@ -135,10 +131,21 @@ class Mirror:
         keys = [key for key in self._sizes if is_wanted(key)]
         if len(keys) > _MOST_AT_ONCE or sum(self._sizes[key] for key in keys) > _MOST_BYTES_AT_ONCE:
             raise TrajectoryError(f"{self.where} is damaged: it says more of itself than any recording does")
-        full = [key for key in keys if self._sizes[key]]
-        with self._turn, reaching(self._url):
-            places, ends = [self._place(key) for key in full], [self._sizes[key] for key in full]
-            contents = self._files.cat_ranges(places, [0] * len(full), ends, on_error="raise")
+        self._bring(keys)
+
+    def _bring(self, keys: Sequence[str]) -> None:
+        """Fetch files, several at once where the store can do that."""
+        full = [key for key in keys if self._sizes[key]]  # Some stores, such as S3, have no range of an empty file.
+        contents: Sequence[bytes] = []
+        if full:
+            with self._turn, reaching(self._url):
+                places, ends = [self._place(key) for key in full], [self._sizes[key] for key in full]
+                try:
+                    contents = self._files.cat_ranges(places, [0] * len(full), ends, on_error="raise")
+                except FileNotFoundError as error:
+                    raise TrajectoryError(
+                        f"{self.where} has changed since it was opened: a file is gone; open it again"
+                    ) from error
         by_key = dict(zip(full, contents, strict=True))
         for key in keys:
             self._put(key, by_key.get(key, b""))

@@ -62,7 +62,8 @@ from .chunks import (
     SCALES,
     demand_chunk,
     demand_layout,
-    fetch_chunk,
+    fetch_ahead,
+    fetch_chunks,
     is_there,
     member_of,
     mirror_of,
@@ -139,7 +140,11 @@ class StepArray:
 
     def __iter__(self) -> Iterator[Array]:
         """Iterate over the rows, with one in memory at a time."""
-        return (self[row] for row in range(self._rows))
+        fetched = 0
+        for row in range(self._rows):
+            if row == fetched:
+                fetched = fetch_ahead(self._array, row, self._rows)
+            yield self[row]
 
 
 def _may_show_html() -> bool:
@@ -359,7 +364,7 @@ class Trajectory:
         # Before format 2 a black image had no chunk.
         if is_there(array, 0) or math.prod(array.shape) > self._most_decoded:
             demand_chunk(array, 0, f"{IMAGE} of {self._where}")
-        fetch_chunk(array, 0)
+        fetch_chunks(array, 0)
         try:
             image = np.asarray(array[:])
         except DAMAGE as error:

@@ -2,8 +2,8 @@
 
 Stores of objects cannot rename a folder, but they put a single object whole. So the metadata of the recording's group,
 without which there is no recording, is put last, when all else is there and has been counted. A reader thus finds a
-whole recording or none. Whoever reads an older one while it is replaced is told so by its digests, and gets no picture. The same holds if two
-processes put recordings at one URL at once, which is for their caller to prevent.
+whole recording or none. Whoever reads an older one while it is replaced is told so by its digests, and gets no
+picture. The same holds if two processes put recordings at one URL at once, which is for their caller to prevent.
 
 An older recording is replaced only on request. Its group's metadata is removed first, then its other files one by one
 as the new ones come; if that is interrupted, there is no recording at the URL until the next attempt. The new one is
