@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("run", type=options.RecordingPlace(), metavar="RUN.zarr")
+@click.argument("run", type=options.RecordingPlace(elsewhere=False), metavar="RUN.zarr")
 @options.some_of(RENDER_OPTIONS, "fps", "panels", "theme", "max_size")
 @click.option("--open/--no-open", "opens", default=True, help="Whether to open the page in a browser.  [default: open]")
 @options.quiet
-def watch(run: Path | str, opens: bool, quiet: bool, **given: Any) -> None:
+def watch(run: Path, opens: bool, quiet: bool, **given: Any) -> None:
     """Show RUN.zarr in the browser while it is recorded, with its steps as they come.
 
     The page is served to this machine only, at the address that is printed, until Ctrl-C; the exit code is 0 if the
@@ -32,8 +32,6 @@ def watch(run: Path | str, opens: bool, quiet: bool, **given: Any) -> None:
     from diffanim.cli.progress import Reporter
     from diffanim.watching.server import serving
 
-    if isinstance(run, str):
-        raise click.UsageError("a recording is watched on the machine that records it; name a path, not a URL")
     panels_of(given)  # A wrong value is found before anything is served.
     timing_of({**{name: row.default for name, row in RENDER_OPTIONS.items()}, **given})
     with Reporter(quiet=quiet) as reporter, serving(run, given) as server:

@@ -106,7 +106,8 @@ def _content_of(files: Any, place: str) -> bytes:
     except FileNotFoundError:
         raise
     except Exception:
-        if files.size(place) == 0:  # Some stores, such as S3, have no range of bytes of an empty file.
+        found = files.info(place)
+        if (found["type"], found["size"]) == ("file", 0):  # Some, such as S3, have no range of bytes of an empty one.
             return b""
         raise
 
