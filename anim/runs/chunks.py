@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -117,17 +117,18 @@ def fetch_chunks(array: zarr.Array[Any], *rows: int) -> None:
         mirror.fetch(*(file for row in rows if (file := chunk_file(array, row)) is not None))
 
 
-def fetch_ahead(array: zarr.Array[Any], start: int, stop: int) -> int:
-    """Bring some of these rows of a plain array from their store elsewhere at once, as one after the other takes long.
-
-    Returns:
-        The row after those.
+def fetching(array: zarr.Array[Any], rows: Sequence[int], most: int) -> Iterator[int]:
+    """The rows one by one. From a store elsewhere, chunks are brought some at a time, as one after the other would
+    take long; chunks of more than ``most`` bytes are not.
     """
-    size = _size_of_plain(array)
-    stop = min(stop, start + max(1, min(_MOST_AHEAD, _BYTES_AHEAD // size)))
-    if mirror_of(array) is not None:
-        fetch_chunks(array, *(row for row in range(start, stop) if size_of_chunk(array, row) == size))
-    return stop
+    if mirror_of(array) is None:
+        yield from rows
+        return
+    number = max(1, min(_MOST_AHEAD, _BYTES_AHEAD // most))
+    for first in range(0, len(rows), number):
+        some = rows[first : first + number]
+        fetch_chunks(array, *(row for row in some if (size_of_chunk(array, row) or 0) <= most))
+        yield from some
 
 
 def mirror_of(of: zarr.Array[Any] | zarr.Group) -> Mirror | None:
@@ -160,12 +161,13 @@ def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
         return
     if not is_there(array, row):
         raise TrajectoryError(f"{where} is missing; {remedy_for(array)}")
-    size = _size_of_plain(array)
+    size = size_of_plain(array)
     if size_of_chunk(array, row) != size:
         raise TrajectoryError(f"{where} is damaged: it is not a file of {size} bytes; {remedy_for(array)}")
 
 
-def _size_of_plain(array: zarr.Array[Any]) -> int:
+def size_of_plain(array: zarr.Array[Any]) -> int:
+    """The size in bytes that a plain chunk must have on disk."""
     size: int = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
     return size
 

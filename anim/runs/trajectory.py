@@ -62,8 +62,8 @@ from .chunks import (
     SCALES,
     demand_chunk,
     demand_layout,
-    fetch_ahead,
     fetch_chunks,
+    fetching,
     is_there,
     member_of,
     mirror_of,
@@ -73,6 +73,7 @@ from .chunks import (
     read_numbers,
     read_plain,
     remedy_for,
+    size_of_plain,
 )
 from .decoded import GROUP as DECODED
 from .decoded import MOST_BYTES_A_LATENT, TINY_GROUP, DecodedRows, DecodedWriter, Rows
@@ -140,11 +141,7 @@ class StepArray:
 
     def __iter__(self) -> Iterator[Array]:
         """Iterate over the rows, with one in memory at a time."""
-        fetched = 0
-        for row in range(self._rows):
-            if row == fetched:
-                fetched = fetch_ahead(self._array, row, self._rows)
-            yield self[row]
+        return map(self.__getitem__, fetching(self._array, range(self._rows), size_of_plain(self._array)))
 
 
 def _may_show_html() -> bool:
