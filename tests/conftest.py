@@ -75,7 +75,7 @@ def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of an empty bucket of S3 on this machine, for this process and those that it starts."""
     import secrets
 
-    from s3fs import S3FileSystem
+    import fsspec
 
     from support.stores import CREDENTIALS, NO_CREDENTIALS, OTHERS
 
@@ -84,7 +84,7 @@ def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     for name in OTHERS:
         monkeypatch.delenv(name, raising=False)
-    S3FileSystem.clear_instance_cache()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # Which knows an address and credentials.
     bucket = f"bucket-{secrets.token_hex(6)}"
-    S3FileSystem().mkdir(bucket)
+    fsspec.filesystem("s3").mkdir(bucket)
     return f"s3://{bucket}"

@@ -218,4 +218,4 @@ def _attributes_in(text: str) -> Any:
 def _is_complete(attributes: Any) -> bool:
     if attributes is None or attributes.get("complete") is not True:
         return False
-    return attributes.get("format") == 1 or attributes.get("seal") == seal(attributes)
+    return bool(attributes.get("format") == 1 or attributes.get("seal") == seal(attributes))

@@ -38,7 +38,7 @@ def serving_s3() -> Iterator[str]:
         server.stop()
 
 
-class WatchedStore(MemoryFileSystem):
+class WatchedStore(MemoryFileSystem):  # type: ignore[misc]
     """Objects in memory, ``watched://…``. It notes what is fetched, lists what it is told to, and fails on demand."""
 
     protocol = ("watched", "memory")
