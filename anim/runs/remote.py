@@ -20,6 +20,8 @@ _LOST_SLASH = re.compile(r"[a-z][a-z0-9+.-]+:[/\\][^/\\]", re.IGNORECASE)
 # A colon may also begin the number of a port.
 _USER = re.compile(r"\A[^/@:]*:(?!\d+(?:/|$)).*@|\A[^/@]*@", re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^\w.+=-]+")
+_OF_CREDENTIALS = re.compile("credential|authentication", re.IGNORECASE)
+"""In the names of errors of the packages that reach stores."""
 _LONGEST_NAME = 100
 _SHORTEST_SECRET = 4
 """Of the values in a query, in characters: others are numbers and switches."""
@@ -63,18 +65,12 @@ def connect(url: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the path in it.
 
     Raises:
-        TrajectoryError: fsspec does not know the scheme, or the package for it is missing.
+        TrajectoryError: fsspec does not know the scheme, or the package for it is missing or refuses the URL.
     """
     import fsspec
 
-    scheme = url.rpartition("::")[2].partition("://")[0] or url.partition("://")[0]
-    try:
-        with reaching(url, "open"):
-            return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
-    except ImportError as error:
-        package = getattr(error.__cause__ or error, "name", None)
-        needs = f"the package {package}: pip install {package}" if package else f"a package: {first_line(error)}"
-        raise TrajectoryError(f"{scheme}:// needs {needs}") from error
+    with reaching(url, "open"):
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
@@ -86,7 +82,7 @@ def reaching(url: str, work: str = "read") -> Iterator[None]:
     """
     try:
         yield
-    except (DiffanimError, ImportError):
+    except DiffanimError:
         raise
     except Exception as error:
         # Its cause names the URL, so it is only kept if nothing in it is secret.
@@ -96,10 +92,14 @@ def reaching(url: str, work: str = "read") -> Iterator[None]:
 
 
 def _why(error: Exception, url: str) -> str:
-    words = _without_secrets(first_line(error), url)
+    words = first_line(Exception(_without_secrets(str(error) or type(error).__name__, url))).rstrip(".")
+    if isinstance(error, ImportError):
+        package = getattr(error.__cause__ or error, "name", None)
+        scheme = next(link for link in reversed(url.split("::")) if "://" in link).partition("://")[0]
+        return f"{scheme}:// needs the package {package}: pip install {package}" if package else words
     if isinstance(error, FileNotFoundError):
         return f"it is not there ({words}); check the URL"
-    if isinstance(error, PermissionError) or "credential" in type(error).__name__.lower():
+    if isinstance(error, PermissionError) or _OF_CREDENTIALS.search(type(error).__name__):
         return f"{words}; check the URL, and your credentials for this store"
     if isinstance(error, ValueError) and "not known" in words:
         return f"{words}; use a scheme that fsspec knows, such as s3://, gs:// or sftp://"

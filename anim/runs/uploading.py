@@ -47,8 +47,8 @@ def put_whole(folder: Path, url: str, *, overwrite: bool = False) -> None:
 
     Raises:
         SettingsError: the place is not a URL that can be written to.
-        TrajectoryError: the recording is not complete; or there is one at the URL already, or something else; or the
-            store cannot be reached, or has not kept every byte. There is no recording at the URL then.
+        TrajectoryError: the recording is not complete; or there is one at the URL already, or something else. Or the
+            store cannot be reached, or has not kept every byte; readers find no recording at the URL then.
     """
     if not Trajectory.open(folder).complete:
         raise TrajectoryError(f"{folder} is not complete, so it is not put into a store; resume it first")

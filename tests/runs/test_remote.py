@@ -368,7 +368,8 @@ def test_secrets_are_not_told(tmp_path: Path, watched: type[WatchedStore]) -> No
     put_as_it_is(tmp_path / "run.zarr", KEY)
     run = Trajectory.open(secret)
     told_of = [repr(run), str(run.url), str(run.path)]
-    watched.error = ConnectionError(f"no answer from {secret} (password hunter2, signature abcdef123)")
+    cut = "." * 214  # Messages are cut off, but never within what is left out of them.
+    watched.error = ConnectionError(f"no answer from {secret} {cut} (password hunter2, signature abcdef123)")
     for call in (
         lambda: run.x[1],
         lambda: Trajectory.open(secret),
@@ -379,7 +380,7 @@ def test_secrets_are_not_told(tmp_path: Path, watched: type[WatchedStore]) -> No
             call()
         assert refused.value.__cause__ is None
         told_of.append(str(refused.value))
-    assert all("hunter2" not in words and "abcdef123" not in words for words in told_of)
+    assert not any(part in words for words in told_of for part in ("hunt", "abcd"))
     assert told_of[3].startswith("cannot read watched://lab/run.zarr: no answer from watched://lab/run.zarr")
 
 
