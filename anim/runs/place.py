@@ -33,7 +33,7 @@ _SECONDS_TO_SAY = 1.0
 _HIDDEN = re.compile(r"\.diffanim-(run|old)-(\d+)-(.+)", re.DOTALL)
 
 
-class _HeldError(TrajectoryError):
+class HeldError(TrajectoryError):
     """Another process is writing the recording."""
 
     def __init__(self, path: Path, holder: str, work: str | None) -> None:
@@ -181,7 +181,7 @@ def hold_to_decode(path: Path) -> Callable[[], object]:
         try:
             unlock, *arguments = _lock(path, "decoded", folder)
             return functools.partial(unlock, *arguments)
-        except _HeldError as error:
+        except HeldError as error:
             if error.work == "recorded":
                 raise
             # Who has just taken it has not said what for.
@@ -190,6 +190,16 @@ def hold_to_decode(path: Path) -> Callable[[], object]:
                 warnings.warn(words, DiffanimWarning, stacklevel=3)
                 told = True
             time.sleep(_POLL_SECONDS)
+
+
+def hold_to_write(path: Path) -> Callable[[], object]:
+    """Lock a file or folder that is not a recording; returns the function that unlocks it.
+
+    Raises:
+        TrajectoryError: another process has locked it, or it cannot be locked here.
+    """
+    unlock, *arguments = _lock(path.absolute(), "written")
+    return functools.partial(unlock, *arguments)
 
 
 def is_being_recorded(path: Path) -> bool:
@@ -223,7 +233,7 @@ def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tup
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise _HeldError(path, *_holder(file)) from error
+        raise HeldError(path, *_holder(file)) from error
     except OSError as error:
         why = reason_of(error)
         if work == "decoded":

@@ -54,14 +54,22 @@ _AXES = {
 class RunStore:
     """A growing run: `TrajectoryWriter` writes to it, from one thread at a time."""
 
-    def __init__(self, path: Path | None, info: RunInfo, *, overwrite: bool, axes: tuple[str, ...] | None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        info: RunInfo,
+        *,
+        overwrite: bool,
+        axes: tuple[str, ...] | None,
+        run_id: str | None = None,
+    ) -> None:
         """Arguments and errors as for `TrajectoryWriter`."""
         self.path, self.info = path, info
         self.written = 0
         """The number of complete steps."""
         self._axes = axes
         self._place = None if path is None else Place(path, overwrite=overwrite)
-        self._run = None if path is None else secrets.token_hex(16)
+        self._run = None if path is None else run_id or secrets.token_hex(16)
         self._group: zarr.Group | None = None
         self._store: MemoryStore | LocalStore | None = None
         self._memory: dict[str, Any] = {}

@@ -38,6 +38,7 @@ What a recording on disk guarantees:
 from __future__ import annotations
 
 import functools
+import json
 import math
 import os
 import sys
@@ -79,7 +80,7 @@ from .chunks import (
 )
 from .decoded import GROUP as DECODED
 from .decoded import MOST_BYTES_A_LATENT, TINY_GROUP, DecodedRows, DecodedWriter, Rows
-from .digests import Digests
+from .digests import Digests, is_plain_file, seal
 from .kept import GUIDANCE, KEEPABLE
 from .mirror import Mirror
 from .place import hold_to_decode
@@ -90,6 +91,8 @@ from .step import Array, Mixture
 
 _INVISIBLE = 1 / 255
 """Noise of this standard deviation, in halves of the range of values, is half a level of 255."""
+_MOST_ATTRIBUTES = 64 << 20
+"""Bytes of attributes that are looked at without opening a recording."""
 _Numbers = Callable[[int], tuple[float, ...]]
 """The numbers bound to a row of images: the timestep and mixture of its step; none for the last sample."""
 
@@ -144,6 +147,18 @@ class StepArray:
     def __iter__(self) -> Iterator[Array]:
         """Iterate over the rows, with one in memory at a time."""
         return map(self.__getitem__, fetching(self._array, range(self._rows), size_of_plain(self._array)))
+
+
+def is_complete(path: Path, run_id: str) -> bool:
+    """Whether the complete recording of a run is at a path, as its sealed attributes say; its rows are not read."""
+    try:
+        file = path / "zarr.json"
+        if not is_plain_file(file) or file.stat().st_size > _MOST_ATTRIBUTES:
+            return False
+        told = json.loads(file.read_bytes())["attributes"]["diffanim"]
+        return told["complete"] is True and told["id"] == run_id and told["seal"] == seal(told)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _may_show_html() -> bool:
