@@ -30,7 +30,7 @@ What a recording on disk guarantees:
 - ``--overwrite`` replaces only what diffanim recorded, and the old recording stays until the new one is complete
   (`diffanim.runs.place`). A new one that is interrupted before that is in a hidden folder beside the old one, until the
   next recording is written there.
-- A recording in a store elsewhere, such as S3, is read through a copy on this machine, so all of this holds for it too
+- A recording in a store elsewhere, such as S3, is read through a copy on this machine, with the same checks
   (`diffanim.runs.mirror`). It is put there whole or not at all (`diffanim.runs.uploading`).
 - Recordings of format 1, which had no digests, can be read, and are checked as far as possible.
 """

@@ -22,7 +22,7 @@ from diffanim.runs.remote import is_remote, joined, name_of, told
 from diffanim.runs.step import Mixture
 from diffanim.runs.uploading import exists_whole, put_whole, read_text, write_text
 from diffanim.runs.writer import TrajectoryWriter
-from support.damage import Harm, declare, edit, flip, from_another_run, swap
+from support.damage import declare
 from support.recordings import ALL_ROWS, INFO, PICTURE, ROWS, decode, record, rows, steps, write
 from support.stores import (
     CREDENTIALS,
@@ -140,26 +140,19 @@ def test_only_rows_that_are_shown_are_fetched(tmp_path: Path, watched: type[Watc
     assert len(watched.fetched) == 4
 
 
-def test_nothing_is_seen_before_it_is_whole(tmp_path: Path, watched: type[WatchedStore]) -> None:
-    """Wherever it stops; and the next attempt leaves nothing of the one before."""
+def test_what_an_interruption_leaves_is_cleared_away(tmp_path: Path, watched: type[WatchedStore]) -> None:
+    """By the next attempt, which may put another recording there; before, readers are told what it looks like."""
     record(tmp_path / "run.zarr")
     record(tmp_path / "other.zarr", 1, decoded=False)
-    files = [path for path in (tmp_path / "run.zarr").rglob("*") if path.is_file()]
-    for number in (0, 1, len(files) // 2, len(files) - 1):
-        watched.putting.clear()
-        watched.failing_at = number
-        with pytest.raises(TrajectoryError, match=f"cannot write {URL}: the line went dead"):
-            put_whole(tmp_path / "run.zarr", URL)
-        assert len(watched.putting) == number
-        assert not exists_whole(URL)
-        with pytest.raises(TrajectoryError, match=f"there is no recording at {URL}"):
-            Trajectory.open(URL)
+    watched.failing_at = 20
+    with pytest.raises(TrajectoryError, match=f"cannot write {URL}: the line went dead"):
+        put_whole(tmp_path / "run.zarr", URL)
+    assert any("decoded" in key for key in watched.store)
+    assert not exists_whole(URL)
     with pytest.raises(TrajectoryError, match=r"it has no zarr\.json, which comes last; perhaps it is still being"):
         Trajectory.open(URL)
     watched.failing_at = None
-    watched.putting.clear()
     put_whole(tmp_path / "other.zarr", URL)
-    assert watched.putting[-1] == f"{KEY}/zarr.json"
     Trajectory.open(URL).verify()
     assert not any("decoded" in key for key in watched.store)
 
@@ -219,18 +212,6 @@ def test_only_complete_recordings_are_put(tmp_path: Path, watched: type[WatchedS
     assert Trajectory.open(URL).steps == 2
 
 
-@pytest.mark.parametrize("harm", [swap, edit, flip, from_another_run])
-@pytest.mark.parametrize("name", ["x", "x0"])
-def test_damage_is_found(tmp_path: Path, watched: type[WatchedStore], harm: Harm, name: str) -> None:
-    record(tmp_path / "run.zarr")
-    record(tmp_path / "other.zarr", 1)
-    harm(tmp_path / "run.zarr", tmp_path / "other.zarr", name, 2)
-    put_as_it_is(tmp_path / "run.zarr", KEY)
-    with pytest.raises(TrajectoryError, match=rf"{name}\[2\] of {URL} is damaged.*; copy the recording there again"):
-        _ = Trajectory.open(URL).__dict__[name][2]
-    assert watched.fetched
-
-
 @pytest.mark.parametrize(
     ("size", "words"), [(100, "damaged: it is not a file of 388 bytes"), (10**9, "damaged"), (None, "missing")]
 )
@@ -245,7 +226,7 @@ def test_a_file_of_another_size_is_refused(
     else:
         watched.listed_too[key] = {"name": key, "size": size, "type": "file"}
     run = Trajectory.open(URL)
-    with pytest.raises(TrajectoryError, match=rf"x\[1\] of {URL} is {words}"):
+    with pytest.raises(TrajectoryError, match=rf"x\[1\] of {URL} is {words}.*; copy the recording there again"):
         run.verify()
     assert size == 100 or key not in watched.fetched
 
