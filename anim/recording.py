@@ -175,6 +175,7 @@ class OpenModels:
     def __init__(self) -> None:
         self._key: Any = None
         self._opened: Any = None
+        self._called: tuple[Any, Any] | None = None
 
     @property
     def empty(self) -> bool:
@@ -185,10 +186,19 @@ class OpenModels:
         """What was opened under a key, opened now unless it was the last."""
         if key != self._key:
             if not self.empty:  # Two models may be too much for the memory.
-                self._key = self._opened = None
+                self._key = self._opened = self._called = None
                 gc.collect()  # An offloaded model refers to itself.
             self._key, self._opened = key, opening()
         return self._opened
+
+    def called(self, how: Any, preparing: Callable[[], Any]) -> Any:
+        """How the network of the model that is open is called, prepared now unless it was the last: on a GPU it is
+        captured as a graph, which takes as long as many steps.
+        """
+        if self._called is None or self._called[0] != how:
+            self._called = None  # Graphs have memory of their own.
+            self._called = how, preparing()
+        return self._called[1]
 
 
 def record_planned(
@@ -420,7 +430,7 @@ def _sample_to(
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)
     guidance = 1.0 if settings.guidance is None else settings.guidance
-    network = _network(model, scheduler, settings, settings.images * (1 if guidance == 1.0 else 2))
+    network = _network(model, scheduler, settings, settings.images * (1 if guidance == 1.0 else 2), models)
     generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
     if writer is not None and checkpoint is not None:
         shape = (settings.images, *model.sample_shape)
@@ -465,7 +475,7 @@ def _opened_bare(files: ModelFiles, settings: RunSettings, device: str, dtype: s
         return open_model(files, device=device, dtype=dtype, allow_pickle=settings.allow_pickle)
 
 
-def _network(model: Model, scheduler: Any, settings: RunSettings, batch: int) -> Any:
+def _network(model: Model, scheduler: Any, settings: RunSettings, batch: int, models: OpenModels) -> Any:
     """How a model's network is called, with ``batch`` images in each call."""
     from .models.ideal_network import IdealDenoisers
     from .sampling.fast.acceleration import accelerated, plain
@@ -474,7 +484,7 @@ def _network(model: Model, scheduler: Any, settings: RunSettings, batch: int) ->
         return model.unet.network(scheduler)
     if settings.exact:
         return plain(model.unet)
-    return accelerated(model.unet, model.device, batch, compiled=settings.compile)
+    return models.called(batch, lambda: accelerated(model.unet, model.device, batch, compiled=settings.compile))
 
 
 def _scheduler(model: Model, settings: RunSettings) -> Any:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import shown
-from ..errors import SettingsError, first_line
+from ..errors import SettingsError, TrajectoryError, first_line
 from ..models.files import ModelFiles
 from ..models.finding import locate
 from ..models.settings import RUN_OPTIONS, RunSettings
 from ..models.several import LISTS, combinations, values_of
+from ..recording import differences
+from ..runs.trajectory import Trajectory, is_complete
 from ..schedulers.choosing import BY_NAME
 
 MOST_CELLS = 100_000
@@ -86,6 +88,18 @@ class Cell:
 def recording_of(name: str) -> str:
     """The name of a cell's recording in the folder of its sweep."""
     return f"{name}.zarr"
+
+
+def is_recorded(cell: Cell, folder: Path) -> bool:
+    """Whether the whole recording of a cell is in a folder, by a sweep or by ``diffanim record``."""
+    path = folder / recording_of(cell.name)
+    if is_complete(path, cell.run_id):
+        return True
+    try:
+        run = Trajectory.open(path) if path.exists() else None
+    except TrajectoryError:
+        return False
+    return run is not None and run.complete and not differences(run.info, {**cell.record, "process": "reverse"})
 
 
 def cells_of(wanted: Mapping[str, Any] | Sequence[Mapping[str, Any] | RunSettings]) -> list[Cell]:

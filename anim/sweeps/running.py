@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +17,15 @@ from ..errors import SettingsError, SweepError, TrajectoryError, first_line
 from ..runs.place import hold_to_write
 from ..runs.trajectory import is_complete
 from ..whole import reason_of
-from .cells import Cell, recording_of
+from .cells import Cell, is_recorded, recording_of
 from .dealing import MOST_TOGETHER, Batch, batches, dealt
 from .engines import Engine
 from .index import INDEX, Entry, read_index, settings_told, text_of, write_index
 from .signs import Board, Sign
 from .worker import Outcome, Task, carry_out
 
+_OURS = re.compile(r"\.diffanim.*|[0-9a-f]{16}\.zarr", re.DOTALL)
+"""What a sweep's folder may have before it has an index: other tools may have recorded its cells."""
 _POLL_SECONDS = 0.1
 _SECONDS_BETWEEN_INDEXES = 1.0
 _SECONDS_TO_STOP = 60.0
@@ -57,6 +60,8 @@ class Summary:
     """Cells that were recorded before."""
     failed: int = 0
     """Cells that failed, also before if they were not tried again."""
+    reason: str | None = None
+    """Why one of them failed."""
     images: int = 0
     """Images that were recorded."""
     seconds: float = 0.0
@@ -122,8 +127,7 @@ def _held(folder: Path) -> Iterator[None]:
     """A sweep's folder, which no other process runs a sweep in."""
     try:
         folder.mkdir(exist_ok=True)
-        others = (one for one in folder.iterdir() if not one.name.startswith(".diffanim"))
-        strange = not (folder / INDEX).exists() and next(others, None) is not None
+        strange = not (folder / INDEX).exists() and not all(_OURS.fullmatch(one.name) for one in folder.iterdir())
     except OSError as error:
         raise SweepError(f"cannot use {folder} for a sweep: {reason_of(error)}") from error
     if strange:
@@ -195,7 +199,7 @@ class _Sweep:
     def _whole(self) -> set[str]:
         """The names of the cells that are whole."""
         if self._to is None:
-            return {n for n, cell in self._cells.items() if is_complete(self._folder / recording_of(n), cell.run_id)}
+            return {name for name, cell in self._cells.items() if is_recorded(cell, self._folder)}
         from ..runs.uploading import exists_whole
 
         # The store is asked about each that the index does not call done.
@@ -345,8 +349,15 @@ class _Sweep:
     @property
     def summary(self) -> Summary:
         """What has come of it."""
-        failed = sum(self._entries[name].state == "failed" for name in self._cells)
-        return Summary(self._done, len(self._reused), failed, self._images, time.monotonic() - self._began)
+        failed = [entry for name in self._cells if (entry := self._entries[name]).state == "failed"]
+        return Summary(
+            self._done,
+            len(self._reused),
+            len(failed),
+            failed[0].error if failed else None,
+            self._images,
+            time.monotonic() - self._began,
+        )
 
 
 class _Waiting:

@@ -25,8 +25,8 @@ from ..models.settings import RunSettings
 from ..recording import OpenModels, PlannedRun, RunsTogether, record_planned, restarted
 from ..runs.place import HeldError
 from ..runs.step import Step
-from ..runs.trajectory import Trajectory, is_complete
-from .cells import Cell, recording_of
+from ..runs.trajectory import Trajectory
+from .cells import Cell, is_recorded, recording_of
 from .dealing import Batch
 from .signs import Signs
 
@@ -129,7 +129,7 @@ def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Ou
     began = time.monotonic()
     signs.say("loading", [cell.name for cell in cells])
     with _place_for(task) as folder:
-        while left := [cell for cell in cells if not is_complete(folder / recording_of(cell.name), cell.run_id)]:
+        while left := [cell for cell in cells if not is_recorded(cell, folder)]:
             try:
                 _sample(Batch(tuple(left)), folder, signs)
             except HeldError as error:
