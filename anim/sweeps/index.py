@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ..errors import SweepError, first_line
-from ..untrusted import FiniteNotNegative, NotNegative, typed
+from ..untrusted import Finite, FiniteNotNegative, NotNegative, typed
 from ..whole import reason_of, replace_file
 
 INDEX = "index.jsonl"
 State = Literal["waiting", "done", "failed"]
+_Value = str | bool | int | Finite | None
+_Setting = _Value | list[_Value]
 MOST_BYTES = 1 << 30
 """Of an index that is read."""
 _LEFT_OUT = ("contents",)
@@ -84,9 +86,9 @@ def entries_in(text: str, where: str) -> dict[str, Entry]:
         try:
             told = typed(json.loads(line), dict[str, Any])
             entry = typed({name: value for name, value in told.items() if name in _OWN}, Entry)
+            settings = typed({name: value for name, value in told.items() if name not in _OWN}, dict[str, _Setting])
         except (ValueError, RecursionError) as error:
             raise SweepError(f"{where} is damaged in line {number}: {first_line(error)}") from error
-        settings = {name: value for name, value in told.items() if name not in _OWN}
         entries[entry.cell] = Entry(**{**asdict(entry), "settings": settings})
     return entries
 

@@ -6,19 +6,19 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..arguments import check_names, checked, shown
 from ..errors import SettingsError, SweepError
 from ..models.settings import RUN_OPTIONS
-from ..runs.trajectory import Trajectory
+from ..runs.trajectory import Trajectory, completed_id
 from .cells import recording_of
-from .index import INDEX, Entry, entries_in, read_index
+from .index import INDEX, Entry, State, entries_in, read_index
 
-_NAMES = {row.spelling: name for name, row in RUN_OPTIONS.items() if row.spelling} | {
-    name: name for name in RUN_OPTIONS
-}
+NAMES = {row.spelling: name for name, row in RUN_OPTIONS.items() if row.spelling} | {name: name for name in RUN_OPTIONS}
 """Names of settings, in Python and on the command line."""
+CellState = State | Literal["damaged"]
+"""Of a cell; damaged if the index calls it done, but its recording is not whole."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,26 @@ class SweptCell:
             SweepError: it is not recorded.
             TrajectoryError: it is damaged.
         """
-        if self.entry.state == "failed":
+        told = self.entry.state
+        if told == "failed" and self.state != "done":
             raise SweepError(f"{self.place} failed: {self.entry.error}; --retry-failed tries it again")
-        if self.entry.state == "waiting":
+        if told == "waiting" and self.state != "done":
             raise SweepError(f"{self.place} is not recorded yet; give the sweep's command again to go on")
         return Trajectory.open(self.place)
+
+    @property
+    def state(self) -> CellState:
+        """What its recording says, whatever the index says: that of another process may be old. Of a store, only those
+        that the index calls done are looked at.
+        """
+        told = self.entry.state
+        if "://" in self.place:
+            from ..runs.uploading import exists_whole
+
+            return told if told != "done" or exists_whole(self.place) else "damaged"
+        if (completed_id(Path(self.place)) or "").startswith(self.entry.cell):
+            return "done"
+        return "damaged" if told == "done" else told
 
     def get(self, name: str) -> Any:
         """A setting by its name in Python; of lists with one value, that value; None if it is not set."""
@@ -73,9 +88,9 @@ class Sweep(Sequence[SweptCell]):
         if not isinstance(which, Mapping):
             return self.cells[which]
         cells = list(self.cells)
-        check_names("a sweep", which, _NAMES)
+        check_names("a sweep", which, NAMES)
         for name, wanted in which.items():
-            setting = _NAMES[name]
+            setting = NAMES[name]
             found = [cell for cell in cells if _is(cell.get(setting), wanted)]
             if not found:
                 there = ", ".join(shown(value) for value in self._values(cells, setting))
@@ -85,8 +100,8 @@ class Sweep(Sequence[SweptCell]):
 
     def values(self, name: str) -> list[Any]:
         """The different values of a setting, in order."""
-        check_names("a sweep", [name], _NAMES)
-        return self._values(self.cells, _NAMES[name])
+        check_names("a sweep", [name], NAMES)
+        return self._values(self.cells, NAMES[name])
 
     @property
     def varied(self) -> dict[str, list[Any]]:
