@@ -229,7 +229,9 @@ def _dask(address: str) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         try:
             if address == "local":
-                client = stack.enter_context(Client(stack.enter_context(_cluster(len(_gpus())))))
+                with _ignoring_interrupts():  # The sweep tells workers to stop.
+                    cluster = _cluster(len(_gpus()))
+                client = stack.enter_context(Client(stack.enter_context(cluster)))
             elif Path(address).is_file():
                 client = stack.enter_context(Client(scheduler_file=address))
             else:
@@ -260,7 +262,7 @@ def _submitit(folder: Path, cluster: str | None, options: Mapping[str, Any]) -> 
     jobs = folder / ".diffanim-jobs"
     try:
         requeued = {f"{cluster or 'slurm'}_max_num_timeout": _MOST_TIMEOUTS}
-        executor = submitit.AutoExecutor(folder=jobs, cluster=cluster, **requeued)
+        executor = submitit.AutoExecutor(folder=jobs, cluster=cluster or "slurm", **requeued)
         executor.update_parameters(name="diffanim-sweep", **options)
     except (RuntimeError, ValueError, TypeError, NameError) as error:
         raise SweepError(f"Slurm cannot be used: {first_line(error)}; --slurm takes {_SLURM_WORDS}") from error
