@@ -9,7 +9,6 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,10 +58,10 @@ def choosing(command: Command) -> Command:
 
 
 def is_sweep_at(place: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds a sweep."""
+    """Whether a folder or a store holds a sweep."""
     from diffanim.sweeps.opening import is_sweep
 
-    return "://" not in os.fspath(place) and is_sweep(Path(place))
+    return is_sweep(os.fspath(place))
 
 
 def table_at(
@@ -85,7 +84,7 @@ def table_at(
     given = next(
         (f"{flag} {value if isinstance(value, str) else value[0]}" for flag, value in said.items() if value), None
     )
-    if len(places) != 1 or not (is_sweep_at(places[0]) or (given and "://" in os.fspath(places[0]))):
+    if len(places) != 1 or not is_sweep_at(places[0]):
         if given:
             raise click.UsageError(
                 f"{given} says which cells of a sweep are shown, and no single sweep is named; give its folder, such "
