@@ -62,7 +62,7 @@ class SweptCell:
 
     @property
     def _is_whole(self) -> bool:
-        """Whether its recording is complete, by the sweep or by ``diffanim record``, which gives it an id of its own."""
+        """Whether its recording is complete: by the sweep, or by ``diffanim record``, which gives it an own id."""
         run_id = completed_id(Path(self.place))
         if run_id is None or run_id.startswith(self.entry.cell):
             return run_id is not None
