@@ -20,7 +20,7 @@ from ..whole import reason_of
 from .cells import Cell, is_recorded, recording_of
 from .dealing import MOST_TOGETHER, Batch, batches, dealt, in_order
 from .engines import Engine
-from .index import INDEX, Entry, line_of, read_index, settings_told, write_index
+from .index import INDEX, Entry, entries_in, line_of, read_index, settings_told, write_index
 from .signs import Board, Sign
 from .worker import Outcome, Task, carry_out, findable
 
@@ -228,14 +228,18 @@ class _Sweep:
         """The names of the cells that are whole."""
         if self._to is None:
             return {name for name, cell in self._cells.items() if is_recorded(cell, self._folder)}
-        from ..runs.remote import joined
-        from ..runs.uploading import exists_whole
+        from ..runs.remote import joined, told
+        from ..runs.uploading import exists_whole, names_in, read_text
 
-        # The store is asked about each that the index does not call done.
+        # The store's own index saves asking it about each cell.
+        there = names_in(self._to)
+        text = (read_text(joined(self._to, INDEX)) if INDEX in there else None) or ""
+        entries = entries_in(text, joined(told(self._to), INDEX))
+        done = {name for name, entry in entries.items() if entry.state == "done"}
         return {
             name
             for name in self._cells
-            if self._entries[name].state == "done" or exists_whole(joined(self._to, recording_of(name)))
+            if (place := recording_of(name)) in there and (name in done or exists_whole(joined(self._to, place)))
         }
 
     def record(self, tasks: Sequence[_Dealt]) -> None:
