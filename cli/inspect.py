@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+<<<<<<< HEAD
+from diffanim.cli.options import RecordingPlace
+=======
 from diffanim.cli.swept import is_sweep_at, tell
+>>>>>>> r-w
 from diffanim.cli.terminal import say
 from diffanim.errors import OutputError, SweepError
 from diffanim.escaping import for_shell, for_shell_comment
@@ -31,6 +35,11 @@ _APPROXIMATIONS = {
 
 
 @click.command()
+<<<<<<< HEAD
+@click.argument("path", type=RecordingPlace(), metavar="RUN.zarr|FILE")
+def inspect(path: Path | str) -> None:
+    """Show what RUN.zarr holds and check every byte of it, or show where a finished FILE comes from.
+=======
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN.zarr|SWEEP|FILE")
 @click.option(
     "--reference",
@@ -43,11 +52,17 @@ _APPROXIMATIONS = {
 def inspect(ctx: click.Context, /, path: Path, reference: str | None, as_csv: bool) -> None:
     """Show what RUN.zarr holds and check every byte of it, show a table of the cells of a SWEEP, or show where a
     finished FILE comes from.
+>>>>>>> r-w
+
+    RUN.zarr may be a URL, such as s3://bucket/run.zarr.
 
     The exit code is 1 if something is damaged, or if the file does not say where it comes from. An interrupted run
     is checked up to its last step. Of a sweep it is checked that the cells which are done are whole, without reading
     their images; diffanim inspect SWEEP/CELL.zarr checks every byte of one.
     """
+<<<<<<< HEAD
+    if isinstance(path, Path) and (path.is_file() or (path.is_dir() and any(path.glob("*.png")))):
+=======
     if is_sweep_at(path):
         if damaged := tell(os.fspath(path), reference, as_csv=as_csv):
             raise SweepError(
@@ -58,6 +73,7 @@ def inspect(ctx: click.Context, /, path: Path, reference: str | None, as_csv: bo
     if reference is not None or as_csv:
         raise click.UsageError(f"--reference and --csv are for sweeps, and {path} is none", ctx)
     if path.is_file() or (path.is_dir() and any(path.glob("*.png"))):
+>>>>>>> r-w
         _inspect_file(path)
     else:
         _inspect_run(path)
@@ -131,7 +147,7 @@ def _is_ours(words: list[str]) -> bool:
     return bare and recordings and not further and not given.keys() & _NEVER_WRITTEN
 
 
-def _inspect_run(run: Path) -> None:
+def _inspect_run(run: Path | str) -> None:
     from diffanim.runs.trajectory import Trajectory
     from diffanim.scenes.panels.wordings import clipping_words
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from ..errors import DiffanimWarning, TrajectoryError
 from ..whole import is_running, put_folder, reason_of, remove
+from .remote import was_remote
 
 _LOCK = ".diffanim-lock-"
 _POLL_SECONDS = 0.1
@@ -124,6 +125,11 @@ class Place:
 def _check_folder(path: Path) -> None:
     if path.name in ("", ".."):
         raise TrajectoryError(f"{path} is not a name for a recording; give one such as run.zarr")
+    if was_remote(str(path)):
+        raise TrajectoryError(
+            f"{path} looks like a URL, and runs are recorded on this machine; name a folder here, and copy the "
+            "recording once it is complete"
+        )
     if not path.parent.is_dir():
         raise TrajectoryError(f"the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from ..pixels import Pixels
+from ..threads import all_of
 from .run_info import RunInfo
 from .step import Array, Mixture, Step
 from .store import RunStore
@@ -96,9 +97,11 @@ class _StoresTogether(RunStore):
             store.discard()
 
     def write(self, step: Step, finite: bool, owned: bool) -> None:
-        for store, images in self._parts:
-            kept = {name: values[images] for name, values in step.kept.items()}
-            store.write(replace(step, x=step.x[images], x0=step.x0[images], kept=kept), finite, owned)
+        steps = [_part_of(step, images) for _, images in self._parts]
+        works = [store.begin(part, finite, owned) for store, part in zip(self._stores, steps, strict=True)]
+        crcs = iter(all_of([work for of in works for work in of], step.x.nbytes + step.x0.nbytes))
+        for store, part, of in zip(self._stores, steps, works, strict=True):
+            store.end(part, [next(crcs) for _ in of])
 
     def write_checkpoint(self, checkpoint: bytes) -> None:
         self._parts[-1][0].write_checkpoint(checkpoint)
@@ -106,3 +109,9 @@ class _StoresTogether(RunStore):
     def write_final(self, sample: Array, image: Pixels | None, end: Mixture | None, finite: bool, owned: bool) -> None:
         for store, images in self._parts:
             store.write_final(sample[images], None if image is None else image[images], end, finite, owned)
+
+
+def _part_of(step: Step, images: slice) -> Step:
+    """The same step of some of its images."""
+    kept = {name: values[images] for name, values in step.kept.items()}
+    return replace(step, x=step.x[images], x0=step.x0[images], kept=kept)
