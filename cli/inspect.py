@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-<<<<<<< HEAD
 from diffanim.cli.options import RecordingPlace
-=======
 from diffanim.cli.swept import is_sweep_at, tell
->>>>>>> r-w
 from diffanim.cli.terminal import say
 from diffanim.errors import OutputError, SweepError
 from diffanim.escaping import for_shell, for_shell_comment
+from diffanim.runs.remote import told
 
 if TYPE_CHECKING:
     from diffanim.runs.decoded import DecodedRows
@@ -35,12 +33,7 @@ _APPROXIMATIONS = {
 
 
 @click.command()
-<<<<<<< HEAD
-@click.argument("path", type=RecordingPlace(), metavar="RUN.zarr|FILE")
-def inspect(path: Path | str) -> None:
-    """Show what RUN.zarr holds and check every byte of it, or show where a finished FILE comes from.
-=======
-@click.argument("path", type=click.Path(path_type=Path), metavar="RUN.zarr|SWEEP|FILE")
+@click.argument("path", type=RecordingPlace(), metavar="RUN.zarr|SWEEP|FILE")
 @click.option(
     "--reference",
     metavar="NAME=VALUE,…",
@@ -49,31 +42,27 @@ def inspect(path: Path | str) -> None:
 )
 @click.option("--csv", "as_csv", is_flag=True, help="For a sweep: print its table as CSV, with all settings.")
 @click.pass_context
-def inspect(ctx: click.Context, /, path: Path, reference: str | None, as_csv: bool) -> None:
+def inspect(ctx: click.Context, /, path: Path | str, reference: str | None, as_csv: bool) -> None:
     """Show what RUN.zarr holds and check every byte of it, show a table of the cells of a SWEEP, or show where a
     finished FILE comes from.
->>>>>>> r-w
 
-    RUN.zarr may be a URL, such as s3://bucket/run.zarr.
+    RUN.zarr and SWEEP may be URLs, such as s3://bucket/run.zarr.
 
     The exit code is 1 if something is damaged, or if the file does not say where it comes from. An interrupted run
     is checked up to its last step. Of a sweep it is checked that the cells which are done are whole, without reading
     their images; diffanim inspect SWEEP/CELL.zarr checks every byte of one.
     """
-<<<<<<< HEAD
-    if isinstance(path, Path) and (path.is_file() or (path.is_dir() and any(path.glob("*.png")))):
-=======
+    named = told(str(path))
     if is_sweep_at(path):
         if damaged := tell(os.fspath(path), reference, as_csv=as_csv):
             raise SweepError(
-                f"{damaged} cell{'s' * (damaged != 1)} of {path} cannot be read as recorded; remove what is damaged, "
+                f"{damaged} cell{'s' * (damaged != 1)} of {named} cannot be read as recorded; remove what is damaged, "
                 "and the sweep's command records it again"
             )
         return
     if reference is not None or as_csv:
-        raise click.UsageError(f"--reference and --csv are for sweeps, and {path} is none", ctx)
-    if path.is_file() or (path.is_dir() and any(path.glob("*.png"))):
->>>>>>> r-w
+        raise click.UsageError(f"--reference and --csv are for sweeps, and {named} is none", ctx)
+    if isinstance(path, Path) and (path.is_file() or (path.is_dir() and any(path.glob("*.png")))):
         _inspect_file(path)
     else:
         _inspect_run(path)

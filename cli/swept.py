@@ -18,6 +18,7 @@ from diffanim.cli.options import Command, Grouped
 from diffanim.cli.terminal import say
 from diffanim.escaping import for_terminal
 from diffanim.models.settings import RUN_OPTIONS
+from diffanim.runs.remote import is_remote, joined, name_of
 
 if TYPE_CHECKING:
     from diffanim.sweeps.choosing import Table
@@ -59,10 +60,20 @@ def choosing(command: Command) -> Command:
 
 
 def is_sweep_at(place: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds a sweep."""
+    """Whether a sweep is in a folder or at a URL; what is called .zarr at a URL is a recording.
+
+    Raises:
+        TrajectoryError: the store cannot be reached.
+    """
     from diffanim.sweeps.opening import is_sweep
 
-    return "://" not in os.fspath(place) and is_sweep(Path(place))
+    name = os.fspath(place)
+    if not is_remote(name):
+        return is_sweep(Path(name))
+    from diffanim.runs.uploading import read_text
+    from diffanim.sweeps.index import INDEX
+
+    return not name_of(name).endswith(".zarr") and read_text(joined(name, INDEX)) is not None
 
 
 def table_at(
@@ -85,7 +96,7 @@ def table_at(
     given = next(
         (f"{flag} {value if isinstance(value, str) else value[0]}" for flag, value in said.items() if value), None
     )
-    if len(places) != 1 or not (is_sweep_at(places[0]) or (given and "://" in os.fspath(places[0]))):
+    if len(places) != 1 or not is_sweep_at(places[0]):
         if given:
             raise click.UsageError(
                 f"{given} says which cells of a sweep are shown, and no single sweep is named; give its folder, such "

@@ -103,7 +103,7 @@ def arrange_columns(
     fits = [
         fit
         for across in wanted
-        for beside, in_line in _ways(len(runs[0]), has_aside=aside is not None)
+        for beside, in_line in _ways(len(runs[0]), low=aside is not None and height is not None)
         for fit in _fits(runs, across, beside, in_line, size, lines, em, aside, named_rows, footed)
     ]
     if not fits:
@@ -332,12 +332,14 @@ class _Fit:
         return PanelPlace(Box(x, y, grid.width, grid.height), tuple(grid.cells(x, y, count)), caption)
 
 
-def _ways(panels: int, *, has_aside: bool) -> Sequence[tuple[bool, bool]]:
-    """Where the other panels of a run may be: `_Fit.beside` and `_Fit.in_line`."""
+def _ways(panels: int, *, low: bool) -> Sequence[tuple[bool, bool]]:
+    """Where the other panels of a run may be: `_Fit.beside` and `_Fit.in_line`, which is for rows that may be ``low``,
+    as the height of the picture is given.
+    """
     below, beside, in_line = (False, False), (True, False), (True, True)
     if panels == 1:
         return (below,)
-    return (below, beside, in_line) if has_aside else (below, beside)
+    return (below, beside, in_line) if low else (below, beside)
 
 
 def _fits(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..arguments import check_names, checked, shown
 from ..errors import SettingsError, SweepError
 from ..models.settings import RUN_OPTIONS
+from ..runs.remote import is_remote, joined, told
 from ..runs.trajectory import Trajectory, completed_id
 from .cells import recording_of
 from .index import INDEX, Entry, State, entries_in, read_index
@@ -38,11 +39,11 @@ class SweptCell:
             SweepError: it is not recorded.
             TrajectoryError: it is damaged.
         """
-        told = self.entry.state
-        if told == "failed" and self.state != "done":
-            raise SweepError(f"{self.place} failed: {self.entry.error}; --retry-failed tries it again")
-        if told == "waiting" and self.state != "done":
-            raise SweepError(f"{self.place} is not recorded yet; give the sweep's command again to go on")
+        state = self.entry.state
+        if state == "failed" and self.state != "done":
+            raise SweepError(f"{told(self.place)} failed: {self.entry.error}; --retry-failed tries it again")
+        if state == "waiting" and self.state != "done":
+            raise SweepError(f"{told(self.place)} is not recorded yet; give the sweep's command again to go on")
         return Trajectory.open(self.place)
 
     @property
@@ -50,14 +51,14 @@ class SweptCell:
         """What its recording says, whatever the index says: that of another process may be old. Of a store, only those
         that the index calls done are looked at.
         """
-        told = self.entry.state
-        if "://" in self.place:
+        state = self.entry.state
+        if is_remote(self.place):
             from ..runs.uploading import exists_whole
 
-            return told if told != "done" or exists_whole(self.place) else "damaged"
+            return state if state != "done" or exists_whole(self.place) else "damaged"
         if (completed_id(Path(self.place)) or "").startswith(self.entry.cell):
             return "done"
-        return "damaged" if told == "done" else told
+        return "damaged" if state == "done" else state
 
     def get(self, name: str) -> Any:
         """A setting by its name in Python; of lists with one value, that value; None if it is not set."""
@@ -161,19 +162,17 @@ def open_sweep(place: str | os.PathLike[str]) -> Sweep:
         SweepError: there is none, or its index is damaged.
     """
     name = os.fspath(place)
-    if "://" in name:
+    if is_remote(name):
         from ..runs.uploading import read_text
 
-        base = name.rstrip("/")
-        text = read_text(f"{base}/{INDEX}")
-        entries = None if text is None else entries_in(text, f"{base}/{INDEX}")
-        join = "{}/{}".format
+        text = read_text(joined(name, INDEX))
+        entries = None if text is None else entries_in(text, joined(told(name), INDEX))
     else:
-        base, join = name, os.path.join
         entries = read_index(Path(name) / INDEX) if is_sweep(Path(name)) else None
     if entries is None:
-        raise SweepError(f"there is no sweep at {name}: it has no {INDEX}")
-    return Sweep(name, [SweptCell(entry, join(base, recording_of(entry.cell))) for entry in entries.values()])
+        raise SweepError(f"there is no sweep at {told(name)}: it has no {INDEX}")
+    join = joined if is_remote(name) else os.path.join
+    return Sweep(told(name), [SweptCell(entry, join(name, recording_of(entry.cell))) for entry in entries.values()])
 
 
 def is_sweep(folder: Path) -> bool:
