@@ -15,6 +15,7 @@ from diffanim.cli.swept import is_sweep_at, tell
 from diffanim.cli.terminal import say
 from diffanim.errors import OutputError, SweepError
 from diffanim.escaping import for_shell, for_shell_comment
+from diffanim.runs.remote import told
 
 if TYPE_CHECKING:
     from diffanim.runs.decoded import DecodedRows
@@ -45,21 +46,22 @@ def inspect(ctx: click.Context, /, path: Path | str, reference: str | None, as_c
     """Show what RUN.zarr holds and check every byte of it, show a table of the cells of a SWEEP, or show where a
     finished FILE comes from.
 
-    A recording or a sweep may be a URL, such as s3://bucket/run.zarr.
+    RUN.zarr and SWEEP may be URLs, such as s3://bucket/run.zarr.
 
     The exit code is 1 if something is damaged, or if the file does not say where it comes from. An interrupted run
     is checked up to its last step. Of a sweep it is checked that the cells which are done are whole, without reading
     their images; diffanim inspect SWEEP/CELL.zarr checks every byte of one.
     """
+    named = told(str(path))
     if is_sweep_at(path):
         if damaged := tell(os.fspath(path), reference, as_csv=as_csv):
             raise SweepError(
-                f"{damaged} cell{'s' * (damaged != 1)} of {path} cannot be read as recorded; remove what is damaged, "
+                f"{damaged} cell{'s' * (damaged != 1)} of {named} cannot be read as recorded; remove what is damaged, "
                 "and the sweep's command records it again"
             )
         return
     if reference is not None or as_csv:
-        raise click.UsageError(f"--reference and --csv are for sweeps, and {path} is none", ctx)
+        raise click.UsageError(f"--reference and --csv are for sweeps, and {named} is none", ctx)
     if isinstance(path, Path) and (path.is_file() or (path.is_dir() and any(path.glob("*.png")))):
         _inspect_file(path)
     else:

@@ -103,8 +103,8 @@ def arrange_columns(
     fits = [
         fit
         for across in wanted
-        for beside in ((False,) if len(runs[0]) == 1 else (False, True))
-        for fit in _fits(runs, across, beside, size, lines, em, aside, named_rows, footed)
+        for beside, in_line in _ways(len(runs[0]), low=aside is not None and height is not None)
+        for fit in _fits(runs, across, beside, in_line, size, lines, em, aside, named_rows, footed)
     ]
     if not fits:
         raise SettingsError(
@@ -125,6 +125,8 @@ class _Fit:
     across: int
     beside: bool
     """Whether the other panels are to the right of the first one, rather than below it."""
+    in_line: bool
+    """Whether the text beside a single small panel is to the right of it too, rather than below it: for low rows."""
     em: int
     aside: tuple[int, int] | None
     lines: LineHeights
@@ -162,6 +164,8 @@ class _Fit:
                 return even(max(narrowest, large + others))
             count = len(self.small[0])
             return even(max(narrowest, large, count * (self.captioned + _small_gap(self.em)) - _small_gap(self.em)))
+        if self.in_line:
+            return even(max(narrowest, large + self.apart + small + self.apart + self.aside[0]))
         if self.beside:
             return even(max(narrowest, large + self.apart + max(small, self.aside[0])))
         return even(max(narrowest, large, small + self.apart + self.aside[0]))
@@ -191,6 +195,8 @@ class _Fit:
             return max(even(tallest) - max(grid.height for grid in self.large), 0)
         if self.aside is None:
             return self.space.under_caption + self.space.caption(self.lines) + tallest
+        if self.in_line:
+            return max(even(max(tallest, self.aside[1])) - max(grid.height for grid in self.large), 0)
         if self.beside:
             return max(even(tallest + self.space.gap + self.aside[1]) - max(grid.height for grid in self.large), 0)
         return even(self.space.gap + max(tallest, self.aside[1]))
@@ -297,6 +303,9 @@ class _Fit:
             upper = places[0].box.y if self.beside else even(below + self.space.gap)
             box = Box(left, upper, grid.width, grid.height)
             places.append(PanelPlace(box, tuple(grid.cells(left, upper, images[1].count)), Line(left, 0, upper)))
+            if self.in_line:
+                aside = left + max(grid.width for grid in self._small) + self.apart
+                return places, [Box(aside, upper, x + self.column - aside, self.aside[1])]
             if self.beside:
                 return places, [Box(left, box.bottom + self.space.gap, x + self.column - left, self.aside[1])]
             aside = box.right + self.apart
@@ -323,10 +332,21 @@ class _Fit:
         return PanelPlace(Box(x, y, grid.width, grid.height), tuple(grid.cells(x, y, count)), caption)
 
 
+def _ways(panels: int, *, low: bool) -> Sequence[tuple[bool, bool]]:
+    """Where the other panels of a run may be: `_Fit.beside` and `_Fit.in_line`, which is for rows that may be ``low``,
+    as the height of the picture is given.
+    """
+    below, beside, in_line = (False, False), (True, False), (True, True)
+    if panels == 1:
+        return (below,)
+    return (below, beside, in_line) if low else (below, beside)
+
+
 def _fits(
     runs: Sequence[Sequence[Images]],
     across: int,
     beside: bool,
+    in_line: bool,
     size: Size,
     lines: LineHeights,
     em: int,
@@ -344,7 +364,7 @@ def _fits(
             widest = max(grid.width for grid in large)
             count = max(len(runs[0]) - 1, 1)
             if aside is not None:
-                below = min(max(round(_SMALL * widest), aside[0] if beside else 0), widest) // 2 * 2
+                below = min(max(round(_SMALL * widest), aside[0] if beside and not in_line else 0), widest) // 2 * 2
             else:
                 below = widest if beside else _pitch(widest, count, em) - _small_gap(em)
             plot = max(below, even(_CAPTIONED * em))
@@ -359,7 +379,7 @@ def _fits(
             )
         except SettingsError:
             return []
-        fit = _Fit(runs, across, beside, em, aside, lines, named_rows, footed, space, large, small)
+        fit = _Fit(runs, across, beside, in_line, em, aside, lines, named_rows, footed, space, large, small)
         if fit.width <= width and fit.height <= (height or LARGEST[1]):
             return [fit]
     return []

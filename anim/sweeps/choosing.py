@@ -14,6 +14,7 @@ from ..arguments import check_names, checked, is_too_large, shown
 from ..errors import SettingsError, SweepError
 from ..models.settings import RUN_OPTIONS
 from ..render_options import MOST_RUNS
+from ..runs.remote import is_remote, name_of
 from .opening import NAMES, Sweep, SweptCell
 
 _PAIR = re.compile(r"(?:^|,)\s*([\w-]+)=")
@@ -64,7 +65,7 @@ class Table:
 
 
 def _folder_of(place: str) -> str:
-    return place.rstrip("/").rpartition("/")[2] if "://" in place else Path(place).resolve().name
+    return name_of(place) if is_remote(place) else Path(place).resolve().name
 
 
 @checked

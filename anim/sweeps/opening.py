@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ..arguments import check_names, checked, shown
 from ..errors import SettingsError, SweepError, TrajectoryError
 from ..models.settings import RUN_OPTIONS
-from ..runs.remote import is_remote, joined, told
+from ..runs.remote import is_remote, joined, name_of, told
 from ..runs.trajectory import Trajectory, completed_id
 from .cells import recording_of
 from .index import INDEX, Entry, State, entries_in, read_index, settings_told
@@ -192,7 +192,7 @@ def is_sweep(place: str) -> bool:
     """Whether there is a sweep in a folder or a store."""
     if not is_remote(place):
         return (Path(place) / INDEX).is_file()
-    if place.endswith(".zarr"):
+    if name_of(place).endswith(".zarr"):
         return False
     from ..runs.uploading import read_text
 

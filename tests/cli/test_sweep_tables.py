@@ -9,8 +9,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from diffanim import Trajectory
+from diffanim.runs.uploading import put_whole, write_text
 from diffanim.scenes.differences import differences
 from support.sweeps import grid, write_sweep
 from support.terminal import OBEYED, Run, files
@@ -149,6 +151,23 @@ def test_damage_is_found(run: Run, swept: Path) -> None:
     assert line.endswith("its recording is missing or not whole")
     assert done.err.count("\n") == 1
     assert "1 cell of s cannot be read as recorded" in done.err
+
+
+def test_a_sweep_elsewhere(run: Run, swept: Path) -> None:
+    """In a store, which workers sent their cells to."""
+    url = "memory://sweeps/of-test/s"
+    for path in swept.glob("*.zarr"):
+        put_whole(path, f"{url}/{path.name}")
+    write_text(f"{url}/index.jsonl", (swept / "index.jsonl").read_text())
+    options = ("--rows", "guidance", "--where", "seed=0,steps=2,scheduler=heun", "--size", 480, "-q")
+    assert [run("render", place, *options, "-o", f"{place[0]}.gif").code for place in ("s/", url)] == [0, 0]
+    assert Path("s.gif").read_bytes() == Path("m.gif").read_bytes().replace(b"-o m.gif", b"-o s.gif")
+    assert run("inspect", url).out == run("inspect", "s").out
+    lost = next(swept.glob("*.zarr")).name
+    MemoryFileSystem().rm(f"/sweeps/of-test/s/{lost}/zarr.json")
+    done = run("inspect", url, *REFERENCE)
+    assert done.code == 1
+    assert "1 cell of memory://sweeps/of-test/s cannot be read" in done.err
 
 
 def test_text_from_others_does_nothing(run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from diffanim.drawing.columns import Images, arrange_columns
+from diffanim.drawing.columns import ColumnsLayout, Images, arrange_columns
 from diffanim.drawing.comparison import Comparison as Stage
 from diffanim.drawing.composer import Composer
 from diffanim.drawing.layout import Box, LineHeights
@@ -184,3 +184,19 @@ def test_runs_in_a_row_or_a_column() -> None:
 
 def test_a_row_that_does_not_fit_is_broken() -> None:
     assert corners(4, (480, None)) == corners(None, (480, None)) == (3, 2)
+
+
+def test_low_rows_have_their_text_on_the_right() -> None:
+    """Three rows in Full HD leave no height for a small panel and text below it."""
+    shown = scene(*(synthetic_run(steps=2, shape=(4, 3, 64, 64)) for _ in range(9)))
+    assert shown.comparison is not None
+    table = replace(shown, comparison=replace(shown.comparison, across=3))
+    layout = Composer(table, size=(1920, 1080)).layout
+    assert isinstance(layout, ColumnsLayout)
+    large, small, aside = layout.panels[0].box, layout.panels[1].box, layout.asides[0]
+    assert large.right < small.x < small.right < aside.x
+    assert large.y == small.y == aside.y
+    assert large.height >= 2 * 64, "images keep their own size"
+    narrow = Composer(table, size=(830, None)).layout
+    assert isinstance(narrow, ColumnsLayout)
+    assert narrow.asides[0].y > narrow.panels[1].box.y, "with room below, it is there"
