@@ -39,7 +39,7 @@ def plane(view: View) -> Plane:
         seen.reach,
         len(samples),
         particles=Particles(samples, "noise", len(samples) - 1, fading=False, lines=lines_in(seen)),
-        followed=Followed(samples[:, seen.marked], "noise"),
+        followed=Followed(samples, seen.marked, "noise"),
     )
 
 
