@@ -156,10 +156,12 @@ class Page:
             yield element("p", self._of_particles(), class_="of-values")
 
     def _of_particles(self) -> str:
-        """What is told of the particle under the pointer, and how lines are drawn where steps are left out."""
-        scaled = any(rescaled(self.scene.parts[place].view.run) for place in self._material.planes)
-        joined_on = " Lines join the steps that are shown." if self.note else ""
-        return f"Values under the pointer: of the nearest particle{', x_t at unit variance' * scaled}.{joined_on}"
+        """What is told under the pointer, and how lines are drawn where steps are left out."""
+        tracks, runs = self._material.tracks, [view.run for view in self.scene.views]
+        whose = "the nearest particle" if tracks.moving else "the place"
+        scaled = ", x_t at unit variance" if any(map(rescaled, runs)) else ""
+        joined_on = " Lines join the steps that are shown." if self.note and tracks.moving else ""
+        return f"Values under the pointer: of {whose}{scaled}.{joined_on}"
 
     def _without_scripts(self) -> Iterator[Markup]:
         yield element("p", "Without scripts, a page shows its first and its last pictures.")
@@ -212,7 +214,7 @@ class Page:
         arrows = (
             _script(numbers, still.arrows, data_arrows=f"{place}/{moment}")
             for place, still in self.stills[moment].items()
-            if still.arrows is not None
+            if still.arrows
         )
         places = (_script(numbers, data, data_places=name) for name, data in self._material.tracks.scripts(moment))
         return joined([*pictures, *arrows, *places])

@@ -44,12 +44,12 @@ const between = (from, to, part) => from.map((level, channel) => level + part * 
 const colour = (levels) => `rgb(${levels.map(Math.round).join(" ")})`;
 
 // Draws a panel; `marked` is the index of the particle that is followed, if there is one.
-function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth) {
+function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth, ratio = devicePixelRatio) {
   const { dim, many, arrow, middle, longest } = run.tracks.looks;
   const [across, down] = plane.sides;
   const height = (width * down) / across;
   const pen = canvas.getContext("2d");
-  const size = [width, height].map((side) => Math.max(Math.round(side * devicePixelRatio), 1));
+  const size = [width, height].map((side) => Math.max(Math.round(side * ratio), 1));
   if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
   pen.setTransform(size[0] / width, 0, 0, size[1] / height, 0, 0);
   pen.lineCap = pen.lineJoin = "round";
@@ -81,9 +81,15 @@ function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth) {
     pen.fillStyle = ink;
     pen.fill();
   };
-  const line = (track, number, first = 0) => {
-    pen.moveTo(x(track[first], number), y(track[first], number));
-    for (let at = first + 1; at < track.length; at++) pen.lineTo(x(track[at], number), y(track[at], number));
+  const line = (track, number, first = 0, last = track.length - 1) => {
+    let [left, top] = [x(track[first], number), y(track[first], number)];
+    pen.moveTo(left, top);
+    for (let at = first + 1; at <= last; at++) {
+      const [right, below] = [x(track[at], number), y(track[at], number)];
+      if (at < last && Math.abs(right - left) + Math.abs(below - top) < 1) continue; // Nothing that could be seen.
+      pen.lineTo(right, below);
+      [left, top] = [right, below];
+    }
   };
 
   if (layers.strength) {
@@ -104,20 +110,27 @@ function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth) {
 
   function arrows() {
     const { columns, rows, inks: names } = plane.field;
-    const cell = Math.min(width / columns, height / rows);
+    const several = names.length > 1;
+    const fine = Math.min(width / columns, height / rows);
+    const every = Math.max(Math.round(((several ? 1.3 : 0.9) * em) / fine), 1); // In small panels there are fewer.
+    const cell = every * fine;
+    const chosen = (total) => {
+      const few = Math.max(Math.floor(total / every), 1);
+      return Array.from({ length: few }, (_, at) => every * at + Math.floor((total - 1 - every * (few - 1)) / 2));
+    };
+    const places = chosen(rows).flatMap((row) => chosen(columns).map((column) => [column, row]));
     const wide = Math.min(Math.max(1.3 * thin, 1.7), 0.14 * cell);
     names.forEach((ink, each) => {
       const tips = new Path2D();
-      const strength = names.length > 1 ? 1 : dim.field;
+      const strength = several ? 1 : dim.field;
       stroke(thin, dimmed(ink, strength), () => {
-        for (let place = 0; place < columns * rows; place++) {
-          const at = 2 * (each * columns * rows + place);
+        for (const [column, row] of places) {
+          const at = 2 * ((each * rows + row) * columns + column);
           const way = [layers.arrows[at], -layers.arrows[at + 1]].map((part) => (part * cell * arrow) / longest);
           const length = Math.hypot(...way);
           if (!length) continue;
-          const shift = names.length > 1 ? 0 : 0.5;
-          const from = [((place % columns) + 0.5) * (width / columns), (Math.floor(place / columns) + 0.5) * (height / rows)];
-          const start = from.map((side, axis) => side - shift * way[axis]);
+          const from = [((column + 0.5) * width) / columns, ((row + 0.5) * height) / rows];
+          const start = from.map((side, axis) => side - (several ? 0 : way[axis] / 2));
           const head = Math.min(0.38 * length, 0.3 * cell) / length;
           const neck = start.map((side, axis) => side + (1 - head) * way[axis]);
           pen.moveTo(...start);
@@ -140,7 +153,7 @@ function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth) {
     const first = Math.max(layers.rows.findIndex((row) => row >= last - trail), 0);
     const end = lines ?? count(now(track));
     const draw = (from, to) => {
-      for (let number = 0; number < end; number++) line(track.slice(from, to + 1), number);
+      for (let number = 0; number < end; number++) line(track, number, from, to);
     };
     if (!fading) return void stroke(thin, dimmed(ink, dim.path), () => draw(first, track.length - 1));
     for (let at = first; at < track.length - 1; at++) {
@@ -241,10 +254,10 @@ function toParticle(figure, way) {
   return true;
 }
 
-// On paper a plane is a quarter of the page wide, in the colours of paper.
+// On paper, which has small dots, and in its colours.
 async function printPlane(cell, figure, moment) {
   const canvas = document.createElement("canvas");
   cell.append(canvas);
   const plane = planeOf(figure);
-  drawPlane(canvas, plane, await layersOf(figure, moment), plane.followed?.particle ?? null, 320);
+  drawPlane(canvas, plane, await layersOf(figure, moment), plane.followed?.particle ?? null, 320, 3);
 }

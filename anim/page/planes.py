@@ -36,20 +36,23 @@ _DIGITS = 4
 
 def still_of(plane: Plane, row: int) -> Still:
     """What a panel shows at a row besides its particles: its density and its arrows."""
-    field = b""
-    if plane.field is not None:
-        arrows = arrows_of(plane.field, _places(plane, plane.field), row)
-        field = b"" if arrows is None else np.rint(LONGEST * arrows).astype(np.int8).tobytes()
-    return Still(
-        b"" if plane.density is None else webp(_density(plane, row)),
-        arrows=None if plane.field is None else field,
-    )
+    density = b"" if plane.density is None else webp(_density(plane, row))
+    return Still(density, arrows=b"" if plane.field is None else _arrows(plane, plane.field, row))
 
 
 def drawn(plane: Plane, row: int, theme: str) -> Pixels:
     """The picture at a row, for those without scripts: uint8 [H, W, 3]."""
     height, width = (_DRAWN * side for side in PLANE_SIZE)
     return DrawnPlane(plane, width, height, theme_named(theme), _DRAWN).at(row)
+
+
+def _arrows(plane: Plane, field: Field, row: int) -> bytes:
+    """For each ink and place, x and y as int8; all 0 where nothing is sent anywhere."""
+    places = _places(plane, field)
+    arrows = arrows_of(field, places, row)
+    if arrows is None:
+        return bytes(len(field.inks) * places.size)
+    return np.rint(LONGEST * arrows).astype(np.int8).tobytes()
 
 
 def _density(plane: Plane, row: int) -> Pixels:
@@ -64,10 +67,10 @@ def _density(plane: Plane, row: int) -> Pixels:
 
 
 def _grid(field: Field) -> tuple[int, int]:
-    """The columns and rows of a grid of arrows."""
+    """The columns and rows of a grid of arrows: odd numbers, so that small panels can leave out every second one."""
     height, width = PLANE_SIZE
-    columns = MOST_COLUMNS[len(field.inks) > 1]
-    return columns, round(columns * height / width)
+    columns = MOST_COLUMNS[len(field.inks) > 1] + 1
+    return columns, 2 * round((columns * height / width - 1) / 2) + 1
 
 
 def _places(plane: Plane, field: Field) -> Values:
@@ -82,6 +85,7 @@ class Tracks:
 
     Attributes:
         rows: for each run, those that the page has, in order.
+        moving: the number of arrays of particles, before those that stand still.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class Tracks:
             for places in _moving(plane):
                 if self._number(places, parts[place].run) is None:
                     self._shared.append((parts[place].run, places))
-        self._still = len(self._shared)
+        self.moving = len(self._shared)
         for place, plane in planes.items():
             if plane.data is not None and self._number(plane.data[None]) is None:
                 self._shared.append((parts[place].run, plane.data[None]))
@@ -120,12 +124,12 @@ class Tracks:
     @property
     def row_size(self) -> float:
         """About how many characters the places of a row take."""
-        return sum(places[0].size for _, places in self._shared[: self._still]) * 4 * 4 / 3
+        return sum(places[0].size for _, places in self._shared[: self.moving]) * 4 * 4 / 3
 
     def scripts(self, moment: int) -> Iterator[tuple[str, bytes]]:
         """What must be there for a moment, and was not for those before it: names "number/row", and float32 [n, 2]."""
         for number, (run, places) in enumerate(self._shared):
-            if number >= self._still:
+            if number >= self.moving:
                 rows = [] if moment else [0]
             else:
                 before = max((shot.rows[run] for shot in self._shots[:moment]), default=-1)
@@ -138,7 +142,7 @@ class Tracks:
         views = {part.run: part.view for part in self._parts}
         return {
             "rows": self.rows,
-            "still": self._still,
+            "still": self.moving,
             "classes": [_classes(views[run]) for run in sorted(views)],
             "looks": LOOKS,
         }

@@ -42,14 +42,14 @@ class Still:
     """WebP."""
     beyond: bytes = b""
     """WebP, by how much values are beyond the range (`beyond_range`); empty if none is."""
-    arrows: bytes | None = None
+    arrows: bytes = b""
     """Of points in the plane, int8 [k, n, 2]: for each ink and place, x and y of an arrow as parts of `LONGEST`; empty
-    if there are none at this moment, and None if there never are."""
+    if the panel has none."""
 
     @property
     def size(self) -> int:
         """In a page, where three bytes take four characters."""
-        return sum(4 * math.ceil(len(data) / 3) for data in (self.picture, self.beyond, self.arrows or b""))
+        return sum(4 * math.ceil(len(data) / 3) for data in (self.picture, self.beyond, self.arrows))
 
 
 @dataclass(frozen=True)
