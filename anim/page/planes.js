@@ -212,16 +212,16 @@ function spotsOf(figure) {
   ]);
 }
 
-// The particle nearest to a place, in the direction of an arrow key if one is given.
-function nearest(figure, x, y, most, [right, below] = [0, 0]) {
+// The particle nearest to a place; if an arrow key is given, of those further that way, and what is aside counts more.
+function nearest(figure, x, y, most, way = null) {
   const canvas = one("canvas", figure);
   let [found, least] = [null, most];
   spotsOf(figure).forEach((spot, number) => {
-    const [dx, dy] = [(spot[0] - x) * canvas.clientWidth, (spot[1] - y) * canvas.clientHeight];
-    const distance = Math.hypot(dx, dy);
-    const ahead = (!right && !below) || (dx * right + dy * below) > distance * Math.SQRT1_2;
-    const seen = Math.abs(spot[0] - 0.5) <= 0.5 && Math.abs(spot[1] - 0.5) <= 0.5;
-    if (ahead && seen && distance < least) [found, least] = [number, distance];
+    const [right, below] = [(spot[0] - x) * canvas.clientWidth, (spot[1] - y) * canvas.clientHeight];
+    const ahead = way && right * way[0] + below * way[1];
+    const distance = way ? ahead + 2 * Math.abs(right * way[1] - below * way[0]) : Math.hypot(right, below);
+    const seen = Math.max(Math.abs(spot[0] - 0.5), Math.abs(spot[1] - 0.5)) <= 0.5;
+    if (seen && distance < least && (!way || ahead > 0)) [found, least] = [number, distance];
   });
   return found;
 }

@@ -449,7 +449,9 @@ function begin() {
   const stage = one(".stage");
   stage.addEventListener("pointerdown", point);
   stage.addEventListener("pointermove", point);
-  stage.addEventListener("pointerleave", forget);
+  stage.addEventListener("pointerleave", ({ pointerType }) => {
+    if (pointerType !== "touch" || state.particle === null) forget(); // A finger hides what it marks.
+  });
   document.addEventListener("keydown", press);
   const again = () => seen().filter(planeOf).forEach(redraw);
   for (const change of [look, again]) addEventListener("resize", change);
