@@ -39,6 +39,8 @@ def write(jobs: Sequence[Job], rendering: Rendering) -> None:
         text, shown = _within(pictures, rendering, job, every, limit)
         with writing(path), whole_file(path) as partial:
             partial.write_bytes(text)
+        if rendering.size is not None and rendering.on_note is not None:
+            rendering.on_note(f"{path} is as large as the window that shows it: --size does not apply to pages")
         if shown > 1 and rendering.on_note is not None:
             rendering.on_note(
                 f"{path} shows {_every(shown)}, for {spelled(len(text))} of at most {spelled(limit)}; --max-size "

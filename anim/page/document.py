@@ -105,7 +105,9 @@ class Page:
         """What is known of the run, or common to all of them."""
         runs = [view.run for view in self.scene.views]
         runs = runs[-1:] if self.scene.kind == "both" else runs
-        return [fact.words for fact in differences(runs).shared if len(runs) > 1 or fact.name != "steps"]
+        facts = [fact.words for fact in differences(runs).shared if len(runs) > 1 or fact.name != "steps"]
+        ideal = runs[0].info.ideal if len(runs) == 1 else None
+        return facts if ideal is None or ideal.words in (runs[0].info.model, *facts) else [*facts, ideal.words]
 
     @property
     def _title(self) -> str:

@@ -64,6 +64,8 @@ def test_particles_are_the_recorded_ones(tmp_path: Path, kind: str) -> None:
     else:
         check_places(page, 0, run, samples)
         assert "Values under the pointer: of the nearest particle." in page.said
+    assert "points:spiral · " in page.said
+    assert page.said.count("ideal denoiser") == 2, "in the title and in the heading"
     check_places(page, 1, run, np.stack([*run.x0, run.x[-1]]))
     x, _, paths = planes(page)
     assert paths["particles"]["track"] == x["particles"]["track"], "they are there once"
