@@ -16,13 +16,14 @@ async function layersOf(figure, moment) {
   const { data, density, field, particles, followed } = planeOf(figure);
   const row = run.moments[moment].rows[number];
   const rows = run.tracks.rows[number].filter((held) => held <= row);
-  const track = (one, at) => (one === null ? [] : Promise.all(at.map((held) => listed("places", one, held, Float32Array))));
+  const places = (track, held) => listed("places", track, held, Float32Array);
+  const all = (track, wanted) => (track === null ? [] : Promise.all(wanted.map((held) => places(track, held))));
   const moving = [particles?.track ?? null, followed?.track ?? null, followed?.from ?? null];
   const [still, strength, arrows, ...tracks] = await Promise.all([
-    track(data, [0]),
+    all(data, [0]),
     density ? bitmap("still", index, moment).then(levelsOf) : null,
     field ? listed("arrows", index, moment, Int8Array) : [],
-    ...moving.map((one) => track(one, rows)),
+    ...moving.map((track) => all(track, rows)),
   ]);
   return { rows, data: still, strength, arrows, particles: tracks[0], followed: tracks[1], from: tracks[2] };
 }
@@ -37,7 +38,8 @@ const inkNames = ["background", "strong", "quiet", "signal", "noise"];
 
 function inksOf(element) {
   const style = getComputedStyle(element);
-  return Object.fromEntries(inkNames.map((name) => [name, style.getPropertyValue(`--${name}`).match(/\d+/g).map(Number)]));
+  const levels = (name) => style.getPropertyValue(`--${name}`).match(/\d+/g).map(Number);
+  return Object.fromEntries(inkNames.map((name) => [name, levels(name)]));
 }
 
 const between = (from, to, part) => from.map((level, channel) => level + part * (to[channel] - level));
@@ -62,7 +64,8 @@ function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth, ra
   const y = (places, number) => height / 2 - unit * places[2 * number + 1];
   const now = (track) => track[track.length - 1];
   const count = (places) => places.length / 2;
-  const radius = Math.max(Math.min(0.12 * em, height / 160) * Math.min(1, (many / count(now(layers.particles) ?? [0, 0])) ** 0.5), 1.2);
+  const shrinking = Math.min(1, Math.sqrt(many / count(now(layers.particles) ?? [0, 0])));
+  const radius = Math.max(Math.min(0.12 * em, height / 160) * shrinking, 1.2);
   const thin = Math.max(0.07 * em, 1.1);
 
   const stroke = (thickness, ink, draw) => {
@@ -157,9 +160,10 @@ function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth, ra
     };
     if (!fading) return void stroke(thin, dimmed(ink, dim.path), () => draw(first, track.length - 1));
     for (let at = first; at < track.length - 1; at++) {
-      const strength = 1 - (last - layers.rows[at + 1]) / trail;
-      stroke(thin, dimmed(ink, dim.trail * strength), () => draw(at, at + 1));
+      pen.globalAlpha = 1 - (last - layers.rows[at + 1]) / trail;
+      stroke(thin, dimmed(ink, dim.trail), () => draw(at, at + 1));
     }
+    pen.globalAlpha = 1;
   }
 
   function follow() {
@@ -183,7 +187,8 @@ function drawPlane(canvas, plane, layers, marked, width = canvas.clientWidth, ra
 function shaded(levels, { background, noise, strong }, middle) {
   const shades = Array.from({ length: 256 }, (_, level) => {
     const part = level / 255;
-    return part < middle ? between(background, noise, part / middle) : between(noise, strong, (part - middle) / (1 - middle));
+    if (part < middle) return between(background, noise, part / middle);
+    return between(noise, strong, (part - middle) / (1 - middle));
   });
   const picture = new ImageData(levels.width, levels.height);
   for (let at = 0; at < picture.data.length; at += 4) picture.data.set([...shades[levels.data[at]], 255], at);

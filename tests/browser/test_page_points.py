@@ -264,8 +264,8 @@ def test_another_size_is_drawn_anew(visit: Visiting, page: Path, run: Trajectory
     player.until(1)
     player.press("3", "4", "5")
     player.wait("document.querySelectorAll('.panel:not([hidden])').length == 2")
-    for size in ({"width": 1400, "height": 900}, {"width": 700, "height": 900}):
-        player.page.set_viewport_size(size)
+    for width in (1400, 700):
+        player.page.set_viewport_size({"width": width, "height": 900})
         fits = (
             "[...document.querySelectorAll('.panel:not([hidden]) canvas')].every(one => one.width == one.clientWidth)"
         )
