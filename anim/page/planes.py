@@ -124,7 +124,8 @@ class Tracks:
     @property
     def row_size(self) -> float:
         """About how many characters the places of a row take."""
-        return 4 * 4 / 3 * sum(places[0].size for _, places in self._shared[: self.moving])
+        numbers: int = sum(places[0].size for _, places in self._shared[: self.moving])
+        return numbers * 4 * 4 / 3
 
     def scripts(self, moment: int) -> Iterator[tuple[str, bytes]]:
         """What must be there for a moment, and was not for those before it: names "number/row", and float32 [n, 2]."""
