@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from .runs.step import StepSink as StepSink
     from .runs.trajectory import Trajectory as Trajectory
     from .showing import show as show
+    from .sweeping import sweep as sweep
+    from .sweeps.opening import Sweep as Sweep
+    from .sweeps.opening import open_sweep as open_sweep
 
 # Loaded at first use: `import diffanim` and the command line's help must not wait for torch.
 _PUBLIC = {
@@ -54,6 +57,9 @@ _PUBLIC = {
     "record_steps": "own_loops",
     "render": "rendering",
     "show": "showing",
+    "sweep": "sweeping",
+    "Sweep": "sweeps.opening",
+    "open_sweep": "sweeps.opening",
 }
 
 __all__ = [
@@ -63,15 +69,18 @@ __all__ = [
     "RunInfo",
     "Step",
     "StepSink",
+    "Sweep",
     "Trajectory",
     "__version__",
     "compare",
     "ideal_denoiser",
     "noise",
+    "open_sweep",
     "record",
     "record_steps",
     "render",
     "show",
+    "sweep",
 ]
 
 

@@ -7,17 +7,18 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from .arguments import check_names, checked, plain, shown
+from .arguments import checked, plain, shown
 from .decoding.families import chosen_decoder
 from .errors import SettingsError
 from .models.files import ModelFiles
 from .models.finding import locate
 from .models.settings import RUN_OPTIONS, RunSettings
+from .models.several import LISTS, values_of
 from .options import takes_options
 from .recording import OpenModels, PlannedRun, plan, record_planned
 from .render_options import (
@@ -40,8 +41,6 @@ from .sharing.provenance import table_words
 
 OnRunStep = Callable[[int, int, Step], None]
 """Called with the number of the run, from 1, the number of runs, and a step as it is captured."""
-_LISTS = ("labels", "call", "keep")
-"""Settings whose single value is a list."""
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 _LONGEST_STEM = 90
 """Characters of a file name, without its digest."""
@@ -99,7 +98,7 @@ class Table:
 
 
 def _word(name: str, value: Any) -> str:
-    if name in _LISTS:
+    if name in LISTS:
         value = " ".join(value)
     return str(value) if isinstance(value, str) else f"{RUN_OPTIONS[name].flag.removeprefix('--')} {value}"
 
@@ -223,7 +222,7 @@ def compare(
         return render([runs] if isinstance(runs, (Trajectory, str, os.PathLike)) else runs, *outputs, **how, **options)
     asked = {name: plain(options.get(name, row.default)) for name, row in RENDER_OPTIONS.items()}
     decoder_of(asked)  # A contradiction is found before anything is recorded.
-    table = table_of(_values(runs), reference, kept_for(asked["scene"], asked["panels"]))
+    table = table_of(values_of("compare", runs), reference, kept_for(asked["scene"], asked["panels"]))
     paths = [os.fspath(output) for output in outputs]
     check_seen(asked["scene"], asked["panels"], len(table.settings))
     check_outputs(paths, asked)
@@ -285,30 +284,3 @@ def _kept(settings: RunSettings, files: ModelFiles, folder: Path) -> Trajectory:
 
 def _told(on_step: OnRunStep, number: int, count: int) -> Callable[[Step], None]:
     return lambda step: on_step(number, count, step)
-
-
-def _values(settings: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """The values of each setting, where a single value stands for itself."""
-    check_names("compare", settings, RunSettings.__dataclass_fields__)
-    return {name: _several(name, value) for name, value in settings.items()}
-
-
-def _several(name: str, value: Any) -> Sequence[Any]:
-    if name in _LISTS:
-        if not isinstance(value, (list, tuple)) or not value:
-            raise SettingsError(f"{name} is {shown(value)}; give a list, or a list of lists to compare")
-        lists = [isinstance(one, (list, tuple)) for one in value]
-        return [_texts(one) for one in value] if all(lists) else [_texts(value)]
-    if isinstance(value, (list, tuple)):
-        if not value:
-            raise SettingsError(f"{name} has no value; leave it out for the default")
-        return [_given(one) for one in value]
-    return [_given(value)]
-
-
-def _given(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
-
-
-def _texts(values: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(map(str, values))

@@ -6,7 +6,8 @@
     ├── SchedulerError    a scheduler is unknown, does not fit the model, or has no continuous x̂0
     ├── SamplingError     the run itself failed: NaN in the samples, no memory left on the device
     ├── TrajectoryError   a recording cannot be read, written or continued
-    └── OutputError       a picture or film cannot be written
+    ├── OutputError       a picture or film cannot be written
+    └── SweepError        a sweep cannot be read or carried out
 
 Every message is one line for the person who gave the input: what came, what is allowed, what to do next. The command
 line prints it without a traceback and exits with 1. `DiffanimWarning` is for what works but the user should know.
@@ -39,6 +40,10 @@ class TrajectoryError(DiffanimError):
 
 class OutputError(DiffanimError):
     """A picture or film cannot be written."""
+
+
+class SweepError(DiffanimError):
+    """A sweep cannot be read or carried out."""
 
 
 class DiffanimWarning(UserWarning):

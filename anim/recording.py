@@ -32,6 +32,7 @@ from .models.labels import class_name, labels_of
 from .models.loading import Model
 from .models.settings import RunSettings
 from .runs.step import Step
+from .runs.together import WriterTogether
 from .runs.trajectory import RunInfo, Trajectory, library_versions
 from .runs.writer import TrajectoryWriter
 
@@ -56,6 +57,60 @@ class PlannedRun:
     plan: Plan
     overwrite: bool
     """Whether to replace a recording with other settings."""
+    run_id: str | None = None
+    """The recording's id, 32 hexadecimal digits; None for a random one."""
+
+    def begin(self, info: RunInfo, axes: tuple[str, ...] | None = None) -> TrajectoryWriter:
+        """A writer for a new recording; arguments and errors as for `TrajectoryWriter`."""
+        return TrajectoryWriter(self.path, info, overwrite=self.overwrite, axes=axes, run_id=self.run_id)
+
+    def resume(self) -> tuple[TrajectoryWriter, bytes | None]:
+        """A writer for the recording that was interrupted, as `TrajectoryWriter.resume`."""
+        assert self.path is not None
+        return TrajectoryWriter.resume(self.path)
+
+
+@dataclass(frozen=True)
+class RunsTogether:
+    """Runs of one bare denoiser that are sampled in one batch, each into its own recording."""
+
+    runs: tuple[PlannedRun, ...]
+    settings: RunSettings
+    """Those of the batch, which covers the images of all runs."""
+    plan: Plan
+    """To record all runs, or to resume all of them."""
+
+    @property
+    def files(self) -> ModelFiles:
+        """The model's."""
+        return self.runs[0].files
+
+    @property
+    def path(self) -> Path | None:
+        """That of the first run."""
+        return self.runs[0].path
+
+    def begin(self, info: RunInfo, axes: tuple[str, ...] | None = None) -> TrajectoryWriter:
+        """A writer for all recordings."""
+        assert axes is None
+        return WriterTogether([(run.begin(self._info_of(run, info)), self._images_of(run)) for run in self.runs])
+
+    def resume(self) -> tuple[TrajectoryWriter, bytes | None]:
+        """A writer for all recordings, which were interrupted, and the batch's checkpoint."""
+        return WriterTogether.resume([(run.path, self._images_of(run)) for run in self.runs if run.path is not None])
+
+    def _images_of(self, run: PlannedRun) -> slice:
+        first = run.settings.seed - self.settings.seed
+        return slice(first, first + run.settings.of(run.files).images)
+
+    def _info_of(self, run: PlannedRun, info: RunInfo) -> RunInfo:
+        ran = {name: info.settings[name] for name in ("device", "dtype")}
+        return replace(
+            info,
+            settings={**run.settings.to_record(run.files), **ran},
+            seed=run.settings.seed,
+            labels=info.labels[self._images_of(run)] if run.settings.of(run.files).labels else (),
+        )
 
 
 def plan(settings: RunSettings, files: ModelFiles, path: Path | None, *, overwrite: bool = False) -> PlannedRun:
@@ -120,6 +175,7 @@ class OpenModels:
     def __init__(self) -> None:
         self._key: Any = None
         self._opened: Any = None
+        self._called: tuple[Any, Any] | None = None
 
     @property
     def empty(self) -> bool:
@@ -130,35 +186,57 @@ class OpenModels:
         """What was opened under a key, opened now unless it was the last."""
         if key != self._key:
             if not self.empty:  # Two models may be too much for the memory.
-                self._key = self._opened = None
+                self._key = self._opened = self._called = None
                 gc.collect()  # An offloaded model refers to itself.
             self._key, self._opened = key, opening()
         return self._opened
 
+    def called(self, how: Any, preparing: Callable[[], Any]) -> Any:
+        """How the network of the model that is open is called, prepared now unless it was the last: on a GPU it is
+        captured as a graph, which takes as long as many steps.
+        """
+        if self._called is None or self._called[0] != how:
+            self._called = None  # Graphs have memory of their own.
+            self._called = how, preparing()
+        return self._called[1]
 
-def record_planned(planned: PlannedRun, on_step: OnStep | None = None, models: OpenModels | None = None) -> Trajectory:
-    """Carry out a planned run.
+
+def record_planned(
+    planned: PlannedRun | RunsTogether, on_step: OnStep | None = None, models: OpenModels | None = None
+) -> Trajectory:
+    """Carry out a planned run, or several together.
 
     Args:
-        planned: the run.
+        planned: the run, or runs.
         on_step: called with every step as it is captured.
         models: shared by runs one after the other. A pipeline that is opened again gets another scheduler, so latents
             must be decoded before the next run.
 
+    Returns:
+        The run; of several, the first.
+
     Raises:
         DiffanimError: a subclass says what is wrong; what was captured before stays at its path.
     """
-    files, path, overwrite = planned.files, planned.path, planned.overwrite
+    files = planned.files
     if planned.plan == "reuse":
-        assert path is not None
-        return Trajectory.open(path)
+        assert planned.path is not None
+        return Trajectory.open(planned.path)
     settings = planned.settings.of(files)
     listener = None if on_step is None else _Listener(on_step)
     models = OpenModels() if models is None else models
     with _errors(settings, files, listener):
         if files.is_bare:
-            return _sample(settings, files, path, planned.plan, overwrite, listener, models)
-        return _call(settings, files, path, overwrite or planned.plan == "restart", listener, models)
+            return _sample(planned, settings, listener, models)
+        assert isinstance(planned, PlannedRun), "a pipeline samples one run at a time"
+        return _call(planned, settings, listener, models)
+
+
+def restarted(planned: PlannedRun | RunsTogether) -> PlannedRun | RunsTogether:
+    """The same runs from the beginning; what is there stays until they are complete."""
+    if isinstance(planned, PlannedRun):
+        return replace(planned, plan="restart", overwrite=True)
+    return replace(planned, plan="restart", runs=tuple(replace(run, overwrite=True) for run in planned.runs))
 
 
 @checked
@@ -228,24 +306,18 @@ def _example(value: Any) -> str:
     return shown([str(value)])
 
 
-def _call(
-    settings: RunSettings,
-    files: ModelFiles,
-    path: Path | None,
-    overwrite: bool,
-    on_step: OnStep | None,
-    models: OpenModels,
-) -> Trajectory:
+def _call(planned: PlannedRun, settings: RunSettings, on_step: OnStep | None, models: OpenModels) -> Trajectory:
     """Record a pipeline that runs its own loop."""
     from .capture.calling import take_scheduler
     from .capture.describing import describe
     from .capture.recordable import scheduler_of
-    from .capture.recorder import Recorder
+    from .capture.recorder import Recorder, axes_of
     from .models.calls import call_arguments, guidance_of
     from .models.loading import quiet_libraries
     from .sampling.brownian import drawn_on_the_host, seed_tree
     from .sampling.loop import demand_memory_to_decode
 
+    files = planned.files
     alike = replace(settings, scheduler=None)
     key = _opened_alike(files, settings, settings.device, settings.dtype)
     pipeline, own = models.get(key, lambda: _opened(files, alike))
@@ -265,7 +337,9 @@ def _call(
         guidance=guidance_of(pipeline, arguments),
         sources={"model": _place(settings.model), **{n: str(Path(p).resolve()) for n, p in settings.files.items()}},
     )
-    recorder = Recorder(pipeline, path, info=info, overwrite=overwrite, on_step=on_step, keep=settings.keep)
+    overwrite = planned.overwrite or planned.plan == "restart"
+    writer = replace(planned, overwrite=overwrite).begin(info, axes_of(pipeline))
+    recorder = Recorder(pipeline, info=info, writer=writer, on_step=on_step, keep=settings.keep)
     with recorder, quiet_libraries(), drawn_on_the_host(scheduler):
         recorder.call(**arguments)
     if not recorder.steps:
@@ -306,40 +380,32 @@ def _place(model: str | None) -> str:
 
 
 def _sample(
-    settings: RunSettings,
-    files: ModelFiles,
-    path: Path | None,
-    planned: Plan,
-    overwrite: bool,
-    on_step: OnStep | None,
-    models: OpenModels,
+    planned: PlannedRun | RunsTogether, settings: RunSettings, on_step: OnStep | None, models: OpenModels
 ) -> Trajectory:
-    if planned != "resume" or path is None:
-        return _sample_to(None, None, settings, files, path, overwrite, on_step, models)
-    writer, checkpoint = TrajectoryWriter.resume(path)
+    if planned.plan != "resume":
+        return _sample_to(None, None, planned, settings, on_step, models)
+    writer, checkpoint = planned.resume()
     with contextlib.closing(writer):
         if checkpoint is not None or writer.info.versions == library_versions():
-            return _sample_to(writer, checkpoint, settings, files, path, overwrite, on_step, models)
+            return _sample_to(writer, checkpoint, planned, settings, on_step, models)
     # Overwriting the old rows in place would mix rows of two runs until the run is complete.
     now, before = library_versions(), writer.info.versions
     changed = [
         f"{name} {before.get(name, 'unknown')}, now {now[name]}" for name in now if before.get(name) != now[name]
     ]
     warnings.warn(
-        f"{path} was begun with {'; '.join(changed)} and cannot be resumed: it is recorded again",
+        f"{planned.path} was begun with {'; '.join(changed)} and cannot be resumed: it is recorded again",
         DiffanimWarning,
         stacklevel=2,
     )
-    return _sample_to(None, None, settings, files, path, True, on_step, models)
+    return _sample_to(None, None, restarted(planned), settings, on_step, models)
 
 
 def _sample_to(
     writer: TrajectoryWriter | None,
     checkpoint: bytes | None,
+    planned: PlannedRun | RunsTogether,
     settings: RunSettings,
-    files: ModelFiles,
-    path: Path | None,
-    overwrite: bool,
     on_step: OnStep | None,
     models: OpenModels,
 ) -> Trajectory:
@@ -351,6 +417,7 @@ def _sample_to(
     from .sampling.checkpoint import SchedulerMemory, pack, unpack
     from .sampling.loop import Denoiser, demand_memory, initial_noise, sample
 
+    files = planned.files
     # Only the same device gives the same bits.
     dtype = "float32" if settings.exact else settings.dtype
     here = {"device": settings.device, "dtype": dtype}
@@ -363,7 +430,7 @@ def _sample_to(
     scheduler = _scheduler(model, settings)
     classes = _classes(model, settings)
     guidance = 1.0 if settings.guidance is None else settings.guidance
-    network = _network(model, scheduler, settings, settings.images * (1 if guidance == 1.0 else 2))
+    network = _network(model, scheduler, settings, settings.images * (1 if guidance == 1.0 else 2), models)
     generators, memory = generators_for(settings.seed, settings.images), SchedulerMemory(scheduler)
     if writer is not None and checkpoint is not None:
         shape = (settings.images, *model.sample_shape)
@@ -371,7 +438,7 @@ def _sample_to(
         writer.note_versions(done)
     else:
         x, done = initial_noise(model, scheduler, generators), 0
-    kept = writer or TrajectoryWriter(path, _info(settings, files, model, scheduler, classes), overwrite=overwrite)
+    kept = writer or planned.begin(_info(settings, files, model, scheduler, classes))
 
     last = time.monotonic()
 
@@ -387,7 +454,7 @@ def _sample_to(
     guided_by = recorder.guided_by if settings.keep else None
     denoiser = Denoiser(model, classes, guidance, _takes_variance(scheduler), network, guided_by)
     with recorder, drawn_on_the_host(scheduler):
-        on_sample = keep if path is not None else None
+        on_sample = keep if planned.path is not None else None
         recorder.finished = sample(denoiser, scheduler, x, generators, done=done, on_sample=on_sample)
     return recorder.trajectory
 
@@ -408,7 +475,7 @@ def _opened_bare(files: ModelFiles, settings: RunSettings, device: str, dtype: s
         return open_model(files, device=device, dtype=dtype, allow_pickle=settings.allow_pickle)
 
 
-def _network(model: Model, scheduler: Any, settings: RunSettings, batch: int) -> Any:
+def _network(model: Model, scheduler: Any, settings: RunSettings, batch: int, models: OpenModels) -> Any:
     """How a model's network is called, with ``batch`` images in each call."""
     from .models.ideal_network import IdealDenoisers
     from .sampling.fast.acceleration import accelerated, plain
@@ -417,7 +484,7 @@ def _network(model: Model, scheduler: Any, settings: RunSettings, batch: int) ->
         return model.unet.network(scheduler)
     if settings.exact:
         return plain(model.unet)
-    return accelerated(model.unet, model.device, batch, compiled=settings.compile)
+    return models.called(batch, lambda: accelerated(model.unet, model.device, batch, compiled=settings.compile))
 
 
 def _scheduler(model: Model, settings: RunSettings) -> Any:

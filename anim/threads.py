@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
@@ -45,6 +45,15 @@ def ahead(function: Callable[[_Item], _Result], items: Iterable[_Item], count: i
         for future in waiting:
             future.cancel()
         wait(waiting)
+
+
+def all_of(works: Sequence[Callable[[], _Result]], size: int) -> list[_Result]:
+    """The results of functions, called on threads if they have so many bytes to do that it helps."""
+    if len(works) < 2 or size < _WORTH_THREADS:
+        return [work() for work in works]
+    futures = [threads().submit(work) for work in works]
+    wait(futures)  # Also after an error: whoever handles it must not find some of them still at work.
+    return [future.result() for future in futures]
 
 
 def on_each_image(function: Callable[..., Any], *batches: Iterable[NDArray[np.float32]]) -> list[Any]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from diffanim.cli import options
 from diffanim.cli.drawing import apply_profile, outputs_or_default, refuse_two_speeds, writing_files
-from diffanim.cli.options import Command, Grouped
+from diffanim.cli.options import Grouped
+from diffanim.cli.several import several_options, values_given
 from diffanim.cli.terminal import say
-from diffanim.models.settings import REPEATED, RUN_OPTIONS
-from diffanim.options import Option
+from diffanim.models.settings import RUN_OPTIONS
 from diffanim.render_options import check_outputs, decoder_of, timing_of
 from diffanim.scenes.kinds import check_seen, kept_for
 
@@ -23,50 +21,6 @@ if TYPE_CHECKING:
     from diffanim.comparing import Table
 
 _COMPARED = "What is compared"
-_CLASSES = "Here classes that are separated by commas are compared, each for all images."
-
-
-class Several(click.ParamType[tuple[Any, ...]]):
-    """One or more values, separated by commas."""
-
-    def __init__(self, kind: click.ParamType[Any]) -> None:
-        self.kind, self.name = kind, kind.name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
-        """A tuple of what each value stands for."""
-        return tuple(self.kind.convert(one.strip(), param, ctx) for one in value.split(","))
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Complete the last value."""
-        before, comma, last = incomplete.rpartition(",")
-        found = self.kind.shell_complete(ctx, param, last)
-        return [CompletionItem(f"{before}{comma}{item.value}", item.type, item.help) for item in found]
-
-
-def _as_option(row: Option) -> Callable[[Command], Command]:
-    """An option of a run, which may have several values."""
-    settings: dict[str, Any] = {"cls": Grouped, "group": row.group, "help": row.meaning}
-    if row.kind is bool:
-        settings |= {"is_flag": True}
-    elif row.name in REPEATED:
-        by = "For several values, repeat the option" + (" with the same name." if row.name == "call" else ".")
-        settings |= {"multiple": True, "metavar": row.takes, "help": f"{row.meaning} {by}"}
-    elif row.name == "labels":
-        settings |= {"multiple": True, "metavar": "CLASS,…", "help": f"{row.meaning} {_CLASSES}"}
-    elif isinstance(row.default, tuple):
-        settings |= {"multiple": True, "metavar": row.takes}
-    else:
-        named = row.takes or {int: "INTEGER", float: "FLOAT"}.get(row.kind, row.name.upper())
-        by_default = "" if row.default is None else f" By default {row.default}."
-        settings |= {"type": Several(options.reader_of(row)), "metavar": f"{named},…"}
-        settings |= {"help": f"{row.meaning}{by_default}"}
-    return click.option(row.flag, row.name, **settings)
-
-
-def _run_options(command: Command) -> Command:
-    for row in reversed(list(RUN_OPTIONS.values())):
-        command = _as_option(row)(command)
-    return command
 
 
 @click.command(cls=options.GroupedCommand)
@@ -79,7 +33,7 @@ def _run_options(command: Command) -> Command:
     help="Also show how far the guess x̂0 of each run is from that of a run with this scheduler and so many steps, such "
     "as ddim@1000, which is recorded too.",
 )
-@_run_options
+@several_options
 @options.render_options
 @options.overwrite
 @options.quiet
@@ -108,7 +62,7 @@ def compare(
     from diffanim.cli.progress import Reporter
     from diffanim.comparing import draw_table, table_of
 
-    values = _values({name: given.pop(name) for name in RUN_OPTIONS}, ctx)
+    values = values_given({name: given.pop(name) for name in RUN_OPTIONS}, ctx)
     refuse_two_speeds(ctx)
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
@@ -144,43 +98,3 @@ def _record(table: Table, folder: Path, reporter: Reporter, given: dict[str, Any
                 len(table.settings),
                 lambda done, total: reporter.advance("decoding", done, total),
             )
-
-
-def _values(given: dict[str, Any], ctx: click.Context) -> dict[str, Sequence[Any]]:
-    """The values of each option that the user gave."""
-    values = {name: value for name, value in given.items() if value not in (None, (), False)}
-    for name, value in values.items():
-        if name == "labels":
-            values[name] = _labels(value, ctx)
-        elif name == "call":
-            values[name] = _calls(value, ctx)
-        elif name == "keep":
-            values[name] = (tuple(value),)
-        elif value is True:
-            values[name] = (True,)
-    return values
-
-
-def _labels(words: Sequence[str], ctx: click.Context) -> list[tuple[str, ...]]:
-    """Several values, each of one class; or one value that gives the images classes in turn."""
-    if len(words) == 1:
-        return [(label.strip(),) for label in words[0].split(",")]
-    if any("," in word for word in words):
-        raise click.UsageError(
-            "--label compares classes that are separated by commas, or if repeated, gives the images of every run "
-            "classes in turn; do one of the two",
-            ctx,
-        )
-    return [tuple(words)]
-
-
-def _calls(pairs: Sequence[str], ctx: click.Context) -> list[tuple[str, ...]]:
-    """Several values of one argument, with the same other arguments."""
-    by_name: dict[str, list[str]] = {}
-    for pair in pairs:
-        by_name.setdefault(pair.partition("=")[0], []).append(pair)
-    several = [name for name, of in by_name.items() if len(of) > 1]
-    if len(several) > 1:
-        raise click.UsageError(f"--call gives {' and '.join(several)} several values; give one of them several", ctx)
-    others = [pair for name, (pair, *_) in by_name.items() if name not in several]
-    return [(pair, *others) for pair in by_name[several[0]]] if several else [tuple(others)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffanim.cli.options import RecordingPlace
 from diffanim.cli.terminal import say
 from diffanim.errors import OutputError
 from diffanim.escaping import for_shell, for_shell_comment
@@ -29,14 +30,16 @@ _APPROXIMATIONS = {
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), metavar="RUN.zarr|FILE")
-def inspect(path: Path) -> None:
+@click.argument("path", type=RecordingPlace(), metavar="RUN.zarr|FILE")
+def inspect(path: Path | str) -> None:
     """Show what RUN.zarr holds and check every byte of it, or show where a finished FILE comes from.
+
+    RUN.zarr may be a URL, such as s3://bucket/run.zarr.
 
     The exit code is 1 if something is damaged, or if the file does not say where it comes from. An interrupted run
     is checked up to its last step.
     """
-    if path.is_file() or (path.is_dir() and any(path.glob("*.png"))):
+    if isinstance(path, Path) and (path.is_file() or (path.is_dir() and any(path.glob("*.png")))):
         _inspect_file(path)
     else:
         _inspect_run(path)
@@ -110,7 +113,7 @@ def _is_ours(words: list[str]) -> bool:
     return bare and recordings and not further and not given.keys() & _NEVER_WRITTEN
 
 
-def _inspect_run(run: Path) -> None:
+def _inspect_run(run: Path | str) -> None:
     from diffanim.runs.trajectory import Trajectory
     from diffanim.scenes.panels.wordings import clipping_words
 

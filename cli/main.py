@@ -19,7 +19,7 @@ from diffanim.errors import DiffanimError, DiffanimWarning
 from diffanim.escaping import for_terminal
 from diffanim.version import __version__
 
-COMMANDS = ("render", "compare", "record", "noise", "watch", "inspect", "embed", "schedulers", "completion")
+COMMANDS = ("render", "compare", "sweep", "record", "noise", "watch", "inspect", "embed", "schedulers", "completion")
 
 _usual_warning = warnings.showwarning
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")

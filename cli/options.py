@@ -19,6 +19,7 @@ from diffanim.models.settings import RUN_OPTIONS, RunSettings
 from diffanim.noise_options import NOISE_OPTIONS
 from diffanim.options import BYTES, DECODER, FILE, NAMES, SECONDS, SIZE, Option, size_words
 from diffanim.render_options import RENDER_OPTIONS
+from diffanim.runs.remote import is_remote, told
 from diffanim.sharing.profiles import PROFILES
 
 Command = Callable[..., Any]
@@ -66,6 +67,23 @@ class Bytes(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             return parse_bytes(value)
         except SettingsError as error:
             self.fail(str(error), param, ctx)
+
+
+class RecordingPlace(click.Path):
+    """A recording: a path, or the URL of one in a store elsewhere, which stays text as a Path would drop a slash."""
+
+    def __init__(self, *, elsewhere: bool = True) -> None:
+        super().__init__(path_type=Path)
+        self.elsewhere = elsewhere
+        """Whether it may be a URL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A Path, or a URL as text."""
+        if not isinstance(value, str) or not is_remote(value):
+            return super().convert(value, param, ctx)
+        if not self.elsewhere:
+            self.fail(f"{told(value)} is a URL, and runs are recorded and watched here; name a path", param, ctx)
+        return value
 
 
 class DecoderName(click.ParamType):  # type: ignore[type-arg, unused-ignore]

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -30,6 +30,9 @@ class Reporter:
         self._tasks: dict[str, TaskID] = {}
         self._lines: dict[str, progress.Lines] = {}
         """Where there is no terminal, those of each kind of work."""
+        self._workers: dict[str, TaskID] = {}
+        self._ended: set[str] = set()
+        """Shared work whose end was told."""
         self._last_advance = 0.0
         self._unfinished: str | None = None
         """What was last reported, if it is still running."""
@@ -71,6 +74,42 @@ class Reporter:
             self._bar.update(self._tasks[work], completed=done, total=total)
         elif not self._quiet:
             self._print_line(work, done, total)
+
+    def several(self, work: str, done: int, total: int, before: int, now: Mapping[str, tuple[str, int, int]]) -> None:
+        """Report work that several workers share.
+
+        Args:
+            work: what it is called.
+            done: how many parts are finished.
+            total: how many there are.
+            before: how many were finished before it began.
+            now: for each worker, in words what it does now, how much of that is done, and how much there is, or 0.
+        """
+        if now or done > before:
+            self._last_advance = time.monotonic()
+        self._unfinished = None
+        if self._bar is not None:
+            if work not in self._tasks:
+                self._tasks[work] = self._bar.add_task(work, total=total, completed=before)
+            self._bar.update(self._tasks[work], completed=done, total=total)
+            self._show_workers(now)
+        elif not self._quiet and (done < total or work not in self._ended):
+            if work not in self._lines:
+                self._lines[work] = progress.Lines(work, before)
+            if (line := self._lines[work].line(done, total, f"{done} of {total}")) is not None:
+                say("; ".join([line, *(f"{words}: {at} of {of}" for words, at, of in now.values() if of)]), err=True)
+            if done == total:
+                self._ended.add(work)
+
+    def _show_workers(self, now: Mapping[str, tuple[str, int, int]]) -> None:
+        """A bar for each worker, while it works."""
+        assert self._bar is not None
+        for worker in self._workers.keys() - now.keys():
+            self._bar.remove_task(self._workers.pop(worker))
+        for worker, (words, done, total) in now.items():
+            if worker not in self._workers:
+                self._workers[worker] = self._bar.add_task(words, total=total or None)
+            self._bar.update(self._workers[worker], description=words, completed=done, total=total or None)
 
     @contextlib.contextmanager
     def going_on(self, work: str) -> Iterator[None]:

@@ -18,7 +18,7 @@ from diffanim.models.finding import locate
     "--output",
     cls=options.Grouped,
     group="What is written",
-    type=click.Path(path_type=Path),
+    type=options.RecordingPlace(elsewhere=False),
     required=True,
     metavar="RUN.zarr",
     help="The folder to write.",

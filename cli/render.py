@@ -26,6 +26,7 @@ from diffanim.files.outputs import output_of
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
 from diffanim.render_options import check_outputs, check_runs, decoder_of, frames_of, timing_of
+from diffanim.runs.remote import name_of
 from diffanim.scenes.kinds import check_seen, kept_for
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN.zarr]...")
+@click.argument("runs", nargs=-1, type=options.RecordingPlace(), metavar="[RUN.zarr]...")
 @options.written
 @options.opened
 @options.render_options
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 def render(
     ctx: click.Context,
     /,
-    runs: tuple[Path, ...],
+    runs: tuple[Path | str, ...],
     outputs: tuple[str, ...],
     profile: str | None,
     opened: bool,
@@ -55,7 +56,8 @@ def render(
 ) -> None:
     """Animate a run: x_t and the model's guess x̂0 side by side, or other panels, at every timestep.
 
-    With RUN.zarr, that recording is rendered, without loading torch. Several recordings are compared in one picture.
+    With RUN.zarr, that recording is rendered, without loading torch; it may be a URL, such as s3://bucket/run.zarr.
+    Several recordings are compared in one picture.
     Without any, the run that the options describe is recorded first, or reused if it has been recorded already.
     """
     from diffanim.cli.progress import Reporter
@@ -74,8 +76,7 @@ def render(
     if runs:
         check_runs(len(runs))
     model = None if runs else locate(settings.model)
-    stems = [run.name.removesuffix(".zarr") for run in runs] if model is None else [settings.file_stem(model)]
-    stem = comparison_stem(stems)
+    stem = comparison_stem([*map(_stem, runs)] if model is None else [settings.file_stem(model)])
     outputs = outputs_or_default(outputs, stem, profile)
     pages = [output for output in outputs if output_of(output).shown == "page"] if opened else []
     if opened and not pages:
@@ -98,13 +99,18 @@ def render(
         open_page(page)
 
 
-def _opened(runs: Sequence[Path], reporter: Reporter) -> list[Trajectory]:
+def _stem(run: Path | str) -> str:
+    return (run.name if isinstance(run, Path) else name_of(run)).removesuffix(".zarr")
+
+
+def _opened(runs: Sequence[Path | str], reporter: Reporter) -> list[Trajectory]:
     from diffanim.runs.trajectory import Trajectory
 
     opened = [Trajectory.open(run) for run in runs]
     for run, path in zip(opened, runs, strict=True):
         if not run.complete:
-            reporter.note(f"{path} was interrupted after step {run.steps} of {run.total}: there is no finished image")
+            where = run.url or path
+            reporter.note(f"{where} was interrupted after step {run.steps} of {run.total}: there is no finished image")
     return opened
 
 

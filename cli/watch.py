@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN.zarr")
+@click.argument("run", type=options.RecordingPlace(elsewhere=False), metavar="RUN.zarr")
 @options.some_of(RENDER_OPTIONS, "fps", "panels", "theme", "max_size")
 @click.option("--open/--no-open", "opens", default=True, help="Whether to open the page in a browser.  [default: open]")
 @options.quiet

@@ -59,3 +59,32 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
         return SimpleNamespace(code=exit.value.code, out=out, err=err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """Where S3 is served."""
+    from support.stores import serving_s3
+
+    with serving_s3() as address:
+        yield address
+
+
+@pytest.fixture
+def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket of S3 on this machine, for this process and those that it starts."""
+    import secrets
+
+    import fsspec
+
+    from support.stores import CREDENTIALS, NO_CREDENTIALS, OTHERS
+
+    place = {"AWS_ENDPOINT_URL": s3_address, "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**NO_CREDENTIALS, **CREDENTIALS, **place}.items():
+        monkeypatch.setenv(name, value)
+    for name in OTHERS:
+        monkeypatch.delenv(name, raising=False)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # Which knows an address and credentials.
+    bucket = f"bucket-{secrets.token_hex(6)}"
+    fsspec.filesystem("s3").mkdir(bucket)
+    return f"s3://{bucket}"

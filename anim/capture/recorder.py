@@ -106,7 +106,7 @@ class Recorder:
             path,
             self._info,
             overwrite=overwrite,
-            axes=next((axes for name, axes in _AXES.items() if type(pipeline).__name__.startswith(name)), None),
+            axes=axes_of(pipeline),
         )
         self._on_step = on_step
         self._calls = first
@@ -348,6 +348,11 @@ class Recorder:
 
     def _kept(self, images: torch.Tensor) -> torch.Tensor:
         return images[: len(images) // 2] if self._halved else images
+
+
+def axes_of(pipeline: Any) -> tuple[str, ...] | None:
+    """The names of the axes of a pipeline's samples, if they are not the usual ones."""
+    return next((axes for name, axes in _AXES.items() if type(pipeline).__name__.startswith(name)), None)
 
 
 def _calls_laid_out(scheduler: Any) -> int:

@@ -427,7 +427,8 @@ class RunPictures:
                 self.writer.list_rows()
             self._rows = self._by_decoder()
         if self._rows is None or (self._rows.size, self._rows.frames) != (self.size, self.frames):
-            raise TrajectoryError(f"other pictures of {self.run.path} were decoded in the meantime; render it again")
+            where = self.run.url or self.run.path
+            raise TrajectoryError(f"other pictures of {where} were decoded in the meantime; render it again")
         return self._rows.read(quantity.name, row)
 
     def writing(self, pictures: Iterable[_Picture]) -> DecodedWriter:

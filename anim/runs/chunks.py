@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from zarr.storage import MemoryStore
 from ..errors import TrajectoryError
 from ..version import __version__
 from .digests import is_plain_file, seal
+from .mirror import Mirror, MirrorStore
+from .remote import was_remote
 from .run_info import RunInfo
 from .step import Mixture
 
@@ -35,6 +37,8 @@ ROWS = ("t", "signal", "noise")
 SCALES = "guidance"
 """Another one, of a run that keeps guidance: its scale."""
 IMAGE = "image"
+_MOST_AHEAD, _BYTES_AHEAD = 32, 64 << 20
+"""How many rows are brought at once from a store elsewhere, and about how many bytes."""
 _CODECS = {"plain": [BytesCodec, Crc32cCodec], "compressed": [BytesCodec, ZstdCodec, Crc32cCodec]}
 """Codecs of chunks on disk."""
 
@@ -83,15 +87,53 @@ def chunk_name(array: zarr.Array[Any], row: int) -> str:
 
 
 def chunk_file(array: zarr.Array[Any], row: int) -> Path | None:
-    """The file of a row's only chunk; None in memory."""
+    """The file of a row's only chunk, which `fetch_chunks` brings if it is in a store elsewhere; None in memory."""
     root = getattr(array.store, "root", None)
     return None if root is None else Path(root) / array.path / chunk_name(array, row)
 
 
 def is_there(array: zarr.Array[Any], row: int) -> bool:
-    """Whether a row's chunk is on disk; always True for an array in memory."""
-    file = chunk_file(array, row)
-    return file is None or os.path.lexists(file)
+    """Whether a row's chunk is on disk, or in its store elsewhere; always True for an array in memory."""
+    file, mirror = chunk_file(array, row), mirror_of(array)
+    return file is None or os.path.lexists(file) or (mirror is not None and mirror.size(file) is not None)
+
+
+def size_of_chunk(array: zarr.Array[Any], row: int) -> int | None:
+    """The size in bytes of a row's chunk on disk, or in its store elsewhere; None if it is not a plain file."""
+    file, mirror = chunk_file(array, row), mirror_of(array)
+    if file is None or is_plain_file(file):
+        return None if file is None else file.stat().st_size
+    return None if mirror is None or os.path.lexists(file) else mirror.size(file)
+
+
+def fetch_chunks(array: zarr.Array[Any], *rows: int) -> None:
+    """Bring rows' chunks from their store elsewhere, as far as they are there and not here yet; their sizes have been
+    checked.
+
+    Raises:
+        TrajectoryError: one cannot be fetched.
+    """
+    if (mirror := mirror_of(array)) is not None:
+        mirror.fetch(*(file for row in rows if (file := chunk_file(array, row)) is not None))
+
+
+def fetching(array: zarr.Array[Any], rows: Sequence[int], most: int) -> Iterator[int]:
+    """The rows one by one. From a store elsewhere, chunks are brought some at a time, as one after the other would
+    take long; chunks of more than ``most`` bytes are not.
+    """
+    if mirror_of(array) is None:
+        yield from rows
+        return
+    number = max(1, min(_MOST_AHEAD, _BYTES_AHEAD // most))
+    for first in range(0, len(rows), number):
+        some = rows[first : first + number]
+        fetch_chunks(array, *(row for row in some if (size_of_chunk(array, row) or 0) <= most))
+        yield from some
+
+
+def mirror_of(of: zarr.Array[Any] | zarr.Group) -> Mirror | None:
+    """The copy that a recording in a store elsewhere is read through; None for others."""
+    return of.store.mirror if isinstance(of.store, MirrorStore) else None
 
 
 def demand_layout(
@@ -115,22 +157,29 @@ def demand_chunk(array: zarr.Array[Any], row: int, where: str) -> None:
     Raises:
         TrajectoryError: it has not, or it is missing.
     """
-    file = chunk_file(array, row)
-    if file is None:
+    if chunk_file(array, row) is None:
         return
     if not is_there(array, row):
-        raise TrajectoryError(f"{where} is missing; record the run again")
-    size = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
-    if not is_plain_file(file) or file.stat().st_size != size:
-        raise TrajectoryError(f"{where} is damaged: it is not a file of {size} bytes; record the run again")
+        raise TrajectoryError(f"{where} is missing; {remedy_for(array)}")
+    size = size_of_plain(array)
+    if size_of_chunk(array, row) != size:
+        raise TrajectoryError(f"{where} is damaged: it is not a file of {size} bytes; {remedy_for(array)}")
+
+
+def size_of_plain(array: zarr.Array[Any]) -> int:
+    """The size in bytes that a plain chunk must have on disk."""
+    size: int = math.prod(array.chunks) * array.dtype.itemsize + CRC_BYTES
+    return size
 
 
 def read_plain(array: zarr.Array[Any], row: int) -> NDArray[Any]:
     """A row of a plain array, in new memory: what ``array[row]`` gives, in a tenth of its time.
 
     Raises:
+        TrajectoryError: it is in a store elsewhere, and cannot be fetched.
         ValueError: the chunk is damaged.
     """
+    fetch_chunks(array, row)
     read = getattr(array.store, "get_sync", None)  # Added to Zarr in 3.1.6.
     little = array.metadata.codecs[0].endian is Endian.little  # type: ignore[union-attr]
     key = f"{array.path}/{chunk_name(array, row)}"
@@ -190,7 +239,7 @@ def create_array(
     )
 
 
-def member_of(group: zarr.Group, name: str, path: Path | None) -> zarr.Array[Any]:
+def member_of(group: zarr.Group, name: str, path: Path | str | None) -> zarr.Array[Any]:
     """An array of a recording.
 
     Raises:
@@ -207,8 +256,15 @@ def member_of(group: zarr.Group, name: str, path: Path | None) -> zarr.Array[Any
 
 def place_of(array: zarr.Array[Any]) -> str:
     """The recording that an array belongs to, for a message."""
+    if (mirror := mirror_of(array)) is not None:
+        return mirror.where
     root = getattr(array.store, "root", None)
     return "the run in memory" if root is None else str(root)
+
+
+def remedy_for(array: zarr.Array[Any]) -> str:
+    """What to do about a damaged recording, for a message."""
+    return "record the run again" if mirror_of(array) is None else "copy the recording there again"
 
 
 def _demand_files_of_its_own(folder: Path) -> None:
@@ -228,35 +284,43 @@ def _demand_files_of_its_own(folder: Path) -> None:
                     )
 
 
-def open_group(folder: Path, mode: Literal["r", "r+"] = "r") -> zarr.Group:
+def open_group(folder: Path, mode: Literal["r", "r+"] = "r", mirror: Mirror | None = None) -> zarr.Group:
     """Open the group of a recording and check the seal of its attributes.
+
+    Args:
+        folder: of the recording.
+        mode: to read it, or to write to it too.
+        mirror: whose folder it is, if the recording is in a store elsewhere.
 
     Raises:
         TrajectoryError: there is none, or it is not a recording of diffanim, has another format version, or is damaged.
     """
+    where = folder if mirror is None else mirror.where
     if not folder.exists():
-        raise TrajectoryError(f"there is no recording at {folder}")
+        url = "; give a URL as text, since a Path drops one of its slashes" if was_remote(str(folder)) else ""
+        raise TrajectoryError(f"there is no recording at {where}{url}")
     if not folder.is_dir():
-        raise TrajectoryError(f"{folder} is a file; a recording is a folder written by diffanim (run.zarr)")
+        raise TrajectoryError(f"{where} is a file; a recording is a folder written by diffanim (run.zarr)")
     if not any(folder.iterdir()):
-        raise TrajectoryError(f"{folder} is empty: there is no recording in it")
+        raise TrajectoryError(f"{where} is empty: there is no recording in it")
     try:
         _demand_files_of_its_own(folder)
-        group = zarr.open_group(folder, mode=mode)
+        store = folder if mirror is None else MirrorStore(mirror, read_only=mode == "r")
+        group = zarr.open_group(store, mode=mode)
         attributes = group.attrs.asdict().get("diffanim")
     except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, FileNotFoundError) as error:
-        raise TrajectoryError(f"{folder} is not a Zarr group, so not a recording of diffanim") from error
+        raise TrajectoryError(f"{where} is not a Zarr group, so not a recording of diffanim") from error
     except DAMAGE as error:
-        raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
+        raise TrajectoryError(f"{where} is damaged ({error}); record the run again") from error
     if not isinstance(attributes, dict):
-        raise TrajectoryError(f"{folder} is a Zarr group, but not one that diffanim wrote")
+        raise TrajectoryError(f"{where} is a Zarr group, but not one that diffanim wrote")
     if attributes.get("format") not in (1, FORMAT_VERSION):
         raise TrajectoryError(
-            f"{folder} has format {attributes.get('format')}; diffanim {__version__} reads up to {FORMAT_VERSION}. "
+            f"{where} has format {attributes.get('format')}; diffanim {__version__} reads up to {FORMAT_VERSION}. "
             "Record the run again, or use the diffanim that wrote it"
         )
     if attributes["format"] != 1 and attributes.get("seal") != seal(attributes):
         raise TrajectoryError(
-            f"{folder} is damaged: its attributes are not those that were recorded; record the run again"
+            f"{where} is damaged: its attributes are not those that were recorded; record the run again"
         )
     return group

@@ -33,9 +33,9 @@ from ..errors import DiffanimWarning, TrajectoryError
 from ..pixels import Pixels
 from ..untrusted import NotNegative, typed
 from ..whole import put_folder, remove
-from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout
+from .chunks import CRC_BYTES, DAMAGE, chunk_file, demand_layout, fetch_chunks, fetching, size_of_chunk
 from .clips import ClipFrames
-from .digests import Digests, is_plain_file
+from .digests import Digests
 
 GROUP, TINY_GROUP = "decoded", "decoded.tiny"
 MOST_BYTES_A_LATENT = 1 << 14
@@ -161,7 +161,8 @@ class DecodedRows:
             The name of the quantity, the row, and what is wrong with it.
         """
         for name, rows in self.kept.items():
-            for row in sorted(rows if wanted is None else rows.intersection(wanted.get(name, ()))):
+            array, chosen = self._arrays[name], sorted(rows if wanted is None else rows & set(wanted.get(name, ())))
+            for row in fetching(array, chosen, _most_of_chunk(array)):
                 if (wrong := self._checked(name, row)[0]) is not None:
                     yield name, row, f"{self._name}/{name}[{row}] of {self._where} is {wrong}"
 
@@ -175,10 +176,11 @@ class DecodedRows:
             return None, None
         size = math.prod(array.shape[1:])
         try:
-            if not is_plain_file(file):
+            if (there := size_of_chunk(array, row)) is None:
                 return "missing", None
-            if file.stat().st_size > size + size // 128 + 1024:  # More than zstd needs for incompressible data.
+            if there > _most_of_chunk(array):
                 return "damaged: its file is too large", None
+            fetch_chunks(array, row)
             frame, crc = _taken_apart(file)
         except OSError as error:
             return f"damaged ({error.strerror or error})", None
@@ -407,6 +409,12 @@ def _pictures_of(group: zarr.Group, name: str, most: int) -> zarr.Array[Any]:
     if not 0 < math.prod(array.shape[1:]) <= most:
         raise ValueError(f"{GROUP}/{name} says of pictures that are {list(array.shape[1:])}")
     return array
+
+
+def _most_of_chunk(array: zarr.Array[Any]) -> int:
+    """The bytes of a chunk at most: what zstd needs for incompressible data."""
+    size = math.prod(array.shape[1:])
+    return size + size // 128 + 1024
 
 
 def _put_chunk(chunk: Path, pixels: Pixels) -> tuple[bytes, int]:

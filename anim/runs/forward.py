@@ -109,7 +109,7 @@ def forward_of(
             cannot be written.
     """
     levels = levels_of(run)
-    sources = run.info.sources if run.path is None else {**run.info.sources, "like": str(run.path.resolve())}
+    sources = run.info.sources if run.path is None else {**run.info.sources, "like": run.url or str(run.path.resolve())}
     known = {**run.info.settings, "process": "forward"} if settings is None else settings
     forward = record_forward(
         run.x[-1],

@@ -25,6 +25,7 @@ from typing import Any
 
 from ..errors import DiffanimWarning, TrajectoryError
 from ..whole import is_running, put_folder, reason_of, remove
+from .remote import was_remote
 
 _LOCK = ".diffanim-lock-"
 _POLL_SECONDS = 0.1
@@ -32,7 +33,7 @@ _SECONDS_TO_SAY = 1.0
 _HIDDEN = re.compile(r"\.diffanim-(run|old)-(\d+)-(.+)", re.DOTALL)
 
 
-class _HeldError(TrajectoryError):
+class HeldError(TrajectoryError):
     """Another process is writing the recording."""
 
     def __init__(self, path: Path, holder: str, work: str | None) -> None:
@@ -124,6 +125,11 @@ class Place:
 def _check_folder(path: Path) -> None:
     if path.name in ("", ".."):
         raise TrajectoryError(f"{path} is not a name for a recording; give one such as run.zarr")
+    if was_remote(str(path)):
+        raise TrajectoryError(
+            f"{path} looks like a URL, and runs are recorded on this machine; name a folder here, and copy the "
+            "recording once it is complete"
+        )
     if not path.parent.is_dir():
         raise TrajectoryError(f"the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -175,7 +181,7 @@ def hold_to_decode(path: Path) -> Callable[[], object]:
         try:
             unlock, *arguments = _lock(path, "decoded", folder)
             return functools.partial(unlock, *arguments)
-        except _HeldError as error:
+        except HeldError as error:
             if error.work == "recorded":
                 raise
             # Who has just taken it has not said what for.
@@ -184,6 +190,16 @@ def hold_to_decode(path: Path) -> Callable[[], object]:
                 warnings.warn(words, DiffanimWarning, stacklevel=3)
                 told = True
             time.sleep(_POLL_SECONDS)
+
+
+def hold_to_write(path: Path) -> Callable[[], object]:
+    """Lock a file or folder that is not a recording; returns the function that unlocks it.
+
+    Raises:
+        TrajectoryError: another process has locked it, or it cannot be locked here.
+    """
+    unlock, *arguments = _lock(path.absolute(), "written")
+    return functools.partial(unlock, *arguments)
 
 
 def is_being_recorded(path: Path) -> bool:
@@ -217,7 +233,7 @@ def _lock(path: Path, work: str = "recorded", folder: Path | None = None) -> tup
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise _HeldError(path, *_holder(file)) from error
+        raise HeldError(path, *_holder(file)) from error
     except OSError as error:
         why = reason_of(error)
         if work == "decoded":

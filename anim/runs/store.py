@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +21,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from ..errors import DiffanimWarning, SettingsError, TrajectoryError
 from ..pixels import Pixels
+from ..threads import all_of
 from ..whole import replace_file
 from .blocks import Blocks
 from .chunks import (
@@ -54,14 +57,22 @@ _AXES = {
 class RunStore:
     """A growing run: `TrajectoryWriter` writes to it, from one thread at a time."""
 
-    def __init__(self, path: Path | None, info: RunInfo, *, overwrite: bool, axes: tuple[str, ...] | None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        info: RunInfo,
+        *,
+        overwrite: bool,
+        axes: tuple[str, ...] | None,
+        run_id: str | None = None,
+    ) -> None:
         """Arguments and errors as for `TrajectoryWriter`."""
         self.path, self.info = path, info
         self.written = 0
         """The number of complete steps."""
         self._axes = axes
         self._place = None if path is None else Place(path, overwrite=overwrite)
-        self._run = None if path is None else secrets.token_hex(16)
+        self._run = None if path is None else run_id or secrets.token_hex(16)
         self._group: zarr.Group | None = None
         self._store: MemoryStore | LocalStore | None = None
         self._memory: dict[str, Any] = {}
@@ -143,6 +154,10 @@ class RunStore:
 
     def write(self, step: Step, finite: bool, owned: bool) -> None:
         """Write the next step; arguments and errors as for `TrajectoryWriter.add`."""
+        self.end(step, all_of(self.begin(step, finite, owned), _bytes_of(step)))
+
+    def begin(self, step: Step, finite: bool, owned: bool) -> list[Callable[[], int | None]]:
+        """Begin to write the next step: returns what writes its images, to be called on any threads before `end`."""
         if not finite:
             named = {f"x̂0 ({name})": images for name, images in step.kept.items()}
             demand_finite({"x_t": step.x, "x̂0": step.x0, **named}, step.index + 1, step.total)
@@ -154,10 +169,24 @@ class RunStore:
             )
         if step.index >= self._total:
             self._resize(step.index + 1)
+        images = _images_of(step)
+        if self.path is None and not owned:
+            images = self._blocks.copied(step.index, images)
+        return [partial(self._write_chunk, name, step.index, values) for name, values in images.items()]
+
+    def end(self, step: Step, crcs: Sequence[int | None]) -> None:
+        """Bind the images of a step to its numbers, and make it count.
+
+        Args:
+            step: whose images are written.
+            crcs: what the functions from `begin` returned.
+        """
         numbers = (step.t, step.signal, step.noise)
         more = () if step.guidance is None else (step.guidance,)
-        bound = {"x": numbers, "x0": numbers, **dict.fromkeys(step.kept, (*numbers, *more))}
-        self._write_images(step.index, {"x": step.x, "x0": step.x0, **step.kept}, owned, bound)
+        if (digests := self._digests) is not None:
+            for (name, values), crc in zip(_images_of(step).items(), crcs, strict=True):
+                bound = (*numbers, *more) if name in step.kept else numbers
+                digests.put(name, step.index, np.asarray(values, np.float32), tuple(map(float, bound)), crc)
         for name in self._numbers:
             self._rows[name][step.index] = getattr(step, name)
             length = self._arrays[name].chunks[0]
@@ -181,17 +210,6 @@ class RunStore:
                 checkpoint = digests.bind(checkpoint, self.written)
             replace_file(self._place.folder / CHECKPOINT, checkpoint)
 
-    def _write_images(
-        self, row: int, images: Mapping[str, Array], owned: bool, numbers: Mapping[str, tuple[float, ...]]
-    ) -> None:
-        """Write a row of images; their digests bind each to its numbers."""
-        if self.path is None and not owned:
-            images = self._blocks.copied(row, images)
-        for name, values in images.items():
-            crc = self._write_chunk(name, row, values)
-            if (digests := self._digests) is not None:
-                digests.put(name, row, np.asarray(values, np.float32), tuple(map(float, numbers[name])), crc)
-
     def _write_chunk(self, name: str, row: int, values: NDArray[Any]) -> int | None:
         """Write chunk ``row`` of an array in its encoding: little-endian, followed by its CRC-32C.
 
@@ -208,14 +226,14 @@ class RunStore:
             return None
         raw = np.ascontiguousarray(values, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         crc: int = google_crc32c.value(raw)
-        chunk = np.empty(raw.size + CRC_BYTES, np.uint8)
-        chunk[:-CRC_BYTES] = raw
-        chunk[-CRC_BYTES:] = np.frombuffer(crc.to_bytes(CRC_BYTES, "little"), np.uint8)
+        end = crc.to_bytes(CRC_BYTES, "little")
         file = self._place.folder / key
         if name in self._numbers or file.exists():
-            replace_file(file, chunk.data)
+            replace_file(file, raw.tobytes() + end)
         else:  # Nobody reads a row of images before its row of t is there.
-            file.write_bytes(chunk.data)
+            with file.open("wb", buffering=0) as chunk:
+                for part in (raw.data, end):
+                    _write_all(chunk, part)
         return crc
 
     def write_final(self, sample: Array, image: Pixels | None, end: Mixture | None, finite: bool, owned: bool) -> None:
@@ -226,7 +244,11 @@ class RunStore:
         self._end = end
         if self.written != self._total:
             self._resize(self.written)
-        self._write_images(self.written, {"x": sample}, owned, {"x": ()})
+        if self.path is None and not owned:
+            sample = self._blocks.copied(self.written, {"x": sample})["x"]
+        crc = self._write_chunk("x", self.written, sample)
+        if (digests := self._digests) is not None:
+            digests.put("x", self.written, np.asarray(sample, np.float32), (), crc)
         if image is not None:
             axes = ("image", *["frame"] * (image.ndim - 4), "height", "width", "colour")
             shape = image.shape
@@ -258,7 +280,7 @@ class RunStore:
         self._kept = _kept_in(step)
         attributes = attributes_of(self.info, self._run, complete=complete, axes=["step", *axes], kept=self._kept)
         group = zarr.create_group(self._store, attributes={"diffanim": attributes})
-        images = {"x": step.x, "x0": step.x0, **step.kept}
+        images = _images_of(step)
         for name, values in images.items():
             shape = (step.total + (name == "x"), *values.shape)
             self._arrays[name] = create_array(group, name, shape, (1, *values.shape), "float32", ("step", *axes))
@@ -278,6 +300,22 @@ class RunStore:
         for name, array in self._arrays.items():
             if name not in self._numbers:
                 array.resize((steps + (name == "x"), *array.shape[1:]))
+
+
+def _images_of(step: Step) -> dict[str, Array]:
+    """The images of a step by the names of their arrays."""
+    return {"x": step.x, "x0": step.x0, **step.kept}
+
+
+def _bytes_of(step: Step) -> int:
+    return sum(values.nbytes for values in _images_of(step).values())
+
+
+def _write_all(file: FileIO, content: memoryview | bytes) -> None:
+    """Write all of it, as the system may write less at once."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _kept_in(step: Step) -> tuple[str, ...]:

@@ -30,12 +30,15 @@ What a recording on disk guarantees:
 - ``--overwrite`` replaces only what diffanim recorded, and the old recording stays until the new one is complete
   (`diffanim.runs.place`). A new one that is interrupted before that is in a hidden folder beside the old one, until the
   next recording is written there.
+- A recording in a store elsewhere, such as S3, is read through a copy on this machine, with the same checks
+  (`diffanim.runs.mirror`). It is put there whole or not at all (`diffanim.runs.uploading`).
 - Recordings of format 1, which had no digests, can be read, and are checked as far as possible.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import math
 import os
 import sys
@@ -62,25 +65,34 @@ from .chunks import (
     SCALES,
     demand_chunk,
     demand_layout,
+    fetch_chunks,
+    fetching,
     is_there,
     member_of,
+    mirror_of,
     names_of,
     open_group,
     place_of,
     read_numbers,
     read_plain,
+    remedy_for,
+    size_of_plain,
 )
 from .decoded import GROUP as DECODED
 from .decoded import MOST_BYTES_A_LATENT, TINY_GROUP, DecodedRows, DecodedWriter, Rows
-from .digests import Digests
+from .digests import Digests, is_plain_file, seal
 from .kept import GUIDANCE, KEEPABLE
+from .mirror import Mirror
 from .place import hold_to_decode
+from .remote import is_remote
 from .run_info import RunInfo as RunInfo
 from .run_info import library_versions as library_versions
 from .step import Array, Mixture
 
 _INVISIBLE = 1 / 255
 """Noise of this standard deviation, in halves of the range of values, is half a level of 255."""
+_MOST_ATTRIBUTES = 64 << 20
+"""Bytes of attributes that are looked at without opening a recording."""
 _Numbers = Callable[[int], tuple[float, ...]]
 """The numbers bound to a row of images: the timestep and mixture of its step; none for the last sample."""
 
@@ -124,17 +136,29 @@ class StepArray:
         try:
             images = np.asarray(read_plain(self._array, row), dtype=np.float32)
         except (ValueError, OSError, RuntimeError) as error:
-            raise TrajectoryError(f"{where} is damaged ({error}); record the run again") from error
+            raise TrajectoryError(f"{where} is damaged ({error}); {remedy_for(self._array)}") from error
         # A missing chunk reads as the fill value, NaN; all values that are written are finite.
         if not np.isfinite(images).all():
-            raise TrajectoryError(f"{where} is missing; record the run again")
+            raise TrajectoryError(f"{where} is missing; {remedy_for(self._array)}")
         if self._digests is not None and not self._digests.agree(self._name, row, images, self._numbers(row)):
-            raise TrajectoryError(f"{where} is damaged: it is not what was recorded there; record the run again")
+            raise TrajectoryError(f"{where} is damaged: it is not what was recorded there; {remedy_for(self._array)}")
         return images
 
     def __iter__(self) -> Iterator[Array]:
         """Iterate over the rows, with one in memory at a time."""
-        return (self[row] for row in range(self._rows))
+        return map(self.__getitem__, fetching(self._array, range(self._rows), size_of_plain(self._array)))
+
+
+def is_complete(path: Path, run_id: str) -> bool:
+    """Whether the complete recording of a run is at a path, as its sealed attributes say; its rows are not read."""
+    try:
+        file = path / "zarr.json"
+        if not is_plain_file(file) or file.stat().st_size > _MOST_ATTRIBUTES:
+            return False
+        told = json.loads(file.read_bytes())["attributes"]["diffanim"]
+        return told["complete"] is True and told["id"] == run_id and told["seal"] == seal(told)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _may_show_html() -> bool:
@@ -148,7 +172,9 @@ class Trajectory:
     """A recorded run, complete or interrupted.
 
     Attributes:
-        path: its folder; None if it is kept in memory.
+        path: its folder; None if it is kept in memory. Of a recording in a store elsewhere, a copy on this machine,
+            which is removed with the last reference to the run.
+        url: where the store has it, without passwords and queries; None for recordings on this machine.
         info: what made it.
         total: the number of calls of the scheduler that the run has, or was to have.
         complete: whether the finished sample is there.
@@ -178,6 +204,8 @@ class Trajectory:
     ) -> None:
         """Use `Trajectory.open`. This takes a group known to be ours, and those parts that are already read."""
         self.path = path
+        self._mirror = mirror_of(group)
+        self.url = None if self._mirror is None else self._mirror.where
         self.made_by: Any = None
         self.being_recorded = False
         self._group = group
@@ -189,7 +217,7 @@ class Trajectory:
         kept = [name for keep in self.keeps for name in KEEPABLE[keep]]
         numbers = (*ROWS, SCALES) if GUIDANCE in self.keeps else ROWS
         if arrays is None:
-            arrays = {name: member_of(group, name, path) for name in ("x", "x0", *kept, *numbers)}
+            arrays = {name: member_of(group, name, self._where) for name in ("x", "x0", *kept, *numbers)}
         if rows is None:
             rows = {name: read_numbers(arrays[name]) for name in numbers}
         self.total = len(rows["t"])
@@ -266,7 +294,7 @@ class Trajectory:
 
     @property
     def _where(self) -> str:
-        return "the run in memory" if self.path is None else str(self.path)
+        return "the run in memory" if self.path is None else self.url or str(self.path)
 
     @property
     def steps(self) -> int:
@@ -279,7 +307,7 @@ class Trajectory:
         state = done if self.complete else f"{self.steps} of {self.total} steps"
         what = [self.info.model, self.info.scheduler, state, self._images]
         what += ["noise is added" if self.is_forward else "complete" if self.complete else "not complete"]
-        return for_terminal(f"<Trajectory: {', '.join([*what, 'in memory' if self.path is None else str(self.path)])}>")
+        return for_terminal(f"<Trajectory: {', '.join([*what, 'in memory' if self.path is None else self._where])}>")
 
     @property
     def _images(self) -> str:
@@ -307,16 +335,22 @@ class Trajectory:
     def open(cls, path: str | os.PathLike[str]) -> Trajectory:
         """Open a recording.
 
+        Args:
+            path: its folder; or, as text, the URL of one in a store that fsspec reaches, such as
+                ``s3://bucket/run.zarr``. Rows of that one are fetched when they are read.
+
         Raises:
             TrajectoryError: there is none, or it is not a recording of diffanim, has another format version, or is
-                damaged.
+                damaged; or its store cannot be reached, or needs a package that is missing.
         """
-        folder = Path(path)
-        group = open_group(folder)
+        mirror = Mirror(path, (*ROWS, SCALES)) if isinstance(path, str) and is_remote(path) else None
+        folder = Path(path) if mirror is None else mirror.folder
+        group = open_group(folder, mirror=mirror)
         try:
             return cls(group, folder)
         except DAMAGE as error:
-            raise TrajectoryError(f"{folder} is damaged ({error}); record the run again") from error
+            where = folder if mirror is None else mirror.where
+            raise TrajectoryError(f"{where} is damaged ({error}); record the run again") from error
 
     @property
     def axes(self) -> tuple[str | None, ...]:
@@ -343,27 +377,28 @@ class Trajectory:
             return None
         # Before format 2 a black image had no chunk.
         if is_there(array, 0) or math.prod(array.shape) > self._most_decoded:
-            demand_chunk(array, 0, f"{IMAGE} of {self.path}")
+            demand_chunk(array, 0, f"{IMAGE} of {self._where}")
+        fetch_chunks(array, 0)
         try:
             image = np.asarray(array[:])
         except DAMAGE as error:
-            raise TrajectoryError(f"{IMAGE} of {self.path} is damaged ({error}); record the run again") from error
+            raise TrajectoryError(f"{IMAGE} of {self._where} is damaged ({error}); record the run again") from error
         if self._digests is not None and not self._digests.agree(IMAGE, 0, image, ()):
             raise TrajectoryError(
-                f"{IMAGE} of {self.path} is damaged: it is not what was recorded; record the run again"
+                f"{IMAGE} of {self._where} is damaged: it is not what was recorded; record the run again"
             )
         return image
 
     def _image_array(self) -> zarr.Array[Any] | None:
         try:
             if IMAGE in self._group:
-                array = member_of(self._group, IMAGE, self.path)
+                array = member_of(self._group, IMAGE, self._where)
                 demand_layout(array, "uint8", array.shape)
                 return array
         except DAMAGE as error:
-            raise TrajectoryError(f"{IMAGE} of {self.path} is damaged ({error}); record the run again") from error
+            raise TrajectoryError(f"{IMAGE} of {self._where} is damaged ({error}); record the run again") from error
         if self._has_image:
-            raise TrajectoryError(f"{IMAGE} of {self.path} is missing; record the run again")
+            raise TrajectoryError(f"{IMAGE} of {self._where} is missing; record the run again")
         return None
 
     @property
@@ -405,7 +440,7 @@ class Trajectory:
         if (decoded := self._pictures(group)) is not None:
             return next((words for *_, words in decoded.damaged(wanted)), None)
         if self.path is not None and (self.path / group).exists():
-            return f"{group}/ of {self.path} is damaged"
+            return f"{group}/ of {self._where} is damaged"
         return None
 
     def decoding(
@@ -438,11 +473,11 @@ class Trajectory:
             return DecodedWriter(self._group, *sizes, None, self._most_decoded, lambda: None, weights, in_half, exact)
         release = hold_to_decode(self.path)
         try:
-            now = Trajectory.open(self.path)
+            now = self if self._mirror is not None else Trajectory.open(self.path)  # Nobody else has the copy.
             same = now.info == self.info if self._digests is None else now._digests == self._digests
             if not same or now.complete != self.complete:
-                raise TrajectoryError(f"{self.path} has been recorded again in the meantime; render it again")
-            group = open_group(self.path, mode="r+")
+                raise TrajectoryError(f"{self._where} has been recorded again in the meantime; render it again")
+            group = open_group(self.path, mode="r+", mirror=self._mirror)
             how = (release, weights, in_half, exact)
             return DecodedWriter(group, *sizes, self._digests, self._most_decoded, *how)
         except BaseException:

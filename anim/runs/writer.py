@@ -39,6 +39,7 @@ class TrajectoryWriter:
         overwrite: bool = False,
         axes: tuple[str, ...] | None = None,
         whole: bool = False,
+        run_id: str | None = None,
     ) -> None:
         """Write to the folder ``path``, or to memory if it is None.
 
@@ -48,6 +49,8 @@ class TrajectoryWriter:
             overwrite: whether to replace an existing recording.
             axes: names of the axes of samples with that many dimensions, from "image" on, if not the usual ones.
             whole: whether to leave nothing if it is not finished.
+            run_id: what binds its rows to it, 32 hexadecimal digits; None for random ones. With a given id, the same
+                run has the same bytes wherever it is recorded.
 
         Raises:
             TrajectoryError: something exists at ``path``, and ``overwrite`` is False or it is not a recording; another
@@ -55,7 +58,7 @@ class TrajectoryWriter:
         """
         self.path = None if path is None else Path(path)
         self._whole = whole
-        self._begin(RunStore(self.path, info, overwrite=overwrite, axes=axes))
+        self._begin(RunStore(self.path, info, overwrite=overwrite, axes=axes, run_id=run_id))
 
     def _begin(self, store: RunStore) -> None:
         self._store = store

@@ -69,10 +69,10 @@ def test_what_is_shown_is_kept(run: Run, labelled_model: Path, tmp_path: Path) -
 
 def values_of(*arguments: str) -> dict[str, Any]:
     """What the command line hands on as the values of each option."""
-    from diffanim.cli.compare import _values
+    from diffanim.cli.several import values_given
 
     context = compare.make_context("compare", list(arguments))
-    return _values({name: context.params[name] for name in RUN_OPTIONS}, context)
+    return values_given({name: context.params[name] for name in RUN_OPTIONS}, context)
 
 
 def test_how_values_are_read() -> None:

@@ -31,6 +31,7 @@ SMALL = {
     "rendering": ("--pairs 1 --steps 4", r"FuncAnimation +\d+\.\d\d +\d+\.\d\d"),
     "sampling": ("--model {model} --pairs 1 --steps 2 --batch 1", r"captured / bare: \d+\.\d{4}"),
     "startup": ("--pairs 1", r"ratio +\d+\.\d\d"),
+    "sweeps": ("--model {model} --cells 2 --steps 2 --no-shell", r"of the loop alone on as many devices \d+\.\d\d\d"),
 }
 """By script: arguments that make it short, and the ratio that it prints."""
 ON_A_GPU = ("pipelines",)

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 IMPORTED_AS = {"google-crc32c": "google_crc32c", "imageio-ffmpeg": "imageio_ffmpeg", "pillow": "PIL"}
 """Packages whose modules have another name."""
-OPTIONAL = {"transformers", "triton", "accelerate"}
+OPTIONAL = {"transformers", "triton", "accelerate", "distributed", "dask_cuda", "submitit"}
 """Asked for where they are there; declared by extras."""
 
 

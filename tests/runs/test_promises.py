@@ -32,6 +32,7 @@ from diffanim.runs import trajectory
 from diffanim.runs.clips import ClipFrames
 from diffanim.runs.digests import FILE, Digests
 from diffanim.runs.run_info import library_versions
+from diffanim.runs.uploading import put_whole
 from diffanim.runs.writer import TrajectoryWriter
 from support.damage import (
     HUGE,
@@ -41,6 +42,7 @@ from support.damage import (
     damage_the_array,
     declare,
     edit,
+    flip,
     from_another_run,
     link_to_a_device,
     lose,
@@ -67,6 +69,7 @@ from support.recordings import (
     steps,
     write,
 )
+from support.stores import put_as_it_is, watched_store
 from support.terminal import Run
 
 
@@ -633,6 +636,54 @@ def test_an_interrupted_new_one_is_told_of_and_swept_by_the_next(tmp_path: Path)
     writer.finish(FINISHED)
     assert Trajectory.open(path).steps == 1
     assert names(tmp_path) == ["run.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        *((name, harm) for name in ("x", "x0", "image") for harm in (lose, edit, flip, from_another_run)),
+        *((name, harm) for name in ("x", "x0", "image") for harm in (array_from_another_run, lose_the_array)),
+        *((name, harm) for name in ("x", "image") for harm in (damage_the_array, lose_the_digests)),
+        *((name, swap) for name in ("x", "x0")),
+    ],
+)
+def test_a_recording_elsewhere_is_checked_as_one_here(tmp_path: Path, name: str, harm: Harm) -> None:
+    """A recording in a store elsewhere, such as S3, is read through a copy on this machine, with the same checks
+    (`diffanim.runs.mirror`).
+    """
+    path, other = tmp_path / "run.zarr", tmp_path / "other.zarr"
+    record(path, decoded=False)
+    record(other, 1, decoded=False)
+    watched_store()
+    put_as_it_is(path, "/lab/run.zarr")
+    Trajectory.open("watched://lab/run.zarr").verify()
+    harm(path, other, name, 0 if name == "image" else 2)
+    watched_store()
+    put_as_it_is(path, "/lab/run.zarr")
+    said = []
+    for place in (str(path), "watched://lab/run.zarr"):
+        with pytest.raises(TrajectoryError) as refused:
+            Trajectory.open(place).verify()
+        said.append(str(refused.value).replace(place, "PLACE").rpartition("; ")[0])
+    assert said[0] == said[1]
+
+
+def test_a_recording_is_put_elsewhere_whole_or_not_at_all(tmp_path: Path) -> None:
+    """It is put there whole or not at all (`diffanim.runs.uploading`)."""
+    path = tmp_path / "run.zarr"
+    record(path)
+    store = watched_store()
+    files = sum(entry.is_file() for entry in path.rglob("*"))
+    for count in range(files):
+        store.putting.clear()
+        store.failing_at = count
+        with pytest.raises(TrajectoryError, match=r"cannot write watched://lab/run\.zarr"):
+            put_whole(path, "watched://lab/run.zarr")
+        with pytest.raises(TrajectoryError, match=r"there is no recording at watched://lab/run\.zarr"):
+            Trajectory.open("watched://lab/run.zarr")
+    store.failing_at = None
+    put_whole(path, "watched://lab/run.zarr")
+    Trajectory.open("watched://lab/run.zarr").verify()
 
 
 def test_recordings_of_format_1(tmp_path: Path) -> None:

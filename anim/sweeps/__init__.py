@@ -1,0 +1,1 @@
+"""Sweeps: many runs that differ in their settings, recorded by any executor into one folder."""

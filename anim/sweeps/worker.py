@@ -1,0 +1,246 @@
+"""What a worker does: it records cells, one batch after the other, and says what became of each.
+
+It runs in any process that an executor starts, on any machine. Nothing is sent but the settings of cells: a worker
+finds the model itself, keeps it for the next task, and writes its recordings where it was told to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import DiffanimError, ModelError, SweepError, TrajectoryError
+from ..models.finding import locate
+from ..models.settings import RunSettings
+from ..recording import OpenModels, PlannedRun, RunsTogether, record_planned, restarted
+from ..runs.place import HeldError
+from ..runs.step import Step
+from ..runs.trajectory import Trajectory
+from .cells import Cell, is_recorded, recording_of
+from .dealing import Batch
+from .signs import Signs
+
+SECONDS_TO_WAIT = 0.5
+"""Before it is tried again to record a cell that another process is recording."""
+_one_task = threading.Lock()
+"""A process may be given several tasks at once, but has one model."""
+_models = OpenModels()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is sent."""
+
+    batches: tuple[tuple[RunSettings, ...], ...]
+    """The settings of the cells, those of a batch together."""
+    names: tuple[tuple[str, ...], ...]
+    """The names of the same cells."""
+    folder: str
+    """The sweep's folder, absolute."""
+    threads: int | None
+    """That a CPU uses for a network call; None to leave it as it is."""
+    to: str | None = None
+    """The URL of the store that whole recordings are sent to; None to keep them in the folder."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell."""
+
+    cell: str
+    """Its name."""
+    state: Literal["done", "failed", "interrupted"]
+    error: str | None = None
+    seconds: float = 0.0
+    calls: int = 0
+    images: int = 0
+    together: int = 1
+    """How many images were sampled in the same batch."""
+    worker: str = ""
+    elsewhere: bool = False
+    """Whether it may succeed on another machine."""
+
+
+def carry_out(task: Task) -> list[Outcome]:
+    """Record the cells of a task, as far as they are not recorded yet. Errors are outcomes: none is raised."""
+    outcomes: list[Outcome] = []
+    with _one_task, _threads(task.threads), Signs(Path(task.folder), worker_name()) as signs:
+        for settings, names in zip(task.batches, task.names, strict=True):
+            try:
+                outcomes += _record_batch(settings, names, task, signs)
+            except KeyboardInterrupt:
+                done = {outcome.cell for outcome in outcomes}
+                left = [name for of in task.names for name in of if name not in done]
+                return [*outcomes, *(Outcome(name, "interrupted") for name in left)]
+    return outcomes
+
+
+def worker_name() -> str:
+    """The machine and the process."""
+    return f"{platform.node() or 'worker'}:{os.getpid()}"
+
+
+def _record_batch(settings: Sequence[RunSettings], names: Sequence[str], task: Task, signs: Signs) -> list[Outcome]:
+    try:
+        cells = _found(settings, names)
+    except (DiffanimError, OSError) as error:
+        return [_failed(name, error, elsewhere=True) for name in names]
+    try:
+        return _record_together(cells, task, signs)
+    except DiffanimError as error:
+        if len(cells) == 1 or _is_of_the_machine(error):
+            return [_failed(cell.name, error) for cell in cells]
+    # One of them may be why, and the others need not suffer.
+    return [outcome for cell in cells for outcome in _record_batch([cell.settings], [cell.name], task, signs)]
+
+
+def _found(settings: Sequence[RunSettings], names: Sequence[str]) -> list[Cell]:
+    """The cells, with the model on this machine.
+
+    Raises:
+        ModelError: it is not there, or is another one.
+    """
+    files = locate(settings[0].model)
+    cells = [Cell(one, files) for one in settings]
+    for cell, name in zip(cells, names, strict=True):
+        if cell.name != name:
+            raise ModelError(
+                f"{files.name} is not the same model, or its input pictures are not the same, on {worker_name()}"
+            )
+    return cells
+
+
+def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Outcome]:
+    """Record cells in one batch, or wait for who is recording them.
+
+    Raises:
+        DiffanimError: a subclass says what is wrong; what was captured before stays.
+    """
+    began = time.monotonic()
+    signs.say("loading", [cell.name for cell in cells])
+    with _place_for(task) as folder:
+        while left := [cell for cell in cells if not is_recorded(cell, folder)]:
+            try:
+                _sample(Batch(tuple(left)), folder, signs)
+            except HeldError as error:
+                signs.say(str(error), [cell.name for cell in cells])
+                time.sleep(SECONDS_TO_WAIT)
+        steps = {cell.name: _calls_of(folder / recording_of(cell.name)) for cell in cells}
+        if task.to is not None:
+            _send(cells, folder, task.to, signs)
+    seconds = (time.monotonic() - began) / len(cells)
+    together = Batch(tuple(cells)).images
+    return [
+        Outcome(cell.name, "done", None, seconds, steps[cell.name], cell.images, together, worker_name())
+        for cell in cells
+    ]
+
+
+def _sample(batch: Batch, folder: Path, signs: Signs) -> None:
+    planned = _planned(batch, folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # That an interrupted cell starts over is no news in a sweep.
+        try:
+            record_planned(planned, _telling(batch, signs), _models)
+        except HeldError:
+            raise
+        except TrajectoryError:
+            # A half recording that cannot be continued, by another batch or damaged, is no reason to give up.
+            if planned.plan != "resume":
+                raise
+            record_planned(restarted(planned), _telling(batch, signs), _models)
+
+
+def _telling(batch: Batch, signs: Signs) -> Callable[[Step], None]:
+    names, words = [cell.name for cell in batch.cells], batch.words
+    return lambda step: signs.say(words, names, step.index + 1, step.total)
+
+
+def _planned(batch: Batch, folder: Path) -> PlannedRun | RunsTogether:
+    """To resume the cells of a batch if all of them are half recorded, and otherwise to begin."""
+    paths = [folder / recording_of(cell.name) for cell in batch.cells]
+    halves = batch.cells[0].files.is_bare and all(map(_is_half, paths))
+    runs = tuple(
+        PlannedRun(cell.settings, cell.files, path, "resume" if halves else "restart", True, cell.run_id)
+        for cell, path in zip(batch.cells, paths, strict=True)
+    )
+    return runs[0] if len(runs) == 1 else RunsTogether(runs, batch.settings, runs[0].plan)
+
+
+def _is_half(path: Path) -> bool:
+    try:
+        return path.exists() and not Trajectory.open(path).complete
+    except TrajectoryError:
+        return False
+
+
+def _calls_of(path: Path) -> int:
+    return Trajectory.open(path).steps
+
+
+@contextlib.contextmanager
+def _place_for(task: Task) -> Iterator[Path]:
+    """Where recordings are written: the sweep's folder; or for a machine that does not share it, a folder of its own,
+    if they are sent to a store from there.
+
+    Raises:
+        SweepError: there is none.
+    """
+    folder = Path(task.folder)
+    if folder.is_dir():
+        yield folder
+    elif task.to is None:
+        raise SweepError(
+            f"{worker_name()} has no folder {task.folder}; sweep into one that all workers share, or send the cells to "
+            "a store with --to"
+        )
+    else:
+        with tempfile.TemporaryDirectory(prefix="diffanim-sweep-") as own:
+            yield Path(own)
+
+
+def _send(cells: Sequence[Cell], folder: Path, to: str, signs: Signs) -> None:
+    """Send whole recordings to a store, and remove them here."""
+    from ..runs.remote import put_whole
+
+    for cell in cells:
+        path = folder / recording_of(cell.name)
+        signs.say("sending", [cell.name])
+        put_whole(path, f"{to.rstrip('/')}/{path.name}")
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _failed(name: str, error: BaseException, *, elsewhere: bool = False) -> Outcome:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return Outcome(name, "failed", words, worker=worker_name(), elsewhere=elsewhere or _is_of_the_machine(error))
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    """Whether another machine might not have it: no model, no space, no folder."""
+    return isinstance(error, (ModelError, SweepError)) or isinstance(error.__cause__, OSError)
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch use so many threads: the bits of a run on a CPU depend on it."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
