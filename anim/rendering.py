@@ -38,7 +38,7 @@ from .runs.quantities import GUESS, Quantity
 from .runs.trajectory import Trajectory
 from .scenes.both import both_ways, mirrored
 from .scenes.changes import x0_changes
-from .scenes.differences import comparison_of, differences, in_reading_order, scheduler_and_steps
+from .scenes.differences import comparison_of, differences, in_reading_order, in_rows, scheduler_and_steps
 from .scenes.equations import demand_truth, equation_of
 from .scenes.kinds import BOTH, check_seen
 from .scenes.panels import Panel
@@ -124,6 +124,7 @@ def render_runs(
     command: Sequence[str] | None = None,
     references: Mapping[Trajectory, Trajectory] | None = None,
     exact: bool = False,
+    across: int | None = None,
 ) -> Files:
     """Write files that show runs.
 
@@ -140,6 +141,8 @@ def render_runs(
             outputs; None to find it from the recordings.
         references: for each run the one that it is measured against, all made alike; None not to measure.
         exact: whether latents are decoded in their pipeline's own arithmetic.
+        across: how many runs are in each row of the picture, if they are given row by row; None to find rows and
+            columns from the recordings.
 
     Raises:
         DiffanimError: a subclass says what is wrong; no output is left half-written.
@@ -157,7 +160,7 @@ def render_runs(
     outputs_of = {path: output_of(path) for path in paths}
     choose = cache(partial(chosen_decoder, decoder=decoder_of(asked), model=model, exact=exact))
     with _decoding_ahead(model, choose, source_of, on_row, on_note) as ahead:
-        scene = _scene(_opened(runs), panels, timing, asked, choose, ahead)
+        scene = _scene(_opened(runs), panels, timing, asked, choose, ahead, across)
         if references and scene.comparison is not None:
             scene = replace(scene, comparison=_measured(scene, references))
         if on_note is not None:
@@ -328,9 +331,10 @@ def _scene(
     asked: Mapping[str, Any],
     choose: Callable[[Trajectory], ChosenDecoder],
     ahead: DecodingAhead,
+    across: int | None,
 ) -> Scene:
     """What is shown. Of several runs, options for latents and for clips apply to those that have them."""
-    runs, kind, frames = in_reading_order(runs), asked["scene"], frames_of(asked)
+    runs, kind, frames = in_reading_order(runs) if across is None else list(runs), asked["scene"], frames_of(asked)
     for run in runs:
         for panel in panels:
             panel.check(run)
@@ -357,7 +361,11 @@ def _scene(
     for view in views:
         view.beside = tuple(runs)
     align: Align = asked["align"]
-    return Scene(views, panels, comparison=comparison_of(differences(runs), align) if len(runs) > 1 else None)
+    if len(runs) == 1:
+        return Scene(views, panels)
+    found = differences(runs)
+    found = found if across is None else in_rows(found, across)
+    return Scene(views, panels, comparison=comparison_of(found, align, across))
 
 
 def _measured(scene: Scene, references: Mapping[Trajectory, Trajectory]) -> Comparison:

@@ -113,6 +113,7 @@ def write_files(
     model: Any = None,
     source_of: SourceOf | None = None,
     exact: bool = False,
+    **how: Any,
 ) -> None:
     """Render a recording or several, and show how far that is.
 
@@ -124,13 +125,14 @@ def write_files(
         model: that of the runs, by which a tiny decoder is chosen, and which decodes latents.
         source_of: opens what decodes a run's latents; None to open the model, or the pipeline that made it.
         exact: whether latents are decoded in their pipeline's own arithmetic.
+        **how: further arguments of `render_runs`.
     """
     from diffanim.rendering import render_runs
     from diffanim.runs.trajectory import Trajectory
 
     with writing_files(outputs, options, reporter) as calls:
         several = [runs] if isinstance(runs, Trajectory) else runs
-        render_runs(several, outputs, options, model=model, source_of=source_of, exact=exact, **calls)
+        render_runs(several, outputs, options, model=model, source_of=source_of, exact=exact, **calls, **how)
 
 
 @contextmanager

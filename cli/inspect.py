@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from diffanim.cli.options import RecordingPlace
+from diffanim.cli.swept import is_sweep_at, tell
 from diffanim.cli.terminal import say
-from diffanim.errors import OutputError
+from diffanim.errors import OutputError, SweepError
 from diffanim.escaping import for_shell, for_shell_comment
 
 if TYPE_CHECKING:
@@ -30,15 +32,34 @@ _APPROXIMATIONS = {
 
 
 @click.command()
-@click.argument("path", type=RecordingPlace(), metavar="RUN.zarr|FILE")
-def inspect(path: Path | str) -> None:
-    """Show what RUN.zarr holds and check every byte of it, or show where a finished FILE comes from.
+@click.argument("path", type=RecordingPlace(), metavar="RUN.zarr|SWEEP|FILE")
+@click.option(
+    "--reference",
+    metavar="NAME=VALUE,…",
+    help="For a sweep: show how far the finished images of each cell are from those of the cell that has these values "
+    "and otherwise the same, such as scheduler=ddim,steps=1000.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="For a sweep: print its table as CSV, with all settings.")
+@click.pass_context
+def inspect(ctx: click.Context, /, path: Path | str, reference: str | None, as_csv: bool) -> None:
+    """Show what RUN.zarr holds and check every byte of it, show a table of the cells of a SWEEP, or show where a
+    finished FILE comes from.
 
-    RUN.zarr may be a URL, such as s3://bucket/run.zarr.
+    A recording or a sweep may be a URL, such as s3://bucket/run.zarr.
 
     The exit code is 1 if something is damaged, or if the file does not say where it comes from. An interrupted run
-    is checked up to its last step.
+    is checked up to its last step. Of a sweep it is checked that the cells which are done are whole, without reading
+    their images; diffanim inspect SWEEP/CELL.zarr checks every byte of one.
     """
+    if is_sweep_at(path):
+        if damaged := tell(os.fspath(path), reference, as_csv=as_csv):
+            raise SweepError(
+                f"{damaged} cell{'s' * (damaged != 1)} of {path} cannot be read as recorded; remove what is damaged, "
+                "and the sweep's command records it again"
+            )
+        return
+    if reference is not None or as_csv:
+        raise click.UsageError(f"--reference and --csv are for sweeps, and {path} is none", ctx)
     if isinstance(path, Path) and (path.is_file() or (path.is_dir() and any(path.glob("*.png")))):
         _inspect_file(path)
     else:

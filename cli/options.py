@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,25 @@ class DecoderName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return click.Choice(list(DECODERS)).shell_complete(ctx, param, incomplete)
 
 
+class ColumnsOrSetting(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A number of columns, or the name of the setting that makes them."""
+
+    name = "columns"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """A number as such."""
+        if isinstance(value, int):
+            return value
+        if re.fullmatch(r"[+-]?\d{1,18}", value, re.ASCII):
+            return int(value)
+        if not re.fullmatch(r"[A-Za-z][\w-]*", value):
+            self.fail(f"{value!r} is neither a number nor a setting; give one such as 5 or guidance", param, ctx)
+        return str(value)
+
+
+_COLUMNS = "N|NAME"
 _READERS = {
+    _COLUMNS: ColumnsOrSetting(),
     SECONDS: Seconds(),
     SIZE: PictureSize(),
     BYTES: Bytes(),
@@ -177,6 +196,18 @@ noise_options = _all_of(NOISE_OPTIONS)
 """The options that determine a forward process."""
 render_options = _all_of(RENDER_OPTIONS)
 """The options that determine how a run is shown."""
+sweep_options = _all_of(
+    {
+        **RENDER_OPTIONS,
+        "columns": replace(
+            RENDER_OPTIONS["columns"],
+            help=f"{RENDER_OPTIONS['columns'].help.removesuffix('.')}; or for a sweep, the setting that differs from "
+            "column to column, such as guidance.",
+            takes=_COLUMNS,
+        ),
+    }
+)
+"""The same for what also shows sweeps."""
 
 
 def written(command: Command) -> Command:

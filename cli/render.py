@@ -21,11 +21,12 @@ from diffanim.cli.drawing import (
     refuse_two_speeds,
     write_files,
 )
+from diffanim.cli.swept import choosing, table_at
 from diffanim.cli.terminal import say
 from diffanim.files.outputs import output_of
 from diffanim.models.finding import locate
 from diffanim.models.settings import RUN_OPTIONS
-from diffanim.render_options import check_outputs, check_runs, decoder_of, frames_of, timing_of
+from diffanim.render_options import RENDER_OPTIONS, check_outputs, check_runs, decoder_of, frames_of, timing_of
 from diffanim.runs.remote import name_of
 from diffanim.scenes.kinds import check_seen, kept_for
 
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("runs", nargs=-1, type=options.RecordingPlace(), metavar="[RUN.zarr]...")
+@click.argument("runs", nargs=-1, type=options.RecordingPlace(), metavar="[RUN.zarr]...|[SWEEP]")
 @options.written
 @options.opened
-@options.render_options
+@choosing
+@options.sweep_options
 @options.run_options
 @options.overwrite
 @options.quiet
@@ -50,6 +52,8 @@ def render(
     outputs: tuple[str, ...],
     profile: str | None,
     opened: bool,
+    rows: str | None,
+    where: tuple[str, ...],  # noqa: ARG001
     overwrite: bool,
     quiet: bool,
     **given: Any,
@@ -59,6 +63,11 @@ def render(
     With RUN.zarr, that recording is rendered, without loading torch; it may be a URL, such as s3://bucket/run.zarr.
     Several recordings are compared in one picture.
     Without any, the run that the options describe is recorded first, or reused if it has been recorded already.
+
+    With the folder of a sweep, up to 12 of its cells are compared:
+
+    \b
+      diffanim render sweep --rows scheduler --columns guidance --where seed=0,label=cat -o grid.mp4
     """
     from diffanim.cli.progress import Reporter
     from diffanim.cli.recording import make_run
@@ -69,14 +78,20 @@ def render(
     apply_profile(profile, ctx, given)
     timing_of(given)  # Values out of range are found before a folder is made.
     decoder_of(given)
-    check_seen(given["scene"], given["panels"], max(len(runs), 1))
+    columns = given["columns"] if isinstance(given["columns"], str) else None
+    if columns is not None:
+        given["columns"] = RENDER_OPTIONS["columns"].default
+    table = table_at(ctx, runs, rows, columns)
+    shown = runs if table is None else [cell.place for cell in table.cells]
+    check_seen(given["scene"], given["panels"], max(len(shown), 1))
     if not runs:  # What is to be shown must be kept.
         keep = dict.fromkeys([*settings.keep, *kept_for(given["scene"], given["panels"])])
         settings = replace(settings, keep=tuple(keep))
     if runs:
-        check_runs(len(runs))
+        check_runs(len(shown))
     model = None if runs else locate(settings.model)
-    stem = comparison_stem([*map(_stem, runs)] if model is None else [settings.file_stem(model)])
+    stems = [*map(_stem, runs)] if model is None else [settings.file_stem(model)]
+    stem = comparison_stem(stems) if table is None else table.stem
     outputs = outputs_or_default(outputs, stem, profile)
     pages = [output for output in outputs if output_of(output).shown == "page"] if opened else []
     if opened and not pages:
@@ -85,14 +100,15 @@ def render(
     check_outputs(outputs, given)
     with Reporter(quiet=quiet) as reporter:
         if model is None:
-            recorded = _opened(runs, reporter)
+            recorded = _opened(shown, reporter)
             _refuse_run_options(ctx, recorded)
         else:
             recording = Path(outputs[0]).parent / f"{stem}.zarr"
             recorded = [make_run(settings, model, recording, reporter, overwrite=overwrite)]
         named = model or settings.model
         source_of = opening(ctx, named, reporter)
-        write_files(recorded, outputs, reporter, given, model=named, source_of=source_of, exact=settings.exact)
+        how = {} if table is None else {"command": table.command, "across": table.across}
+        write_files(recorded, outputs, reporter, given, model=named, source_of=source_of, exact=settings.exact, **how)
     for output in outputs:
         say(output)
     for page in pages:

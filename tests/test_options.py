@@ -105,7 +105,7 @@ def test_render_takes_every_row_as_a_keyword() -> None:
     ids=["render", "record"],
 )
 def test_the_command_line_takes_every_row(command: click.Command, rows: dict[str, Option]) -> None:
-    own = {"runs", "outputs", "profile", "opened", "output", "overwrite", "quiet"}
+    own = {"runs", "outputs", "profile", "opened", "rows", "where", "output", "overwrite", "quiet"}
     options = {one.name: one for one in command.params if one.name not in own}
     assert options.keys() == rows.keys()
     given = command.make_context("x", ["-o", "a.zarr"]).params
@@ -119,7 +119,8 @@ def test_help_has_headings(command: click.Command) -> None:
     said = CliRunner().invoke(command, ["--help"]).output
     rows = [*(RENDER_OPTIONS.values() if command is render_command else ()), *RUN_OPTIONS.values()]
     headings = [line.removesuffix(":") for line in said.splitlines() if re.fullmatch(r"\S.*:", line)]
-    assert headings == ["What is written", *dict.fromkeys(row.group for row in rows), "Other"]
+    sweeps = ["What is shown of a sweep"] if command is render_command else []
+    assert headings == ["What is written", *sweeps, *dict.fromkeys(row.group for row in rows), "Other"]
     sections = dict(zip(headings, re.split(r"(?m)^\S.*:\n", said)[1:], strict=True))
     for group, members in groupby(sorted(rows, key=lambda row: row.group), key=lambda row: row.group):
         for row in members:

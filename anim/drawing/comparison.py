@@ -45,7 +45,12 @@ class Comparison:
         self._scene, self._theme, self._told = scene, theme, scene.comparison
         self._running = [part.panel.captions(part.view) for part in scene.parts]
         self._closing = [part.panel.closing(part.view) for part in scene.parts]
-        self._type, self.layout = self._laid_out(size, type_)
+        try:
+            self._type, self.layout = self._laid_out(size, type_, self._told.across)
+        except SettingsError:
+            if self._told.columns or self._told.across is None:
+                raise
+            self._type, self.layout = self._laid_out(size, type_, None)  # A row of many runs is broken.
         self._numbered = not self._told.columns and any(
             words(label[-1], self._type.text.words).width > line.width
             for label, line in zip(self._told.labels, self.layout.headers, strict=True)
@@ -57,14 +62,16 @@ class Comparison:
         self._levels = [log_snr(run.signal, run.noise) for run in runs]
         self.dots = Dots(on_one_axis(runs), labels, self.layout.strip, theme, self._type.text)
 
-    def _laid_out(self, size: Size, type_: Type) -> tuple[Type, ColumnsLayout]:
-        """The largest type that leaves comfortable room for images, else the smallest that fits, and the layout."""
+    def _laid_out(self, size: Size, type_: Type, across: int | None) -> tuple[Type, ColumnsLayout]:
+        """The largest type that leaves comfortable room for images, else the smallest that fits, and the layout, with
+        so many runs in a row.
+        """
         smaller = [Type(round(scale * type_.em)) for scale in _SCALES if scale * type_.em >= SMALLEST_TEXT]
         found: tuple[Type, ColumnsLayout] | None = None
         refused: SettingsError | None = None
         for tried in smaller or [type_]:
             try:
-                found = tried, self._arranged(size, tried)
+                found = tried, self._arranged(size, tried, across)
             except SettingsError as error:
                 refused = error
             else:
@@ -75,7 +82,7 @@ class Comparison:
             raise refused
         return found
 
-    def _arranged(self, size: Size, type_: Type) -> ColumnsLayout:
+    def _arranged(self, size: Size, type_: Type, across: int | None) -> ColumnsLayout:
         scene = self._scene
         each = len(scene.panels)
         small = scene.parts[1::2] if each == 2 and not scene.parts[1].is_plot else ()
@@ -94,7 +101,7 @@ class Comparison:
             lines=type_.heights(wordings, ()),
             em=type_.em,
             aside=(max(width(*line) for line in lines), _pitch(type_) * max(map(len, asides))) if asides else None,
-            columns=len(self._told.columns) or None,
+            columns=across,
             named_rows=bool(self._told.rows),
             footed=bool(self._told.distances),
         )

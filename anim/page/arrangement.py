@@ -60,7 +60,7 @@ def arranged(scene: Scene, sheet: Sheet, shown: int, page: str) -> Arrangement:
 def _possible(scene: Scene, sheet: Sheet, shown: int, page: str) -> Iterator[Arrangement]:
     """All that may be, the most usual first. An equation is in one row or one column, and a table keeps its columns."""
     runs, wide = len(scene.views), page != "narrow"
-    columns = len(scene.comparison.columns) if scene.comparison and page == "wide" else 0
+    columns = scene.comparison.across if scene.comparison and page == "wide" else None
     for runs_across in [columns] if columns else range(runs, 0, -1):
         for panels in (shown if wide else 1,) if scene.terms else range(shown, 0, -1):
             if runs_across * panels <= _MOST[page] or (page == "wide" and panels == 1):

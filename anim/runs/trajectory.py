@@ -151,14 +151,19 @@ class StepArray:
 
 def is_complete(path: Path, run_id: str) -> bool:
     """Whether the complete recording of a run is at a path, as its sealed attributes say; its rows are not read."""
+    return completed_id(path) == run_id
+
+
+def completed_id(path: Path) -> str | None:
+    """The id of the complete recording at a path, as its sealed attributes say; None if there is none."""
     try:
         file = path / "zarr.json"
         if not is_plain_file(file) or file.stat().st_size > _MOST_ATTRIBUTES:
-            return False
+            return None
         told = json.loads(file.read_bytes())["attributes"]["diffanim"]
-        return told["complete"] is True and told["id"] == run_id and told["seal"] == seal(told)
+        return str(told["id"]) if told["complete"] is True and told["seal"] == seal(told) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+        return None
 
 
 def _may_show_html() -> bool:

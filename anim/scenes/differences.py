@@ -7,7 +7,7 @@ the images from the model, are told only where runs are alike otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
@@ -104,13 +104,28 @@ def differences(runs: Sequence[Trajectory]) -> Differences:
     return Differences(shared, tuple(numbered), _subject(numbered, grid), grid)
 
 
-def comparison_of(found: Differences, align: Align) -> Comparison:
-    """The words of a picture of several runs, whose runs form a table if they are a grid."""
+def in_rows(found: Differences, across: int) -> Differences:
+    """The same of runs that are given row by row, so many in each: a grid, if each fact in which they differ is one of
+    their row or of their column.
+    """
+    grid = _given_grid(found.apart, across)
+    return replace(found, grid=grid, subject=_subject(found.apart, grid))
+
+
+def comparison_of(found: Differences, align: Align, across: int | None = None) -> Comparison:
+    """The words of a picture of several runs, whose runs form a table if they are a grid.
+
+    Args:
+        found: what sets them apart.
+        align: what they have in common at each moment.
+        across: how many are in each row, if they are no grid; None for as many as fit best.
+    """
     left_out = [_DROPPED[:count] for count in range(len(_DROPPED) + 1)]
     titles = [", ".join(fact.words for fact in found.shared if fact.name not in names) for names in left_out]
     labels = tuple(tuple(dict.fromkeys(names)) for names in zip(found.names, found.short_names, strict=True))
     rows, columns = ((), ()) if found.grid is None else (found.grid.rows, found.grid.columns)
-    return Comparison(tuple(dict.fromkeys(titles)), labels, align, _wordings(rows), _wordings(columns))
+    names = _wordings(rows), _wordings(columns)
+    return Comparison(tuple(dict.fromkeys(titles)), labels, align, *names, across=len(columns) or across)
 
 
 def in_reading_order(runs: Sequence[Trajectory]) -> list[Trajectory]:
@@ -263,6 +278,34 @@ def _grid(apart: Sequence[tuple[Fact, ...]]) -> Grid | None:
         return Grid(tuple(of_columns), tuple(of_rows), tuple(places))
     places = [(of_rows.index(row), of_columns.index(column)) for row, column in apart]
     return Grid(tuple(of_rows), tuple(of_columns), tuple(places))
+
+
+def _given_grid(apart: Sequence[tuple[Fact, ...]], across: int) -> Grid | None:
+    """The runs as rows and columns of this many; None if a row or column has no name of its own."""
+    if not 1 < across < len(apart) or len({len(of) for of in apart}) > 1:
+        return None
+    rows = [apart[first : first + across] for first in range(0, len(apart), across)]
+    if len(rows[-1]) < across:
+        return None
+    columns = list(zip(*rows, strict=True))
+    of_rows, of_columns = _alike_along(rows), _alike_along(columns)
+    if not of_rows or not of_columns or len(of_rows) + len(of_columns) < len(apart[0]):
+        return None
+    return Grid(
+        tuple(_joined([line[0][fact] for fact in of_rows]) for line in rows),
+        tuple(_joined([line[0][fact] for fact in of_columns]) for line in columns),
+        tuple(divmod(run, across) for run in range(len(apart))),
+    )
+
+
+def _alike_along(lines: Sequence[Sequence[tuple[Fact, ...]]]) -> list[int]:
+    """The places of the facts that all runs of a line share, in every line."""
+    return [fact for fact in range(len(lines[0][0])) if all(len({run[fact] for run in line}) == 1 for line in lines)]
+
+
+def _joined(facts: Sequence[Fact]) -> Fact:
+    """Several facts as one."""
+    return Fact(facts[0].name, ", ".join(fact.words for fact in facts), ", ".join(fact.short for fact in facts))
 
 
 def _subject(apart: Sequence[tuple[Fact, ...]], grid: Grid | None) -> str:

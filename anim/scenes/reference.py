@@ -32,17 +32,27 @@ def distances(run: Trajectory, reference: Trajectory) -> NDArray[np.float64]:
         SettingsError: the shapes differ, or the reference is interrupted.
         TrajectoryError: a row is damaged.
     """
-    if run.x.shape[1:] != reference.x.shape[1:]:
-        own, other = list(run.x.shape[1:]), list(reference.x.shape[1:])
-        raise SettingsError(f"the reference's images are {other}, unlike the run's, {own}; name another reference")
-    if not reference.complete:
-        raise SettingsError(f"the reference was interrupted after step {reference.steps}; record it again")
+    _demand_alike(run, reference)
     rows = _nearest(log_snr(run.signal, run.noise), log_snr(reference.signal, reference.noise))
     pairs = ((run.x0[row], reference.x0[other]) for row, other in enumerate(rows))
     found = [_distance(one, other) for one, other in pairs]
-    black, white = run.info.value_range
     rows_found = np.array([*found, *([_distance(run.x[-1], reference.x[-1])] if run.complete else [])])
-    return rows_found * 2 / (white - black)
+    return rows_found * _unit(run)
+
+
+def last_distance(run: Trajectory, reference: Trajectory) -> float:
+    """The last of these distances, that of the finished images, without reading others.
+
+    Args:
+        run: complete.
+        reference: as for `distances`.
+
+    Raises:
+        SettingsError: as for `distances`.
+        TrajectoryError: a last sample is damaged.
+    """
+    _demand_alike(run, reference)
+    return _distance(run.x[-1], reference.x[-1]) * _unit(run)
 
 
 def distance_phrase(found: NDArray[np.float64]) -> Phrase:
@@ -68,6 +78,20 @@ def _nearest(levels: NDArray[np.float64], among: NDArray[np.float64]) -> Sequenc
 
 _BOUNDS = (-60.0, 60.0)
 """No noise of a recording is weaker or stronger in float32."""
+
+
+def _demand_alike(run: Trajectory, reference: Trajectory) -> None:
+    if run.x.shape[1:] != reference.x.shape[1:]:
+        own, other = list(run.x.shape[1:]), list(reference.x.shape[1:])
+        raise SettingsError(f"the reference's images are {other}, unlike the run's, {own}; name another reference")
+    if not reference.complete:
+        raise SettingsError(f"the reference was interrupted after step {reference.steps}; record it again")
+
+
+def _unit(run: Trajectory) -> float:
+    """What makes black −1 and white 1."""
+    black, white = run.info.value_range
+    return 2 / (white - black)
 
 
 def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

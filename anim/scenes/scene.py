@@ -100,6 +100,8 @@ class Comparison:
     """If runs form a table, row by row: the name of each row, likewise."""
     columns: tuple[tuple[str, ...], ...] = ()
     """If runs form a table: the name of each column, likewise."""
+    across: int | None = None
+    """The number of runs in each row; None for as many as fit best."""
     distances: tuple[Phrase, ...] = ()
     """If there is a reference: how far each run is from it, with a number for every row of its samples."""
     reference: tuple[str, ...] = ()

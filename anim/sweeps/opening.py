@@ -6,19 +6,20 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..arguments import check_names, checked, shown
-from ..errors import SettingsError, SweepError
+from ..errors import SettingsError, SweepError, TrajectoryError
 from ..models.settings import RUN_OPTIONS
-from ..runs.trajectory import Trajectory
+from ..runs.remote import is_remote, joined, told
+from ..runs.trajectory import Trajectory, completed_id
 from .cells import recording_of
-from .index import INDEX, Entry, entries_in, read_index
+from .index import INDEX, Entry, State, entries_in, read_index, settings_told
 
-_NAMES = {row.spelling: name for name, row in RUN_OPTIONS.items() if row.spelling} | {
-    name: name for name in RUN_OPTIONS
-}
+NAMES = {row.spelling: name for name, row in RUN_OPTIONS.items() if row.spelling} | {name: name for name in RUN_OPTIONS}
 """Names of settings, in Python and on the command line."""
+CellState = State | Literal["damaged"]
+"""Of a cell; damaged if the index calls it done, but its recording is not whole."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,38 @@ class SweptCell:
             SweepError: it is not recorded.
             TrajectoryError: it is damaged.
         """
-        if self.entry.state == "failed":
-            raise SweepError(f"{self.place} failed: {self.entry.error}; --retry-failed tries it again")
-        if self.entry.state == "waiting":
-            raise SweepError(f"{self.place} is not recorded yet; give the sweep's command again to go on")
+        said = self.entry.state
+        if said == "failed" and self.state != "done":
+            raise SweepError(f"{told(self.place)} failed: {self.entry.error}; --retry-failed tries it again")
+        if said == "waiting" and self.state != "done":
+            raise SweepError(f"{told(self.place)} is not recorded yet; give the sweep's command again to go on")
         return Trajectory.open(self.place)
+
+    @property
+    def state(self) -> CellState:
+        """What its recording says, whatever the index says: that of another process may be old. Of a store, only those
+        that the index calls done are looked at.
+        """
+        said = self.entry.state
+        if is_remote(self.place):
+            from ..runs.uploading import exists_whole
+
+            return said if said != "done" or exists_whole(self.place) else "damaged"
+        if self._is_whole:
+            return "done"
+        return "damaged" if said == "done" else said
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether its recording is complete, by the sweep or by ``diffanim record``, which gives it an id of its own."""
+        run_id = completed_id(Path(self.place))
+        if run_id is None or run_id.startswith(self.entry.cell):
+            return run_id is not None
+        try:
+            told = settings_told(Trajectory.open(self.place).info.settings)
+        except TrajectoryError:
+            return False
+        return all(told.get(name) == value for name, value in self.entry.settings.items() if value != "auto")
 
     def get(self, name: str) -> Any:
         """A setting by its name in Python; of lists with one value, that value; None if it is not set."""
@@ -73,9 +101,9 @@ class Sweep(Sequence[SweptCell]):
         if not isinstance(which, Mapping):
             return self.cells[which]
         cells = list(self.cells)
-        check_names("a sweep", which, _NAMES)
+        check_names("a sweep", which, NAMES)
         for name, wanted in which.items():
-            setting = _NAMES[name]
+            setting = NAMES[name]
             found = [cell for cell in cells if _is(cell.get(setting), wanted)]
             if not found:
                 there = ", ".join(shown(value) for value in self._values(cells, setting))
@@ -85,8 +113,8 @@ class Sweep(Sequence[SweptCell]):
 
     def values(self, name: str) -> list[Any]:
         """The different values of a setting, in order."""
-        check_names("a sweep", [name], _NAMES)
-        return self._values(self.cells, _NAMES[name])
+        check_names("a sweep", [name], NAMES)
+        return self._values(self.cells, NAMES[name])
 
     @property
     def varied(self) -> dict[str, list[Any]]:
@@ -146,21 +174,26 @@ def open_sweep(place: str | os.PathLike[str]) -> Sweep:
         SweepError: there is none, or its index is damaged.
     """
     name = os.fspath(place)
-    if "://" in name:
+    if is_remote(name):
         from ..runs.uploading import read_text
 
-        base = name.rstrip("/")
-        text = read_text(f"{base}/{INDEX}")
-        entries = None if text is None else entries_in(text, f"{base}/{INDEX}")
-        join = "{}/{}".format
+        join, said = joined, told(name)
+        text = read_text(joined(name, INDEX))
+        entries = None if text is None else entries_in(text, joined(said, INDEX))
     else:
-        base, join = name, os.path.join
-        entries = read_index(Path(name) / INDEX) if is_sweep(Path(name)) else None
+        join, said = os.path.join, name
+        entries = read_index(Path(name) / INDEX) if is_sweep(name) else None
     if entries is None:
-        raise SweepError(f"there is no sweep at {name}: it has no {INDEX}")
-    return Sweep(name, [SweptCell(entry, join(base, recording_of(entry.cell))) for entry in entries.values()])
+        raise SweepError(f"there is no sweep at {said}: it has no {INDEX}")
+    return Sweep(said, [SweptCell(entry, join(name, recording_of(entry.cell))) for entry in entries.values()])
 
 
-def is_sweep(folder: Path) -> bool:
-    """Whether there is a sweep in a folder."""
-    return (folder / INDEX).is_file()
+def is_sweep(place: str) -> bool:
+    """Whether there is a sweep in a folder or a store."""
+    if not is_remote(place):
+        return (Path(place) / INDEX).is_file()
+    if place.endswith(".zarr"):
+        return False
+    from ..runs.uploading import read_text
+
+    return read_text(joined(place, INDEX)) is not None

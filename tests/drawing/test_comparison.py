@@ -165,3 +165,22 @@ def test_the_noise_level_is_told_where_runs_share_it(align: Align, is_there: boo
     assert bool((found == THEMES["dark"].noise).all(-1).any()) == is_there
     at_end = composer.compose(Shot((6, 6), 0.1)).pixels[corner]
     assert not (at_end == THEMES["dark"].noise).all(-1).any()
+
+
+def corners(across: int | None, size: tuple[int, int | None] = (830, None)) -> tuple[int, int]:
+    """How many different lefts and tops the panels of four runs have."""
+    shown = scene(*(synthetic_run(steps=2) for _ in range(4)), panels="x0")
+    assert shown.comparison is not None
+    told = replace(shown.comparison, across=across)
+    panels = Composer(replace(shown, comparison=told), size=size).layout.panels
+    return len({place.box.x for place in panels}), len({place.box.y for place in panels})
+
+
+def test_runs_in_a_row_or_a_column() -> None:
+    assert corners(4) == (4, 1)
+    assert corners(1) == (1, 4)
+    assert corners(2) == (2, 2)
+
+
+def test_a_row_that_does_not_fit_is_broken() -> None:
+    assert corners(4, (480, None)) == corners(None, (480, None)) == (3, 2)

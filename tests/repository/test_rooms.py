@@ -17,7 +17,8 @@ TOOLS = ("errors", "version", "escaping", "untrusted", "arguments", "options", "
 ROOMS = (
     *("runs", "schedulers", "models", "sampling", "capture", "decoding"),
     *("timeline", "scenes", "drawing", "encode", "page", "files", "render_options", "noise_options", "sharing"),
-    *("recording", "own_loops", "forward", "rendering", "comparing", "showing", "watching", "builtin"),
+    *("recording", "own_loops", "forward", "rendering", "comparing", "sweeps", "sweeping"),
+    *("showing", "watching", "builtin"),
 )
 """Each may import those before it."""
 LEFT_OF_THE_RUN = {"schedulers", "models", "sampling", "capture", "decoding", "recording", "forward", "builtin"}

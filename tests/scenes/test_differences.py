@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from diffanim.runs.trajectory import Trajectory
-from diffanim.scenes.differences import Differences, comparison_of, differences, in_reading_order
+from diffanim.scenes.differences import Differences, comparison_of, differences, in_reading_order, in_rows
 from diffanim.schedulers.choosing import SCHEDULERS, choice_of, class_title, title_of
 from support.synthetic import synthetic_run
 
@@ -137,3 +137,22 @@ def test_a_grid_is_read_row_by_row() -> None:
     mixed = [table[0][0], table[0][1], table[1][2], table[0][2], table[1][1], table[1][0]]
     assert in_reading_order(mixed) == [*table[0], *table[1]]
     assert in_reading_order(mixed[:5]) == mixed[:5]
+
+
+def test_rows_that_are_given() -> None:
+    """Facts that come with that of a row or column stand beside it; one that is neither's leaves no table."""
+    calls = {"DDIMScheduler": 2, HEUN: 3}
+    runs = [run(calls[name], scheduler=name, guidance=w, prompt=f"w{w}") for w in (1, 3, 5) for name in calls]
+    found = in_rows(differences(runs), 2)
+    assert found.grid is not None
+    assert [fact.words for fact in found.grid.rows] == ["“w1”, guidance 1", "“w3”, guidance 3", "“w5”, guidance 5"]
+    assert [fact.words for fact in found.grid.columns] == ["DDIM", "Heun"]
+    assert comparison_of(found, "noise", 2).across == 2
+    assert differences(runs).grid is None
+    sizes = [run(shape=(1, 3, 4 * high, 4 * wide)) for high in (1, 2) for wide in (1, 2)]
+    neither = comparison_of(in_rows(differences(sizes), 2), "noise", 2)
+    assert (neither.columns, neither.across, neither.labels[1]) == ((), 2, ("8×4",))
+    assert in_rows(differences(runs), 4).grid is None, "the last row is not full"
+    for across in (1, 6):
+        alone = comparison_of(in_rows(differences(runs), across), "noise", across)
+        assert (alone.rows, alone.columns, alone.across) == ((), (), across)

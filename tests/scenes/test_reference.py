@@ -13,7 +13,7 @@ from diffanim.errors import SettingsError
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.scenes.differences import scheduler_and_steps
 from diffanim.scenes.phrases import Number
-from diffanim.scenes.reference import distance_phrase, distances
+from diffanim.scenes.reference import distance_phrase, distances, last_distance
 from support.synthetic import synthetic_run
 
 SHAPE = (2, 3, 4, 4)
@@ -47,6 +47,16 @@ def test_the_distance_is_over_all_values() -> None:
     apart = np.sqrt(((one.x[-1] - synthetic_run(contrast=0.25).x[-1]).astype(np.float64) ** 2).mean())
     assert distances(one, synthetic_run(contrast=0.25))[-1] == pytest.approx(apart)
     assert distances(one, other)[-1] == 0, "the schedule does not matter"
+
+
+def test_the_last_distance_alone() -> None:
+    """Twice that of values between 0 and 1, as black is −1 and white 1."""
+    runs = [synthetic_run(steps=3, contrast=contrast, value_range=(0, 1)) for contrast in (0.5, 0.25)]
+    assert last_distance(*runs) == distances(*runs)[-1]
+    apart = (runs[0].x[-1].astype(np.float64) - runs[1].x[-1]) ** 2
+    assert last_distance(*runs) == pytest.approx(2 * np.sqrt(apart.mean()))
+    with pytest.raises(SettingsError, match="unlike the run's"):
+        last_distance(runs[0], synthetic_run(shape=(1, 3, 8, 8)))
 
 
 def test_numbers_have_a_string_for_every_sample() -> None:

@@ -188,6 +188,8 @@ def test_comments_are_text_and_no_options(tmp_path: Path, name: str) -> None:
         ("diffanim render -o ..", False),
         ("diffanim render --image ~/secret.png -o a.gif", False),
         ("diffanim render ../run.zarr -o a.gif", False),
+        ("diffanim render s --rows scheduler --columns seed --where 'prompt=a; id' -o a.gif", True),
+        ("diffanim render s3://evil/s --rows scheduler -o a.gif", False),
         ("diffanim record -o run.zarr", False),
         ("diffanim render 'a", False),
         ("diffanim render --prompt 'a\nb' -o a.gif", False),
