@@ -1,6 +1,7 @@
 """A sweep, against a shell loop of ``diffanim record``, and against accelerate's script for several GPUs.
 
     python benchmarks/sweeps.py [--cells 12] [--steps 10] [--batch 1] [--rounds 1] [--no-shell]
+    python benchmarks/sweeps.py --scale 10000
 
 Each is a command of its own that records the same cells, two schedulers and as many seeds as that takes, with
 everything imported and loaded: the sweep; ``diffanim record`` once for each cell; and the script of diffusers'
@@ -8,18 +9,25 @@ documentation on distributed inference, where ``accelerate launch`` starts a pro
 gives each its share, and a pipeline makes images of which no step is kept. On CUDA the model is that of `sampling.py`,
 256×256, on a CPU the built-in one. Then, in this process: the sampling loop alone, warm, in batches like the sweep's,
 which is what the cells of the sweep are compared with, without starting.
+
+With ``--scale``, so many cells whose workers answer at once: what planning, dealing, resuming and the index take for
+each, the memory for all, and cells a second with 1, 2, 4 and 8 workers of Dask.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,9 +38,15 @@ from sampling import celebahq, fast
 from diffanim.models.finding import locate
 from diffanim.models.loading import open_model
 from diffanim.models.seeds import generators_for
+from diffanim.runs.chunks import attributes_of
+from diffanim.runs.run_info import RunInfo
 from diffanim.sampling.loop import initial_noise, sample
 from diffanim.schedulers.choosing import make_scheduler, set_timesteps
+from diffanim.sweeps import running
+from diffanim.sweeps.cells import Cell, cells_of, recording_of
+from diffanim.sweeps.engines import given as given_executor
 from diffanim.sweeps.opening import open_sweep
+from diffanim.sweeps.worker import Outcome, Task
 
 SCHEDULERS = ("ddim", "dpm++")
 ACCELERATE = """
@@ -69,7 +83,11 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--model", help="a directory")
     parser.add_argument("--no-shell", action="store_true", help="leave out the shell loop, which takes longest")
+    parser.add_argument("--scale", type=int, help="so many cells whose workers answer at once")
     given = parser.parse_args()
+    if given.scale:
+        at_scale(given.scale)
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         on_cuda = torch.cuda.is_available()
@@ -152,6 +170,61 @@ def loop_alone(model: str, given: argparse.Namespace, batch: int) -> float:
         synchronize(opened.device)
         seconds.append(time.perf_counter() - began)
     return max(torch.cuda.device_count(), 1) * batch / statistics.median(seconds[1:])
+
+
+def answer(task: Task) -> list[Outcome]:
+    """What a worker with an infinitely fast network and disk would say."""
+    return [Outcome(name, "done", images=1) for names in task.names for name in names]
+
+
+class AtOnce(Executor):
+    """Carries out what is submitted before it returns."""
+
+    def submit(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
+        """The result, in a future."""
+        future: Future[object] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def pretend(cell: Cell, folder: Path) -> None:
+    """What a resumed sweep looks at of a recording, the attributes of a complete one."""
+    place = folder / recording_of(cell.name)
+    place.mkdir(exist_ok=True)
+    told = attributes_of(RunInfo("made up", "DDIMScheduler"), cell.run_id, complete=True, axes=[])
+    (place / "zarr.json").write_text(json.dumps({"attributes": {"diffanim": told}}))
+
+
+def at_scale(number: int) -> None:
+    """Print the times and the memory of a sweep of so many cells, but for recording them."""
+    grid = {"scheduler": ["ddim", "heun"], "steps": [10, 20, 40, 50], "seed": range(number // 8), "batch": [1]}
+    vars(running)["carry_out"] = answer
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryDirectory() as name:
+        began = time.perf_counter()
+        cells = cells_of(grid)
+        print(f"{len(cells)} cells")
+        print(f"planning     {(time.perf_counter() - began) / len(cells) * 1e3:8.3f} ms a cell")
+        folder = Path(name) / "sweep"
+        for what in ("dealing", "resuming"):
+            began = time.perf_counter()
+            reused = running.run(cells, folder, given_executor(AtOnce()), most_together=1).reused
+            took = (time.perf_counter() - began) / len(cells) * 1e3
+            print(f"{what:<12} {took:8.3f} ms a cell, with the index; {reused} reused")
+            for cell in cells:
+                pretend(cell, folder)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"memory       {(peak - before) / 1024:8.0f} MB more")
+        from distributed import Client, LocalCluster
+
+        for workers in (1, 2, 4, 8):
+            local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+            with LocalCluster(**local, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
+                began = time.perf_counter()
+                engine = given_executor(client.get_executor(pure=False))
+                running.run(cells, Path(name) / f"dask{workers}", engine, most_together=1)
+                rate = len(cells) / (time.perf_counter() - began)
+            print(f"Dask, {workers} worker{'s' * (workers > 1)}: {rate:.0f} cells a second")
 
 
 def gpus() -> str:
