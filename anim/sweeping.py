@@ -66,7 +66,7 @@ def sweep(
         cells_of(cells),
         Path(folder),
         local() if executor is None else given(executor),
-        to=None if to is None else to.rstrip("/"),
+        to=to,
         retry_failed=retry_failed,
         threads=threads,
         most_together=most_together,

@@ -9,7 +9,6 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,6 @@ from diffanim.cli.options import Command, Grouped
 from diffanim.cli.terminal import say
 from diffanim.escaping import for_terminal
 from diffanim.models.settings import RUN_OPTIONS
-from diffanim.runs.remote import is_remote, joined, name_of
 
 if TYPE_CHECKING:
     from diffanim.sweeps.choosing import Table
@@ -60,20 +58,10 @@ def choosing(command: Command) -> Command:
 
 
 def is_sweep_at(place: str | os.PathLike[str]) -> bool:
-    """Whether a sweep is in a folder or at a URL; what is called .zarr at a URL is a recording.
-
-    Raises:
-        TrajectoryError: the store cannot be reached.
-    """
+    """Whether a folder or a store holds a sweep."""
     from diffanim.sweeps.opening import is_sweep
 
-    name = os.fspath(place)
-    if not is_remote(name):
-        return is_sweep(Path(name))
-    from diffanim.runs.uploading import read_text
-    from diffanim.sweeps.index import INDEX
-
-    return not name_of(name).endswith(".zarr") and read_text(joined(name, INDEX)) is not None
+    return is_sweep(os.fspath(place))
 
 
 def table_at(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..pixels import Pixels
-from ..scenes.plane import Field, Followed, Particles, Plane
+from ..scenes.plane import Density, Field, Followed, Particles, Plane
 from ..scenes.plots import Values
 from .axes import sizes_in
 from .lines import blend, place, width
@@ -17,20 +17,22 @@ from .strip import mixed
 from .strokes import Ink, Strokes, discs
 from .themes import Colour, Theme
 
-_MOST_COLUMNS = (24, 16)
+MOST_COLUMNS = (24, 16)
 """Of a grid of arrows, and of one with several at each place."""
 _CELL = (1.1, 1.7)
 """The narrowest cell of such grids, in em."""
-_ARROW = 0.86
+ARROW = 0.86
 """The length of the longest arrow, in cells."""
 _SLOW = 0.25
 """The part of the usual speed below which an arrow of a direction is shorter than others."""
-_DIM = {"data": 0.3, "field": 0.5, "trail": 0.75, "path": 0.55}
+DIM = {"data": 0.3, "field": 0.5, "trail": 0.75, "path": 0.55}
 """How much of its colour something in the background has."""
-_MANY = 600
+MANY = 600
 """More particles than this are drawn smaller."""
 _DENSITY_CELL = 0.2
 """The side of a cell of the density, in em; the picture between their middles is interpolated."""
+MIDDLE_SHADE = 0.6
+"""The strength of density that has the colour of noise; none has that of the background, and 1 the strongest ink."""
 
 
 class DrawnPlane:
@@ -56,7 +58,7 @@ class DrawnPlane:
         self._unit = min(width, height) / (2 * plane.reach)
         self._ink = Ink(height, width)
         count = 0 if plane.particles is None else plane.particles.places.shape[1]
-        self._radius = max(min(0.12 * em, height / 160) * min(1.0, (_MANY / max(count, 1)) ** 0.5), 1.2)
+        self._radius = max(min(0.12 * em, height / 160) * min(1.0, (MANY / max(count, 1)) ** 0.5), 1.2)
         self._thin = max(0.035 * em, 0.55)
         """Half the width of a line."""
         self._grid = self._places_of_arrows()
@@ -116,16 +118,15 @@ class DrawnPlane:
         columns, rows = round(self.width / cell), round(self.height / cell)
         across = (np.linspace(0, self.width, columns + 1) - self.width / 2) / self._unit
         down = (np.linspace(0, self.height, rows + 1) - self.height / 2) / self._unit
-        density = self._plane.density(across, down, row)[::-1]
-        strength = np.sqrt(density / max(density.max(), 1e-30))
+        strength = strength_of(self._plane.density, across, down, row)[::-1]
         steps = np.array([self._theme.background, self._theme.noise, self._theme.strong], float)
-        colours = np.stack([np.interp(strength, (0, 0.6, 1), steps[:, channel]) for channel in range(3)], -1)
+        colours = np.stack([np.interp(strength, (0, MIDDLE_SHADE, 1), steps[:, channel]) for channel in range(3)], -1)
         return resized(np.rint(colours).astype(np.uint8), self.width, self.height)
 
     def _places_of_arrows(self) -> Values:
         """The middles of the cells of a grid that fills the picture, [n, 2], in the coordinates of the run."""
         several = self._plane.field is not None and len(self._plane.field.inks) > 1
-        columns = max(min(_MOST_COLUMNS[several], int(self.width / (_CELL[several] * self._em))), 4)
+        columns = max(min(MOST_COLUMNS[several], int(self.width / (_CELL[several] * self._em))), 4)
         cell = self.width / columns
         rows = max(round(self.height / cell), 3)
         x, y = (np.arange(columns) + 0.5) * cell, (np.arange(rows) + 0.5) * self.height / rows
@@ -135,16 +136,12 @@ class DrawnPlane:
         return np.asarray((spots - middle) / np.array([self._unit, -self._unit]))
 
     def _arrows(self, picture: Pixels, field: Field, row: int) -> None:
-        vectors = field.vectors(self._grid, row)
-        if vectors is None:
+        arrows = arrows_of(field, self._grid, row)
+        if arrows is None:
             return
-        sizes = np.hypot(vectors[..., 0], vectors[..., 1]).max(0)
-        usual = float(sizes.max()) if field.measured else _SLOW * float(np.median(sizes))
-        shortening = np.minimum(sizes / max(usual, 1e-12), 1) / np.maximum(sizes, 1e-12)
         several = len(field.inks) > 1
-        for each, name in zip(vectors, field.inks, strict=True):
-            # All arrows at a place are shortened alike, so that they still add up.
-            reach = each * shortening[:, None] * self._cell * _ARROW * (1, -1)
+        for each, name in zip(arrows, field.inks, strict=True):
+            reach = each * self._cell * ARROW * (1, -1)
             middles = self.positions(self._grid)
             starts = middles if several else middles - reach / 2
             colour = self._theme.ink(name)
@@ -233,4 +230,22 @@ class DrawnPlane:
             x += needed
 
     def _dimmed(self, colour: Colour, what: str) -> Colour:
-        return mixed(colour, self._theme.background, _DIM[what])
+        return mixed(colour, self._theme.background, DIM[what])
+
+
+def arrows_of(field: Field, places: Values, row: int) -> Values | None:
+    """Arrows at places [n, 2] for each ink: [k, n, 2], the longest of length 1; None if there are none at this row."""
+    vectors = field.vectors(places, row)
+    if vectors is None:
+        return None
+    sizes = np.hypot(vectors[..., 0], vectors[..., 1]).max(0)
+    usual = float(sizes.max()) if field.measured else _SLOW * float(np.median(sizes))
+    # All arrows at a place are shortened alike, so that they still add up.
+    shortening = np.minimum(sizes / max(usual, 1e-12), 1) / np.maximum(sizes, 1e-12)
+    return np.asarray(vectors * shortening[:, None])
+
+
+def strength_of(density: Density, across: Values, down: Values, row: int) -> Values:
+    """The root of a density in the cells between edges [w + 1] and [h + 1], 1 at its highest: [h, w]."""
+    found = density(across, down, row)
+    return np.asarray(np.sqrt(found / max(found.max(), 1e-30)))

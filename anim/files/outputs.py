@@ -126,9 +126,6 @@ def write(jobs: Sequence[Job], rendering: Rendering) -> None:
     Raises:
         DiffanimError: a subclass says what is wrong.
     """
-    pages = [job.path for job in jobs if job.output.module == "pages"]
-    if pages and any(part.is_plane for part in rendering.scene.parts):
-        raise OutputError(f"{pages[0]}: a page cannot show points in the plane yet; name a .gif or an .mp4 instead")
     for module, of_kind in groupby(in_order(jobs), key=lambda job: job.output.module):
         import_module(f".{module}", __package__).write(list(of_kind), rendering)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import OutputError
 from ..page.document import Page, Stills
+from ..page.planes import Tracks, still_of
 from ..page.stills import Sheet
 from ..scenes.scene import Scene
 from ..threads import ahead
@@ -38,6 +39,8 @@ def write(jobs: Sequence[Job], rendering: Rendering) -> None:
         text, shown = _within(pictures, rendering, job, every, limit)
         with writing(path), whole_file(path) as partial:
             partial.write_bytes(text)
+        if rendering.size is not None and rendering.on_note is not None:
+            rendering.on_note(f"{path} is as large as the window that shows it: --size does not apply to pages")
         if shown > 1 and rendering.on_note is not None:
             rendering.on_note(
                 f"{path} shows {_every(shown)}, for {spelled(len(text))} of at most {spelled(limit)}; --max-size "
@@ -91,7 +94,9 @@ class _Pictures:
     """The pictures of moments, each made once."""
 
     def __init__(self, scene: Scene) -> None:
+        self._scene = scene
         self._parts = [(place, part) for place, part in enumerate(scene.parts) if not part.is_plot]
+        self._planes = {place: scene.plane_of(part) for place, part in self._parts if part.is_plane}
         self._sheets = {place: Sheet.of(part) for place, part in self._parts}
         self._made: dict[tuple[int, ...], Stills] = {}
 
@@ -100,6 +105,7 @@ class _Pictures:
         sampled = spread(shots, _SAMPLES)
         self._make(sampled)
         each = sum(still.size for rows in sampled for still in self._made[rows].values()) / len(sampled)
+        each += Tracks(self._scene.parts, self._planes, shots, whole=True).row_size
         every = 1
         while every < len(shots) and each * len(every_nth(shots, every)) > 1.1 * limit:
             every += 1
@@ -121,4 +127,9 @@ class _Pictures:
                     rendering.on_frame(done, len(missing))
 
     def _stills(self, rows: tuple[int, ...]) -> Stills:
-        return {place: self._sheets[place].still(part, rows) for place, part in self._parts}
+        return {
+            place: still_of(self._planes[place], rows[part.run])
+            if part.is_plane
+            else self._sheets[place].still(part, rows)
+            for place, part in self._parts
+        }

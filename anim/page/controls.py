@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .markup import Markup, element, joined
-from .material import Material
+from .material import Material, shown_by
 from .maths import mathml
 from .moments import labels_of
 
@@ -60,7 +60,7 @@ def choices_of(material: Material, fps: float) -> Markup:
             type="button",
             data_panel=part.panel.name,
             aria_pressed="true",
-            title=part.panel.shows,
+            title=shown_by(part),
         )
         for number, part in enumerate(panels, start=1)
         if len(panels) > 1

@@ -11,6 +11,7 @@ from functools import cached_property
 from string import Template
 from typing import Any
 
+from ..runs.noising import rescaled
 from ..scenes.differences import differences
 from ..scenes.panels.wordings import LATENTS
 from ..scenes.phrases import Phrase, Words
@@ -20,14 +21,15 @@ from ..scenes.titles import LEVEL, MOMENTS, dotted, state_of, step_of
 from ..timeline.alignment import Moment
 from ..timeline.shots import Shot
 from .controls import choices_of, controls_of, keys_of
-from .looks import arrangement_of, resource, style_of
-from .markup import Markup, as_data, element, joined, whole
+from .looks import PRINTED, arrangement_of, resource, script_text, style_of
+from .markup import Attribute, Markup, as_data, element, joined, whole
 from .material import Material, name_of
 from .moments import data_of, labels_of, levels_of, number_of
+from .planes import drawn
 from .printed import printed_of
 from .schedule import schedule_of
 from .stage import pixelated, stage_of
-from .stills import FURTHEST, MIDDLE, QUALITY, Still, base64_of, data_url, step_beyond
+from .stills import FURTHEST, MIDDLE, QUALITY, Still, base64_of, data_url, step_beyond, webp
 
 Stills = Mapping[int, Still]
 """The pictures of a moment, by the index of their part in the scene."""
@@ -54,12 +56,12 @@ class Page:
     comment: str = ""
     """Its provenance."""
     note: str = ""
-    """What was left out, in words."""
+    """What was left out, in words; empty if nothing was."""
 
     def html(self) -> str:
         """The file."""
         main = self._main()  # Before the data: it says what changes.
-        style, script = style_of(self._material, self.theme, self.text), resource("player.js")
+        style, script = style_of(self._material, self.theme, self.text), script_text()
         first, *others = (self._scripts(moment) for moment in range(len(self.shots)))
         policy = (
             f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data: blob:"
@@ -79,7 +81,7 @@ class Page:
 
     @cached_property
     def _material(self) -> Material:
-        return Material(self.scene, self.shots)
+        return Material(self.scene, self.shots, whole=not self.note)
 
     # Words
 
@@ -103,7 +105,9 @@ class Page:
         """What is known of the run, or common to all of them."""
         runs = [view.run for view in self.scene.views]
         runs = runs[-1:] if self.scene.kind == "both" else runs
-        return [fact.words for fact in differences(runs).shared if len(runs) > 1 or fact.name != "steps"]
+        facts = [fact.words for fact in differences(runs).shared if len(runs) > 1 or fact.name != "steps"]
+        ideal = runs[0].info.ideal if len(runs) == 1 else None
+        return facts if ideal is None or ideal.words in (runs[0].info.model, *facts) else [*facts, ideal.words]
 
     @property
     def _title(self) -> str:
@@ -150,12 +154,25 @@ class Page:
                 else f"Values under the pointer are rough, as they are read from compressed colours{scaled}."
             )
             yield element("p", told, class_="of-values")
+        if self._material.planes:
+            yield element("p", self._of_particles(), class_="of-values")
+
+    def _of_particles(self) -> str:
+        """What is told under the pointer, and how lines are drawn where steps are left out."""
+        tracks, runs = self._material.tracks, [view.run for view in self.scene.views]
+        whose = "the nearest particle" if tracks.moving else "the place"
+        scaled = ", x_t at unit variance" if any(map(rescaled, runs)) else ""
+        joined_on = " Lines join the steps that are shown." if self.note and tracks.moving else ""
+        return f"Values under the pointer: of {whose}{scaled}.{joined_on}"
 
     def _without_scripts(self) -> Iterator[Markup]:
         yield element("p", "Without scripts, a page shows its first and its last pictures.")
         label = labels_of(self._material)[-1]
         for place, still in self.stills[-1].items():
-            yield element("img", src=data_url(still.picture), alt=f"{name_of(self.scene.parts[place])}: {label}")
+            part, plane = self.scene.parts[place], self._material.planes.get(place)
+            row = self.shots[-1].rows[part.run]
+            picture = still.picture if plane is None else webp(drawn(plane, row, self.theme or PRINTED))
+            yield element("img", src=data_url(picture), alt=f"{name_of(part)}: {label}")
 
     # Data
 
@@ -165,12 +182,15 @@ class Page:
             "panels": [self._panel(place, part) for place, part in enumerate(self.scene.parts)],
             "arrangements": [arrangement_of(self._material, shown + 1) for shown in range(len(self.scene.panels))],
             "beyond": {"middle": MIDDLE, "most": FURTHEST},
+            **({"tracks": self._material.tracks.data()} if self._material.planes else {}),
         }
 
     def _panel(self, place: int, part: Part) -> dict[str, Any]:
         """How the pictures of a panel are stored, and what their colours stand for."""
         if part.is_plot:
             return {}
+        if part.is_plane:
+            return {"plane": self._material.tracks.panel(place)}
         sheet, found = self._material.sheets[place], part.values(self.shots[0].rows)
         stored = {"columns": sheet.columns, "lossless": sheet.lossless}
         if found is None:
@@ -185,13 +205,25 @@ class Page:
         }
 
     def _scripts(self, moment: int) -> Markup:
-        """The pictures of a moment, in inert scripts."""
-        return joined(
-            element("script", Markup(base64_of(data)), type="image/webp;base64", **{kind: f"{place}/{moment}"})
+        """The pictures and the numbers of a moment, in inert scripts."""
+        pictures = (
+            _script("image/webp", data, **{kind: f"{place}/{moment}"})
             for place, still in self.stills[moment].items()
             for kind, data in (("data_still", still.picture), ("data_excess", still.beyond))
             if data
         )
+        numbers = "application/octet-stream"
+        arrows = (
+            _script(numbers, still.arrows, data_arrows=f"{place}/{moment}")
+            for place, still in self.stills[moment].items()
+            if still.arrows
+        )
+        places = (_script(numbers, data, data_places=name) for name, data in self._material.tracks.scripts(moment))
+        return joined([*pictures, *arrows, *places])
+
+
+def _script(kind: str, data: bytes, **attributes: Attribute) -> Markup:
+    return element("script", Markup(base64_of(data)), type=f"{kind};base64", **attributes)
 
 
 def _digest(text: str) -> str:

@@ -8,6 +8,9 @@ from ..drawing.themes import THEMES, Theme, theme_named
 from .arrangement import PAGES, arranged
 from .material import Material
 
+PRINTED = "light"
+"""The theme of what is printed, unless the page has one of its own."""
+
 
 def style_of(material: Material, theme: str | None, text: float) -> str:
     """The style sheet.
@@ -40,8 +43,8 @@ def _colours(theme: str | None) -> str:
         return f":root{{color-scheme:{theme};{_inks(theme_named(theme))}}}"
     dark = f"@media (prefers-color-scheme:dark){{:root{{{_inks(THEMES['dark'])}}}}}"
     # On paper, ink is for what is drawn.
-    light = _inks(THEMES["light"])
-    return f":root{{color-scheme:light dark;{light}}}{dark}@media print{{:root{{{light}}}}}"
+    light = _inks(THEMES[PRINTED])
+    return f":root{{color-scheme:light dark;{light}}}{dark}@media print{{:root{{{light}}}}}.sheet{{{light}}}"
 
 
 def _inks(theme: Theme) -> str:
@@ -55,6 +58,11 @@ def arrangement_of(material: Material, shown: int) -> list[list[int]]:
         [one.runs, one.panels, one.down, one.images, one.rows(material.first_sheet.count), one.runs_down]
         for one in found
     ]
+
+
+def script_text() -> str:
+    """The script: what plays, and what draws points."""
+    return resource("planes.js") + resource("player.js")
 
 
 def resource(name: str) -> str:

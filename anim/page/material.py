@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..scenes.plane import Plane
 from ..scenes.scene import Part, Scene
 from ..timeline.shots import Shot
 from .changing import Changing
+from .planes import Tracks
 from .stills import Sheet
 
 _OF_PLOTS = Sheet(1, 3, 4, 1)
@@ -22,6 +24,8 @@ class Material:
     scene: Scene
     shots: Sequence[Shot]
     """A moment for each."""
+    whole: bool = True
+    """Whether these are all that there are to show, none being left out."""
 
     @cached_property
     def changing(self) -> Changing:
@@ -31,12 +35,22 @@ class Material:
     @cached_property
     def pictures(self) -> dict[int, Part]:
         """The parts of the scene that are pictures, by their index."""
-        return {place: part for place, part in enumerate(self.scene.parts) if not part.is_plot}
+        return {place: part for place, part in enumerate(self.scene.parts) if not part.is_drawn}
+
+    @cached_property
+    def planes(self) -> dict[int, Plane]:
+        """What is drawn of those that are points in the plane, by their index."""
+        return {place: self.scene.plane_of(part) for place, part in enumerate(self.scene.parts) if part.is_plane}
+
+    @cached_property
+    def tracks(self) -> Tracks:
+        """The places of their particles."""
+        return Tracks(self.scene.parts, self.planes, self.shots, whole=self.whole)
 
     @cached_property
     def sheets(self) -> dict[int, Sheet]:
-        """How their images are stored."""
-        return {place: Sheet.of(part) for place, part in self.pictures.items()}
+        """How the images of pictures are stored, and the proportions of planes."""
+        return {place: Sheet.of(part) for place, part in enumerate(self.scene.parts) if not part.is_plot}
 
     @property
     def first_sheet(self) -> Sheet:
@@ -46,10 +60,15 @@ class Material:
     @property
     def lossless(self) -> bool:
         """Whether all images are stored without loss."""
-        return all(sheet.lossless for sheet in self.sheets.values())
+        return all(self.sheets[place].lossless for place in self.pictures)
 
 
 def name_of(part: Part) -> str:
     """A panel in plain words."""
-    panel = part.panel
-    return f"{panel.sign}, {panel.shows}" if panel.sign != panel.name else panel.shows
+    panel, shows = part.panel, shown_by(part)
+    return f"{panel.sign}, {shows}" if panel.sign != panel.name else shows
+
+
+def shown_by(part: Part) -> str:
+    """What a panel shows, in words."""
+    return part.panel.points if part.is_plane and part.panel.points else part.panel.shows

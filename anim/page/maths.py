@@ -11,7 +11,7 @@ _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[0-9.]+|\S")
 _LETTERS = {
     "alpha": "α", "sigma": "σ", "epsilon": "ϵ", "mu": "μ", "Delta": "Δ", "emptyset": "∅",
 }  # fmt: skip
-_SIGNS = {"-": "−", "cdot": "·"}
+_SIGNS = {"-": "−", "cdot": "·", "ldots": "…"}
 _ACCENTS = {"hat": "^", "bar": "¯"}
 
 
@@ -91,8 +91,8 @@ def _atom(tokens: _Tokens) -> Markup:
         return element("mover", _group(tokens), element("mo", _ACCENTS[name], stretchy="false"), accent="true")
     if token.startswith("\\") and name in _LETTERS:
         return element("mi", _LETTERS[name])
-    if token in "-+=()/,|" or token == r"\cdot":
-        return element("mo", _SIGNS.get(name, name), stretchy="false" if token in "()|" else None)
+    if token in "-+=()[]/,|" or token in (r"\cdot", r"\ldots"):
+        return element("mo", _SIGNS.get(name, name), stretchy="false" if token in "()[]|" else None)
     if re.fullmatch(r"[0-9.]+", token):
         return element("mn", token)
     if re.fullmatch(r"[A-Za-z]", token):

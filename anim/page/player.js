@@ -21,6 +21,7 @@ const state = {
   until: null, // the moment to stop at, if a deck has asked for it
   alone: null, // the one image of the batch that is seen
   place: null, // where the pointer is: {image, x, y}, x and y as parts of the image
+  particle: null, // the index of the particle nearest to it
 };
 
 // Pictures: a few around the moment are decoded.
@@ -38,13 +39,14 @@ async function source(kind, panel, moment) {
   return find()?.textContent;
 }
 
+const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+
 async function decode(kind, panel, moment) {
   const text = await source(kind, panel, moment);
   if (text === undefined) return null;
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   // As stored: values are read from these colours.
   const exactly = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
-  return createImageBitmap(new Blob([bytes], { type: "image/webp" }), exactly);
+  return createImageBitmap(new Blob([bytes(text)], { type: "image/webp" }), exactly);
 }
 
 function bitmap(kind, panel, moment) {
@@ -61,7 +63,8 @@ function bitmap(kind, panel, moment) {
 }
 
 const seen = () => pictures.filter((figure) => !figure.hidden);
-const still = (figure, moment) => bitmap("still", figure.dataset.index, moment);
+const still = (figure, moment) =>
+  planeOf(figure) ? layersOf(figure, moment) : bitmap("still", figure.dataset.index, moment);
 
 function origin(figure, image, canvas) {
   const { columns } = run.panels[figure.dataset.index];
@@ -92,6 +95,10 @@ async function show(moment) {
 }
 
 function paint(figure, picture) {
+  if (planeOf(figure)) {
+    figure.layers = picture;
+    return redraw(figure);
+  }
   for (const canvas of all(".image > canvas", figure)) {
     const [x, y] = origin(figure, Number(canvas.dataset.image), canvas);
     const { width, height } = canvas;
@@ -203,16 +210,23 @@ function point(event) {
   const x = within((event.clientX - box.left) / box.width);
   const y = within((event.clientY - box.top) / box.height);
   state.place = { image: Number(image.dataset.image), x, y };
+  const figure = image.closest(".panel");
+  if (planeOf(figure)) state.particle = nearest(figure, x, y, NEAR);
   look();
 }
 
 function forget() {
-  state.place = null;
+  state.place = state.particle = null;
   look();
 }
 
 function look() {
   for (const figure of seen()) {
+    if (planeOf(figure)) {
+      if (figure.marked !== (state.particle ?? planeOf(figure).followed?.particle ?? null)) redraw(figure);
+      tellPlace(figure);
+      continue;
+    }
     const canvas = state.place && one(`canvas[data-image="${state.place.image}"]`, figure);
     one(".lens", figure).style.visibility = canvas ? "visible" : "hidden";
     if (canvas) enlarge(figure, canvas);
@@ -270,9 +284,13 @@ function spelled(panel, level, beyond) {
   const { middle, most } = run.beyond;
   const off = beyond - middle;
   const number = black + ((white - black) * level) / 255 + off * panel.step;
-  const digits = Math.abs(number).toFixed(panel.decimals);
   const bound = off === most ? "≥" : off === -most ? "≤" : "";
-  return bound + (number < 0 && Number(digits) ? "−" : "+") + digits;
+  return bound + signed(number, panel.decimals);
+}
+
+function signed(number, decimals) {
+  const digits = Math.abs(number).toFixed(decimals);
+  return (number < 0 && Number(digits) ? "−" : "+") + digits;
 }
 
 function alone(image) {
@@ -351,14 +369,17 @@ function use({ key, target, ctrlKey, altKey, metaKey, shiftKey }) {
   return true;
 }
 
-// With shift, arrows move the place that is enlarged by a pixel.
+// With shift, arrows move the place that is enlarged by a pixel, or go to the next particle that way.
 function move(key) {
   const image = document.activeElement.closest?.(".image") ?? one(".panel:not([hidden]) .image");
   if (!image) return false;
   const canvas = one("canvas", image);
+  const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  const figure = image.closest(".panel");
+  if (planeOf(figure)?.followed) return toParticle(figure, way);
   const { x, y } = state.place ?? { x: 0.5, y: 0.5 };
   const to = (part, by, size) => (Math.min(Math.max(Math.floor(part * size) + by, 0), size - 1) + 0.5) / size;
-  const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  const [across, down] = way;
   state.place = {
     image: state.place?.image ?? Number(image.dataset.image),
     x: to(x, across, canvas.width),
@@ -428,9 +449,13 @@ function begin() {
   const stage = one(".stage");
   stage.addEventListener("pointerdown", point);
   stage.addEventListener("pointermove", point);
-  stage.addEventListener("pointerleave", forget);
+  stage.addEventListener("pointerleave", ({ pointerType }) => {
+    if (pointerType !== "touch" || state.particle === null) forget(); // A finger hides what it marks.
+  });
   document.addEventListener("keydown", press);
-  addEventListener("resize", look);
+  const again = () => seen().filter(planeOf).forEach(redraw);
+  for (const change of [look, again]) addEventListener("resize", change);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   addEventListener("hashchange", () => {
     const given = new URLSearchParams(location.hash.slice(1)).get("step");
     if (given) orders.go({ step: given });
@@ -451,6 +476,11 @@ function begin() {
 // The sheet that is printed has its pictures ready.
 function prepareSheet() {
   for (const cell of all("[data-print]")) {
+    const [panel, moment] = cell.dataset.print.split("/").map(Number);
+    if (run.panels[panel].plane) {
+      printPlane(cell, figures[panel], moment);
+      continue;
+    }
     const picture = new Image();
     picture.alt = "";
     picture.src = `data:image/webp;base64,${one(`script[data-still="${cell.dataset.print}"]`).textContent}`;

@@ -72,15 +72,16 @@ def _panel(material: Material, place: int, part: Part) -> Markup:
         return changing.caption(list(timeless), part.run)
 
     name = name_of(part)
-    shown = (
-        [plot_of(scene.plot_of(part), part.run, changing, name)]
-        if part.is_plot
-        else [
-            element("div", *_images(material, place, part), class_="images"),
-            element("canvas", class_="lens", aria_hidden="true"),
+    if part.is_plot:
+        shown = [plot_of(scene.plot_of(part), part.run, changing, name)]
+    else:
+        lens = [] if part.is_plane else [element("canvas", class_="lens", aria_hidden="true")]
+        images = [_plane(material, place, part)] if part.is_plane else _images(material, place, part)
+        shown = [
+            element("div", *images, class_="images"),
+            *lens,
             element("output", class_="value", aria_label=f"{name}: values at the place marked"),
         ]
-    )
     return element(
         "figure",
         element("figcaption", changing.states(write, part.run)),
@@ -109,6 +110,20 @@ def _images(material: Material, place: int, part: Part) -> Iterator[Markup]:
             aria_pressed="false" if sheet.count > 1 else None,
             aria_label=f"{name_of(part)}{of}",
         )
+
+
+def _plane(material: Material, place: int, part: Part) -> Markup:
+    """Points in the plane, which the script draws; what their colours stand for is in a corner."""
+    key = [element("span", material.changing.phrase(label, part.run)) for label in material.planes[place].key]
+    return element(
+        "button",
+        element("canvas", class_="plane", data_image=0),
+        element("span", *key, class_="key") if key else Markup(""),
+        class_="image",
+        type="button",
+        data_image=0,
+        aria_label=name_of(part),
+    )
 
 
 def pixelated(sheet: Sheet) -> str:

@@ -26,6 +26,8 @@ QUALITY = 90
 """Of WebP, for larger ones."""
 MIDDLE, FURTHEST = 128, 127
 """The level of a value within the range, and the most steps beyond it; those may stand for more."""
+LONGEST = 127
+"""The number that stands for the length of the longest arrow."""
 _OF_NOISE = 2.0
 """A range that holds most of noise of variance 1."""
 _MOST_PIXELS = 16383
@@ -40,11 +42,14 @@ class Still:
     """WebP."""
     beyond: bytes = b""
     """WebP, by how much values are beyond the range (`beyond_range`); empty if none is."""
+    arrows: bytes = b""
+    """Of points in the plane, int8 [k, n, 2]: for each ink and place, x and y of an arrow as parts of `LONGEST`; empty
+    if the panel has none."""
 
     @property
     def size(self) -> int:
         """In a page, where three bytes take four characters."""
-        return sum(4 * math.ceil(len(data) / 3) for data in (self.picture, self.beyond))
+        return sum(4 * math.ceil(len(data) / 3) for data in (self.picture, self.beyond, self.arrows))
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Sheet:
     width: int
     columns: int
     """In the picture that is stored."""
+    drawn: bool = False
+    """Whether it has no pixels: the script draws it, and these are only its proportions."""
     in_rows: int | None = None
     """The number of frames in each row, where clips are shown so; None for images, which may be arranged otherwise."""
 
@@ -73,12 +80,12 @@ class Sheet:
             raise OutputError(
                 f"{view.count} images of {width}×{height} do not fit into a page; show fewer of them, or write a film"
             )
-        return cls(view.count, height, width, columns, view.columns)
+        return cls(view.count, height, width, columns, part.is_plane, view.columns)
 
     @property
     def lossless(self) -> bool:
         """Whether its images are small."""
-        return max(self.height, self.width) <= SMALL
+        return not self.drawn and max(self.height, self.width) <= SMALL
 
     def joined(self, images: Pixels) -> Pixels:
         """Images [count, H, W, 3] in one picture, row by row without gaps; empty places are black."""

@@ -97,6 +97,21 @@ def read_text(url: str) -> str | None:
         raise TrajectoryError(f"{told(url)} is not a text in UTF-8") from error
 
 
+def names_in(url: str) -> set[str]:
+    """The names of the files and folders in a folder of a store; none if there is no such folder.
+
+    Raises:
+        TrajectoryError: the store cannot be reached.
+    """
+    files, place = connect(url)
+    with reaching(url):
+        files.invalidate_cache(place)
+        try:
+            return {name.rstrip("/").rpartition("/")[2] for name in files.ls(place, detail=False)}
+        except FileNotFoundError:
+            return set()
+
+
 def _content_of(files: Any, place: str) -> bytes:
     """A file, or somewhat more than `_MOST_TEXT` of its bytes."""
     files.invalidate_cache(place)

@@ -33,12 +33,24 @@ class Particles:
 class Followed:
     """One particle, marked, with its path so far."""
 
-    path: Values
-    """[rows, 2]"""
+    places: Values
+    """[rows, n, 2], of all particles."""
+    particle: int
+    """Its index."""
     ink: Ink
-    from_: Values | None = None
-    """[rows, 2]: what it follows from, a ring joined to it by a thin line; None if nothing."""
+    from_places: Values | None = None
+    """[rows, n, 2]: what each follows from, a ring joined to it by a thin line; None if nothing."""
     from_ink: Ink = "noise"
+
+    @property
+    def path(self) -> Values:
+        """[rows, 2]"""
+        return self.places[:, self.particle]
+
+    @property
+    def from_(self) -> Values | None:
+        """[rows, 2]: what it follows from."""
+        return None if self.from_places is None else self.from_places[:, self.particle]
 
 
 @dataclass(frozen=True, eq=False)

@@ -186,7 +186,15 @@ class Scene:
             OutputError: a run lacks what the plot needs.
             TrajectoryError: a row is damaged.
         """
-        return part.panel.plane(part.view) if part.is_plane else self.plot_of(part)
+        return self.plane_of(part) if part.is_plane else self.plot_of(part)
+
+    def plane_of(self, part: Part) -> Plane:
+        """What is drawn of a part that is points in the plane.
+
+        Raises:
+            OutputError, TrajectoryError: as `drawing_of`.
+        """
+        return part.panel.plane(part.view)
 
     def plot_of(self, part: Part) -> Plot:
         """What is drawn of a part that is a plot.

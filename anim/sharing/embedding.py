@@ -24,6 +24,7 @@ from ..scenes.kinds import form_of
 from ..scenes.panels import DEFAULT_PANELS, STACKED, in_places
 from ..schedulers.choosing import class_title
 from .framing import in_quarto, on_page, on_slide
+from .stopping import check_reached
 
 if TYPE_CHECKING:
     from .provenance import Provenance
@@ -90,7 +91,7 @@ def target_of(path: Path, provenance: Provenance | None, stops: str = "") -> Tar
 
     Raises:
         OutputError: it does not exist, or is not a file that diffanim writes, or cannot stop.
-        SettingsError: the stops cannot be read.
+        SettingsError: the stops cannot be read, or the page does not reach one.
     """
     if not path.exists():
         raise OutputError(f"there is no file {path}; render it first")
@@ -116,6 +117,7 @@ def _check_stops(stops: str, path: Path, kind: Shown) -> None:
         raise SettingsError(f"the stops are {shown(stops)}; {allowed}")
     if kind != "page":
         raise OutputError(f"{path} cannot stop at {stops}, as only pages can; render one with -o {path.stem}.html")
+    check_reached(path, stops)
 
 
 def snippets(target: Target) -> Iterator[Snippet]:

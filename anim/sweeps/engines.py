@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +24,12 @@ _SLURM = {"gpus": "gpus_per_node", "cpus": "cpus_per_task", "time": "timeout_min
 """Our names for what submitit takes."""
 _SLURM_WORDS = "jobs, gpus, cpus, time (in minutes), mem, partition, account, qos, constraint"
 _USUAL_JOBS = 4
+_USUAL_MINUTES = 60
+_MOST_TIMEOUTS = 1000
+"""How often a job that is out of time is queued again: its cells go on where they were."""
 _SECONDS_TO_CONNECT = 10
+_SECONDS_BETWEEN_STATES = 60
+"""At most, between two questions to Slurm about the state of jobs."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,8 @@ class Engine:
     ``result`` and ``cancel``."""
     tasks: int | None = None
     """How many tasks the cells are dealt into; None for one a batch."""
-    threads: int | None = None
-    """Threads of a worker, as far as that follows from the engine."""
+    threads: Callable[[Any], int] = lambda _: 1
+    """How many threads a worker has, unless the user says so, told by what ``opened`` gives."""
     is_here: bool = False
     """Whether all workers are processes of this machine that the sweep started itself: they are started again if they
     are killed, and what fails in one fails in all."""
@@ -46,8 +52,9 @@ def given(executor: Any) -> Engine:
     """An executor of the user's."""
     if not callable(getattr(executor, "submit", None)):
         raise SettingsError(f"executor is {shown(executor)}; give a concurrent.futures.Executor, such as Dask's")
-    tasks = _USUAL_JOBS if type(executor).__module__.startswith("submitit") else None
-    return Engine(lambda _: nullcontext(executor), tasks)
+    if _is_of(executor, "submitit"):
+        return Engine(lambda _: nullcontext(_Jobs(executor)), _USUAL_JOBS, lambda jobs: jobs.threads)
+    return Engine(lambda _: nullcontext(executor), threads=_threads_of)
 
 
 def local(processes: int | None = None) -> Engine:
@@ -58,7 +65,7 @@ def local(processes: int | None = None) -> Engine:
     """
     devices = _gpus()
     count = processes or max(len(devices), 1)
-    return Engine(lambda _: _processes(count, devices), threads=max(_cores() // count, 1), is_here=True)
+    return Engine(lambda _: _processes(count, devices), threads=lambda _: max(_cores() // count, 1), is_here=True)
 
 
 def dask(address: str) -> Engine:
@@ -73,7 +80,7 @@ def dask(address: str) -> Engine:
     """
     if find_spec("distributed") is None:
         raise SettingsError("--dask needs packages that are not installed: pip install 'diffanim[dask]'")
-    return Engine(lambda _: _dask(address), threads=None)
+    return Engine(lambda _: _dask(address), threads=_threads_of)
 
 
 def slurm(options: Mapping[str, str]) -> Engine:
@@ -92,13 +99,13 @@ def slurm(options: Mapping[str, str]) -> Engine:
     cluster = left.pop("cluster", None)
     numbers = {name: _number(name, left.pop(name)) for name in ("jobs", "gpus", "cpus", "time") if name in left}
     jobs = numbers.pop("jobs", _USUAL_JOBS)
-    told: dict[str, Any] = {_SLURM[name]: value for name, value in numbers.items()}
+    told: dict[str, Any] = {"timeout_min": _USUAL_MINUTES, **{_SLURM[name]: value for name, value in numbers.items()}}
     told |= {_SLURM.get(name, f"slurm_{name}"): value for name, value in left.items()}
     if cluster not in (None, "local"):
         raise SettingsError(f"--slurm cluster is {cluster!r}; leave it out, or write cluster=local to try it here")
     if cluster == "local":
         told = {name: value for name, value in told.items() if not name.startswith("slurm_")}
-    return Engine(lambda folder: _submitit(folder, cluster, told), tasks=jobs, threads=numbers.get("cpus"))
+    return Engine(lambda folder: _submitit(folder, cluster, told), jobs, lambda jobs: jobs.threads)
 
 
 def _number(name: str, text: str) -> int:
@@ -123,22 +130,62 @@ def _gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-@contextlib.contextmanager
-def _processes(count: int, devices: list[str]) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    places = context.SimpleQueue()
-    for number in range(count):
-        places.put(devices[number % len(devices)] if devices else None)
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(places,))
-    try:
+def _is_of(executor: Any, package: str) -> bool:
+    return type(executor).__module__.partition(".")[0] == package
+
+
+def _threads_of(executor: Any) -> int:
+    """How many threads a worker of an executor has: what Dask's workers were given, and otherwise a share of the cores
+    of this machine.
+    """
+    if _is_of(executor, "distributed"):
+        return int(min(executor._client.nthreads().values(), default=1))
+    return max(_cores() // getattr(executor, "_max_workers", 1), 1)
+
+
+class Processes(ProcessPoolExecutor):
+    """Processes of this machine, which all begin at once."""
+
+    def __init__(self, count: int, devices: Sequence[str]) -> None:
+        """Begin.
+
+        Args:
+            count: how many.
+            devices: GPUs that they use in turn, as CUDA_VISIBLE_DEVICES names them.
+        """
+        context = multiprocessing.get_context("spawn")
+        places = context.SimpleQueue()
+        for number in range(count):
+            places.put(devices[number % len(devices)] if devices else None)
+        super().__init__(count, mp_context=context, initializer=_begin, initargs=(places,))
+        others = set(multiprocessing.active_children())
         with _without_interrupts():  # A process must not be interrupted before it has begun.
-            executor.submit(int)
+            self.submit(int)
+        self._begun = [process for process in multiprocessing.active_children() if process not in others]
+
+    @property
+    def killed(self) -> set[int]:
+        """The ids of processes that ended by themselves: if one does, the pool terminates the others."""
+        return {
+            process.pid
+            for process in self._begun
+            if process.pid is not None and process.exitcode not in (None, 0, -signal.SIGTERM)
+        }
+
+    def end(self) -> None:
+        """End at once, whatever runs."""
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in self._begun:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def _processes(count: int, devices: Sequence[str]) -> Iterator[Processes]:
+    executor = Processes(count, devices)
+    try:
         yield executor
     except BaseException:
-        # Those that still run have been told to stop, and have had their time.
-        executor.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
+        executor.end()  # Those that still run have been told to stop, and have had their time.
         raise
     finally:
         executor.shutdown(cancel_futures=True)
@@ -182,7 +229,9 @@ def _dask(address: str) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         try:
             if address == "local":
-                client = stack.enter_context(Client(stack.enter_context(_cluster(len(_gpus())))))
+                with _ignoring_interrupts():  # The sweep tells workers to stop.
+                    cluster = _cluster(len(_gpus()))
+                client = stack.enter_context(Client(stack.enter_context(cluster)))
             elif Path(address).is_file():
                 client = stack.enter_context(Client(scheduler_file=address))
             else:
@@ -203,18 +252,89 @@ def _cluster(gpus: int) -> Any:
         return LocalCUDACluster(dashboard_address=None)
     from distributed import LocalCluster
 
-    return LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    return LocalCluster(n_workers=1, threads_per_worker=_cores(), dashboard_address=None)
 
 
 @contextlib.contextmanager
-def _submitit(folder: Path, cluster: str | None, options: Mapping[str, Any]) -> Iterator[Any]:
+def _submitit(folder: Path, cluster: str | None, options: Mapping[str, Any]) -> Iterator[_Jobs]:
     import submitit
 
     jobs = folder / ".diffanim-jobs"
     try:
-        executor = submitit.AutoExecutor(folder=jobs, cluster=cluster)
+        requeued = {f"{cluster or 'slurm'}_max_num_timeout": _MOST_TIMEOUTS}
+        executor = submitit.AutoExecutor(folder=jobs, cluster=cluster or "slurm", **requeued)
         executor.update_parameters(name="diffanim-sweep", **options)
     except (RuntimeError, ValueError, TypeError, NameError) as error:
         raise SweepError(f"Slurm cannot be used: {first_line(error)}; --slurm takes {_SLURM_WORDS}") from error
-    yield executor
+    yield _Jobs(executor)
     shutil.rmtree(jobs, ignore_errors=True)  # Of a sweep that failed, the logs stay.
+
+
+class _Jobs:
+    """An executor of submitit's, whose jobs are queued again when they are out of time or give way to others."""
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+        self._watcher: Any = None
+
+    @property
+    def threads(self) -> int:
+        """The cores that each job has."""
+        chosen = getattr(self._executor, "_executor", self._executor)  # AutoExecutor has another one.
+        return int(getattr(chosen, "parameters", {}).get("cpus_per_task") or 1)
+
+    def submit(self, function: Callable[[Any], Any], task: Any) -> Any:
+        """Submit a task; returns submitit's job, which is no future."""
+        with _ignoring_interrupts():  # Jobs of this machine learn from the sweep that it was stopped.
+            job = self._executor.submit(Requeued(function), task)
+        if _is_of(job, "submitit") and type(job).__name__ == "SlurmJob":
+            if self._watcher is None:
+                self._watcher = _squeue()
+            job.watcher = self._watcher
+        return job
+
+
+class Requeued:
+    """A function that submitit calls once more where a job ended before it returned."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+
+    def __call__(self, task: Any) -> Any:
+        """Call it."""
+        return self._function(task)
+
+    def checkpoint(self, task: Any) -> Any:
+        """What submitit is to call next time: the same, as recordings keep their state themselves."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, task)
+
+
+def _squeue() -> Any:
+    """Asks Slurm's queue for the state of jobs: submitit would ask its accounts, which small clusters do not keep."""
+    from submitit.slurm.slurm import SlurmInfoWatcher
+
+    class Queue(SlurmInfoWatcher):  # type: ignore[misc,unused-ignore]
+        def _make_command(self) -> list[str] | None:
+            return ["squeue", "--noheader", "--states=all", "--format=%i|%T", f"--user={getpass.getuser()}"]
+
+        def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
+            text = string.decode() if isinstance(string, bytes) else string
+            states = dict(line.strip().partition("|")[::2] for line in text.splitlines())
+            return {job: {"State": states.get(job, "GONE")} for job in self._registered}
+
+    return Queue(delay_s=_SECONDS_BETWEEN_STATES)
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Let processes that are started here ignore Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

@@ -51,6 +51,7 @@ class Entry:
     """Everything that decides the run, without what is not set. In the file, beside the rest."""
 
 
+_encode = msgspec.json.Encoder().encode
 _OWN = tuple(one.name for one in fields(Entry) if one.name != "settings")
 
 
@@ -93,23 +94,23 @@ def entries_in(text: str, where: str) -> dict[str, Entry]:
     return entries
 
 
-def write_index(path: Path, entries: Iterable[Entry]) -> None:
+def write_index(path: Path, lines: Iterable[bytes]) -> None:
     """Write an index, replacing the old one at once.
+
+    Args:
+        path: its file.
+        lines: `line_of` each entry.
 
     Raises:
         SweepError: it cannot be written.
     """
     try:
-        replace_file(path, text_of(entries).encode())
+        replace_file(path, b"".join(lines))
     except OSError as error:
         raise SweepError(f"cannot write {path}: {reason_of(error)}") from error
 
 
-def text_of(entries: Iterable[Entry]) -> str:
-    """An index as text."""
-    encode = msgspec.json.Encoder().encode
-    lines = (
-        {**{name: value for name in _OWN if (value := getattr(entry, name)) is not None}, **entry.settings}
-        for entry in entries
-    )
-    return "".join(encode(line).decode() + "\n" for line in lines)
+def line_of(entry: Entry) -> bytes:
+    """The line of an entry in an index."""
+    own = {name: value for name in _OWN if (value := getattr(entry, name)) is not None}
+    return _encode({**own, **entry.settings}) + b"\n"

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..arguments import check_names, checked, shown
-from ..errors import SettingsError, SweepError
+from ..errors import SettingsError, SweepError, TrajectoryError
 from ..models.settings import RUN_OPTIONS
-from ..runs.remote import is_remote, joined, told
+from ..runs.remote import is_remote, joined, name_of, told
 from ..runs.trajectory import Trajectory, completed_id
 from .cells import recording_of
-from .index import INDEX, Entry, State, entries_in, read_index
+from .index import INDEX, Entry, State, entries_in, read_index, settings_told
 
 NAMES = {row.spelling: name for name, row in RUN_OPTIONS.items() if row.spelling} | {name: name for name in RUN_OPTIONS}
 """Names of settings, in Python and on the command line."""
@@ -39,10 +39,10 @@ class SweptCell:
             SweepError: it is not recorded.
             TrajectoryError: it is damaged.
         """
-        state = self.entry.state
-        if state == "failed" and self.state != "done":
+        said = self.entry.state
+        if said == "failed" and self.state != "done":
             raise SweepError(f"{told(self.place)} failed: {self.entry.error}; --retry-failed tries it again")
-        if state == "waiting" and self.state != "done":
+        if said == "waiting" and self.state != "done":
             raise SweepError(f"{told(self.place)} is not recorded yet; give the sweep's command again to go on")
         return Trajectory.open(self.place)
 
@@ -51,14 +51,26 @@ class SweptCell:
         """What its recording says, whatever the index says: that of another process may be old. Of a store, only those
         that the index calls done are looked at.
         """
-        state = self.entry.state
+        said = self.entry.state
         if is_remote(self.place):
             from ..runs.uploading import exists_whole
 
-            return state if state != "done" or exists_whole(self.place) else "damaged"
-        if (completed_id(Path(self.place)) or "").startswith(self.entry.cell):
+            return said if said != "done" or exists_whole(self.place) else "damaged"
+        if self._is_whole:
             return "done"
-        return "damaged" if state == "done" else state
+        return "damaged" if said == "done" else said
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether its recording is complete: by the sweep, or by ``diffanim record``, which gives it an own id."""
+        run_id = completed_id(Path(self.place))
+        if run_id is None or run_id.startswith(self.entry.cell):
+            return run_id is not None
+        try:
+            told = settings_told(Trajectory.open(self.place).info.settings)
+        except TrajectoryError:
+            return False
+        return all(told.get(name) == value for name, value in self.entry.settings.items() if value != "auto")
 
     def get(self, name: str) -> Any:
         """A setting by its name in Python; of lists with one value, that value; None if it is not set."""
@@ -165,16 +177,23 @@ def open_sweep(place: str | os.PathLike[str]) -> Sweep:
     if is_remote(name):
         from ..runs.uploading import read_text
 
+        join, said = joined, told(name)
         text = read_text(joined(name, INDEX))
-        entries = None if text is None else entries_in(text, joined(told(name), INDEX))
+        entries = None if text is None else entries_in(text, joined(said, INDEX))
     else:
-        entries = read_index(Path(name) / INDEX) if is_sweep(Path(name)) else None
+        join, said = os.path.join, name
+        entries = read_index(Path(name) / INDEX) if is_sweep(name) else None
     if entries is None:
-        raise SweepError(f"there is no sweep at {told(name)}: it has no {INDEX}")
-    join = joined if is_remote(name) else os.path.join
-    return Sweep(told(name), [SweptCell(entry, join(name, recording_of(entry.cell))) for entry in entries.values()])
+        raise SweepError(f"there is no sweep at {said}: it has no {INDEX}")
+    return Sweep(said, [SweptCell(entry, join(name, recording_of(entry.cell))) for entry in entries.values()])
 
 
-def is_sweep(folder: Path) -> bool:
-    """Whether there is a sweep in a folder."""
-    return (folder / INDEX).is_file()
+def is_sweep(place: str) -> bool:
+    """Whether there is a sweep in a folder or a store."""
+    if not is_remote(place):
+        return (Path(place) / INDEX).is_file()
+    if name_of(place).endswith(".zarr"):
+        return False
+    from ..runs.uploading import read_text
+
+    return read_text(joined(place, INDEX)) is not None

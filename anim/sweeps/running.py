@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
+import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError, SweepError, TrajectoryError, first_line
 from ..runs.place import hold_to_write
-from ..runs.trajectory import is_complete
 from ..whole import reason_of
 from .cells import Cell, is_recorded, recording_of
-from .dealing import MOST_TOGETHER, Batch, batches, dealt
+from .dealing import MOST_TOGETHER, Batch, batches, dealt, in_order
 from .engines import Engine
-from .index import INDEX, Entry, read_index, settings_told, text_of, write_index
+from .index import INDEX, Entry, entries_in, line_of, read_index, settings_told, write_index
 from .signs import Board, Sign
-from .worker import Outcome, Task, carry_out
+from .worker import Outcome, Task, carry_out, findable
 
 _OURS = re.compile(r"\.diffanim.*|[0-9a-f]{16}\.zarr", re.DOTALL)
 """What a sweep's folder may have before it has an index: other tools may have recorded its cells."""
 _POLL_SECONDS = 0.1
 _SECONDS_BETWEEN_INDEXES = 1.0
+_PAUSES_FOR_INDEXES = 20
+"""How many times as long as it takes to write an index, none is written."""
 _SECONDS_TO_STOP = 60.0
 """That running cells get to save their state."""
 _MOST_TRIES = 3
-"""For a cell that may succeed on another machine, or whose worker was killed."""
+"""For a cell whose worker was killed; and for cells that may succeed on another machine, without any that does."""
+_GIVEN_UP_BY_DASK = "KilledWorker"
+"""The name of the error of a task that has ended several workers of Dask's, which tries it again itself."""
+_LONGEST = 300
+"""Of an executor's message, in characters."""
+_Dealt = tuple[Batch, ...]
+"""What a task records."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +109,11 @@ def run(
         KeyboardInterrupt: the user's; running cells have saved their state.
     """
     with _held(folder):
-        sweep = _Sweep(cells, folder, to, threads, engine, on_progress)
-        left = sweep.left(retry_failed=retry_failed)
-        tasks = dealt(_only(batches(cells, most_together), left), engine.tasks)
-        sweep.write()
+        sweep = _Sweep(cells, folder, to, threads, engine, most_together, (on_progress, on_note))
         try:
-            if tasks:
-                sweep.record(tasks, on_note or (lambda _: None))
+            left = sweep.left(retry_failed=retry_failed)
+            sweep.write()
+            sweep.record(dealt(_only(batches(cells, most_together), left), engine.tasks))
         finally:
             sweep.close()
         return sweep.summary
@@ -122,7 +128,7 @@ def _only(of: Iterable[Batch], left: set[str]) -> list[Batch]:
     return found
 
 
-@contextmanager
+@contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """A sweep's folder, which no other process runs a sweep in."""
     try:
@@ -152,10 +158,12 @@ class _Sweep:
         to: str | None,
         threads: int | None,
         engine: Engine,
-        on_progress: OnProgress | None,
+        most_together: int,
+        told: tuple[OnProgress | None, OnNote | None],
     ) -> None:
         self._cells = {cell.name: cell for cell in cells}
-        self._folder, self._to, self._engine, self._on_progress = folder, to, engine, on_progress
+        self._folder, self._to, self._engine, self._most = folder, to, engine, most_together
+        self._on_progress, self._on_note = told
         before = read_index(folder / INDEX)
         used = next((entry.threads for entry in before.values() if entry.threads is not None), None)
         if None not in (threads, used) and threads != used:
@@ -163,22 +171,41 @@ class _Sweep:
                 f"{folder} was swept with {used} threads a worker, and the bits depend on it: leave out --threads, or "
                 "name another folder"
             )
-        self._threads = threads or used or engine.threads
+        self._threads = threads or used
+        self._entries: dict[str, Entry] = {}
+        self._lines: dict[str, bytes] = {}
+        self._states: Counter[str] = Counter()
         # Cells of an earlier sweep in this folder stay.
-        self._entries = {
-            **before,
-            **{
-                cell.name: replace(
-                    before.get(cell.name, Entry(cell.name)), settings=settings_told(cell.record), threads=self._threads
-                )
-                for cell in cells
-            },
-        }
+        for name, entry in before.items():
+            self._note(entry if name not in self._cells else self._with_settings(entry))
+        for name in self._cells:
+            if name not in before:
+                self._note(self._with_settings(Entry(name)))
+        self._tries: Counter[str] = Counter()
+        self._aside: dict[str, Outcome] = {}
+        """Cells that failed where they may succeed on another machine."""
+        self._fruitless = 0
+        """How often such cells were tried again without any being recorded."""
         self._board = Board(folder)
+        self._stopped = False
+        self._changed = True
+        self._next_index = 0.0
         self._began = time.monotonic()
-        self._written = 0.0
         self._done = self._images = 0
         self._reused: set[str] = set()
+
+    def _with_settings(self, entry: Entry) -> Entry:
+        return replace(entry, settings=settings_told(self._cells[entry.cell].record))
+
+    def _note(self, entry: Entry) -> None:
+        """Put an entry into the index, or in the place of the one before."""
+        name = entry.cell
+        if name in self._cells:
+            if name in self._entries:
+                self._states[self._entries[name].state] -= 1
+            self._states[entry.state] += 1
+        self._entries[name], self._lines[name] = entry, line_of(entry)
+        self._changed = True
 
     def left(self, *, retry_failed: bool) -> set[str]:
         """The names of the cells that are to be recorded."""
@@ -187,12 +214,13 @@ class _Sweep:
         for name in self._cells:
             entry = self._entries[name]
             if name in whole:
-                self._entries[name] = replace(entry, state="done", error=None)
+                if entry.state != "done":
+                    self._note(replace(entry, state="done", error=None))
                 self._reused.add(name)
             elif entry.state == "failed" and not retry_failed:
                 continue
             else:
-                self._entries[name] = replace(entry, state="waiting", error=None)
+                self._note(replace(entry, state="waiting", error=None))
                 left.add(name)
         return left
 
@@ -200,151 +228,251 @@ class _Sweep:
         """The names of the cells that are whole."""
         if self._to is None:
             return {name for name, cell in self._cells.items() if is_recorded(cell, self._folder)}
-        from ..runs.uploading import exists_whole
+        from ..runs.remote import joined, told
+        from ..runs.uploading import exists_whole, names_in, read_text
 
-        # The store is asked about each that the index does not call done.
+        # The store's own index saves asking it about each cell.
+        there = names_in(self._to)
+        text = (read_text(joined(self._to, INDEX)) if INDEX in there else None) or ""
+        entries = entries_in(text, joined(told(self._to), INDEX))
+        done = {name for name, entry in entries.items() if entry.state == "done"}
         return {
             name
             for name in self._cells
-            if self._entries[name].state == "done" or exists_whole(f"{self._to}/{recording_of(name)}")
+            if (place := recording_of(name)) in there and (name in done or exists_whole(joined(self._to, place)))
         }
 
-    def record(self, tasks: Sequence[tuple[Batch, ...]], on_note: OnNote) -> None:
+    def record(self, tasks: Sequence[_Dealt]) -> None:
         """Carry out tasks, until all of them have ended."""
-        tries: Counter[str] = Counter()
         left = list(tasks)
         while left:
             with self._engine.opened(self._folder) as executor:
-                left = self._record(executor, left, tries, on_note)
+                if self._threads is None:
+                    self._threads = self._engine.threads(executor)
+                for name in {cell.name for task in left for batch in task for cell in batch.cells}:
+                    if self._entries[name].threads != self._threads:
+                        self._note(replace(self._entries[name], threads=self._threads))
+                self.write()  # Half cells go on with as many threads, whatever happens now.
+                left = self._record(executor, left)
 
-    def _record(
-        self, executor: Any, tasks: Sequence[tuple[Batch, ...]], tries: Counter[str], on_note: OnNote
-    ) -> list[tuple[Batch, ...]]:
+    def _record(self, executor: Any, tasks: Sequence[_Dealt]) -> list[_Dealt]:
         """Carry out tasks by an executor; returns those that are left if it broke."""
         waiting = _Waiting()
-        for task in tasks:
-            waiting.add(executor.submit(carry_out, self._task(task)), task)
-        broken: list[tuple[Batch, ...]] = []
+        left, broken = list(reversed(tasks)), []
         try:
-            while waiting.tasks or broken:
+            while left or waiting.tasks:
+                if left:
+                    left, lost = self._submit(executor, left, waiting)
+                    broken += lost
                 for future, task in waiting.ended():
                     try:
                         outcomes = future.result()
                     except BrokenExecutor as error:
                         if not self._engine.is_here:
-                            self._fail(task, error)
-                        else:
-                            broken.append(task)
-                        continue
+                            raise _broken(error) from error
+                        broken.append(task)
                     except Exception as error:  # Whatever an executor raises: the task did not return.
-                        self._fail(task, error)
-                        continue
-                    for again in self._take(outcomes, task, tries):
-                        waiting.add(executor.submit(carry_out, self._task(again)), again)
+                        left += self._without_lost(task, error)
+                    else:
+                        left += self._take(outcomes, task)
+                if not waiting.tasks and not left:
+                    left += self._tried_elsewhere()
                 self._tell()
-                if broken and not waiting.tasks:
-                    return self._without_killers(broken, tries, on_note)
-        except KeyboardInterrupt:
-            self._stop(waiting, on_note)
+            return self._without_killers(executor, broken) if broken else []
+        except BaseException:
+            self._stop(waiting)
             raise
-        return []
+
+    def _submit(self, executor: Any, tasks: Sequence[_Dealt], waiting: _Waiting) -> tuple[list[_Dealt], list[_Dealt]]:
+        """Submit tasks, the last first, for a moment; returns those that are left, and those that a broken executor did
+        not take.
+        """
+        left = list(tasks)
+        end = time.monotonic() + _POLL_SECONDS
+        while left and time.monotonic() < end:
+            try:
+                waiting.add(executor.submit(carry_out, self._task(left[-1])), left[-1])
+                left.pop()
+            except BrokenExecutor as error:
+                if not self._engine.is_here:
+                    raise _broken(error) from error
+                return [], left
+            except Exception as error:  # Of any executor: it has no workers, or does not know an option.
+                raise SweepError(f"the executor takes no task: {_in_a_line(error)}") from error
+        return left, []
 
     def _task(self, batches: Sequence[Batch]) -> Task:
         return Task(
-            tuple(tuple(cell.settings for cell in batch.cells) for batch in batches),
+            tuple(tuple(findable(cell.settings) for cell in batch.cells) for batch in batches),
             tuple(tuple(cell.name for cell in batch.cells) for batch in batches),
             str(self._folder.resolve()),
             self._threads,
             self._to,
+            secrets.token_hex(4),
         )
 
-    def _take(self, outcomes: Iterable[Outcome], task: Sequence[Batch], tries: Counter[str]) -> list[tuple[Batch, ...]]:
-        """Note outcomes; returns the batches that are to be tried elsewhere."""
+    def _take(self, outcomes: Iterable[Outcome], task: _Dealt) -> list[_Dealt]:
+        """Note outcomes; returns what is to be tried again at once."""
         again = set()
         for outcome in outcomes:
-            entry = self._entries[outcome.cell]
+            name = outcome.cell
             if outcome.state == "interrupted":
-                continue
-            if outcome.elsewhere and not self._engine.is_here and tries[outcome.cell] < _MOST_TRIES - 1:
-                tries[outcome.cell] += 1
-                again.add(outcome.cell)
-                continue
-            done = outcome.state == "done"
-            self._entries[outcome.cell] = replace(
-                entry,
-                state=outcome.state,
+                self._tries[name] += 1
+                if self._tries[name] < _MOST_TRIES:
+                    again.add(name)
+                else:
+                    self._note(replace(self._entries[name], state="failed", error="its worker was interrupted"))
+            elif outcome.state == "failed" and outcome.elsewhere and not self._engine.is_here:
+                self._aside[name] = outcome
+            else:
+                self._note_outcome(outcome)
+        return _batches_of(task, again)
+
+    def _note_outcome(self, outcome: Outcome) -> None:
+        done = outcome.state == "done"
+        self._note(
+            replace(
+                self._entries[outcome.cell],
+                state="done" if done else "failed",
                 error=outcome.error,
                 seconds=round(outcome.seconds, 3) if done else None,
                 calls=outcome.calls if done else None,
                 together=outcome.together if done else None,
                 worker=outcome.worker,
             )
-            self._done += done
-            self._images += outcome.images
-        return [(batch,) for batch in _only(task, again) if batch.cells] if again else []
+        )
+        self._done += done
+        self._images += outcome.images
+        if done:
+            self._fruitless = 0
 
-    def _fail(self, task: Sequence[Batch], error: BaseException) -> None:
-        words = f"its worker ended: {first_line(error)}"
-        for cell in (cell for batch in task for cell in batch.cells):
-            if not is_complete(self._folder / recording_of(cell.name), cell.run_id):
-                self._entries[cell.name] = replace(self._entries[cell.name], state="failed", error=words)
+    def _tried_elsewhere(self) -> list[_Dealt]:
+        """What failed where it may succeed on another machine, to be tried again now that nothing else is left; as long
+        as that helps, since a machine that fails at once takes more cells than the others.
+        """
+        if not self._aside:
+            return []
+        aside, self._aside = self._aside, {}
+        self._fruitless += 1
+        if self._fruitless <= _MOST_TRIES:
+            return [(batch,) for batch in in_order(batches([self._cells[name] for name in aside], self._most))][::-1]
+        for outcome in aside.values():
+            self._note_outcome(outcome)
+        return []
 
-    def _without_killers(
-        self, broken: Sequence[tuple[Batch, ...]], tries: Counter[str], on_note: OnNote
-    ) -> list[tuple[Batch, ...]]:
-        """The tasks that were lost when a process was killed, but for cells that were killed too often."""
-        at = {name for sign in self._board.signs() for name in sign.cells}
-        for name in at & self._cells.keys():
-            tries[name] += 1
-            self._board.forget(name)
-            if tries[name] >= _MOST_TRIES:
+    def _left_of(self, task: _Dealt) -> set[str]:
+        """The names of a task's cells that are not recorded, though nobody has said so."""
+        cells = [cell for batch in task for cell in batch.cells if self._entries[cell.name].state == "waiting"]
+        if self._to is not None:
+            return {cell.name for cell in cells}
+        left = set()
+        for cell in cells:
+            if is_recorded(cell, self._folder):
+                self._note(replace(self._entries[cell.name], state="done"))
+                self._done += 1
+                self._images += cell.images
+            else:
+                left.add(cell.name)
+        return left
+
+    def _without_lost(self, task: _Dealt, error: Exception) -> list[_Dealt]:
+        """What is left of a task that an executor lost: cells that its worker was at may be why.
+
+        Raises:
+            SweepError: the executor has given up all tasks.
+        """
+        if isinstance(error, CancelledError):
+            raise SweepError(
+                "the executor has cancelled its tasks, perhaps as its scheduler ended; give the sweep's command again "
+                "to go on"
+            ) from error
+        left = self._left_of(task)
+        at = left & {name for sign in self._board.signs() for name in sign.cells}
+        self._board.forget(at)
+        for name in at or left:  # A worker without the folder gives no sign.
+            self._tries[name] += 1
+            if self._tries[name] >= _MOST_TRIES or type(error).__name__ == _GIVEN_UP_BY_DASK:
+                words = f"its worker ended: {_in_a_line(error)}"
+                self._note(replace(self._entries[name], state="failed", error=words))
+        again = {name for name in left if self._entries[name].state == "waiting"}
+        if again:
+            self._say(f"a worker has ended, and its cells are tried again: {_in_a_line(error)}")
+        return _batches_of(task, again)
+
+    def _without_killers(self, executor: Any, broken: Sequence[_Dealt]) -> list[_Dealt]:
+        """The tasks that were lost when a process of this machine was killed, but for cells that were killed too often.
+
+        Raises:
+            SweepError: processes end before they begin.
+        """
+        signs = self._board.signs()
+        # One was killed, and then the pool has ended the others.
+        killed = [sign for sign in signs if sign.process in executor.killed] or signs
+        left = {name for task in broken for name in self._left_of(task)}
+        at = {name for sign in killed for name in sign.cells} & left
+        for name in at:
+            self._tries[name] += 1
+            if self._tries[name] >= _MOST_TRIES:
                 words = f"its worker was killed {_MOST_TRIES} times, perhaps for lack of memory"
-                self._entries[name] = replace(self._entries[name], state="failed", error=words)
+                self._note(replace(self._entries[name], state="failed", error=words))
+        self._board.forget({name for sign in signs for name in sign.cells})
         if not at:
-            tries[""] += 1
-        if tries[""] >= _MOST_TRIES:
+            self._tries[""] += 1
+        if self._tries[""] >= _MOST_TRIES:
             raise SweepError("the workers end before they begin; try one of the cells with diffanim record")
-        on_note("a worker was killed; it is started again")
-        left = {name for name, entry in self._entries.items() if entry.state == "waiting"}
-        return [task for of in broken if (task := tuple(batch for batch in _only(of, left) if batch.cells))]
+        self._say("a worker was killed; it is started again")
+        left = {name for name in left if self._entries[name].state == "waiting"}
+        return [tuple(found) for task in broken if (found := _only(task, left))]
 
-    def _stop(self, waiting: _Waiting, on_note: OnNote) -> None:
+    def _stop(self, waiting: _Waiting) -> None:
         """Cancel what has not begun, and let running cells save their state."""
-        running = waiting.cancel()
+        self._stopped = True
         self._board.stop()
+        at = {name for sign in self._board.signs() if sign.done for name in sign.cells}
+        running = waiting.cancel_all_but(at)
         if running:
             many = f"{running} running task{'s' * (running != 1)}"
-            on_note(f"letting {many} save what is recorded; Ctrl-C again ends them at once")
+            self._say(f"letting {many} save what is recorded; Ctrl-C again ends them at once")
         end = time.monotonic() + _SECONDS_TO_STOP
         while waiting.tasks and time.monotonic() < end:
-            for future, task in waiting.ended():
-                if not future.cancelled() and future.exception() is None:
-                    self._take(future.result(), task, Counter())
+            for future, _ in waiting.ended():
+                with contextlib.suppress(Exception, CancelledError):
+                    for outcome in future.result():
+                        if outcome.state != "interrupted":
+                            self._note_outcome(outcome)
             self._tell()
+        waiting.cancel_all_but(set())
+
+    def _say(self, words: str) -> None:
+        if self._on_note is not None:
+            self._on_note(words)
 
     def _tell(self) -> None:
-        now = time.monotonic()
-        if now - self._written >= _SECONDS_BETWEEN_INDEXES:
+        if self._changed and time.monotonic() >= self._next_index:
             self.write()
         if self._on_progress is not None:
-            states = Counter(self._entries[name].state for name in self._cells)
-            ended, failed = states["done"] + states["failed"], states["failed"]
+            ended, failed = self._states["done"] + self._states["failed"], self._states["failed"]
             signs = tuple(self._board.signs())
             self._on_progress(Progress(ended, len(self._cells), len(self._reused), failed, signs))
 
     def write(self) -> None:
-        """Write the index."""
-        write_index(self._folder / INDEX, self._entries.values())
-        self._written = time.monotonic()
+        """Write the index. A large one is written less often."""
+        began = time.monotonic()
+        write_index(self._folder / INDEX, self._lines.values())
+        now = time.monotonic()
+        self._next_index = now + max(_SECONDS_BETWEEN_INDEXES, (now - began) * _PAUSES_FOR_INDEXES)
+        self._changed = False
 
     def close(self) -> None:
         """Write the index for the last time, also to the store, and remove the rest."""
-        self._board.close()
+        if not self._stopped or self._engine.is_here:
+            self._board.close()  # Otherwise a job may yet begin, and is to see that it shall not.
         self.write()
         if self._to is not None:
+            from ..runs.remote import joined
             from ..runs.uploading import write_text
 
-            write_text(f"{self._to}/{INDEX}", text_of(self._entries.values()))
+            write_text(joined(self._to, INDEX), b"".join(self._lines.values()).decode())
 
     @property
     def summary(self) -> Summary:
@@ -360,15 +488,31 @@ class _Sweep:
         )
 
 
+def _batches_of(task: _Dealt, names: set[str]) -> list[_Dealt]:
+    """The part of a task with some cells, as a task; none without them."""
+    found = _only(task, names) if names else []
+    return [tuple(found)] if found else []
+
+
+def _broken(error: BrokenExecutor) -> SweepError:
+    return SweepError(f"the executor is broken ({first_line(error)}); sweep again with a new one to go on")
+
+
+def _in_a_line(error: BaseException) -> str:
+    """The beginning of what an executor says, which may be a whole log."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
+
+
 class _Waiting:
     """Tasks whose results are waited for: futures, or what else says whether it is done."""
 
     def __init__(self) -> None:
-        self.tasks: dict[Any, tuple[Batch, ...]] = {}
+        self.tasks: dict[Any, _Dealt] = {}
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._polled: list[Any] = []
 
-    def add(self, future: Any, task: tuple[Batch, ...]) -> None:
+    def add(self, future: Any, task: _Dealt) -> None:
         """Wait for a task."""
         self.tasks[future] = task
         if hasattr(future, "add_done_callback"):
@@ -376,7 +520,7 @@ class _Waiting:
         else:
             self._polled.append(future)
 
-    def ended(self) -> list[tuple[Any, tuple[Batch, ...]]]:
+    def ended(self) -> list[tuple[Any, _Dealt]]:
         """Those that have ended since; waits for a moment."""
         found = []
         try:
@@ -386,12 +530,16 @@ class _Waiting:
         except queue.Empty:
             pass
         found += [future for future in self._polled if future.done()]
-        self._polled = [future for future in self._polled if future not in found]
-        return [(future, self.tasks.pop(future)) for future in found]
+        ended = [(future, self.tasks.pop(future)) for future in found if future in self.tasks]
+        self._polled = [future for future in self._polled if future in self.tasks]
+        return ended
 
-    def cancel(self) -> int:
-        """Cancel what has not begun; returns how many tasks run."""
-        for future in list(self.tasks):
-            if future.cancel() is not False and future.done():
-                self.tasks.pop(future, None)
+    def cancel_all_but(self, names: Set[str]) -> int:
+        """Cancel all tasks but those with one of these cells; returns how many are left."""
+        for future, task in list(self.tasks.items()):
+            if not any(cell.name in names for batch in task for cell in batch.cells):
+                with contextlib.suppress(Exception):  # submitit calls a command, which may find no such job.
+                    future.cancel()
+                del self.tasks[future]
+        self._polled = [future for future in self._polled if future in self.tasks]
         return len(self.tasks)

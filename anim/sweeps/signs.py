@@ -10,14 +10,15 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..errors import SweepError
 from ..untrusted import NotNegative, typed
-from ..whole import remove, replace_file
+from ..whole import reason_of, remove, replace_file
 
 _NOW, _STOP = ".diffanim-now", "stop"
 SECONDS_BETWEEN = 0.5
@@ -38,6 +39,12 @@ class Sign:
     """Steps that are captured."""
     total: NotNegative = 0
     """Steps in all; 0 if that is not known yet."""
+
+    @property
+    def process(self) -> int | None:
+        """The worker's process, if its name has it."""
+        number = self.worker.rpartition(":")[2]
+        return int(number) if number.isdecimal() else None
 
 
 class Signs:
@@ -81,19 +88,26 @@ class Board:
     """Where the process that runs a sweep reads signs."""
 
     def __init__(self, folder: Path) -> None:
-        """For a sweep in a folder; forgets the signs of an earlier time."""
+        """For a sweep in a folder; forgets the signs of an earlier time.
+
+        Raises:
+            SweepError: it cannot be written to.
+        """
         self._folder = folder / _NOW
         remove(self._folder)
-        self._folder.mkdir()
+        try:
+            self._folder.mkdir()
+        except OSError as error:
+            raise SweepError(f"cannot use {folder} for a sweep: {reason_of(error)}") from error
 
     def signs(self) -> list[Sign]:
         """What workers do now, in the order of their names; killed ones seem to do what they did last."""
         return [sign for file in sorted(self._folder.glob("*.json")) if (sign := _read(file)) is not None]
 
-    def forget(self, cell: str) -> None:
-        """Forget the signs about a cell, whose worker was killed."""
+    def forget(self, cells: Set[str]) -> None:
+        """Forget the signs about cells, whose workers have ended."""
         for file in self._folder.glob("*.json"):
-            if (sign := _read(file)) is not None and cell in sign.cells:
+            if (sign := _read(file)) is not None and not cells.isdisjoint(sign.cells):
                 remove(file)
 
     def stop(self) -> None:

@@ -15,23 +15,27 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ..errors import DiffanimError, ModelError, SweepError, TrajectoryError
-from ..models.finding import locate
+from ..models.files import PICTURES, POINTS
+from ..models.finding import BUILTIN, locate
 from ..models.settings import RunSettings
-from ..recording import OpenModels, PlannedRun, RunsTogether, record_planned, restarted
-from ..runs.place import HeldError
+from ..recording import OpenModels, PlannedRun, RunsTogether, record_planned
+from ..runs.place import HeldError, hold_to_write
 from ..runs.step import Step
 from ..runs.trajectory import Trajectory
+from ..whole import reason_of
 from .cells import Cell, is_recorded, recording_of
-from .dealing import Batch
+from .dealing import Batch, batches
 from .signs import Signs
 
 SECONDS_TO_WAIT = 0.5
 """Before it is tried again to record a cell that another process is recording."""
+_MOST_TRIES = 3
+"""For a recording that another process makes, or leaves, at the same moment."""
 _one_task = threading.Lock()
 """A process may be given several tasks at once, but has one model."""
 _models = OpenModels()
@@ -51,6 +55,8 @@ class Task:
     """That a CPU uses for a network call; None to leave it as it is."""
     to: str | None = None
     """The URL of the store that whole recordings are sent to; None to keep them in the folder."""
+    number: str = ""
+    """Different in each, as Dask may take what it has done before for the answer."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,26 @@ def carry_out(task: Task) -> list[Outcome]:
     return outcomes
 
 
+def findable(settings: RunSettings) -> RunSettings:
+    """The same settings, which find files of this machine from any working folder."""
+    places = {name: _absolute(path) for name, path in settings.files.items()}
+    model = settings.model
+    if model is not None and model != BUILTIN:
+        kind = next((kind for kind in (PICTURES, POINTS) if model.startswith(kind)), "")
+        names = model.removeprefix(kind)
+        if not kind:
+            places["model"] = _absolute(model) if Path(model).is_dir() else model
+        elif kind == PICTURES or names.endswith(".csv"):
+            several = [names] if Path(names).is_dir() else names.split(",")
+            places["model"] = kind + ",".join(_absolute(one) if Path(one).exists() else one for one in several)
+    changed = {name: path for name, path in places.items() if path != getattr(settings, name)}
+    return replace(settings, **changed) if changed else settings
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
+
+
 def worker_name() -> str:
     """The machine and the process."""
     return f"{platform.node() or 'worker'}:{os.getpid()}"
@@ -93,11 +119,11 @@ def worker_name() -> str:
 def _record_batch(settings: Sequence[RunSettings], names: Sequence[str], task: Task, signs: Signs) -> list[Outcome]:
     try:
         cells = _found(settings, names)
-    except (DiffanimError, OSError) as error:
+    except Exception as error:  # An input picture may be anything on this machine.
         return [_failed(name, error, elsewhere=True) for name in names]
     try:
         return _record_together(cells, task, signs)
-    except DiffanimError as error:
+    except Exception as error:  # Whatever a library raises is of these cells, and the others go on.
         if len(cells) == 1 or _is_of_the_machine(error):
             return [_failed(cell.name, error) for cell in cells]
     # One of them may be why, and the others need not suffer.
@@ -128,37 +154,72 @@ def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Ou
     """
     began = time.monotonic()
     signs.say("loading", [cell.name for cell in cells])
+    images, tries = Batch(tuple(cells)).images, 1
     with _place_for(task) as folder:
         while left := [cell for cell in cells if not is_recorded(cell, folder)]:
             try:
-                _sample(Batch(tuple(left)), folder, signs)
+                _sample(batches(left, images)[0], folder, signs)
             except HeldError as error:
                 signs.say(str(error), [cell.name for cell in cells])
                 time.sleep(SECONDS_TO_WAIT)
+            except TrajectoryError as error:
+                # Another process may have come first, such as a job of the same sweep before it was killed.
+                if tries == _MOST_TRIES or _is_of_the_machine(error):
+                    raise
+                tries += 1
         steps = {cell.name: _calls_of(folder / recording_of(cell.name)) for cell in cells}
         if task.to is not None:
             _send(cells, folder, task.to, signs)
     seconds = (time.monotonic() - began) / len(cells)
-    together = Batch(tuple(cells)).images
     return [
-        Outcome(cell.name, "done", None, seconds, steps[cell.name], cell.images, together, worker_name())
+        Outcome(cell.name, "done", None, seconds, steps[cell.name], cell.images, images, worker_name())
         for cell in cells
     ]
 
 
 def _sample(batch: Batch, folder: Path, signs: Signs) -> None:
-    planned = _planned(batch, folder)
+    """Finish the recordings of a batch, or make them anew.
+
+    Raises:
+        HeldError: another process is recording one of them.
+        DiffanimError: another subclass says what is wrong; what was captured before stays.
+    """
+    paths = [folder / recording_of(cell.name) for cell in batch.cells]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # That an interrupted cell starts over is no news in a sweep.
-        try:
-            record_planned(planned, _telling(batch, signs), _models)
-        except HeldError:
-            raise
-        except TrajectoryError:
-            # A half recording that cannot be continued, by another batch or damaged, is no reason to give up.
-            if planned.plan != "resume":
-                raise
-            record_planned(restarted(planned), _telling(batch, signs), _models)
+        if batch.cells[0].files.is_bare and all(map(_is_half, paths)):
+            try:
+                record_planned(_planned(batch, paths, "resume"), _telling(batch, signs), _models)
+                return
+            except TrajectoryError as error:
+                if isinstance(error, HeldError) or _is_of_the_machine(error):
+                    raise
+        # What is left of them was of another batch, or is damaged.
+        for cell, path in zip(batch.cells, paths, strict=True):
+            _remove_unless_whole(cell, path)
+        # Nothing is overwritten, so that no other process can have finished it in the meantime.
+        record_planned(_planned(batch, paths, "record"), _telling(batch, signs), _models)
+
+
+def _remove_unless_whole(cell: Cell, path: Path) -> None:
+    """Remove a recording that cannot be continued.
+
+    Raises:
+        HeldError: another process is recording it.
+        TrajectoryError: it cannot be removed.
+    """
+    if not os.path.lexists(path):
+        return
+    unlock = hold_to_write(path)
+    try:
+        if path.is_symlink() or not path.is_dir():
+            raise TrajectoryError(f"{path} is not a recording that diffanim wrote, so it is not overwritten; move it")
+        if not is_recorded(cell, path.parent):
+            shutil.rmtree(path)
+    except OSError as error:
+        raise TrajectoryError(f"cannot replace {path}: {reason_of(error)}") from error
+    finally:
+        unlock()
 
 
 def _telling(batch: Batch, signs: Signs) -> Callable[[Step], None]:
@@ -166,15 +227,12 @@ def _telling(batch: Batch, signs: Signs) -> Callable[[Step], None]:
     return lambda step: signs.say(words, names, step.index + 1, step.total)
 
 
-def _planned(batch: Batch, folder: Path) -> PlannedRun | RunsTogether:
-    """To resume the cells of a batch if all of them are half recorded, and otherwise to begin."""
-    paths = [folder / recording_of(cell.name) for cell in batch.cells]
-    halves = batch.cells[0].files.is_bare and all(map(_is_half, paths))
+def _planned(batch: Batch, paths: Sequence[Path], plan: Literal["record", "resume"]) -> PlannedRun | RunsTogether:
     runs = tuple(
-        PlannedRun(cell.settings, cell.files, path, "resume" if halves else "restart", True, cell.run_id)
+        PlannedRun(cell.settings, cell.files, path, plan, False, cell.run_id)
         for cell, path in zip(batch.cells, paths, strict=True)
     )
-    return runs[0] if len(runs) == 1 else RunsTogether(runs, batch.settings, runs[0].plan)
+    return runs[0] if len(runs) == 1 else RunsTogether(runs, batch.settings, plan)
 
 
 def _is_half(path: Path) -> bool:
@@ -211,23 +269,28 @@ def _place_for(task: Task) -> Iterator[Path]:
 
 def _send(cells: Sequence[Cell], folder: Path, to: str, signs: Signs) -> None:
     """Send whole recordings to a store, and remove them here."""
-    from ..runs.remote import put_whole
+    from ..runs.remote import joined
+    from ..runs.uploading import exists_whole, put_whole
 
     for cell in cells:
         path = folder / recording_of(cell.name)
         signs.say("sending", [cell.name])
-        put_whole(path, f"{to.rstrip('/')}/{path.name}")
+        url = joined(to, path.name)
+        if not exists_whole(url):  # Its worker may have been killed when it was about to say so.
+            put_whole(path, url)
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _failed(name: str, error: BaseException, *, elsewhere: bool = False) -> Outcome:
-    words = " ".join(str(error).split()) or type(error).__name__
+    words = " ".join(str(error).split())
+    if not isinstance(error, DiffanimError):
+        words = f"{type(error).__name__}: {words}"
     return Outcome(name, "failed", words, worker=worker_name(), elsewhere=elsewhere or _is_of_the_machine(error))
 
 
 def _is_of_the_machine(error: BaseException) -> bool:
     """Whether another machine might not have it: no model, no space, no folder."""
-    return isinstance(error, (ModelError, SweepError)) or isinstance(error.__cause__, OSError)
+    return isinstance(error, (ModelError, SweepError, OSError)) or isinstance(error.__cause__, OSError)
 
 
 @contextlib.contextmanager

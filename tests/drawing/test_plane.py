@@ -118,7 +118,7 @@ def test_paths_are_those_so_far_in_any_order() -> None:
 
 def test_the_followed_particle_is_marked_with_its_path() -> None:
     path = np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    plane = Plane(2.0, 3, followed=Followed(path, "signal"))
+    plane = Plane(2.0, 3, followed=Followed(path[:, None], 0, "signal"))
     strong = likeness(drawn(plane).at(1), DARK.strong)
     spots = drawn(plane).positions(np.array([[-0.5, 0.0], [0.5, 0.0]])).astype(int)
     assert strong[spots[0][1] - 1 : spots[0][1] + 2, spots[0][0]].max() > 0.6

@@ -263,6 +263,17 @@ def test_a_page_that_would_be_too_large_leaves_out_steps(tmp_path: Path, monkeyp
     assert (tmp_path / "run.html").read_bytes() == before
 
 
+def test_it_is_noted_that_a_page_has_no_size(tmp_path: Path) -> None:
+    notes = list[str]()
+    for size in (None, (640, None)):
+        diffanim.render(
+            synthetic_run(steps=2), tmp_path / "a.html", tmp_path / "a.gif", size=size, on_note=notes.append
+        )
+    assert [note.partition("a.html")[2] for note in notes] == [
+        " is as large as the window that shows it: --size does not apply to pages"
+    ]
+
+
 def test_a_step_before_a_gap_is_shown_longer() -> None:
     kept = every_nth([Shot((row,), 0.1) for row in range(6)], 2)
     assert [shot.rows for shot in kept] == [(0,), (2,), (4,), (5,)]

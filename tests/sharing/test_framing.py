@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import diffanim
 from diffanim.errors import OutputError, SettingsError
 from diffanim.sharing.embedding import Target, snippets, target_of
 from diffanim.sharing.provenance import Provenance
 from support.pages import MARKDOWNS, Tags, alt_of, parts
+from support.synthetic import synthetic_run
 
 MADE = Provenance("emoji", "DDIMScheduler", 40, seed=10, fps=12.5)
 ALT = (
@@ -92,6 +94,32 @@ def test_stops_are_fragments_of_the_slide(tmp_path: Path) -> None:
 def test_stops_that_cannot_be_read(tmp_path: Path, stops: str) -> None:
     with pytest.raises(SettingsError, match=r"give timesteps or steps, such as t=900,600,200 or step=4,16"):
         target_of(made(tmp_path, "run.html"), MADE, stops)
+
+
+@pytest.mark.parametrize("stops", ["step=1,7", "t=999,166", "t=1500"])
+def test_stops_that_a_page_reaches(tmp_path: Path, stops: str) -> None:
+    diffanim.render(synthetic_run(steps=6), tmp_path / "run.html")
+    assert target_of(tmp_path / "run.html", MADE, stops).stops == stops
+
+
+@pytest.mark.parametrize(
+    ("stops", "words"),
+    [
+        ("step=2,8", r"run.html does not reach the stop step=8: its steps go from 1 to 7"),
+        ("t=900,3", r"run.html does not reach the stop t=3: its t goes from 999 to 165"),
+    ],
+)
+def test_stops_beyond_a_page_are_refused(tmp_path: Path, stops: str, words: str) -> None:
+    diffanim.render(synthetic_run(steps=6), tmp_path / "run.html")
+    with pytest.raises(SettingsError, match=words):
+        target_of(tmp_path / "run.html", MADE, stops)
+
+
+def test_what_is_no_page_of_ours_may_stop_anywhere(tmp_path: Path) -> None:
+    path = made(tmp_path, "run.html")
+    for data in ("{", '{"moments": 3}', '{"moments": []}', "[" * 100_000, '{"moments": [{"step": 1, "t": []}]}'):
+        path.write_text(f'<script type="application/json" id="run">{data}</script>', encoding="utf-8")
+        assert target_of(path, MADE, "t=5").stops == "t=5"
 
 
 def test_only_pages_stop(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ class Played(HTMLParser):
         data: what changes.
         stills: the pictures by panel and moment, uint8 [H, W, 3].
         beyond: by how much values are beyond the range drawn, likewise.
+        places: of particles, by the number of their track and the row: float32 [n, 2].
+        arrows: by panel and moment, as they are stored: int8 [numbers].
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,6 +71,8 @@ class Played(HTMLParser):
         self.texts: list[tuple[str, str]] = []
         self.stills: dict[tuple[int, int], Pixels] = {}
         self.beyond: dict[tuple[int, int], Pixels] = {}
+        self.places: dict[tuple[int, int], np.ndarray] = {}
+        self.arrows: dict[tuple[int, int], np.ndarray] = {}
         self.feed(path.read_text("utf-8"))
         self.close()
         (data,) = [
@@ -80,6 +84,12 @@ class Played(HTMLParser):
                 if key := attributes.get(name):
                     panel, moment = map(int, key.split("/"))
                     found[panel, moment] = picture(base64.b64decode(text))
+            if key := attributes.get("data-places"):
+                track, row = map(int, key.split("/"))
+                self.places[track, row] = np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, 2)
+            if key := attributes.get("data-arrows"):
+                panel, moment = map(int, key.split("/"))
+                self.arrows[panel, moment] = np.frombuffer(base64.b64decode(text), np.int8)
 
     @property
     def scripts(self) -> list[tuple[str, dict[str, str | None]]]:

@@ -15,7 +15,7 @@ from diffanim import RunInfo, Step, open_sweep
 from diffanim.runs.step import Mixture
 from diffanim.runs.writer import TrajectoryWriter
 from diffanim.schedulers.choosing import BY_NAME
-from diffanim.sweeps.index import INDEX, Entry, write_index
+from diffanim.sweeps.index import INDEX, Entry, line_of, write_index
 from diffanim.sweeps.opening import Sweep
 
 USUAL = {"model": "made up", "fingerprint": "0123", "scheduler": "ddim", "steps": 2, "batch": 2, "seed": 0}
@@ -59,7 +59,7 @@ def write_sweep(
                 path, run_id, settings, (settings["batch"], *shape(settings)), colour(settings), noise_left(settings)
             )
         entries.append(entry)
-    write_index(folder / INDEX, entries)
+    write_index(folder / INDEX, map(line_of, entries))
     return open_sweep(folder)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from diffanim import open_sweep
 from diffanim.errors import SettingsError
-from diffanim.sweeps.index import INDEX, read_index, write_index
+from diffanim.sweeps.index import INDEX, line_of, read_index, write_index
 from diffanim.sweeps.opening import Sweep
 from diffanim.sweeps.tables import counted, measure_of, rows_of, settings_in, units_of
 from support.damage import chunk
@@ -92,7 +92,7 @@ def test_states_are_those_of_the_recordings(tmp_path: Path) -> None:
     swept = write_sweep(tmp_path / "s", grid(seed=range(5)), failed=lambda cell: "why" if cell["seed"] == 4 else None)
     entries = [*read_index(tmp_path / "s" / INDEX).values()]
     entries[1] = replace(entries[1], state="waiting")
-    write_index(tmp_path / "s" / INDEX, entries)
+    write_index(tmp_path / "s" / INDEX, map(line_of, entries))
     attributes = Path(swept[2].place) / "zarr.json"
     attributes.write_text(attributes.read_text().replace('"complete": true', '"complete": false'))
     shutil.rmtree(swept[3].place)

@@ -22,7 +22,7 @@ def plane(view: View) -> Plane:
         len(points.samples),
         data=None if points.data is None else points.data.places,
         particles=Particles(points.guesses, "signal"),
-        followed=Followed(points.guesses[:, seen.marked], "signal", points.samples[:, seen.marked]),
+        followed=Followed(points.guesses, seen.marked, "signal", points.samples),
     )
 
 

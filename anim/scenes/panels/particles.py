@@ -26,7 +26,7 @@ def plane(view: View) -> Plane:
         len(samples),
         field=Field(flow_of(seen, condition), ("quiet",)) if _has_field(view) else None,
         particles=Particles(samples, "noise", trail_of(view)),
-        followed=Followed(samples[:, seen.marked], "noise"),
+        followed=Followed(samples, seen.marked, "noise"),
     )
 
 

@@ -39,7 +39,7 @@ def plane(view: View) -> Plane:
         seen.reach,
         len(samples),
         particles=Particles(samples, "noise", len(samples) - 1, fading=False, lines=lines_in(seen)),
-        followed=Followed(samples[:, seen.marked], "noise"),
+        followed=Followed(samples, seen.marked, "noise"),
     )
 
 
@@ -47,7 +47,15 @@ def captions(view: View) -> Sequence[Caption]:
     """Captions that say whose paths they are."""
     seen = points_of(view)
     said = ("of the particles, from step to step so far", "from step to step", "so far")
-    return running(view, _title(seen), said, *outside_readouts(seen, seen.points.samples))
+    return _shortened(view, running(view, _title(seen), said, *outside_readouts(seen, seen.points.samples)))
+
+
+def _shortened(view: View, captions: Sequence[Caption]) -> Sequence[Caption]:
+    """Where there is no room for more, still how many are drawn of all."""
+    seen = points_of(view)
+    drawn, there = lines_in(seen), seen.points.samples.shape[1]
+    *longer, nothing = captions
+    return captions if drawn == there else [*longer, Caption((Words(f"{drawn} of {there}", "strong"),)), nothing]
 
 
 def _title(view: PointsView) -> Phrase:
@@ -62,7 +70,7 @@ def closing(view: View) -> Sequence[Caption]:
     if view.run.is_forward:
         return captions(view)
     said = ("of the particles, from noise to data", "from noise to data")
-    return ending(view, _title(seen), said, *outside_readouts(seen, seen.points.samples))
+    return _shortened(view, ending(view, _title(seen), said, *outside_readouts(seen, seen.points.samples)))
 
 
 def sheet_words(view: View) -> Sequence[str]:
