@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from io import FileIO
@@ -169,7 +169,7 @@ class RunStore:
             )
         if step.index >= self._total:
             self._resize(step.index + 1)
-        images = _images_of(step)
+        images: Mapping[str, Array] = _images_of(step)
         if self.path is None and not owned:
             images = self._blocks.copied(step.index, images)
         return [partial(self._write_chunk, name, step.index, values) for name, values in images.items()]

@@ -67,7 +67,7 @@ class _StoresTogether(RunStore):
         return (store for store, _ in self._parts)
 
     @property
-    def info(self) -> RunInfo:  # type: ignore[override]
+    def info(self) -> RunInfo:
         """What makes the first run."""
         return self._parts[0][0].info
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -149,7 +149,7 @@ def _is(value: Any, wanted: Any) -> bool:
     """Whether a setting has a value, which may be given as text."""
     if isinstance(wanted, (list, tuple)):
         one = list(wanted)
-        return value == (one[0] if len(one) == 1 else one)
+        return bool(value == (one[0] if len(one) == 1 else one))
     if isinstance(wanted, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(wanted) == value
@@ -177,14 +177,15 @@ def open_sweep(place: str | os.PathLike[str]) -> Sweep:
     if is_remote(name):
         from ..runs.uploading import read_text
 
-        join, said = joined, told(name)
+        said = told(name)
         text = read_text(joined(name, INDEX))
         entries = None if text is None else entries_in(text, joined(said, INDEX))
     else:
-        join, said = os.path.join, name
+        said = name
         entries = read_index(Path(name) / INDEX) if is_sweep(name) else None
     if entries is None:
         raise SweepError(f"there is no sweep at {said}: it has no {INDEX}")
+    join: Callable[[str, str], str] = joined if is_remote(name) else os.path.join
     return Sweep(said, [SweptCell(entry, join(name, recording_of(entry.cell))) for entry in entries.values()])
 
 
