@@ -136,9 +136,11 @@ def matching(sweep: Sweep, where: Mapping[str, Any]) -> tuple[Sweep, dict[str, t
         there = _values(cells, name)
         found = _found(there, wanted)
         if found is None:
-            said = "".join(f" with {spelled(other)} {' or '.join(values)}" for other, values in used.items())
+            said = ", ".join(f"{spelled(other)} {' or '.join(values)}" for other, values in used.items())
+            one = wanted[0] if isinstance(wanted, (list, tuple)) and len(wanted) == 1 else wanted
             raise SettingsError(
-                f"no cell of {sweep.place}{said} has {given} {shown(wanted)}; there is {_listed(there.values())}"
+                f"no cell of {sweep.place}{said and f' with {said}'} has {given} {shown(one)}; there is "
+                f"{_listed(there.values())}"
             )
         cells = [cell for cell in cells if _told_of(cell, name) in found]
         used[name] = tuple(found)
@@ -222,7 +224,8 @@ def _found(there: Mapping[str, Any], wanted: Any) -> dict[str, None] | None:
         return {same: None}
     if isinstance(wanted, str) and (found := _RANGE.fullmatch(wanted)):
         first, last = int(found[1]), int(found[2])
-        within = [said for said, value in there.items() if isinstance(value, int) and first <= value <= last]
+        numbers = {said: value for said, value in there.items() if isinstance(value, (int, float))}
+        within = [said for said, value in numbers.items() if first <= value <= last and value == int(value)]
         return dict.fromkeys(within) or None
     parts = list(wanted) if isinstance(wanted, (list, tuple)) else words.split(",")
     if len(parts) < 2 and not isinstance(wanted, (list, tuple)):
