@@ -42,7 +42,7 @@ def choosing(command: Command) -> Command:
             multiple=True,
             metavar="NAME=VALUE,…",
             help="The cells that have these values, such as seed=0,label=cat; several values of a setting are "
-            "separated by commas too: scheduler=ddim,heun. Can be repeated.",
+            "separated by commas too: scheduler=ddim,heun, or seed=0..3. Can be repeated.",
         ),
         click.option(
             "--rows",

@@ -34,7 +34,7 @@ _NARROWEST = 9.5
 _CAPTIONED = 7
 """In em: the same for a small panel."""
 _TALLEST = 1.25
-"""Maximum ratio of height to width of an image's room."""
+"""Maximum ratio of height to width of an image's room, and of a picture with a single column."""
 _SMALL = 0.5
 """Width of the small panels' row in large ones, if there is only one of them."""
 
@@ -100,12 +100,18 @@ def arrange_columns(
     width, height = size
     check_size(width, height)
     wanted = range(1, len(runs) + 1) if columns is None else (columns,)
-    fits = [
-        fit
-        for across in wanted
-        for beside, in_line in _ways(len(runs[0]), low=aside is not None and height is not None)
-        for fit in _fits(runs, across, beside, in_line, size, lines, em, aside, named_rows, footed)
-    ]
+
+    def within(tallest: int) -> list[_Fit]:
+        return [
+            fit
+            for across in wanted
+            for beside, in_line in _ways(len(runs[0]), low=aside is not None and height is not None)
+            for fit in _fits(runs, across, beside, in_line, size, tallest, lines, em, aside, named_rows, footed)
+        ]
+
+    fits = within(height or LARGEST[1])
+    if height is None and columns == 1:  # Images as wide as the picture would make it a tower.
+        fits = within(round(_TALLEST * width)) or fits
     if not fits:
         raise SettingsError(
             f"{len(runs)} runs do not fit into {width}{'' if height is None else f'×{height}'} pixels; make the "
@@ -348,6 +354,7 @@ def _fits(
     beside: bool,
     in_line: bool,
     size: Size,
+    tallest: int,
     lines: LineHeights,
     em: int,
     aside: tuple[int, int] | None,
@@ -380,7 +387,7 @@ def _fits(
         except SettingsError:
             return []
         fit = _Fit(runs, across, beside, in_line, em, aside, lines, named_rows, footed, space, large, small)
-        if fit.width <= width and fit.height <= (height or LARGEST[1]):
+        if fit.width <= width and fit.height <= tallest:
             return [fit]
     return []
 

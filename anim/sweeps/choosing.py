@@ -18,6 +18,7 @@ from ..runs.remote import is_remote, name_of
 from .opening import NAMES, Sweep, SweptCell
 
 _PAIR = re.compile(r"(?:^|,)\s*([\w-]+)=")
+_RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})", re.ASCII)
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 _LONGEST_STEM = 90
 """Characters of a file name, without its digest."""
@@ -135,9 +136,11 @@ def matching(sweep: Sweep, where: Mapping[str, Any]) -> tuple[Sweep, dict[str, t
         there = _values(cells, name)
         found = _found(there, wanted)
         if found is None:
-            said = "".join(f" with {spelled(other)} {' or '.join(values)}" for other, values in used.items())
+            said = ", ".join(f"{spelled(other)} {' or '.join(values)}" for other, values in used.items())
+            one = wanted[0] if isinstance(wanted, (list, tuple)) and len(wanted) == 1 else wanted
             raise SettingsError(
-                f"no cell of {sweep.place}{said} has {given} {shown(wanted)}; there is {_listed(there.values())}"
+                f"no cell of {sweep.place}{said and f' with {said}'} has {given} {shown(one)}; there is "
+                f"{_listed(there.values())}"
             )
         cells = [cell for cell in cells if _told_of(cell, name) in found]
         used[name] = tuple(found)
@@ -212,16 +215,23 @@ def _values(cells: Iterable[SweptCell], name: str) -> dict[str, Any]:
 
 
 def _found(there: Mapping[str, Any], wanted: Any) -> dict[str, None] | None:
-    """The words of the wanted values; None if one of them is not there. A whole text goes before its parts."""
+    """The words of the wanted values; None if one of them is not there. A whole text goes before its parts, and 0..7
+    stands for the whole numbers from 0 to 7.
+    """
     words = told(wanted)
     same = next((said for said, value in there.items() if said == words or _are_equal(value, wanted)), None)
     if same is not None:
         return {same: None}
+    if isinstance(wanted, str) and (found := _RANGE.fullmatch(wanted)):
+        first, last = int(found[1]), int(found[2])
+        numbers = {said: value for said, value in there.items() if isinstance(value, (int, float))}
+        within = [said for said, value in numbers.items() if first <= value <= last and value == int(value)]
+        return dict.fromkeys(within) or None
     parts = list(wanted) if isinstance(wanted, (list, tuple)) else words.split(",")
     if len(parts) < 2 and not isinstance(wanted, (list, tuple)):
         return None
-    found = [_found(there, part.strip() if isinstance(part, str) else part) for part in parts]
-    return None if None in found or not found else {said: None for of in found for said in of or ()}
+    each = [_found(there, part.strip() if isinstance(part, str) else part) for part in parts]
+    return None if None in each or not each else {said: None for of in each for said in of or ()}
 
 
 def _are_equal(value: Any, wanted: Any) -> bool:

@@ -182,6 +182,15 @@ def test_runs_in_a_row_or_a_column() -> None:
     assert corners(2) == (2, 2)
 
 
+def test_a_single_column_is_no_tower() -> None:
+    """Images stay at their own size, rather than as wide as the picture."""
+    shown = scene(*(synthetic_run(steps=2, shape=(4, 3, 64, 64)) for _ in range(3)), panels="x0")
+    assert shown.comparison is not None
+    layout = Composer(replace(shown, comparison=replace(shown.comparison, across=1)), size=(830, None)).layout
+    assert layout.height <= 1.25 * 830
+    assert layout.panels[0].cells[0].width == 64
+
+
 def test_a_row_that_does_not_fit_is_broken() -> None:
     assert corners(4, (480, None)) == corners(None, (480, None)) == (3, 2)
 

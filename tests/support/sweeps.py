@@ -79,6 +79,6 @@ def _record(
     )
     writer = TrajectoryWriter(path, info, run_id=run_id)
     for index in range(2):
-        x = np.full(shape, 0.1 * index, np.float32)
-        writer.add(Step(index, 2, 900.0 - 800 * index, x, x / 2, 0.2 + 0.7 * index, 0.9 - 0.7 * index))
+        x = np.full(shape, 0.1 * index).astype(np.float32)
+        writer.add(Step(index, 2, 900.0 - 800 * index, x, x, 0.2 + 0.7 * index, 0.9 - 0.7 * index))
     writer.finish(np.full(shape, colour, np.float32), None, Mixture(1.0, noise))

@@ -62,6 +62,7 @@ def test_one_row_or_one_column(swept: Sweep) -> None:
         (["label=cat,dog,guidance=1.0,2.50"], 12),
         (["scheduler=heun, ddim", "scheduler=euler"], 36),
         (["seed=1", "seed=0"], 36),
+        (["seed=1..5,label=cat,guidance=0..3"], 3),
     ],
 )
 def test_values_in_words(swept: Sweep, texts: list[str], count: int) -> None:
@@ -104,6 +105,8 @@ def test_what_follows_from_rows_and_columns_may_differ_too(tmp_path: Path) -> No
         ),
         ({"rows": "seed", "columns": "seed"}, "rows and columns are both seed"),
         ({"where": {"seed": 5}}, r"no cell of .*s has seed 5; there is 0, 1"),
+        ({"where": {"seed": 0, "steps": 2, "label": ["boat"]}}, r"s with seed 0, steps 2 has label 'boat'; there is"),
+        ({"where": {"seed": "2..5"}}, r"no cell of .*s has seed '2..5'; there is 0, 1"),
         ({"where": {"label": "dog"}}, r"no cell of .*s has label 'dog'; there is 'cat', cat,dog"),
         (
             {"rows": "scheduler", "columns": "seed", "where": {"guidance": 1, "labels": "cat"}},

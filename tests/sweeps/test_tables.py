@@ -23,7 +23,7 @@ COLOURS = {"ddim": 0.25, "heun": 0.5}
 
 def colour(cell: Mapping[str, Any]) -> float:
     """Each cell has its own, exactly."""
-    return COLOURS[cell["scheduler"]] + cell["seed"] / 8 - cell["steps"] / 64
+    return float(COLOURS[cell["scheduler"]] + cell["seed"] / 8 - cell["steps"] / 64)
 
 
 def distances(swept: Sweep, **reference: Any) -> dict[tuple[Any, ...], float | None]:
