@@ -30,15 +30,6 @@ _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scanc
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A Dask cluster of two worker processes."""
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
 def slurm() -> Iterator[None]:
     """A Slurm cluster of one node, this machine, in a folder of its own."""
     if missing := [name for name in _PROGRAMS if shutil.which(name, path=_path()) is None]:
