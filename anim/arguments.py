@@ -84,9 +84,13 @@ def check_kinds(annotated: Any, values: Mapping[str, Any]) -> None:
     Raises:
         SettingsError: says which value has the wrong type, and what is allowed.
     """
-    for name, kind in get_type_hints(annotated).items():
+    for name, kind in _hints_of(annotated).items():
         if name in values and not _is(values[name], kind):
             raise SettingsError(f"{name} is {shown(values[name])}; it must be {_words(kind)}")
+
+
+_hints_of = functools.cache(get_type_hints)
+"""Reading annotations takes longer than checking values against them."""
 
 
 def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -89,21 +89,28 @@ def _but_for_seed(cell: Cell) -> tuple[object, ...]:
 
 
 def _batches_of(cells: Sequence[Cell], most: int) -> list[Batch]:
-    open_batches: list[list[Cell]] = []
+    found: list[list[Cell]] = []
+    growing: list[list[Cell]] = []
     for cell in sorted(cells, key=lambda cell: cell.settings.seed):
-        fitting = next((batch for batch in open_batches if _fits(batch, cell, most)), None)
+        # Seeds only rise, so what is full for one cell is full for all that follow.
+        growing = [batch for batch in growing if _reaches(batch, cell, most)]
+        fitting = next((batch for batch in growing if _has_labels_of(batch, cell)), None)
         if fitting is None:
-            open_batches.append([cell])
-        else:
-            fitting.append(cell)
-    return [Batch(tuple(batch)) for batch in open_batches]
+            fitting = []
+            found.append(fitting)
+            growing.append(fitting)
+        fitting.append(cell)
+    return [Batch(tuple(batch)) for batch in found]
 
 
-def _fits(batch: Sequence[Cell], cell: Cell, most: int) -> bool:
-    end = batch[-1].settings.seed + batch[-1].images
-    seed = cell.settings.seed
-    if seed > end or seed + cell.images - batch[0].settings.seed > most:
-        return False
+def _reaches(batch: Sequence[Cell], cell: Cell, most: int) -> bool:
+    """Whether a cell touches a batch, which has room for it."""
+    seed, last = cell.settings.seed, batch[-1]
+    return seed <= last.settings.seed + last.images and seed + cell.images - batch[0].settings.seed <= most
+
+
+def _has_labels_of(batch: Sequence[Cell], cell: Cell) -> bool:
+    """Whether images that a cell shares with a batch are of the same class in both."""
     before = _labels_of(batch[-cell.images :])
     return all(before.get(cell.settings.seed + k, label) == label for k, label in enumerate(cell.labels))
 

@@ -249,10 +249,10 @@ def _cluster(gpus: int) -> Any:
     if gpus and find_spec("dask_cuda") is not None:  # It gives each worker a GPU of its own.
         from dask_cuda import LocalCUDACluster
 
-        return LocalCUDACluster(dashboard_address=None)
+        return LocalCUDACluster(dashboard_address=":0")
     from distributed import LocalCluster
 
-    return LocalCluster(n_workers=1, threads_per_worker=_cores(), dashboard_address=None)
+    return LocalCluster(n_workers=1, threads_per_worker=_cores(), dashboard_address=":0")
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ _LEFT_OUT = ("contents",)
 class Entry:
     """What the index says of a cell."""
 
-    cell: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    cell: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
     """Its name."""
     state: State = "waiting"
     error: str | None = None
@@ -83,7 +83,8 @@ def entries_in(text: str, where: str) -> dict[str, Entry]:
         SweepError: it is damaged.
     """
     entries = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.removesuffix("\n").split("\n") if text else []  # Texts may have other ends of lines.
+    for number, line in enumerate(lines, start=1):
         try:
             told = typed(json.loads(line), dict[str, Any])
             entry = typed({name: value for name, value in told.items() if name in _OWN}, Entry)

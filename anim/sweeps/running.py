@@ -419,7 +419,10 @@ class _Sweep:
         if not at:
             self._tries[""] += 1
         if self._tries[""] >= _MOST_TRIES:
-            raise SweepError("the workers end before they begin; try one of the cells with diffanim record")
+            raise SweepError(
+                "the workers end before they begin; try one of the cells with diffanim record, and in a script, sweep "
+                'under if __name__ == "__main__":'
+            )
         self._say("a worker was killed; it is started again")
         left = {name for name in left if self._entries[name].state == "waiting"}
         return [tuple(found) for task in broken if (found := _only(task, left))]

@@ -56,3 +56,12 @@ def sweeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweeper]:
     """Starts processes that run sweeps."""
     with sweeping(tmp_path_factory.mktemp("sweeper")) as sweeper:
         yield sweeper
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """A Dask cluster of two worker processes."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+        yield cluster
