@@ -315,7 +315,7 @@ def _squeue() -> Any:
     """Asks Slurm's queue for the state of jobs: submitit would ask its accounts, which small clusters do not keep."""
     from submitit.slurm.slurm import SlurmInfoWatcher
 
-    class Queue(SlurmInfoWatcher):  # type: ignore[misc,unused-ignore]
+    class Queue(SlurmInfoWatcher):
         def _make_command(self) -> list[str] | None:
             return ["squeue", "--noheader", "--states=all", "--format=%i|%T", f"--user={getpass.getuser()}"]
 

@@ -245,9 +245,6 @@ def test_a_full_disk_is_a_reason(sweeper: Sweeper, grid: dict[str, Any], tmp_pat
     """Files of the worker may have so many bytes: its recordings do not fit, what it says does."""
     import resource
 
-    from support.sweeping import _sweep
-
-    assert _sweep  # The limit is inherited by what the sweeper forks.
     folder = tmp_path / "s"
     sweep = sweeper.start(folder, {**grid, "steps": 20, "scheduler": "ddpm", "guidance": 3.0, "batch": 8})
     until(lambda: sweep.workers)
@@ -421,11 +418,7 @@ def test_random_kills(sweeper: Sweeper, labelled_model: Path, tmp_path: Path) ->
             code = sweeper.wait(sweep)
             kills += code == -signal.SIGKILL
             assert code in (0, -signal.SIGKILL), (seed, sweep.said.read_text())
-<<<<<<< HEAD
-            until(lambda gone=victims: are_gone(gone), 10)
-=======
             until(partial(are_gone, victims), 10)
->>>>>>> r-d
             now = whole_cells(folder)
             assert {file: now.get(file) for file in whole} == whole, seed
             whole = now
