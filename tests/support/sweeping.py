@@ -104,6 +104,22 @@ class Sweeper:
         return self._process.stdout.readline()
 
 
+def write_script(file: Path, grid: Mapping[str, Any], folder: Path, engine: str) -> Path:
+    """Write a program that runs a sweep by an engine, with a thread a worker; it ends with 130 if it is interrupted."""
+    file.write_text(
+        "from pathlib import Path\n"
+        "from diffanim.sweeps import engines\n"
+        "from diffanim.sweeps.cells import cells_of\n"
+        "from diffanim.sweeps.running import run\n"
+        'if __name__ == "__main__":\n'
+        "    try:\n"
+        f"        run(cells_of({dict(grid)!r}), Path({str(folder)!r}), engines.{engine}, threads=1)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise SystemExit(130)\n"
+    )
+    return file
+
+
 def children_of(pid: int) -> list[int]:
     """The processes that a process has started and that still run."""
     import psutil

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from diffanim.sweeps import engines
 from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.engines import Engine
 from diffanim.sweeps.running import Progress, Summary, run
-from support.sweeping import cell_files, index_of, until
+from support.sweeping import cell_files, has_steps, index_of, until, whole_cells, write_script
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 
@@ -178,7 +179,7 @@ def test_an_executor_of_dask_knows_the_threads_of_its_workers(
 
 def test_jobs_of_this_machine(grid: dict[str, Any], right: dict[str, bytes], tmp_path: Path) -> None:
     folder = tmp_path / "s"
-    assert swept(grid, folder, engines.slurm({"cluster": "local", "jobs": "2"}), threads=None).done == 24
+    assert swept(grid, folder, engines.slurm({"cluster": "local", "jobs": "1"}), threads=None).done == 24
     assert cell_files(folder) == right
     assert names(folder) == {"index.jsonl"}
     assert {entry["threads"] for entry in index_of(folder)} == {1}
@@ -215,6 +216,25 @@ def test_a_job_that_is_killed_is_submitted_again(
     assert swept(long, folder, engine, on_progress=kill, on_note=notes.append).failed == 0
     assert killed
     assert [note.partition(":")[0] for note in notes] == ["a worker has ended, and its cells are tried again"]
+    assert cell_files(folder) == long_right
+
+
+@pytest.mark.usefixtures("slurm")
+def test_jobs_of_a_killed_sweep_are_those_of_the_next(
+    long: dict[str, Any], long_right: dict[str, bytes], tmp_path: Path
+) -> None:
+    """They go on without it, and a cell that is recorded already is waited for."""
+    folder = tmp_path / "s"
+    script = write_script(tmp_path / "sweep.py", long, folder, "slurm({'jobs': '1', 'time': '5'})")
+    process = subprocess.Popen([sys.executable, script])
+    until(partial(has_steps, folder, 20))
+    process.kill()
+    process.wait()
+    before = whole_cells(folder)
+    assert swept(long, folder, engines.slurm({"jobs": "1", "time": "5"})).failed == 0
+    assert cell_files(folder) == long_right
+    until(lambda: _said(["squeue", "--noheader"]) == "")
+    assert before.items() <= whole_cells(folder).items()
     assert cell_files(folder) == long_right
 
 

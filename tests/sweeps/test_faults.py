@@ -25,7 +25,17 @@ from diffanim.errors import SweepError
 from diffanim.sweeps import engines, worker
 from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.running import Progress, run
-from support.sweeping import Sweeper, are_gone, cell_files, children_of, has_steps, index_of, until, whole_cells
+from support.sweeping import (
+    Sweeper,
+    are_gone,
+    cell_files,
+    children_of,
+    has_steps,
+    index_of,
+    until,
+    whole_cells,
+    write_script,
+)
 
 KILLS = int(os.environ.get("DIFFANIM_KILLS", "5"))
 """Of the random ones: 30 are a minute."""
@@ -94,19 +104,7 @@ def test_ctrl_c_saves_what_runs_and_says_nothing_else(
 def test_ctrl_c_stops_workers_of_dask(long: dict[str, Any], long_right: dict[str, bytes], tmp_path: Path) -> None:
     """In a process group of its own, as a terminal would do it: with the cluster, which is of the same process."""
     folder = tmp_path / "s"
-    script = tmp_path / "sweep.py"
-    words = f"cells_of({long!r}), Path({str(folder)!r}), engines.dask('local'), threads=1"
-    script.write_text(
-        "from pathlib import Path\n"
-        "from diffanim.sweeps import engines\n"
-        "from diffanim.sweeps.cells import cells_of\n"
-        "from diffanim.sweeps.running import run\n"
-        'if __name__ == "__main__":\n'
-        "    try:\n"
-        f"        run({words})\n"
-        "    except KeyboardInterrupt:\n"
-        "        raise SystemExit(130)\n"
-    )
+    script = write_script(tmp_path / "sweep.py", long, folder, "dask('local')")
     process = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, text=True, start_new_session=True)
     until(lambda: has_steps(folder, 20))
     workers = children_of(process.pid)
