@@ -444,6 +444,8 @@ def _sample_to(
 
     def keep(sample: Any, steps: int) -> None:
         nonlocal last
+        if steps == len(scheduler.timesteps):
+            return  # What the run ends with follows from its last step, so it is resumed before that.
         if sample.device.type != "cpu" and time.monotonic() - last < CHECKPOINT_SECONDS:
             return
         recorder.deliver()  # A checkpoint must not be on disk before the steps that it continues.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -22,6 +23,7 @@ import pytest
 
 import diffanim
 from diffanim.errors import SweepError
+from diffanim.runs.store import RunStore
 from diffanim.sweeps import engines, worker
 from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.running import Progress, run
@@ -333,6 +335,29 @@ def test_a_half_cell_with_a_damaged_checkpoint_starts_over(
     until(lambda: are_gone(children_of(sweep.pid)))
     sweeper.sweep(folder, long)
     assert cell_files(folder) == long_right
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_cell_that_lacks_only_its_end_gets_the_same(
+    grid: dict[str, Any], right: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The disk is full when all steps are there, of the first cell of a batch or of the second, and then it is not."""
+    usual, count = RunStore.write_final, 0
+
+    def write(self: RunStore, *arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        usual(self, *arguments)
+
+    monkeypatch.setattr(RunStore, "write_final", write)
+    few = {**grid, "scheduler": "ddim", "guidance": 3.0}
+    with ThreadPoolExecutor(1) as executor:
+        sweep = diffanim.sweep(few, tmp_path / "s", executor=executor, threads=1)
+    assert [cell.entry.state for cell in sweep] == ["done"] * 3
+    assert count == 4
+    assert cell_files(tmp_path / "s").items() <= right.items()
 
 
 def test_a_cell_that_always_fails_in_a_batch_fails_alone(
