@@ -421,11 +421,7 @@ def test_random_kills(sweeper: Sweeper, labelled_model: Path, tmp_path: Path) ->
             code = sweeper.wait(sweep)
             kills += code == -signal.SIGKILL
             assert code in (0, -signal.SIGKILL), (seed, sweep.said.read_text())
-<<<<<<< HEAD
-            until(lambda gone=victims: are_gone(gone), 10)
-=======
             until(partial(are_gone, victims), 10)
->>>>>>> r-d
             now = whole_cells(folder)
             assert {file: now.get(file) for file in whole} == whole, seed
             whole = now
