@@ -355,7 +355,8 @@ class _Sweep:
         aside, self._aside = self._aside, {}
         self._fruitless += 1
         if self._fruitless <= _MOST_TRIES:
-            return [(batch,) for batch in in_order(batches([self._cells[name] for name in aside], self._most))][::-1]
+            again = in_order(batches([self._cells[name] for name in aside], self._most))
+            return [(batch,) for batch in reversed(again)]
         for outcome in aside.values():
             self._note_outcome(outcome)
         return []

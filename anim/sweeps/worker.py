@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import DiffanimError, ModelError, SweepError, TrajectoryError
 from ..models.files import PICTURES, POINTS
@@ -103,7 +103,7 @@ def findable(settings: RunSettings) -> RunSettings:
         elif kind == PICTURES or names.endswith(".csv"):
             several = [names] if Path(names).is_dir() else names.split(",")
             places["model"] = kind + ",".join(_absolute(one) if Path(one).exists() else one for one in several)
-    changed = {name: path for name, path in places.items() if path != getattr(settings, name)}
+    changed: dict[str, Any] = {name: path for name, path in places.items() if path != getattr(settings, name)}
     return replace(settings, **changed) if changed else settings
 
 

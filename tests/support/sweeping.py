@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import diffanim
 from diffanim.errors import DiffanimError
 from diffanim.sweeps import engines
 from diffanim.sweeps.cells import cells_of
@@ -157,7 +156,7 @@ def _main() -> None:
     from diffusers import DDIMScheduler, UNet2DModel  # noqa: F401
 
     forked = multiprocessing.get_context("fork")
-    with patch.object(engines.multiprocessing, "get_context", lambda _: forked):
+    with patch("multiprocessing.get_context", lambda _: forked):
         for line in sys.stdin:
             asked = json.loads(line)
             if "wait" in asked:
@@ -200,5 +199,4 @@ def sweeping(folder: Path) -> Iterator[Sweeper]:
 
 
 if __name__ == "__main__":
-    assert diffanim.sweep
     _main()

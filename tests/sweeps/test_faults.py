@@ -245,9 +245,7 @@ def test_a_full_disk_is_a_reason(sweeper: Sweeper, grid: dict[str, Any], tmp_pat
     """Files of the worker may have so many bytes: its recordings do not fit, what it says does."""
     import resource
 
-    from support.sweeping import _sweep
-
-    assert _sweep  # The limit is inherited by what the sweeper forks.
+    # The limit is inherited by what the sweeper forks.
     folder = tmp_path / "s"
     sweep = sweeper.start(folder, {**grid, "steps": 20, "scheduler": "ddpm", "guidance": 3.0, "batch": 8})
     until(lambda: sweep.workers)

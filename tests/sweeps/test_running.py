@@ -182,7 +182,8 @@ def test_only_the_cell_that_a_lost_worker_was_at_is_suspected(tmp_path: Path) ->
 def test_what_dask_has_given_up_is_not_tried_again(tmp_path: Path) -> None:
     from distributed.scheduler import KilledWorker
 
-    summary, tasks = swept(cells(1), tmp_path / "s", raising(KilledWorker("a", SimpleNamespace(address="tcp://b"), 3)))
+    worker: Any = SimpleNamespace(address="tcp://b")
+    summary, tasks = swept(cells(1), tmp_path / "s", raising(KilledWorker("a", worker, 3)))
     assert (summary.failed, len(tasks)) == (1, 1)
 
 
