@@ -20,7 +20,6 @@ import argparse
 import json
 import logging
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -197,6 +196,8 @@ def pretend(cell: Cell, folder: Path) -> None:
 
 def at_scale(number: int) -> None:
     """Print the times and the memory of a sweep of so many cells, but for recording them."""
+    import resource  # Which Windows lacks.
+
     grid = {"scheduler": ["ddim", "heun"], "steps": [10, 20, 40, 50], "seed": range(number // 8), "batch": [1]}
     vars(running)["carry_out"] = answer
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
