@@ -43,6 +43,9 @@ def slurm() -> Iterator[None]:
         folder.chmod(0o711)  # munged refuses a folder that others can write to, and clients need to pass through it.
         start_slurm(folder, stack)
         yield
+        # Without its daemons, what is left of a job would stay.
+        subprocess.run(["scancel", f"--user={getpass.getuser()}"], check=True)
+        until(lambda: _said(["squeue", "--noheader"]) == "", 30)
 
 
 def _path() -> str:
