@@ -47,7 +47,8 @@ def sweep(
         executor: where they are recorded: a `concurrent.futures.Executor`, such as Dask's ``client.get_executor()``, or
             submitit's. Its workers must share the folder, unless ``to`` is given. None for processes of this machine,
             one a GPU; in a script, call it under ``if __name__ == "__main__":`` then.
-        to: the URL of a store of fsspec's, such as s3://bucket/sweep, that whole recordings and the index are sent to.
+        to: the URL of a store of fsspec's, such as s3://bucket/sweep, that whole recordings and the index are sent to;
+            the folder then keeps only the index.
         retry_failed: whether cells that failed before are tried again.
         threads: that each worker uses on a CPU, as the bits depend on it; None for those of the sweep so far, or else
             all cores, shared by the workers.

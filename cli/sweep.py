@@ -89,22 +89,23 @@ _MOST_TOGETHER = 16
     group=_WHERE,
     metavar="ADDRESS",
     help="A Dask cluster (also one of dask-jobqueue or dask-kubernetes): the address of its scheduler, its scheduler "
-    "file, or local.",
+    "file, or local. Its workers should have one thread each, as a network uses a worker's GPU or cores alone.",
 )
 @click.option(
     "--slurm",
     cls=Grouped,
     group=_WHERE,
     metavar="NAME=VALUE,…",
-    help="Jobs of Slurm, such as jobs=8,gpus=1,time=60,partition=gpu: how many, and the GPUs and minutes of each.",
+    help="Jobs of Slurm, such as jobs=8,gpus=1,time=60,partition=gpu: how many, and the GPUs and minutes of each "
+    "(by default 4, none and 60). A job that runs out of time is queued again and goes on.",
 )
 @click.option(
     "--to",
     cls=Grouped,
     group=_WHERE,
     metavar="URL",
-    help="Send whole recordings and the index to a store of fsspec's, such as s3://bucket/sweep. Workers then need not "
-    "share the folder.",
+    help="Send whole recordings and the index to a store of fsspec's, such as s3://bucket/sweep; the folder keeps the "
+    "index. Workers then need not share the folder.",
 )
 @several_options
 @options.quiet

@@ -59,6 +59,7 @@ from ..escaping import for_terminal
 from ..pixels import Pixels
 from .attributes import attributes_in
 from .chunks import (
+    CHECKPOINT,
     DAMAGE,
     IMAGE,
     ROWS,
@@ -91,6 +92,8 @@ from .step import Array, Mixture
 
 _INVISIBLE = 1 / 255
 """Noise of this standard deviation, in halves of the range of values, is half a level of 255."""
+MEMBERS = ("zarr.json", CHECKPOINT, "x", "x0", *chain(*KEEPABLE.values()), *ROWS, SCALES, IMAGE, DECODED, TINY_GROUP)
+"""The names of everything that a recording's folder may have."""
 _MOST_ATTRIBUTES = 64 << 20
 """Bytes of attributes that are looked at without opening a recording."""
 _Numbers = Callable[[int], tuple[float, ...]]

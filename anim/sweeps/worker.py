@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import shutil
 import tempfile
 import threading
@@ -26,7 +27,7 @@ from ..models.settings import RunSettings
 from ..recording import OpenModels, PlannedRun, RunsTogether, record_planned
 from ..runs.place import HeldError, hold_to_write
 from ..runs.step import Step
-from ..runs.trajectory import Trajectory
+from ..runs.trajectory import MEMBERS, Trajectory
 from ..whole import reason_of
 from .cells import Cell, is_recorded, recording_of
 from .dealing import Batch, batches
@@ -36,6 +37,8 @@ SECONDS_TO_WAIT = 0.5
 """Before it is tried again to record a cell that another process is recording."""
 _MOST_TRIES = 3
 """For a recording that another process makes, or leaves, at the same moment."""
+_MEMBER = re.compile(rf"({'|'.join(map(re.escape, MEMBERS))})(\.partial)?")
+"""What a recording consists of, however damaged."""
 _one_task = threading.Lock()
 """A process may be given several tasks at once, but has one model."""
 _models = OpenModels()
@@ -212,7 +215,7 @@ def _remove_unless_whole(cell: Cell, path: Path) -> None:
         return
     unlock = hold_to_write(path)
     try:
-        if path.is_symlink() or not path.is_dir():
+        if path.is_symlink() or not path.is_dir() or not all(_MEMBER.fullmatch(one.name) for one in path.iterdir()):
             raise TrajectoryError(f"{path} is not a recording that diffanim wrote, so it is not overwritten; move it")
         if not is_recorded(cell, path.parent):
             shutil.rmtree(path)

@@ -312,10 +312,12 @@ def test_what_is_no_recording_is_left_alone(grid: dict[str, Any], tmp_path: Path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     (folder / f"{names[2]}.zarr").symlink_to(tmp_path / "mine")
+    shutil.copytree(tmp_path / "mine", folder / f"{names[1]}.zarr")
     with ThreadPoolExecutor(1) as executor:
         diffanim.sweep(few, folder, executor=executor, threads=1)
-    assert [entry["state"] for entry in index_of(folder)] == ["done", "done", "failed"]
+    assert [entry["state"] for entry in index_of(folder)] == ["done", "failed", "failed"]
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+    assert (folder / f"{names[1]}.zarr" / "notes.txt").read_text() == "mine"
 
 
 def test_a_half_cell_with_a_damaged_checkpoint_starts_over(
