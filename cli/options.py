@@ -113,7 +113,7 @@ class ColumnsOrSetting(click.ParamType):  # type: ignore[type-arg, unused-ignore
         """A number as such."""
         if isinstance(value, int):
             return value
-        if re.fullmatch(r"[+-]?\d{1,18}", value, re.ASCII):
+        if re.fullmatch(r"[+-]?\d{1,4000}", value, re.ASCII):
             return int(value)
         if not re.fullmatch(r"[A-Za-z][\w-]*", value):
             self.fail(f"{value!r} is neither a number nor a setting; give one such as 5 or guidance", param, ctx)
