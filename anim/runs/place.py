@@ -27,7 +27,8 @@ from ..errors import DiffanimWarning, TrajectoryError
 from ..whole import is_running, put_folder, reason_of, remove
 from .remote import was_remote
 
-_LOCK = ".diffanim-lock-"
+_OURS = ".diffanim-"
+_LOCK = f"{_OURS}lock-"
 _POLL_SECONDS = 0.1
 _SECONDS_TO_SAY = 1.0
 _HIDDEN = re.compile(r"\.diffanim-(run|old)-(\d+)-(.+)", re.DOTALL)
@@ -262,11 +263,17 @@ def _holder(file: Path) -> tuple[str, str | None]:
         return "another process", None
 
 
+def _hidden_in(folder: Path) -> list[Path]:
+    """What is hidden in a folder by us, which may hold the recordings of ten thousand cells besides."""
+    with os.scandir(folder) as entries:
+        return [folder / entry.name for entry in entries if entry.name.startswith(_OURS)]
+
+
 def _put_back(path: Path) -> None:
     """Undo the first of two renames that exchange recordings, if the second was never made."""
     if os.path.lexists(path):
         return
-    for hidden in path.parent.iterdir():
+    for hidden in _hidden_in(path.parent):
         match = _HIDDEN.fullmatch(hidden.name)
         if match and match[1] == "old" and match[3] == path.name:
             hidden.rename(path)
@@ -275,7 +282,7 @@ def _put_back(path: Path) -> None:
 
 def _sweep(path: Path) -> None:
     """Remove what killed processes left in the folder of a recording, whose lock is held."""
-    for entry in list(path.parent.iterdir()):
+    for entry in _hidden_in(path.parent):
         if match := _HIDDEN.fullmatch(entry.name):
             if match[3] == path.name:
                 remove(entry)
