@@ -232,7 +232,7 @@ def record_planned(
         return _call(planned, settings, listener, models)
 
 
-def restarted(planned: PlannedRun | RunsTogether) -> PlannedRun | RunsTogether:
+def _restarted(planned: PlannedRun | RunsTogether) -> PlannedRun | RunsTogether:
     """The same runs from the beginning; what is there stays until they are complete."""
     if isinstance(planned, PlannedRun):
         return replace(planned, plan="restart", overwrite=True)
@@ -398,7 +398,7 @@ def _sample(
         DiffanimWarning,
         stacklevel=2,
     )
-    return _sample_to(None, None, restarted(planned), settings, on_step, models)
+    return _sample_to(None, None, _restarted(planned), settings, on_step, models)
 
 
 def _sample_to(

@@ -9,8 +9,8 @@ from typing import Any
 
 from .arguments import checked
 from .models.settings import RunSettings
+from .sweeps import MOST_TOGETHER
 from .sweeps.cells import cells_of
-from .sweeps.dealing import MOST_TOGETHER
 from .sweeps.engines import given, local
 from .sweeps.opening import Sweep, open_sweep
 from .sweeps.running import Progress, run

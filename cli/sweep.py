@@ -15,6 +15,7 @@ from diffanim.cli.terminal import say
 from diffanim.errors import SweepError
 from diffanim.escaping import for_shell
 from diffanim.models.settings import RUN_OPTIONS
+from diffanim.sweeps import MOST_TOGETHER
 
 if TYPE_CHECKING:
     from diffanim.cli.progress import Reporter
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from diffanim.sweeps.running import Progress, Summary
 
 _CELLS, _WHERE = "The cells", "Where they are recorded"
-_MOST_TOGETHER = 16
 
 
 @click.command(cls=options.GroupedCommand)
@@ -62,7 +62,7 @@ _MOST_TOGETHER = 16
     cls=Grouped,
     group=_CELLS,
     type=click.IntRange(min=1),
-    default=_MOST_TOGETHER,
+    default=MOST_TOGETHER,
     show_default=True,
     help="Images sampled at once when cells differ only in their seed: each cell gets the same images, faster.",
 )
@@ -89,7 +89,7 @@ _MOST_TOGETHER = 16
     group=_WHERE,
     metavar="ADDRESS",
     help="A Dask cluster (also one of dask-jobqueue or dask-kubernetes): the address of its scheduler, its scheduler "
-    "file, or local. Its workers should have one thread each, as a network uses a worker's GPU or cores alone.",
+    "file, or local. A worker records one cell at a time, with as many threads as it has.",
 )
 @click.option(
     "--slurm",

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..models.settings import RunSettings
+from . import MOST_TOGETHER
 from .cells import Cell
-
-MOST_TOGETHER = 16
-"""Images in a batch of several cells, unless asked otherwise."""
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,10 @@ class SweptCell:
         if run_id is None or run_id.startswith(self.entry.cell):
             return run_id is not None
         try:
-            told = settings_told(Trajectory.open(self.place).info.settings)
+            recorded = settings_told(Trajectory.open(self.place).info.settings)
         except TrajectoryError:
             return False
-        return all(told.get(name) == value for name, value in self.entry.settings.items() if value != "auto")
+        return all(recorded.get(name) == value for name, value in self.entry.settings.items() if value != "auto")
 
     def get(self, name: str) -> Any:
         """A setting by its name in Python; of lists with one value, that value; None if it is not set."""

@@ -17,8 +17,9 @@ from typing import Any
 from ..errors import SettingsError, SweepError, TrajectoryError, first_line
 from ..runs.place import hold_to_write
 from ..whole import reason_of
+from . import MOST_TOGETHER
 from .cells import Cell, is_recorded, recording_of
-from .dealing import MOST_TOGETHER, Batch, batches, dealt, in_order
+from .dealing import Batch, batches, dealt, in_order
 from .engines import Engine
 from .index import INDEX, Entry, entries_in, line_of, read_index, settings_told, write_index
 from .signs import Board, Sign
