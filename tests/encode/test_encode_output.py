@@ -141,7 +141,8 @@ def test_folder_that_goes_away(tmp_path: Path, suffix: str) -> None:
     ):
         for number, frame in enumerate(source.frames()):
             if number == 5:
-                shutil.rmtree(folder)
+                # Moved before it is emptied: FFmpeg may be opening a file in it at this moment.
+                shutil.rmtree(folder.rename(tmp_path / "moved"))
             encoder.write(frame)
     assert left_over(tmp_path) == []
     assert not folder.exists()
