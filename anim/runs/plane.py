@@ -23,6 +23,10 @@ _MOST_PLACES = 2**23
 """Of all particles at all rows."""
 _SEEN = 0.975
 """The part of the coordinates, at each row, that the axes reach at least."""
+_NOISE = 2.24
+"""Within it are `_SEEN` of the coordinates of noise, of a standard normal distribution."""
+_FURTHER = 1.25
+"""How far beyond data and noise the axes go for particles that overshoot, as those of few steps of Heun do."""
 _SPARE = 1.04
 
 
@@ -62,11 +66,16 @@ class PointsRun:
 
     @functools.cached_property
     def reach(self) -> float:
-        """Half the side of the square around 0 that holds all data and nearly all particles at all rows."""
+        """Half the side of the square around 0 that holds all data and nearly all particles at all rows, unless they
+        go so far that the data would be small.
+        """
         shown = np.abs(np.concatenate([self.samples, self.guesses], axis=1))
         furthest = float(np.quantile(shown, _SEEN, axis=1).max())
-        data = 0.0 if self.data is None else float(np.abs(self.data.places).max())
-        return max(furthest, data, 1e-3) * _SPARE
+        if self.data is None:
+            return max(furthest, 1e-3) * _SPARE
+        data = float(np.abs(self.data.places).max())
+        noise = _NOISE * max(self.mixture(row).noise for row in range(len(self.samples)))
+        return max(min(furthest, _FURTHER * max(data, noise)), data, 1e-3) * _SPARE
 
     def mixture(self, row: int) -> Mixture:
         """The mixture of the samples as they are shown."""

@@ -105,6 +105,24 @@ def test_how_many_are_outside_is_said() -> None:
     assert f"{outside} outside" in said(run, "x").splitlines()[0]
 
 
+def test_few_steps_that_overshoot_do_not_make_the_data_small() -> None:
+    run = diffanim.record("points:spiral", scheduler="heun", steps=4, batch=100)
+    found = view(run)
+    data = found.points.data
+    assert data is not None
+    furthest = np.abs(found.points.samples).max((1, 2))
+    assert furthest.max() > 10, "four steps of Heun overshoot"
+    assert found.reach < 3
+    assert found.reach > np.abs(data.places).max()
+    lost = (np.abs(found.points.samples) > (found.reach * found.size[1] / found.size[0], found.reach)).any(2).sum(1)
+    assert PANELS["x"].sheet_words(found)[-2:] == [f"up to {lost.max()}", "outside"]
+    # Particles that behave reach as far as the noise at the beginning does.
+    calm = view(diffanim.record("points:spiral", scheduler="ddim", steps=4, batch=100))
+    noise = np.quantile(np.abs(calm.points.samples[0]), 0.975)
+    assert calm.reach == pytest.approx(1.04 * max(noise, np.abs(data.places).max()))
+    assert "outside" not in str(PANELS["x0"].sheet_words(calm))
+
+
 def test_three_flows_where_there_is_guidance() -> None:
     plane = plane_of(points_run(guidance=3.0), "field")
     assert plane.field is not None

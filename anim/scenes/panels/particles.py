@@ -81,4 +81,7 @@ def closing(view: View) -> Sequence[Caption]:
 def sheet_words(view: View) -> Sequence[str]:
     """Short lines for the side of a sheet."""
     flow = ["and flow"] if _has_field(view) else []
-    return ["particles", *flow, *(["at unit", "variance"] if rescaled(view.run) else [])]
+    seen = points_of(view)
+    most = max(seen.outside(seen.points.samples))
+    outside = [f"up to {most}", "outside"] if most else []
+    return ["particles", *flow, *(["at unit", "variance"] if rescaled(view.run) else []), *outside]
