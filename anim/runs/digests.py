@@ -91,6 +91,14 @@ class Digests:
         return digest.to_bytes(_BYTES, "little")
 
 
+def rows_in(array: Path) -> int:
+    """How many rows of an array have a digest, from the first on, by its folder; 0 if it has none."""
+    try:
+        return (array / FILE).stat().st_size // _BYTES
+    except OSError:
+        return 0
+
+
 def seal(attributes: Mapping[str, Any]) -> str:
     """A digest of attributes without their ``seal``, as they read back from JSON."""
     told = {name: value for name, value in attributes.items() if name != "seal"}

@@ -15,8 +15,9 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import SettingsError, TrajectoryError
@@ -34,9 +35,13 @@ _WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci",
 """Schemes of stores in which a file appears whole or not at all. In others it is written beside, then renamed."""
 _MOST_TEXT = 1 << 28
 """Bytes."""
+Version = tuple[int, int, int]
+"""Of a file: it changes whenever the file is written again."""
 
 
-def put_whole(folder: Path, url: str, *, overwrite: bool = False) -> None:
+def put_whole(
+    folder: Path, url: str, *, overwrite: bool = False, sent: Mapping[str, Version] = MappingProxyType({})
+) -> None:
     """Put a complete recording into a store elsewhere.
 
     Args:
@@ -44,6 +49,7 @@ def put_whole(folder: Path, url: str, *, overwrite: bool = False) -> None:
         url: its place in the store, such as ``s3://bucket/sweep/run.zarr``; folders that are missing are made, but no
             buckets.
         overwrite: whether a recording that is there may be replaced.
+        sent: files that have been put there already, by their names in the recording, as they were then.
 
     Raises:
         SettingsError: the place is not a URL that can be written to.
@@ -59,12 +65,43 @@ def put_whole(folder: Path, url: str, *, overwrite: bool = False) -> None:
         store.remove([METADATA])
     files = {key: folder / key for key in _keys(folder)}
     store.remove(key for key in before if key.partition("/")[0] in _ARRAYS and key not in files)
-    store.put({key: file for key, file in files.items() if key != METADATA})
+    there_already = {
+        key for key, file in files.items() if key in sent and sent[key] == version_of(file) and key in before
+    }
+    store.put({key: file for key, file in files.items() if key != METADATA and key not in there_already})
     there = store.listed()
     for key, file in files.items():
         if key != METADATA and there.get(key) != file.stat().st_size:
             raise TrajectoryError(f"{store.where} has {there.get(key, 'no')} bytes of {key}, not {file.stat().st_size}")
     store.write(files[METADATA].read_bytes(), METADATA)
+
+
+def put_some(files: Mapping[str, Path], url: str) -> None:
+    """Put files of a recording that is not complete into a store; there is no recording there until `put_whole`.
+
+    Args:
+        files: by their names in the recording.
+        url: the recording's place in the store.
+
+    Raises:
+        SettingsError, TrajectoryError: as `put_whole`.
+    """
+    _Store(url).put(files)
+
+
+def remove_some(names: Iterable[str], url: str) -> None:
+    """Remove files that `put_some` has put there.
+
+    Raises:
+        SettingsError, TrajectoryError: as `put_whole`.
+    """
+    _Store(url).remove(names)
+
+
+def version_of(file: Path) -> Version:
+    """The version of a file on this machine; its size is the last number."""
+    told = file.stat()
+    return told.st_ino, told.st_mtime_ns, told.st_size
 
 
 def exists_whole(url: str) -> bool:
@@ -162,7 +199,7 @@ class _Store:
             raise TrajectoryError(f"{self.where} is a file; name another place for the recording")
         return {name.removeprefix(f"{self._root}/"): entry.get("size") for name, entry in found.items()}
 
-    def put(self, files: dict[str, Path]) -> None:
+    def put(self, files: Mapping[str, Path]) -> None:
         """Put files there, several at once where the store can do that."""
         with self._writing():
             if not self._puts_whole:  # Stores of objects have no folders, and s3fs would make the bucket.

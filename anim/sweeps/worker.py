@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +24,11 @@ from ..errors import DiffanimError, ModelError, SweepError, TrajectoryError
 from ..models.files import PICTURES, POINTS
 from ..models.finding import BUILTIN, locate
 from ..models.settings import RunSettings
-from ..recording import OpenModels, PlannedRun, RunsTogether, record_planned
+from ..recording import OnStep, OpenModels, PlannedRun, RunsTogether, record_planned
 from ..runs.place import HeldError, hold_to_write
+from ..runs.remote import joined
 from ..runs.step import Step
+from ..runs.streaming import Streaming
 from ..runs.trajectory import MEMBERS, Trajectory
 from ..whole import reason_of
 from .cells import Cell, is_recorded, recording_of
@@ -158,10 +160,11 @@ def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Ou
     began = time.monotonic()
     signs.say("loading", [cell.name for cell in cells])
     images, tries = Batch(tuple(cells)).images, 1
-    with _place_for(task) as folder:
+    with _place_for(task) as folder, _streaming(cells, folder, task.to) as streaming:
         while left := [cell for cell in cells if not is_recorded(cell, folder)]:
             try:
-                _sample(batches(left, images)[0], folder, signs)
+                batch = batches(left, images)[0]
+                _sample(batch, folder, _telling(batch, signs, streaming))
             except HeldError as error:
                 signs.say(str(error), [cell.name for cell in cells])
                 time.sleep(SECONDS_TO_WAIT)
@@ -171,8 +174,11 @@ def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Ou
                     raise
                 tries += 1
         steps = {cell.name: _calls_of(folder / recording_of(cell.name)) for cell in cells}
-        if task.to is not None:
-            _send(cells, folder, task.to, signs)
+        if streaming is not None:
+            for cell in cells:
+                signs.say("sending", [cell.name])
+                streaming.finish(folder / recording_of(cell.name))
+                shutil.rmtree(folder / recording_of(cell.name), ignore_errors=True)
     seconds = (time.monotonic() - began) / len(cells)
     return [
         Outcome(cell.name, "done", None, seconds, steps[cell.name], cell.images, images, worker_name())
@@ -180,7 +186,7 @@ def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Ou
     ]
 
 
-def _sample(batch: Batch, folder: Path, signs: Signs) -> None:
+def _sample(batch: Batch, folder: Path, on_step: OnStep) -> None:
     """Finish the recordings of a batch, or make them anew.
 
     Raises:
@@ -192,7 +198,7 @@ def _sample(batch: Batch, folder: Path, signs: Signs) -> None:
         warnings.simplefilter("ignore")  # That an interrupted cell starts over is no news in a sweep.
         if batch.cells[0].files.is_bare and all(map(_is_half, paths)):
             try:
-                record_planned(_planned(batch, paths, "resume"), _telling(batch, signs), _models)
+                record_planned(_planned(batch, paths, "resume"), on_step, _models)
                 return
             except TrajectoryError as error:
                 if isinstance(error, HeldError) or _is_of_the_machine(error):
@@ -201,7 +207,7 @@ def _sample(batch: Batch, folder: Path, signs: Signs) -> None:
         for cell, path in zip(batch.cells, paths, strict=True):
             _remove_unless_whole(cell, path)
         # Nothing is overwritten, so that no other process can have finished it in the meantime.
-        record_planned(_planned(batch, paths, "record"), _telling(batch, signs), _models)
+        record_planned(_planned(batch, paths, "record"), on_step, _models)
 
 
 def _remove_unless_whole(cell: Cell, path: Path) -> None:
@@ -225,9 +231,15 @@ def _remove_unless_whole(cell: Cell, path: Path) -> None:
         unlock()
 
 
-def _telling(batch: Batch, signs: Signs) -> Callable[[Step], None]:
+def _telling(batch: Batch, signs: Signs, streaming: Streaming | None) -> OnStep:
     names, words = [cell.name for cell in batch.cells], batch.words
-    return lambda step: signs.say(words, names, step.index + 1, step.total)
+
+    def tell(step: Step) -> None:
+        signs.say(words, names, step.index + 1, step.total)
+        if streaming is not None:
+            streaming.begin()
+
+    return tell
 
 
 def _planned(batch: Batch, paths: Sequence[Path], plan: Literal["record", "resume"]) -> PlannedRun | RunsTogether:
@@ -270,18 +282,15 @@ def _place_for(task: Task) -> Iterator[Path]:
             yield Path(own)
 
 
-def _send(cells: Sequence[Cell], folder: Path, to: str, signs: Signs) -> None:
-    """Send whole recordings to a store, and remove them here."""
-    from ..runs.remote import joined
-    from ..runs.uploading import exists_whole, put_whole
-
-    for cell in cells:
-        path = folder / recording_of(cell.name)
-        signs.say("sending", [cell.name])
-        url = joined(to, path.name)
-        if not exists_whole(url):  # Its worker may have been killed when it was about to say so.
-            put_whole(path, url)
-        shutil.rmtree(path, ignore_errors=True)
+@contextlib.contextmanager
+def _streaming(cells: Sequence[Cell], folder: Path, to: str | None) -> Iterator[Streaming | None]:
+    """What sends the recordings to a store; None if they stay."""
+    if to is None:
+        yield None
+        return
+    names = [recording_of(cell.name) for cell in cells]
+    with Streaming({folder / name: joined(to, name) for name in names}) as streaming:
+        yield streaming
 
 
 def _failed(name: str, error: BaseException, *, elsewhere: bool = False) -> Outcome:

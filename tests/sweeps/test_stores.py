@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import re
 import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
+import torch
+from diffusers import UNet2DModel
 from fsspec.implementations.memory import MemoryFileSystem
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 import diffanim
 from diffanim.errors import SweepError, TrajectoryError
+from diffanim.runs.streaming import Streaming
 from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.dealing import batches
 from diffanim.sweeps.worker import Task, carry_out
-from support.sweeping import cell_files, index_of
+from support.stores import object_in, watched_store
+from support.sweeping import cell_files, index_of, until
 from support.terminal import Run
 
 GRID = {"model": ["points:two-moons"], "scheduler": ["ddim", "heun"], "steps": [3], "batch": [20], "seed": [0, 1]}
@@ -105,3 +116,109 @@ def test_what_was_not_sent_is_sent_the_next_time(tmp_path: Path) -> None:
         shutil.rmtree(folder)
         diffanim.sweep(GRID, folder, executor=executor, threads=1, to=url)
     assert {name: content for name, content in objects(url).items() if name != "index.jsonl"} == kept
+
+
+
+@pytest.fixture
+def sampled(tiny_model: Path) -> dict[str, Any]:
+    """A batch of two cells."""
+    return {"model": str(tiny_model), "scheduler": "ddim", "steps": 8, "batch": 1, "seed": [0, 1]}
+
+
+@contextlib.contextmanager
+def held_up(true: Callable[[], bool]) -> Iterator[None]:
+    """The network waits in the middle of the run, for ten seconds at most, until a function returns true."""
+    calls = itertools.count(1)
+
+    def wait(module: torch.nn.Module, _: Any) -> None:
+        if isinstance(module, UNet2DModel) and next(calls) > 4:
+            end = time.monotonic() + 10.0
+            while not true() and time.monotonic() < end:
+                time.sleep(0.01)
+
+    handle = register_module_forward_pre_hook(wait)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def second_rows_in(names: Iterable[str]) -> int:
+    return sum(name.endswith("/x0/c.1.0.0.0.0") for name in names)
+
+
+def test_rows_are_sent_while_the_run_goes_on(tmp_path: Path, sampled: dict[str, Any]) -> None:
+    store = watched_store()
+    sent_before: list[str] = []
+
+    def both_have_two_rows() -> bool:
+        if not sent_before and second_rows_in(store.putting) == 2:
+            sent_before.extend(store.putting)
+        return bool(sent_before)
+
+    with ThreadPoolExecutor(1) as executor:
+        diffanim.sweep(sampled, tmp_path / "here", executor=executor, threads=1)
+        with held_up(both_have_two_rows):
+            diffanim.sweep(sampled, tmp_path / "sent", executor=executor, threads=1, to="watched://lab/sweep")
+    # Rows of images, and nothing that may change yet.
+    assert sent_before
+    assert all(re.search(r"/(x|x0)/c\.[0-3](\.0){4}$", name) for name in sent_before)
+    cells = [name for name in store.putting if ".zarr/" in name]
+    assert len(cells) == len(set(cells)), "a file was put twice"
+    for cell in {name.partition(".zarr/")[0] for name in cells}:
+        assert [name for name in cells if name.startswith(cell)][-1] == f"{cell}.zarr/zarr.json"
+    sent = {name.partition("/sweep/")[2]: object_in(store, name) for name in cells}
+    assert sent == cell_files(tmp_path / "here")
+
+
+def test_rows_of_a_cell_that_fails_are_removed_from_the_store(tmp_path: Path, sampled: dict[str, Any]) -> None:
+    store = watched_store()
+
+    def break_when_sent() -> bool:
+        if second_rows_in(store.putting):
+            raise RuntimeError("the network broke")
+        return False
+
+    with ThreadPoolExecutor(1) as executor, held_up(break_when_sent):
+        diffanim.sweep(sampled, tmp_path / "s", executor=executor, threads=1, to="watched://lab/sweep")
+    assert ["the network broke" in line["error"] for line in index_of(tmp_path / "s")] == [True, True]
+    assert second_rows_in(store.putting)
+    assert list(store.store) == ["/lab/sweep/index.jsonl"]
+
+
+def test_a_store_that_fails_for_a_while_gets_the_rest_at_the_end(tmp_path: Path, sampled: dict[str, Any]) -> None:
+    store = watched_store()
+    store.failing_at = 3
+
+    def comes_back() -> bool:
+        if len(store.putting) < 3:
+            return False
+        time.sleep(0.1)  # The next file fails in the meantime.
+        store.failing_at = None
+        return True
+
+    with ThreadPoolExecutor(1) as executor:
+        diffanim.sweep(sampled, tmp_path / "here", executor=executor, threads=1)
+        with held_up(comes_back):
+            diffanim.sweep(sampled, tmp_path / "sent", executor=executor, threads=1, to="watched://lab/sweep")
+    sent = {name.partition("/sweep/")[2]: object_in(store, name) for name in store.store if ".zarr/" in name}
+    assert sent == cell_files(tmp_path / "here")
+
+
+def test_a_row_that_is_written_again_is_sent_again(tmp_path: Path) -> None:
+    store = watched_store()
+    diffanim.record("points:two-moons", batch=3, steps=2, path=tmp_path / "old.zarr")
+    diffanim.record("points:two-moons", batch=3, steps=2, seed=9, path=tmp_path / "new.zarr")
+    folder, url = tmp_path / "run.zarr", "watched://lab/run.zarr"
+    shutil.copytree(tmp_path / "old.zarr", folder)
+    with Streaming({folder: url}) as streaming:
+        streaming.begin()
+        until(lambda: len(store.putting) == 5)
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "new.zarr", folder)
+        streaming.finish(folder)
+    with Streaming({folder: url}) as streaming:  # It is whole there, and stays as it is.
+        streaming.begin()
+        streaming.finish(folder)
+    assert np.array_equal(diffanim.Trajectory.open(url).x0[1], diffanim.Trajectory.open(tmp_path / "new.zarr").x0[1])
+    assert store.putting.count("/lab/run.zarr/zarr.json") == 1
