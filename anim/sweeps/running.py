@@ -114,19 +114,10 @@ def run(
         try:
             left = sweep.left(retry_failed=retry_failed)
             sweep.write()
-            sweep.record(dealt(_only(batches(cells, most_together), left), engine.tasks))
+            sweep.record(dealt(sweep.batches_of(left), engine.tasks))
         finally:
             sweep.close()
         return sweep.summary
-
-
-def _only(of: Iterable[Batch], left: set[str]) -> list[Batch]:
-    """Batches without the cells that are not left; parts that no longer touch are batches of their own."""
-    found = []
-    for batch in of:
-        cells = [cell for cell in batch.cells if cell.name in left]
-        found += [batch] if len(cells) == len(batch.cells) else batches(cells, batch.images)
-    return found
 
 
 @contextlib.contextmanager
@@ -243,6 +234,23 @@ class _Sweep:
             if (place := recording_of(name)) in there and (name in done or exists_whole(joined(self._to, place)))
         }
 
+    def batches_of(self, left: Set[str]) -> list[Batch]:
+        """Batches with the cells that are left. A cell that was sampled in a larger one before gets the bits of then:
+        the others of that batch are sampled again, though not recorded.
+        """
+        found = []
+        for batch in batches(list(self._cells.values()), self._most):
+            cells = [cell for cell in batch.cells if cell.name in left]
+            if len(cells) == len(batch.cells) or any(self._was_in(batch, cell) for cell in cells):
+                found.append(batch)
+            else:
+                found += batches(cells, batch.images)
+        return found
+
+    def _was_in(self, batch: Batch, cell: Cell) -> bool:
+        together = self._entries[cell.name].together
+        return together == batch.images or (together is None and (self._folder / recording_of(cell.name)).exists())
+
     def record(self, tasks: Sequence[_Dealt]) -> None:
         """Carry out tasks, until all of them have ended."""
         left = list(tasks)
@@ -306,6 +314,7 @@ class _Sweep:
         return Task(
             tuple(tuple(findable(cell.settings) for cell in batch.cells) for batch in batches),
             tuple(tuple(cell.name for cell in batch.cells) for batch in batches),
+            frozenset(cell.name for batch in batches for cell in batch.cells if self._is_waiting(cell)),
             str(self._folder.resolve()),
             self._threads,
             self._to,
@@ -327,7 +336,7 @@ class _Sweep:
                 self._aside[name] = outcome
             else:
                 self._note_outcome(outcome)
-        return _batches_of(task, again)
+        return _batches_with(again, task)
 
     def _note_outcome(self, outcome: Outcome) -> None:
         done = outcome.state == "done"
@@ -356,15 +365,17 @@ class _Sweep:
         aside, self._aside = self._aside, {}
         self._fruitless += 1
         if self._fruitless <= _MOST_TRIES:
-            again = in_order(batches([self._cells[name] for name in aside], self._most))
-            return [(batch,) for batch in reversed(again)]
+            return [(batch,) for batch in reversed(in_order(self.batches_of(set(aside))))]
         for outcome in aside.values():
             self._note_outcome(outcome)
         return []
 
+    def _is_waiting(self, cell: Cell) -> bool:
+        return self._entries[cell.name].state == "waiting"
+
     def _left_of(self, task: _Dealt) -> set[str]:
         """The names of a task's cells that are not recorded, though nobody has said so."""
-        cells = [cell for batch in task for cell in batch.cells if self._entries[cell.name].state == "waiting"]
+        cells = [cell for batch in task for cell in batch.cells if self._is_waiting(cell)]
         if self._to is not None:
             return {cell.name for cell in cells}
         left = set()
@@ -399,7 +410,7 @@ class _Sweep:
         again = {name for name in left if self._entries[name].state == "waiting"}
         if again:
             self._say(f"a worker has ended, and its cells are tried again: {_in_a_line(error)}")
-        return _batches_of(task, again)
+        return _batches_with(again, task)
 
     def _without_killers(self, executor: Any, broken: Sequence[_Dealt]) -> list[_Dealt]:
         """The tasks that were lost when a process of this machine was killed, but for cells that were killed too often.
@@ -427,7 +438,7 @@ class _Sweep:
             )
         self._say("a worker was killed; it is started again")
         left = {name for name in left if self._entries[name].state == "waiting"}
-        return [tuple(found) for task in broken if (found := _only(task, left))]
+        return [batch for task in broken for batch in _batches_with(left, task)]
 
     def _stop(self, waiting: _Waiting) -> None:
         """Cancel what has not begun, and let running cells save their state."""
@@ -493,10 +504,10 @@ class _Sweep:
         )
 
 
-def _batches_of(task: _Dealt, names: set[str]) -> list[_Dealt]:
-    """The part of a task with some cells, as a task; none without them."""
-    found = _only(task, names) if names else []
-    return [tuple(found)] if found else []
+def _batches_with(names: set[str], task: _Dealt) -> list[_Dealt]:
+    """The batches of a task that have one of some cells, as a task; none without any."""
+    found = tuple(batch for batch in task if any(cell.name in names for cell in batch.cells))
+    return [found] if found else []
 
 
 def _broken(error: BrokenExecutor) -> SweepError:

@@ -32,7 +32,7 @@ from ..runs.streaming import Streaming
 from ..runs.trajectory import MEMBERS, Trajectory
 from ..whole import reason_of
 from .cells import Cell, is_recorded, recording_of
-from .dealing import Batch, batches
+from .dealing import Batch
 from .signs import Signs
 
 SECONDS_TO_WAIT = 0.5
@@ -54,6 +54,8 @@ class Task:
     """The settings of the cells, those of a batch together."""
     names: tuple[tuple[str, ...], ...]
     """The names of the same cells."""
+    left: frozenset[str]
+    """The names of those that are recorded. The others of their batches are only sampled."""
     folder: str
     """The sweep's folder, absolute."""
     threads: int | None
@@ -91,7 +93,7 @@ def carry_out(task: Task) -> list[Outcome]:
                 outcomes += _record_batch(settings, names, task, signs)
             except KeyboardInterrupt:
                 done = {outcome.cell for outcome in outcomes}
-                left = [name for of in task.names for name in of if name not in done]
+                left = [name for of in task.names for name in of if name in task.left - done]
                 return [*outcomes, *(Outcome(name, "interrupted") for name in left)]
     return outcomes
 
@@ -125,14 +127,17 @@ def _record_batch(settings: Sequence[RunSettings], names: Sequence[str], task: T
     try:
         cells = _found(settings, names)
     except Exception as error:  # An input picture may be anything on this machine.
-        return [_failed(name, error, elsewhere=True) for name in names]
+        return [_failed(name, error, elsewhere=True) for name in names if name in task.left]
+    wanted = [cell for cell in cells if cell.name in task.left]
+    if not wanted:
+        return []
     try:
-        return _record_together(cells, task, signs)
+        return _record_together(Batch(tuple(cells)), wanted, task, signs)
     except Exception as error:  # Whatever a library raises is of these cells, and the others go on.
         if len(cells) == 1 or _is_of_the_machine(error):
-            return [_failed(cell.name, error) for cell in cells]
+            return [_failed(cell.name, error) for cell in wanted]
     # One of them may be why, and the others need not suffer.
-    return [outcome for cell in cells for outcome in _record_batch([cell.settings], [cell.name], task, signs)]
+    return [outcome for cell in wanted for outcome in _record_batch([cell.settings], [cell.name], task, signs)]
 
 
 def _found(settings: Sequence[RunSettings], names: Sequence[str]) -> list[Cell]:
@@ -151,20 +156,19 @@ def _found(settings: Sequence[RunSettings], names: Sequence[str]) -> list[Cell]:
     return cells
 
 
-def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Outcome]:
-    """Record cells in one batch, or wait for who is recording them.
+def _record_together(batch: Batch, cells: Sequence[Cell], task: Task, signs: Signs) -> list[Outcome]:
+    """Record cells of a batch, or wait for who is recording them.
 
     Raises:
         DiffanimError: a subclass says what is wrong; what was captured before stays.
     """
     began = time.monotonic()
     signs.say("loading", [cell.name for cell in cells])
-    images, tries = Batch(tuple(cells)).images, 1
+    tries = 1
     with _place_for(task) as folder, _streaming(cells, folder, task.to) as streaming:
         while left := [cell for cell in cells if not is_recorded(cell, folder)]:
             try:
-                batch = batches(left, images)[0]
-                _sample(batch, folder, _telling(batch, signs, streaming))
+                _sample(batch, left, folder, _telling(batch, signs, streaming))
             except HeldError as error:
                 signs.say(str(error), [cell.name for cell in cells])
                 time.sleep(SECONDS_TO_WAIT)
@@ -181,33 +185,39 @@ def _record_together(cells: Sequence[Cell], task: Task, signs: Signs) -> list[Ou
                 shutil.rmtree(folder / recording_of(cell.name), ignore_errors=True)
     seconds = (time.monotonic() - began) / len(cells)
     return [
-        Outcome(cell.name, "done", None, seconds, steps[cell.name], cell.images, images, worker_name())
+        Outcome(cell.name, "done", None, seconds, steps[cell.name], cell.images, batch.images, worker_name())
         for cell in cells
     ]
 
 
-def _sample(batch: Batch, folder: Path, on_step: OnStep) -> None:
-    """Finish the recordings of a batch, or make them anew.
+def _sample(batch: Batch, left: Sequence[Cell], folder: Path, on_step: OnStep) -> None:
+    """Finish recordings, or make them anew.
+
+    Args:
+        batch: that is sampled: as networks round differently in other batches, whatever is left of it.
+        left: its cells that are recorded.
+        folder: where.
+        on_step: called with every step.
 
     Raises:
         HeldError: another process is recording one of them.
         DiffanimError: another subclass says what is wrong; what was captured before stays.
     """
-    paths = [folder / recording_of(cell.name) for cell in batch.cells]
+    paths = [folder / recording_of(cell.name) for cell in left]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # That an interrupted cell starts over is no news in a sweep.
         if batch.cells[0].files.is_bare and all(map(_is_half, paths)):
             try:
-                record_planned(_planned(batch, paths, "resume"), on_step, _models)
+                record_planned(_planned(batch, left, paths, "resume"), on_step, _models)
                 return
             except TrajectoryError as error:
                 if isinstance(error, HeldError) or _is_of_the_machine(error):
                     raise
         # What is left of them was of another batch, or is damaged.
-        for cell, path in zip(batch.cells, paths, strict=True):
+        for cell, path in zip(left, paths, strict=True):
             _remove_unless_whole(cell, path)
         # Nothing is overwritten, so that no other process can have finished it in the meantime.
-        record_planned(_planned(batch, paths, "record"), on_step, _models)
+        record_planned(_planned(batch, left, paths, "record"), on_step, _models)
 
 
 def _remove_unless_whole(cell: Cell, path: Path) -> None:
@@ -242,12 +252,14 @@ def _telling(batch: Batch, signs: Signs, streaming: Streaming | None) -> OnStep:
     return tell
 
 
-def _planned(batch: Batch, paths: Sequence[Path], plan: Literal["record", "resume"]) -> PlannedRun | RunsTogether:
+def _planned(
+    batch: Batch, left: Sequence[Cell], paths: Sequence[Path], plan: Literal["record", "resume"]
+) -> PlannedRun | RunsTogether:
     runs = tuple(
         PlannedRun(cell.settings, cell.files, path, plan, False, cell.run_id)
-        for cell, path in zip(batch.cells, paths, strict=True)
+        for cell, path in zip(left, paths, strict=True)
     )
-    return runs[0] if len(runs) == 1 else RunsTogether(runs, batch.settings, plan)
+    return runs[0] if len(batch.cells) == 1 else RunsTogether(runs, batch.settings, plan)
 
 
 def _is_half(path: Path) -> bool:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from diffusers import UNet2DModel
+from diffusers.models.unets.unet_2d import UNet2DOutput
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.modules.module import register_module_forward_hook
 
 import diffanim
 from diffanim.sweeps import dealing
 from diffanim.sweeps.cells import Cell, cells_of
 from diffanim.sweeps.dealing import Batch, batches, dealt, in_order
+from support.sweeping import cell_files, index_of, whole_cells
 
 BUILTIN = {"steps": 2, "scheduler": "ddpm"}
 LABELS = ("cat", "fruit", "flower")
@@ -77,6 +87,65 @@ def test_cells_have_the_bits_of_a_run_alone(tmp_path: Path) -> None:
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_array_equal(np.stack(list(one.run.x)), np.stack(list(other.run.x)))
         np.testing.assert_array_equal(np.stack(list(one.run.x0)), np.stack(list(other.run.x0)))
+
+
+@contextlib.contextmanager
+def network_that(changes: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """All networks answer with something else."""
+
+    def answer(module: torch.nn.Module, _: Any, output: Any) -> Any:
+        return UNet2DOutput(changes(output.sample)) if isinstance(module, UNet2DModel) else output
+
+    hook = register_module_forward_hook(answer)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def rounding_by_batch(output: torch.Tensor) -> torch.Tensor:
+    """Many networks do it, though not as much."""
+    return output + 0.01 * len(output)
+
+
+def failing_later() -> Callable[[torch.Tensor], torch.Tensor]:
+    calls = itertools.count(1)
+
+    def change(output: torch.Tensor) -> torch.Tensor:
+        if next(calls) > 3:
+            raise RuntimeError("the network broke")
+        return output
+
+    return change
+
+
+@pytest.mark.parametrize("left", ["nothing", "half of it"])
+def test_one_of_a_batch_that_is_recorded_again_has_the_bits_of_the_batch(
+    tmp_path: Path, tiny_model: Path, left: str
+) -> None:
+    grid = {"model": str(tiny_model), "scheduler": "ddim", "steps": 6, "batch": 1, "seed": [0, 1, 2]}
+    folder, other = tmp_path / "s", tmp_path / "other"
+    with ThreadPoolExecutor(1) as executor:
+        with network_that(rounding_by_batch):
+            swept = diffanim.sweep(grid, folder, executor=executor, threads=1)
+            alone = diffanim.sweep(grid, other, executor=executor, threads=1, most_together=1)
+        before = cell_files(folder)
+        assert before != cell_files(other)
+        lost = swept[1].place
+        shutil.rmtree(lost)
+        if left == "half of it":
+            shutil.rmtree(alone[1].place)
+            with network_that(failing_later()):
+                diffanim.sweep(grid, other, executor=executor, threads=1, most_together=1)
+            assert len(list((other / Path(lost).name / "x0").glob("c.*"))) == 3
+            shutil.copytree(other / Path(lost).name, lost)
+            lines = [{**line, "together": None} for line in index_of(folder)]
+            (folder / "index.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        times = whole_cells(folder)
+        with network_that(rounding_by_batch):
+            diffanim.sweep(grid, folder, executor=executor, threads=1)
+    assert cell_files(folder) == before
+    assert times.items() <= whole_cells(folder).items(), "the others are not written again"
 
 
 def test_many_seeds_are_looked_at_once_each(monkeypatch: pytest.MonkeyPatch) -> None:

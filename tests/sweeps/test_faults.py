@@ -396,11 +396,11 @@ def test_a_cell_that_another_process_finishes_is_not_written_again(
     usual = worker._sample
     written: dict[Path, tuple[int, int]] = {}
 
-    def sample(batch: Any, place: Path, signs: Any) -> None:
+    def sample(batch: Any, left: Any, place: Path, on_step: Any) -> None:
         if not written:
-            usual(batch, place, signs)
+            usual(batch, left, place, on_step)
             written.update(whole_cells(place))
-        usual(batch, place, signs)
+        usual(batch, left, place, on_step)
 
     monkeypatch.setattr(worker, "_sample", sample)
     with ThreadPoolExecutor(1) as executor:

@@ -81,6 +81,7 @@ def test_a_machine_without_the_folder_sends_its_cells(here: Path, tmp_path: Path
     task = Task(
         tuple(tuple(cell.settings for cell in batch.cells) for batch in batches(cells)),
         tuple(tuple(cell.name for cell in batch.cells) for batch in batches(cells)),
+        frozenset(cell.name for cell in cells),
         str(tmp_path / "not" / "here"),
         1,
         "memory://lab/sweep",
@@ -89,7 +90,7 @@ def test_a_machine_without_the_folder_sends_its_cells(here: Path, tmp_path: Path
     assert objects("memory://lab/sweep") == cell_files(here)
     assert not (tmp_path / "not").exists()
     # Without a store there is nowhere to keep them.
-    failed = carry_out(Task(task.batches, task.names, task.folder, 1))
+    failed = carry_out(Task(task.batches, task.names, task.left, task.folder, 1))
     assert {outcome.state for outcome in failed} == {"failed"}
     assert "sweep into one that all workers share, or send the cells to a store with --to" in str(failed[0].error)
 
