@@ -118,7 +118,6 @@ def test_what_was_not_sent_is_sent_the_next_time(tmp_path: Path) -> None:
     assert {name: content for name, content in objects(url).items() if name != "index.jsonl"} == kept
 
 
-
 @pytest.fixture
 def sampled(tiny_model: Path) -> dict[str, Any]:
     """A batch of two cells."""
