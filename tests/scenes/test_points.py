@@ -138,6 +138,7 @@ def test_particles_of_several_classes_are_not_said_to_be_of_one() -> None:
     assert "each guided to its class" in said(guided, "x0")
     assert "inner" not in said(guided, "x0") + said(plain, "x0")
     assert said(guided, "x").count("flow guided to inner") == said(guided, "x").count("inner") > 0
+    assert all("flow" in line for line in said(guided, "x").splitlines() if "epsilon" in line)
     assert said(plain, "x").count("flow for inner") == said(plain, "x").count("inner") > 0
     assert "guided to inner" in said(points_run(guidance=3.0), "x0")
 

@@ -60,6 +60,8 @@ def captions(view: View) -> Sequence[Caption]:
         Maths(r"\epsilon"),
     )
     *spelled, _title, _nothing = running(view, mixture, said, *outside)
+    if class_of_field(seen) != class_of_particles(seen):  # Whose flow it is matters more than the mixture.
+        spelled = [caption for caption in spelled if caption.words]
     return [*spelled, *running(view, (Maths("x_t"),), said, *outside)]
 
 
