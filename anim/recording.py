@@ -25,7 +25,7 @@ from .errors import (
     first_line,
     is_out_of_memory,
 )
-from .models.files import ModelFiles
+from .models.files import ModelFiles, path_of
 from .models.finding import locate
 from .models.ideal import DataSet, IdealDenoiser, IdealFiles
 from .models.labels import class_name, labels_of
@@ -375,7 +375,7 @@ def _ran_as(pipeline: Any) -> dict[str, str]:
 
 def _place(model: str | None) -> str:
     """The place of a model: the absolute path of a directory, or a hub id unchanged."""
-    folder = Path(model or "").expanduser()
+    folder = path_of(model or "")
     return str(folder.resolve()) if folder.is_dir() else str(model)
 
 

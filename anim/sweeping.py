@@ -58,7 +58,7 @@ def sweep(
         on_note: called with a sentence about what you should know.
 
     Returns:
-        The sweep, of all cells that the folder's index lists.
+        The sweep, of all cells that the index lists: in the store if there is one, or else in the folder.
 
     Raises:
         DiffanimError: a subclass says what is wrong. That cells failed raises nothing.
@@ -74,4 +74,4 @@ def sweep(
         on_progress=on_progress,
         on_note=on_note,
     )
-    return open_sweep(folder)
+    return open_sweep(folder if to is None else to)

@@ -30,7 +30,7 @@ class Several(click.ParamType[tuple[Any, ...]]):
         return tuple(self.kind.convert(word, param, ctx) for word in words)
 
     def _range(self, word: str, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[str]:
-        ends = re.fullmatch(r"(\d+)\.\.(\d+)", word) if self.kind is click.INT else None
+        ends = re.fullmatch(r"(\d{1,30})\.\.(\d{1,30})", word) if self.kind is click.INT else None
         if ends is None:
             return [word]
         first, last = int(ends[1]), int(ends[2])

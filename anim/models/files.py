@@ -40,6 +40,14 @@ _SAFE, _PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 WEIGHTS = (*_SAFE, *_PICKLED)
 
 
+def path_of(name: str) -> Path:
+    """A path as the user wrote it, with ~ for a home; where there is no such user, as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """A model's files on this machine, found without importing torch."""

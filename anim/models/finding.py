@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from ..errors import DiffanimWarning, ModelError
-from .files import PICTURES, POINTS, ModelFiles, read_files
+from .files import PICTURES, POINTS, ModelFiles, path_of, read_files
 from .hub import download
 
 BUILTIN = "emoji"
@@ -43,7 +43,7 @@ def locate(source: str | None) -> ModelFiles:
         return pictures_model(source.removeprefix(PICTURES))
     if source is None or source == BUILTIN:
         return read_files(BUILTIN, _BUILTIN_FOLDER)
-    folder = Path(source).expanduser()
+    folder = path_of(source)
     if folder.is_dir():
         return read_files(name_of(source), folder)
     if folder.exists():
@@ -67,7 +67,7 @@ def name_of(source: str) -> str:
 
     A directory in the hub's cache, ``models--google--ddpm-cat-256/snapshots/<hash>``, gets its hub id.
     """
-    folder = Path(source).expanduser()
+    folder = path_of(source)
     if is_hub_id(source) and not folder.is_dir():
         return source
     folder = folder.resolve()

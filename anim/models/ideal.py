@@ -37,6 +37,15 @@ class DataSet:
     notes: tuple[str, ...] = ()
     """What was done to the data, in words for the screen."""
 
+    def __post_init__(self) -> None:
+        """Check the names of the classes.
+
+        Raises:
+            SettingsError: one means something else.
+        """
+        if NULL_LABEL in (name.casefold() for name in self.names):
+            raise SettingsError(f"a class is called {NULL_LABEL!r}, which stands for no class; give it another name")
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one of the data."""

@@ -52,8 +52,11 @@ def class_numbers(model: str, labels: Sequence[str], names: Sequence[str], class
     """
     known = {name.strip().casefold(): k for k, many in reversed([*enumerate(names)]) for name in many.split(",")}
     known |= {name.casefold(): k for k, name in reversed([*enumerate(names)])}
+    same = {name: k for k, name in reversed([*enumerate(names)])}
 
     def number(label: str) -> int:
+        if label in same:
+            return same[label]
         if label.casefold() in known:
             return known[label.casefold()]
         if label.isdecimal() and int(label) < classes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..threads import ahead
-from .files import PICTURES, USUAL_BATCH
+from .files import PICTURES, USUAL_BATCH, path_of
 from .ideal import DataSet, IdealFiles
 from .pictures import digest_of, read_fitted
 
@@ -36,11 +36,11 @@ def pictures_model(names: str) -> IdealFiles:
     Raises:
         SettingsError: there are no pictures.
     """
-    folder = Path(names).expanduser()
+    folder = path_of(names)
     if names and folder.is_dir():
         name, (paths, classes) = folder.resolve().name, _in_folder(folder)
     else:
-        paths, classes = [Path(one).expanduser() for one in names.split(",") if one], {}
+        paths, classes = [path_of(one) for one in names.split(",") if one], {}
         if not paths:
             raise SettingsError(
                 f"{PICTURES}… takes a folder of pictures, or pictures such as {PICTURES}cat.png,dog.png"
@@ -61,7 +61,8 @@ _Classes = dict[str, int]
 
 def _in_folder(folder: Path) -> tuple[list[Path], _Classes]:
     """The pictures of a folder, ordered by name."""
-    inner = {one.name: found for one in sorted(folder.iterdir()) if one.is_dir() and (found := _pictures_in(one))}
+    folders = [one for one in sorted(folder.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+    inner = {one.name: found for one in folders if (found := _pictures_in(one))}
     outer = _pictures_in(folder)
     if inner and outer:
         raise SettingsError(

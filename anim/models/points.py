@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..errors import SettingsError, first_line
 from ..runs.ideal import MOST_POINTS
-from .files import POINTS, USUAL_POINTS
+from .files import POINTS, USUAL_POINTS, path_of
 from .ideal import DataSet, IdealFiles, digest_of_data
+from .labels import NULL_LABEL
 
 _LETTERS = "letters:"
 _COUNT = 1200
@@ -50,7 +51,7 @@ def points_model(name: str) -> IdealFiles:
         return _files(name, Path(), DATA_SETS[name]())
     if name.startswith(_LETTERS):
         return _files(name, Path(), _letters(name.removeprefix(_LETTERS)))
-    file = Path(name).expanduser()
+    file = path_of(name)
     if file.suffix.lower() != ".csv":
         raise SettingsError(
             f"there are no points {name!r}; choose from {', '.join(DATA_SETS)}, {_LETTERS}TEXT, or a file.csv"
@@ -124,13 +125,18 @@ def _checkerboard() -> _Made:
 
 def _letters(text: str) -> _Made:
     """The points of a word, evenly within its letters."""
-    from matplotlib.font_manager import FontProperties
+    from matplotlib.font_manager import FontProperties, findfont, get_font
     from matplotlib.path import Path as Outline
     from matplotlib.textpath import TextPath
 
     if not text.strip() or not text.isprintable() or len(text) > _MOST_LETTERS:
         raise SettingsError(f"{POINTS}{_LETTERS}TEXT takes 1 to {_MOST_LETTERS} characters, such as {_LETTERS}Hi")
     font = FontProperties(family="DejaVu Sans", weight="bold")  # It comes with matplotlib.
+    font_file = get_font(findfont(font))
+    if lacking := [letter for letter in text if not font_file.get_char_index(ord(letter))]:
+        raise SettingsError(
+            f"{POINTS}{_LETTERS}{text} has {lacking[0]!r}, which the font (DejaVu Sans) lacks; write other letters"
+        )
     shapes = TextPath((0, 0), text.replace("$", r"\$"), size=1, prop=font).to_polygons(closed_only=True)
     corners = np.concatenate([*shapes, np.zeros((0, 2))])
     if not len(corners):
@@ -166,23 +172,28 @@ def _read_csv(file: Path) -> _Made:
         raise SettingsError(f"{file} has more than {_MOST_BYTES >> 20} MiB; at most {MOST_POINTS} points are read")
     points: list[tuple[float, float]] = []
     labels: list[str] = []
+    numbers: list[int] = []
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             lines = csv.reader(text)
+            is_first = True
             for fields in lines:
-                if not any(field.strip() for field in fields) or (lines.line_num == 1 and _is_heading(fields)):
+                if not any(field.strip() for field in fields):
                     continue
-                x, y, label = _point(fields, f"{file}, line {lines.line_num}")
-                points.append((x, y))
-                labels.append(label)
+                if not (is_first and _is_heading(fields, f"{file}, line {lines.line_num}")):
+                    x, y, label = _point(fields, f"{file}, line {lines.line_num}")
+                    points.append((x, y))
+                    labels.append(label)
+                    numbers.append(lines.line_num)
+                is_first = False
     except (UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(
             f"{file} is not a CSV file ({first_line(error)}); give a line x,y for each point"
         ) from error
-    return _labelled(file, points, labels)
+    return _labelled(file, points, labels, numbers)
 
 
-def _labelled(file: Path, points: list[tuple[float, float]], labels: list[str]) -> _Made:
+def _labelled(file: Path, points: list[tuple[float, float]], labels: list[str], numbers: list[int]) -> _Made:
     if not points:
         raise SettingsError(f"{file} has no points; give a line x,y for each")
     if len(points) > MOST_POINTS:
@@ -190,13 +201,36 @@ def _labelled(file: Path, points: list[tuple[float, float]], labels: list[str]) 
     if not any(labels):
         return np.array(points), None, ()
     if not all(labels):
-        raise SettingsError(f"{file} has a class for some points only; point {labels.index('') + 1} has none")
+        raise SettingsError(f"{file}, line {numbers[labels.index('')]} has no class, and other lines have one")
+    if NULL_LABEL in labels:
+        raise SettingsError(
+            f"{file}, line {numbers[labels.index(NULL_LABEL)]} has the class {NULL_LABEL!r}, which means no class; "
+            "give it another name"
+        )
     names, classes = np.unique(labels, return_inverse=True)
     return np.array(points), classes, tuple(map(str, names))
 
 
-def _is_heading(fields: list[str]) -> bool:
-    return len(fields) >= 2 and _number(fields[0]) is None and _number(fields[1]) is None
+def _is_heading(fields: list[str], where: str) -> bool:
+    """Whether a first line has names.
+
+    Raises:
+        SettingsError: one of them is a third coordinate's, whose whole numbers would be taken for classes.
+    """
+    if len(fields) < 2 or any(map(_is_numeric, fields[:2])):
+        return False
+    if len(fields) > 2 and fields[2].strip().lower() == "z":
+        raise SettingsError(f"{where} has {len(fields)} coordinates; points lie in the plane: x,y, or x,y,class")
+    return True
+
+
+def _is_numeric(field: str) -> bool:
+    """Whether it is a number, also one that is no coordinate."""
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(field: str) -> float | None:

@@ -36,6 +36,8 @@ _OF_PIPELINES = ("prompt", "negative_prompt", "width", "height", "image", "stren
 """Settings that do not apply to a bare denoiser."""
 _OF_DATA = ("local",)
 """Settings that apply only to data sets that take them."""
+_WIDEST_WINDOW = 2048
+"""In pixels: it sees the whole from every pixel of a picture with half the side, the largest that are data."""
 _FILES = ("image", "mask")
 REPEATED = ("prompt", "negative_prompt", "image", "mask", "call")
 """Settings whose several values `diffanim compare` takes one by one, as each may contain commas."""
@@ -251,8 +253,8 @@ class RunSettings:
             (self.width is None or self.width >= 1, f"width is {self.width}; it must be at least 1 pixel"),
             (self.height is None or self.height >= 1, f"height is {self.height}; it must be at least 1 pixel"),
             (
-                self.local is None or (self.local >= 1 and self.local % 2 == 1),
-                f"local is {self.local}; a window has an odd number of pixels, such as 5",
+                self.local is None or (1 <= self.local < _WIDEST_WINDOW and self.local % 2 == 1),
+                f"local is {self.local}; a window has an odd number of pixels below {_WIDEST_WINDOW}, such as 5",
             ),
             (
                 self.offload in (None, *OFFLOADS),

@@ -164,7 +164,12 @@ def grids_in(path: Path, common: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _grid(table: Mapping[str, Any], where: str, common: Mapping[str, Any]) -> dict[str, Any]:
-    grid = {_BY_SPELLING.get(name, name.replace("-", "_")): value for name, value in table.items()}
+    grid: dict[str, Any] = {}
+    for spelled, value in table.items():
+        name = _BY_SPELLING.get(spelled, spelled.replace("-", "_"))
+        if name in grid:
+            raise SettingsError(f"{where}: {spelled} is given twice, under two names of {name}; give it once")
+        grid[name] = value
     if "allow_pickle" in grid:
         raise SettingsError(f"{where}: a file cannot allow pickles; add --allow-pickle if you trust the models' makers")
     for name in LISTS:  # A list is several values; a value of these is a list itself.

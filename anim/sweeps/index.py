@@ -24,6 +24,7 @@ _Value = str | bool | int | Finite | None
 _Setting = _Value | list[_Value]
 MOST_BYTES = 1 << 30
 """Of an index that is read."""
+_NEXT = "remove it, and the sweep's command makes it again from the recordings"
 _LEFT_OUT = ("contents",)
 """Settings that are digests of others."""
 
@@ -47,6 +48,9 @@ class Entry:
     """How many threads each network call had on a CPU: the bits depend on it."""
     worker: str | None = None
     """The machine and process that recorded it."""
+    sent_to: str | None = None
+    """The URL of the store that its recording was sent to; None if it is beside the index. For people: an index may
+    come from anyone, and is never a reason to open something elsewhere."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Everything that decides the run, without what is not set. In the file, beside the rest."""
 
@@ -69,11 +73,13 @@ def read_index(path: Path) -> dict[str, Entry]:
     try:
         if not path.exists():
             return {}
+        if not path.is_file():  # To read a pipe would wait for ever.
+            raise ValueError("it is not a file")
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES >> 20} MiB")
         return entries_in(path.read_text(encoding="utf-8"), str(path))
     except (OSError, ValueError) as error:
-        raise SweepError(f"{path} cannot be read: {first_line(error)}") from error
+        raise SweepError(f"{path} cannot be read ({first_line(error)}); {_NEXT}") from error
 
 
 def entries_in(text: str, where: str) -> dict[str, Entry]:
@@ -90,7 +96,7 @@ def entries_in(text: str, where: str) -> dict[str, Entry]:
             entry = typed({name: value for name, value in told.items() if name in _OWN}, Entry)
             settings = typed({name: value for name, value in told.items() if name not in _OWN}, dict[str, _Setting])
         except (ValueError, RecursionError) as error:
-            raise SweepError(f"{where} is damaged in line {number}: {first_line(error)}") from error
+            raise SweepError(f"{where} is damaged in line {number} ({first_line(error)}); {_NEXT}") from error
         entries[entry.cell] = Entry(**{**asdict(entry), "settings": settings})
     return entries
 

@@ -40,6 +40,8 @@ class SweptCell:
             TrajectoryError: it is damaged.
         """
         said = self.entry.state
+        if self.is_elsewhere:
+            raise SweepError(f"{self.place} was sent to {self.entry.sent_to}; open the sweep there")
         if said == "failed" and self.state != "done":
             raise SweepError(f"{told(self.place)} failed: {self.entry.error}; --retry-failed tries it again")
         if said == "waiting" and self.state != "done":
@@ -49,16 +51,22 @@ class SweptCell:
     @property
     def state(self) -> CellState:
         """What its recording says, whatever the index says: that of another process may be old. Of a store, only those
-        that the index calls done are looked at.
+        that the index calls done are looked at. Of what was sent to one, its index has to be asked.
         """
         said = self.entry.state
         if is_remote(self.place):
             from ..runs.uploading import exists_whole
 
             return said if said != "done" or exists_whole(self.place) else "damaged"
-        if self._is_whole:
+        if self._is_whole or self.is_elsewhere:
             return "done"
         return "damaged" if said == "done" else said
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its recording was sent to a store, and is not beside the index."""
+        sent = self.entry.state == "done" and self.entry.sent_to is not None
+        return sent and not is_remote(self.place) and not os.path.lexists(self.place)
 
     @property
     def _is_whole(self) -> bool:

@@ -109,27 +109,42 @@ def run(
         SweepError: the folder is no sweep's, cannot be written, or another process runs a sweep in it.
         KeyboardInterrupt: the user's; running cells have saved their state.
     """
+    if to is not None:
+        _demand_url(to)
     with _held(folder):
         sweep = _Sweep(cells, folder, to, threads, engine, most_together, (on_progress, on_note))
         try:
             left = sweep.left(retry_failed=retry_failed)
             sweep.write()
+            sweep.write_there()  # Before anything is recorded in vain.
             sweep.record(dealt(sweep.batches_of(left), engine.tasks))
         finally:
             sweep.close()
         return sweep.summary
 
 
+def _demand_url(to: str) -> None:
+    from ..runs.remote import is_remote, told
+
+    if not is_remote(to) or "::" in to:
+        raise SettingsError(f"to is {told(to)!r}; give the URL of a folder in a store, such as s3://bucket/sweep")
+
+
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """A sweep's folder, which no other process runs a sweep in."""
+    if not folder.parent.exists():
+        raise SweepError(f"the folder {folder.parent} does not exist; create it first")
     try:
         folder.mkdir(exist_ok=True)
-        strange = not (folder / INDEX).exists() and not all(_OURS.fullmatch(one.name) for one in folder.iterdir())
+        others = () if (folder / INDEX).exists() else sorted(one.name for one in folder.iterdir())
+        strange = next((name for name in others if not _OURS.fullmatch(name)), None)
     except OSError as error:
         raise SweepError(f"cannot use {folder} for a sweep: {reason_of(error)}") from error
-    if strange:
-        raise SweepError(f"{folder} has files but no {INDEX}, so it is not a sweep; name a new folder")
+    if strange is not None:
+        raise SweepError(
+            f"{folder} has {strange} but no {INDEX}, so it is not a sweep; name a new folder, or move that away"
+        )
     try:
         unlock = hold_to_write(folder / INDEX)
     except TrajectoryError as error:
@@ -157,6 +172,11 @@ class _Sweep:
         self._folder, self._to, self._engine, self._most = folder, to, engine, most_together
         self._on_progress, self._on_note = told
         before = read_index(folder / INDEX)
+        for name, entry in self._index_there().items():
+            if name not in before or (entry.state == "done" and before[name].state != "done"):
+                before[name] = entry
+        self._is_there = False
+        """Whether the store has taken the index."""
         used = next((entry.threads for entry in before.values() if entry.threads is not None), None)
         if None not in (threads, used) and threads != used:
             raise SettingsError(
@@ -186,6 +206,24 @@ class _Sweep:
         self._done = self._images = 0
         self._reused: set[str] = set()
 
+    def _index_there(self) -> dict[str, Entry]:
+        """What the store's index says, if there is one; others may have swept to the same place."""
+        if self._to is None:
+            return {}
+        from ..runs.remote import joined, told
+        from ..runs.uploading import read_text
+
+        return entries_in(read_text(joined(self._to, INDEX)) or "", joined(told(self._to), INDEX))
+
+    @property
+    def _sent_to(self) -> str | None:
+        """Where recordings are sent, as the index says it; None if they stay."""
+        if self._to is None:
+            return None
+        from ..runs.remote import told
+
+        return told(self._to)
+
     def _with_settings(self, entry: Entry) -> Entry:
         return replace(entry, settings=settings_told(self._cells[entry.cell].record))
 
@@ -206,13 +244,13 @@ class _Sweep:
         for name in self._cells:
             entry = self._entries[name]
             if name in whole:
-                if entry.state != "done":
-                    self._note(replace(entry, state="done", error=None))
+                if (entry.state, entry.sent_to) != ("done", self._sent_to):
+                    self._note(replace(entry, state="done", error=None, sent_to=self._sent_to))
                 self._reused.add(name)
             elif entry.state == "failed" and not retry_failed:
                 continue
             else:
-                self._note(replace(entry, state="waiting", error=None))
+                self._note(replace(entry, state="waiting", error=None, sent_to=None))
                 left.add(name)
         return left
 
@@ -220,14 +258,12 @@ class _Sweep:
         """The names of the cells that are whole."""
         if self._to is None:
             return {name for name, cell in self._cells.items() if is_recorded(cell, self._folder)}
-        from ..runs.remote import joined, told
-        from ..runs.uploading import exists_whole, names_in, read_text
+        from ..runs.remote import joined
+        from ..runs.uploading import exists_whole, names_in
 
         # The store's own index saves asking it about each cell.
         there = names_in(self._to)
-        text = (read_text(joined(self._to, INDEX)) if INDEX in there else None) or ""
-        entries = entries_in(text, joined(told(self._to), INDEX))
-        done = {name for name, entry in entries.items() if entry.state == "done"}
+        done = {name for name, entry in self._index_there().items() if entry.state == "done"}
         return {
             name
             for name in self._cells
@@ -349,6 +385,7 @@ class _Sweep:
                 calls=outcome.calls if done else None,
                 together=outcome.together if done else None,
                 worker=outcome.worker,
+                sent_to=self._sent_to if done else None,
             )
         )
         self._done += done
@@ -484,11 +521,21 @@ class _Sweep:
         if not self._stopped or self._engine.is_here:
             self._board.close()  # Otherwise a job may yet begin, and is to see that it shall not.
         self.write()
-        if self._to is not None:
-            from ..runs.remote import joined
-            from ..runs.uploading import write_text
+        if self._is_there:
+            self.write_there()
 
-            write_text(joined(self._to, INDEX), b"".join(self._lines.values()).decode())
+    def write_there(self) -> None:
+        """Write the index to the store, with what others have swept to it in the meantime."""
+        if self._to is None:
+            return
+        from ..runs.remote import joined
+        from ..runs.uploading import write_text
+
+        for name, entry in self._index_there().items():
+            if name not in self._entries:
+                self._note(entry)
+        write_text(joined(self._to, INDEX), b"".join(self._lines.values()).decode())
+        self._is_there = True
 
     @property
     def summary(self) -> Summary:

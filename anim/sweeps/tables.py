@@ -35,7 +35,7 @@ class Row:
     cell: SweptCell
     state: CellState
     reason: str = ""
-    """Why it failed, or what is damaged; empty if nothing is."""
+    """Why it failed, what is damaged, or where it is; empty if there is nothing to say."""
     distance: float | None = None
     """Of its finished images from those of the reference cell; None if it cannot be told."""
     space: str = ""
@@ -99,8 +99,9 @@ def rows_of(
     rows = []
     for number, cell in enumerate(sweep, start=1):
         row = _row_of(cell)
-        if measure is not None and row.state == "done" and cell.entry.cell in measure.references:
-            row = _measured(row, measure.references[cell.entry.cell], opened)
+        reference = None if measure is None else measure.references.get(cell.entry.cell)
+        if reference is not None and row.state == "done" and not (cell.is_elsewhere or reference.is_elsewhere):
+            row = _measured(row, reference, opened)
         rows.append(row)
         if on_row is not None:
             on_row(number, len(sweep))
@@ -111,6 +112,8 @@ def _row_of(cell: SweptCell) -> Row:
     state = cell.state
     if state == "damaged":
         return Row(cell, state, "its recording is missing or not whole")
+    if cell.is_elsewhere:
+        return Row(cell, state, f"sent to {cell.entry.sent_to}")
     return Row(cell, state, (cell.entry.error or "") if state == "failed" else "")
 
 

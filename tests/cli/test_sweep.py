@@ -98,6 +98,7 @@ def test_labels_in_a_file_are_values(run: Run, labelled_model: Path) -> None:
         ("[[cells]]\nsteps = '4'", "table 1 of [[cells]]: steps is '4'"),
         ("[[cells]]\nallow_pickle = true", "a file cannot allow pickles"),
         ("[[cells]]\nsteps = []", "steps has no value"),
+        ('[[cells]]\nlabel = ["cat"]\nlabels = ["dog"]', "table 1 of [[cells]]: labels is given twice"),
         ("[[cells", "cannot be read as TOML"),
     ],
 )
@@ -115,10 +116,12 @@ def test_mistakes_in_a_file_name_the_table(run: Run, text: str, words: str) -> N
     ("arguments", "code", "words"),
     [
         (["--steps", "2"], 2, "name the folder of the sweep with -o"),
-        (["--steps", "2", "-o", "no/s"], 1, "cannot use no/s for a sweep"),
-        (["--steps", "2", "-o", "full"], 1, "full has files but no index.jsonl, so it is not a sweep"),
+        (["--steps", "2", "-o", "no/s"], 1, "the folder no does not exist; create it first"),
+        (["--steps", "2", "-o", "full"], 1, "full has notes.txt but no index.jsonl, so it is not a sweep"),
         (["--seed", "7..3", "-o", "s"], 2, "'7..3' is not a range"),
         (["--seed", "0..99999999", "-o", "s"], 2, "is not a range"),
+        (["--seed", f"0..{'9' * 5000}", "-o", "s"], 2, "is not a valid integer"),
+        (["--steps", "2", "-o", "s", "--to", "a/folder"], 1, "to is 'a/folder'; give the URL of a folder in a store"),
         (["--seed", "0..400", "--steps", "1..300", "-o", "s"], 1, "more than 100000 cells"),
         (["--model", "nowhere", "-o", "s"], 1, "there is no model at nowhere"),
         (["--guidance", "2", "--model", "points:spiral", "-o", "s"], 1, "guidance needs a class"),

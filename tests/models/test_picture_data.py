@@ -71,6 +71,23 @@ def test_sub_folders_are_classes(tmp_path: Path) -> None:
         diffanim.record(f"ideal:{tmp_path / 'all'}", labels=["cats"])
 
 
+def test_hidden_folders_are_no_classes(folder: Path) -> None:
+    before = data_of(f"ideal:{folder}")
+    save(folder / ".thumbnails" / "red.png", (1, 2, 3))
+    after = data_of(f"ideal:{folder}")
+    assert (after.names, len(after.values)) == (before.names, len(before.values))
+
+
+def test_classes_that_differ_in_case_are_two() -> None:
+    data = np.stack([np.full((3, 4, 4), value, np.float32) for value in (-1, 1)])
+    denoiser = diffanim.ideal_denoiser(data, labels=["A", "a"])
+    run = diffanim.record(denoiser, labels=["a", "A"], batch=2, steps=3)
+    assert run.info.labels == ("a", "A")
+    assert [float(sample.mean()) for sample in run.x[-1]] == pytest.approx([1, -1], abs=1e-3)
+    with pytest.raises(DiffanimError, match="which stands for no class"):
+        diffanim.ideal_denoiser(data, labels=["(None)", "a"])
+
+
 def test_the_pictures_of_the_readme_are_three_classes_of_eight() -> None:
     data = data_of(f"ideal:{FOLDER}")
     assert data.values.shape == (24, 3, 64, 64)
@@ -127,6 +144,7 @@ def test_what_cannot_be_read_is_named_in_one_line(folder: Path, tmp_path: Path) 
         f"ideal:{tmp_path / 'missing'}": "there is no",
         f"ideal:{folder / 'red.png'},{tmp_path / 'gone.png'}": "there is no picture",
         "ideal:": "takes a folder of pictures",
+        "ideal:~nobody-of-this-name/pets": "there is no ~nobody-of-this-name/pets",
     }
     for source, words in wrong.items():
         with pytest.raises(DiffanimError) as caught:
@@ -140,6 +158,7 @@ def test_what_cannot_be_read_is_named_in_one_line(folder: Path, tmp_path: Path) 
     [
         ({"width": 2000}, "at most 1024 pixels a side"),
         ({"local": 4}, "odd number of pixels"),
+        ({"local": 10**20 + 1}, "pixels below 2048"),
         ({"dtype": "bfloat16"}, "runs in float32"),
         ({"prompt": "a cat"}, "takes no --prompt"),
     ],

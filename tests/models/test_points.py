@@ -70,7 +70,7 @@ def test_letters_have_their_holes() -> None:
 
 def test_points_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
-    file.write_text("x,y,colour\n0,0,red\n\n4, 0 , blue\n4,3,red\n0,3,blue\n", encoding="utf-8")
+    file.write_text("\nx,y,colour\n0,0,red\n\n4, 0 , blue\n4,3,red\n0,3,blue\n", encoding="utf-8")
     data = points_of(str(file))
     unit = np.array([[0, 0], [4, 0], [4, 3], [0, 3]]) - [2, 1.5]
     assert np.allclose(data.values, unit / unit.std(), atol=1e-4)
@@ -91,7 +91,11 @@ def test_points_of_a_file(tmp_path: Path) -> None:
         (b"1,2,0.5\n", ", line 1 has 3 coordinates; points lie in the plane"),
         (b"1,2,3,4\n", ", line 1 has 4 coordinates"),
         (b"1,2\n3\n", ", line 2 has 1 number"),
-        (b"1,2,a\n3,4\n", "has a class for some points only; point 2 has none"),
+        (b"1,2,a\n3,4\n", ", line 2 has no class, and other lines have one"),
+        (b"1,2,a\n\n3,4,a\n5,6\n", ", line 4 has no class"),
+        (b"nan,inf\n1,2\n", ", line 1 has 'nan'"),
+        (b"x,y,z\n1,2,3\n4,5,6\n", ", line 1 has 3 coordinates"),
+        (b"1,2,(none)\n3,4,b\n", "'(none)', which means no class"),
         (b"x,y\n", "has no points"),
         (b"\xff\xfe\x00", "is not a CSV file"),
         (b"1,2\n" * 10_001, "has 10001 points; at most 10000"),
@@ -115,6 +119,8 @@ def test_a_mistake_in_a_file_is_one_line_with_its_place(tmp_path: Path, written:
         ("letters:", "takes 1 to 24 characters"),
         ("letters:  ", "takes 1 to 24"),
         ("missing.csv", "there is no file missing.csv"),
+        ("letters:日", "has '日', which the font"),
+        ("~nobody-of-this-name/a.csv", "there is no file ~nobody-of-this-name/a.csv"),
     ],
 )
 def test_an_unknown_data_set_is_refused(source: str, words: str) -> None:

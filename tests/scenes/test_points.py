@@ -132,6 +132,26 @@ def test_three_flows_where_there_is_guidance() -> None:
     np.testing.assert_allclose(guided, plain + 3 * (towards - plain), atol=1e-9)
 
 
+def test_particles_of_several_classes_are_not_said_to_be_of_one() -> None:
+    labels = ("inner", "outer") * 20
+    guided, plain = points_run(guidance=3.0, labels=labels), points_run(guidance=1.0, labels=labels)
+    assert "each guided to its class" in said(guided, "x0")
+    assert "inner" not in said(guided, "x0") + said(plain, "x0")
+    assert said(guided, "x").count("flow guided to inner") == said(guided, "x").count("inner") > 0
+    assert all("flow" in line for line in said(guided, "x").splitlines() if "epsilon" in line)
+    assert said(plain, "x").count("flow for inner") == said(plain, "x").count("inner") > 0
+    assert "guided to inner" in said(points_run(guidance=3.0), "x0")
+
+
+@pytest.mark.parametrize("kind", ["preserving", "exploding"])
+@pytest.mark.parametrize("name", ["density", "guidance"])
+def test_captions_without_room_still_say_what_is_drawn(name: str, kind: str) -> None:
+    *shorter, nothing = said(points_run(kind, guidance=3.0), name).splitlines()
+    assert nothing.strip() == ""
+    assert all("guidance" in line or "sqrt{q" in line or "x}_0" in line for line in shorter)
+    assert len(shorter[-1]) < 30
+
+
 @pytest.mark.parametrize("name", OF_POINTS)
 @pytest.mark.parametrize("kind", ["preserving", "exploding", "flow"])
 def test_samples_at_unit_variance_are_said(name: str, kind: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +94,23 @@ def test_a_damaged_line_is_named(tmp_path: Path, bad: str) -> None:
     (tmp_path / "index.jsonl").write_text(f"{line()}\n{bad}\n")
     with pytest.raises(SweepError) as caught:
         open_sweep(tmp_path)
-    assert "index.jsonl is damaged in line 2: " in str(caught.value)
+    assert "index.jsonl is damaged in line 2 (" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_read_at_all_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_index(tmp_path / "index.jsonl") == {}
     (tmp_path / "index.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SweepError, match=r"index.jsonl cannot be read: "):
+    with pytest.raises(SweepError, match=r"index.jsonl cannot be read \("):
         read_index(tmp_path / "index.jsonl")
+    (tmp_path / "index.jsonl").unlink()
+    os.mkfifo(tmp_path / "index.jsonl")
+    with pytest.raises(SweepError, match=r"it is not a file\); remove it, and the sweep's command makes it again"):
+        read_index(tmp_path / "index.jsonl")
+    (tmp_path / "index.jsonl").unlink()
     (tmp_path / "index.jsonl").write_text(line() + "\n")
     monkeypatch.setattr("diffanim.sweeps.index.MOST_BYTES", 10)
-    with pytest.raises(SweepError, match="cannot be read: it has more than"):
+    with pytest.raises(SweepError, match=r"cannot be read \(it has more than"):
         read_index(tmp_path / "index.jsonl")
 
 

@@ -102,6 +102,48 @@ def test_a_store_that_cannot_be_reached_is_a_line(tmp_path: Path) -> None:
     assert "secret" not in str(told.value)
 
 
+def test_the_folder_says_where_its_cells_were_sent(tmp_path: Path, run: Run) -> None:
+    folder, url = tmp_path / "local", f"{(tmp_path / 'store').as_uri()}/"
+    with ThreadPoolExecutor(1) as executor:
+        swept = diffanim.sweep(GRID, folder, executor=executor, threads=1, to=url)
+        assert [cell.run.complete for cell in swept] == [True] * 4
+        told = run("inspect", folder, "--reference", "scheduler=heun")
+        assert told.code == 0, told.err
+        assert "4 done" in told.out
+        assert told.out.count(f"sent to {url}") == 4
+        with pytest.raises(SweepError, match=f"was sent to {url}; open the sweep there"):
+            _ = diffanim.open_sweep(folder)[0].run
+        # Recorded here too, they are here.
+        diffanim.sweep(GRID, folder, executor=executor, threads=1)
+    assert [cell.run.complete for cell in diffanim.open_sweep(folder)] == [True] * 4
+    assert "sent_to" not in index_of(folder)[0]
+
+
+def test_sweeps_to_one_store_add_to_its_index(tmp_path: Path) -> None:
+    MemoryFileSystem.store.clear()
+    url = "memory://lab/shared"
+    with ThreadPoolExecutor(1) as executor:
+        diffanim.sweep({**GRID, "seed": 0}, tmp_path / "one", executor=executor, threads=3, to=url)
+        two = diffanim.sweep({**GRID, "seed": 1}, tmp_path / "two", executor=executor, to=url)
+        assert sorted(cell.get("seed") for cell in two) == [0, 0, 1, 1]
+        assert {cell.entry.threads for cell in two} == {3}, "the bits depend on it"
+        # What a cell took is known on a machine that finds it recorded.
+        diffanim.sweep({**GRID, "seed": 0}, tmp_path / "three", executor=executor, to=url)
+    assert all(line["calls"] for line in index_of(tmp_path / "three"))
+
+
+def test_a_store_that_takes_nothing_is_told_before_anything_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refuse)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(TrajectoryError, match=r"cannot write memory://lab/closed"):
+        diffanim.sweep(GRID, tmp_path / "s", executor=executor, to="memory://lab/closed")
+    assert {line["state"] for line in index_of(tmp_path / "s")} == {"waiting"}
+
+
 def test_what_was_not_sent_is_sent_the_next_time(tmp_path: Path) -> None:
     MemoryFileSystem.store.clear()
     folder, url = tmp_path / "s", "memory://lab/again"
@@ -160,7 +202,8 @@ def test_rows_are_sent_while_the_run_goes_on(tmp_path: Path, sampled: dict[str, 
         diffanim.sweep(sampled, tmp_path / "here", executor=executor, threads=1)
         with held_up(both_have_two_rows):
             diffanim.sweep(sampled, tmp_path / "sent", executor=executor, threads=1, to="watched://lab/sweep")
-    # Rows of images, and nothing that may change yet.
+    # After the index, rows of images, and nothing of a recording that may change yet.
+    assert sent_before.pop(0).endswith("/lab/sweep/index.jsonl")
     assert sent_before
     assert all(re.search(r"/(x|x0)/c\.[0-3](\.0){4}$", name) for name in sent_before)
     cells = [name for name in store.putting if ".zarr/" in name]

@@ -10,10 +10,12 @@ from ..phrases import Caption, Maths, Phrase
 from ..plane import Plane
 from ..views import View
 from .of_points import demand_data, ending, points_of, running
+from .wordings import UNIT_VARIANCE
 
 __all__ = ["captions", "check", "closing", "plane", "sheet_words"]
 
 _TITLE: Phrase = (Maths(r"\sqrt{q(x_t)}"),)
+_SHORT_TITLE: Phrase = (Maths(r"\sqrt{q}"),)
 _SAID = (
     "the root of the density of the noisy data, strongest at its highest",
     "the root of the density of the noisy data",
@@ -39,7 +41,9 @@ def plane(view: View) -> Plane:
 
 def captions(view: View) -> Sequence[Caption]:
     """Captions that say how density is shown."""
-    return running(view, _TITLE, _SAID)
+    *longer, nothing = running(view, _TITLE, _SAID)
+    shorter = [Caption(_SHORT_TITLE, UNIT_VARIANCE)] if rescaled(view.run) else []
+    return [*longer, *shorter, nothing]
 
 
 def closing(view: View) -> Sequence[Caption]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..phrases import Caption, Maths, Phrase
 from ..plane import Followed, Particles, Plane
 from ..views import View
-from .of_points import class_of_field, ending, outside_readouts, points_of, running
+from .of_points import class_of_field, class_of_particles, ending, outside_readouts, points_of, running
 from .wordings import clipping_words, short_lines
 
 __all__ = ["captions", "closing", "plane", "sheet_words"]
@@ -53,9 +53,10 @@ def _words(view: View) -> tuple[str, ...]:
     seen = points_of(view)
     if view.run.info.ideal is None:
         return ("the model’s guess of where each ends", "the model’s guess")
-    named = class_of_field(seen)
+    named = class_of_particles(seen)
     if seen.points.is_guided:
-        return (f"the mean of the data, guided to {named}", f"guided to {named}")
+        each = "each " if named != class_of_field(seen) else ""
+        return (f"the mean of the data, {each}guided to {named}", f"{each}guided to {named}")
     of = f" in {named}" if named else ""
     return (f"the mean of the data{of} that each could come from", f"the mean of possible data{of}", "mean of data")
 

@@ -112,3 +112,9 @@ def ending(view: View, title: Phrase, said: Sequence[str], *readouts: Phrase) ->
 def class_of_field(view: PointsView) -> str:
     """The name of the class that arrows are for; empty if they are for all data."""
     return "" if view.points.class_of(view.marked) is None else view.run.info.labels[view.marked]
+
+
+def class_of_particles(view: PointsView) -> str:
+    """The same of particles: "its class" if they are for several."""
+    labels = set(view.run.info.labels[: view.points.samples.shape[1]])
+    return "its class" if len(labels) > 1 and class_of_field(view) else class_of_field(view)

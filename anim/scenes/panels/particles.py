@@ -11,7 +11,16 @@ from ..phrases import Caption, Maths, Number, Phrase
 from ..plane import Field, Followed, Particles, Plane
 from ..readouts import noise_left_readout, noise_readout
 from ..views import View
-from .of_points import class_of_field, ending, flow_of, outside_readouts, points_of, running, trail_of
+from .of_points import (
+    class_of_field,
+    class_of_particles,
+    ending,
+    flow_of,
+    outside_readouts,
+    points_of,
+    running,
+    trail_of,
+)
 
 __all__ = ["captions", "closing", "plane", "sheet_words"]
 
@@ -51,6 +60,8 @@ def captions(view: View) -> Sequence[Caption]:
         Maths(r"\epsilon"),
     )
     *spelled, _title, _nothing = running(view, mixture, said, *outside)
+    if class_of_field(seen) != class_of_particles(seen):  # Whose flow it is matters more than the mixture.
+        spelled = [caption for caption in spelled if caption.words]
     return [*spelled, *running(view, (Maths("x_t"),), said, *outside)]
 
 
@@ -61,6 +72,9 @@ def _words(view: View) -> tuple[str, ...]:
         return ("the particles, and where they come from", "particles")
     seen = points_of(view)
     named = class_of_field(seen)
+    if named != class_of_particles(seen):  # The flow is that of the marked one.
+        how = f"flow guided to {named}" if seen.points.is_guided else f"flow for {named}"
+        return (f"particles, and where the {how} sends each place", f"particles and {how}", how)
     how = f", guided to {named}" if seen.points.is_guided else f" for {named}" if named else ""
     said = (f"particles, and where the flow sends each place{how}", f"particles and flow{how}")
     return (*said, how.removeprefix(", ").strip()) if how else said

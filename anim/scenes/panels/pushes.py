@@ -60,7 +60,11 @@ def captions(view: View) -> Sequence[Caption]:
         f"{towards}, relative lengths",
         "relative lengths",
     )
-    return [*running(view, _TITLE, said)[:-2], *running(view, (), ("guidance, relative lengths",))]
+    # Never the timestep alone: nobody would know what the arrows are.
+    shorter = running(view, (), ("guidance, relative lengths", "guidance"))
+    bare = [Caption((), caption.words) for caption in shorter if caption.words]
+    worded = [caption for caption in (*shorter, *bare) if caption.words.startswith("guidance")]
+    return [*running(view, _TITLE, said)[:-2], *worded, Caption(())]
 
 
 def closing(view: View) -> Sequence[Caption]:
