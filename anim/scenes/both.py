@@ -12,10 +12,12 @@ from .panels import panels_named
 from .scene import Scene
 from .views import View
 
-_NAMES = (
-    ("forward: noise is added to the image", "forward: noise is added", "forward"),
-    ("reverse: the model removes noise", "reverse: noise is removed", "reverse"),
-)
+_REVERSE = ("reverse: the model removes noise", "reverse: noise is removed", "reverse")
+
+
+def _forward(view: View) -> tuple[str, ...]:
+    what = "points" if view.run.info.space == "point" else "image"
+    return f"forward: noise is added to the {what}", "forward: noise is added", "forward"
 
 
 def both_ways(forward: View, reverse: View) -> Scene:
@@ -27,7 +29,8 @@ def both_ways(forward: View, reverse: View) -> Scene:
     """
     forward.beside = reverse.beside = (forward.run, reverse.run)
     shared = comparison_of(differences([reverse.run]), "noise")
-    return Scene((forward, reverse), panels_named(BOTH_PANELS), BOTH, comparison=replace(shared, labels=_NAMES))
+    names = (_forward(forward), _REVERSE)
+    return Scene((forward, reverse), panels_named(BOTH_PANELS), BOTH, comparison=replace(shared, labels=names))
 
 
 def mirrored(shots: Sequence[Shot], steps: int) -> tuple[Shot, ...]:

@@ -254,6 +254,9 @@ def test_runs_are_compared_and_shown_beside_their_forward_process(tmp_path: Path
     runs = [points_run("flow", steps=4), points_run("preserving", steps=6), points_run("exploding", steps=5)]
     diffanim.render(runs, tmp_path / "a.gif", panels="paths,x0", size=(900, None))
     diffanim.render(runs[1], tmp_path / "b.gif", scene="both", size=(640, None))
+    provenance, _ = read_provenance(tmp_path / "b.gif")
+    assert provenance is not None
+    assert provenance.runs[0] == "forward: noise is added to the points"
     assert {path.name for path in tmp_path.iterdir()} == {"a.gif", "b.gif"}
 
 

@@ -138,6 +138,8 @@ def test_too_many_and_too_few(tmp_path: Path) -> None:
 def test_what_says_no_setting(swept: Sweep, text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         where_in([text], swept)
+    with pytest.raises(SettingsError, match="a sweep takes no 1; it takes"):
+        _ = swept[{1: 2}]
 
 
 def test_names_differ_and_say_what_is_shown(swept: Sweep) -> None:
