@@ -108,7 +108,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
                 assert 0 <= box.y < box.bottom <= canvas.height
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 17),
     high=st.integers(8, 80),
