@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from diffanim.cli.main import COMMANDS, cli
 from diffanim.schedulers.catalogue import CLASSES
 from diffanim.schedulers.choosing import SCHEDULERS
 from support.readers import frame_count
+from support.sweeping import until
 from support.terminal import Run, files, shell
 
 README = Path(__file__).parents[2] / "README.md"
@@ -335,12 +335,9 @@ def interrupt_when(condition: Callable[[], bool], *arguments: object, cwd: Path)
     """Start the command, send it a Ctrl-C once ``condition`` holds, and give its exit code and stderr."""
     command = [sys.executable, "-m", "diffanim", *map(str, arguments)]
     process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    for _ in range(1200):
-        if condition() or process.poll() is not None:
-            break
-        time.sleep(0.05)
+    until(lambda: condition() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     return process.returncode, err
 
 

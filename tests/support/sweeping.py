@@ -130,8 +130,8 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
-def until(true: Any, seconds: float = 60.0) -> None:
-    """Wait until a function returns something true."""
+def until(true: Any, seconds: float = 300.0) -> None:
+    """Wait until a function returns something true; by default, as long as the busiest machine may take."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it takes too long"

@@ -118,7 +118,6 @@ def test_what_was_not_sent_is_sent_the_next_time(tmp_path: Path) -> None:
     assert {name: content for name, content in objects(url).items() if name != "index.jsonl"} == kept
 
 
-
 @pytest.fixture
 def sampled(tiny_model: Path) -> dict[str, Any]:
     """A batch of two cells."""
@@ -127,12 +126,12 @@ def sampled(tiny_model: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def held_up(true: Callable[[], bool]) -> Iterator[None]:
-    """The network waits in the middle of the run, for ten seconds at most, until a function returns true."""
+    """The network waits in the middle of the run, for a minute at most, until a function returns true."""
     calls = itertools.count(1)
 
     def wait(module: torch.nn.Module, _: Any) -> None:
         if isinstance(module, UNet2DModel) and next(calls) > 4:
-            end = time.monotonic() + 10.0
+            end = time.monotonic() + 60.0
             while not true() and time.monotonic() < end:
                 time.sleep(0.01)
 
