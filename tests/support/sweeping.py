@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -163,9 +164,21 @@ def are_gone(processes: list[int]) -> bool:
     return not any(map(runs, processes))
 
 
+def with_imports() -> str:
+    """The way to start workers' processes that have imported what a sweep needs, as copies of one that did so once."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    from multiprocessing import forkserver
+
+    forkserver.set_forkserver_preload(
+        ["diffanim.sweeps.worker", "diffusers.models.unets.unet_2d", "diffusers.schedulers.scheduling_ddim"]
+    )
+    forkserver.ensure_running()
+    return "forkserver"
+
+
 def _main() -> None:
     """Fork for each line of JSON that comes."""
-    import multiprocessing
     from unittest.mock import patch
 
     import diffusers  # noqa: F401  # Its parts are imported when they are named.

@@ -326,15 +326,16 @@ def test_a_half_cell_with_a_damaged_checkpoint_starts_over(
     folder = tmp_path / "s"
     sweep = sweeper.start(folder, long)
     until(lambda: has_steps(folder, 20))
+    workers = sweep.workers
     sweep.kill()
     sweeper.wait(sweep)
+    until(lambda: are_gone(workers))  # They may still write.
     kept = list(folder.glob("*.zarr/checkpoint.safetensors"))
     assert kept
     for file in kept:
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 255
         file.write_bytes(content)
-    until(lambda: are_gone(children_of(sweep.pid)))
     sweeper.sweep(folder, long)
     assert cell_files(folder) == long_right
 
