@@ -22,8 +22,8 @@ from diffanim.cli.main import COMMANDS, cli
 from diffanim.schedulers.catalogue import CLASSES
 from diffanim.schedulers.choosing import SCHEDULERS
 from support.readers import frame_count
-from support.sweeping import until
 from support.terminal import Run, files, shell
+from support.waiting import until
 
 README = Path(__file__).parents[2] / "README.md"
 HEAVY = ("torch", "diffusers", "numpy", "zarr", "matplotlib", "PIL", "imageio_ffmpeg", "rich")
@@ -359,7 +359,10 @@ def test_ctrl_c_while_rendering_leaves_the_old_file(recording: Path, tmp_path: P
         (tmp_path / name).write_text("what was there")
 
     def writing() -> bool:
-        return any(path.stat().st_size > 0 for path in tmp_path.glob(".*"))
+        try:
+            return any(path.stat().st_size > 0 for path in tmp_path.glob(".*"))
+        except FileNotFoundError:  # It was there for a moment only.
+            return False
 
     arguments = ["render", recording, "-o", "a.mp4", "-o", "a.gif", "--hold", "300", "--fps", "30"]
     code, err = interrupt_when(writing, *arguments, cwd=tmp_path)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from diffanim.cli.progress import Reporter
 from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
-from support.sweeping import until
 from support.terminal import Run
+from support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +115,17 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
+    def shows(self, words: str) -> bool:
+        return words in self.getvalue()
+
 
 def test_a_terminal_shows_for_how_long(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", shown := Terminal())
     with Reporter(quiet=False) as reporter, reporter.going_on("writing"):
-        for seconds in (1, 2):
+        for words in ("writing, for 1 s so far", "writing, for 2 s so far"):
             clock.passes(1)
-            until(lambda seconds=seconds: f"writing, for {seconds} s so far" in shown.getvalue())
+            until(partial(shown.shows, words))
         reporter.advance("rendering", 1, 2)
         clock.passes_watched(1)
         before = shown.getvalue().count("rendering")

@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,14 +128,6 @@ def children_of(pid: int) -> list[int]:
         return [one.pid for one in psutil.Process(pid).children(recursive=True) if one.status() != "zombie"]
     except psutil.NoSuchProcess:
         return []
-
-
-def until(true: Any, seconds: float = 300.0) -> None:
-    """Wait until a function returns something true; by default, as long as the busiest machine may take."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.005)
 
 
 def has_steps(folder: Path, least: int = 1) -> bool:

@@ -26,7 +26,8 @@ from diffanim.sweeps import engines
 from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.engines import Engine
 from diffanim.sweeps.running import Progress, Summary, run
-from support.sweeping import cell_files, has_steps, index_of, until, whole_cells, write_script
+from support.sweeping import cell_files, has_steps, index_of, whole_cells, write_script
+from support.waiting import until
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 

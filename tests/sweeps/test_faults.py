@@ -34,10 +34,10 @@ from support.sweeping import (
     children_of,
     has_steps,
     index_of,
-    until,
     whole_cells,
     write_script,
 )
+from support.waiting import until
 
 KILLS = int(os.environ.get("DIFFANIM_KILLS", "5"))
 """Of the random ones: 30 are a minute."""

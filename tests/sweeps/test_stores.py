@@ -27,8 +27,9 @@ from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.dealing import batches
 from diffanim.sweeps.worker import Task, carry_out
 from support.stores import object_in, watched_store
-from support.sweeping import cell_files, index_of, until
+from support.sweeping import cell_files, index_of
 from support.terminal import Run
+from support.waiting import until
 
 GRID = {"model": ["points:two-moons"], "scheduler": ["ddim", "heun"], "steps": [3], "batch": [20], "seed": [0, 1]}
 
