@@ -1,6 +1,6 @@
 """From stored rows to GIF and MP4: time per frame against imageio.mimsave of the composed frames, and where it goes.
 
-    python benchmarks/drawing.py [--pairs 5] [--steps 40] [--side 1024]
+    python benchmarks/drawing.py [--pairs 5] [--steps 40] [--side 1024] [--width 830]
 
 Two runs are made up: one image of latents with its pictures decoded, and four images of pixels of a quarter of its
 side; smooth pictures, like photographs, emerge from noise. Both sides take turns. imageio gets the frames composed, in
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="how many times each runs (default: 5)")
     parser.add_argument("--steps", type=int, default=40, help="of the runs (default: 40)")
     parser.add_argument("--side", type=int, default=1024, help="of the decoded picture, in pixels (default: 1024)")
+    parser.add_argument("--width", type=int, help="of the films, in pixels (default: that of each kind)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -63,19 +64,20 @@ def main() -> None:
         }
         for name, run in runs.items():
             for suffix in (".gif", ".mp4"):
-                against_theirs(name, run, Path(folder, f"film{suffix}"), options.pairs)
+                against_theirs(name, run, Path(folder, f"film{suffix}"), options.pairs, options.width)
 
 
-def against_theirs(name: str, run: diffanim.Trajectory, path: Path, pairs: int) -> None:
+def against_theirs(name: str, run: diffanim.Trajectory, path: Path, pairs: int, width: int | None) -> None:
     """Print the table of one film."""
     shots = timeline(run.t.tolist(), Timing(fps=FPS), complete=True).shots
-    composer = Composer(scene_of(run), size=output_of(path).size)
+    size = output_of(path).size if width is None else (width, None)
+    composer = Composer(scene_of(run), size=size)
     film = composer.film(shots, FPS)
     frames = [composer.compose(shot) for shot in shots]
     ours, theirs = path.with_stem("ours"), path.with_stem("theirs")
     ways: dict[str, Callable[[], Any]] = {
         "imageio": functools.partial(write_theirs, theirs, film, [frame.pixels for frame in frames]),
-        "ours": functools.partial(diffanim.render, run, ours, fps=FPS),
+        "ours": functools.partial(diffanim.render, run, ours, fps=FPS, size=size),
     }
     timed(ways, 1)  # The first round warms up.
     seconds = timed(ways, pairs)

@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", default="float16" if torch.cuda.is_available() else "float32")
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--size", type=int, help="of the picture, in pixels (default: 1024 on CUDA, 256 on a CPU)")
     parser.add_argument("--memory", help="GB of the card, such as 8,12,24")
     parser.add_argument("--command", action="store_true", help="whole processes, of another model")
     arguments = parser.parse_args()
@@ -103,17 +104,18 @@ def main() -> None:
         if arguments.command:
             commands(Path(folder), device, arguments.steps, arguments.rounds)
             return
-        setup = setup_on(device, getattr(torch, arguments.dtype), arguments.steps)
+        setup = setup_on(device, getattr(torch, arguments.dtype), arguments.steps, arguments.size)
         if arguments.memory:
             little_memory(setup, [float(part) for part in arguments.memory.split(",")], Path(folder))
         else:
             films(setup, Path(folder), arguments.rounds)
 
 
-def setup_on(device: torch.device, dtype: torch.dtype, steps: int) -> Setup:
+def setup_on(device: torch.device, dtype: torch.dtype, steps: int, asked: int | None) -> Setup:
     """SDXL's shape on a GPU; a small pipeline on a CPU."""
     cuda = device.type == "cuda"
-    channels, size = ((128, 256, 512, 512), 1024) if cuda else ((32, 32, 64, 64), 256)
+    channels, usual = ((128, 256, 512, 512), 1024) if cuda else ((32, 32, 64, 64), 256)
+    size = asked or usual
     with device:
         autoencoder: Any = diffusers.AutoencoderKL(
             block_out_channels=channels, layers_per_block=2, norm_num_groups=32, **FOUR_LEVELS

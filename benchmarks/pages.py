@@ -1,6 +1,6 @@
 """A page of a run, against matplotlib's `to_jshtml` and a GIF: how large, and how soon one sees something.
 
-    python benchmarks/pages.py [RUN.zarr] [--steps 40] [--visits 5]
+    python benchmarks/pages.py [RUN.zarr] [--steps 40] [--visits 5] [--browsers chromium,firefox]
 
 Without a recording, it makes the one of `rendering.py`. In each browser that is found, the pages take turns, opened
 from the disk; the time is from opening until a picture is there to be painted; medians are compared. All requests fail
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("--steps", type=int, default=40, help="of the run that is made")
     parser.add_argument("--visits", type=int, default=5, help="to each page, in each browser")
+    parser.add_argument("--browsers", default=",".join(BROWSERS), help="in which the pages are opened")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -89,7 +90,7 @@ def main() -> None:
         for path in (ours, theirs, film):
             size, own = path.stat().st_size, ours.stat().st_size
             print(f"{path.name:<16} {size / 1e6:6.2f} MB   ours / it: {own / size:.2f}")
-        for name in BROWSERS:
+        for name in given.browsers.split(","):
             times = first_pictures(name, [ours, theirs], given.visits)
             if not times:
                 print(f"there is no {name}")

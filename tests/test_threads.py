@@ -25,7 +25,7 @@ def test_a_fork_has_threads_of_its_own() -> None:
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], start_new_session=True)
     try:
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=300) == 0
     finally:
         if process.poll() is None:
             os.killpg(process.pid, 9)

@@ -43,6 +43,8 @@ SCHEDULERS = ("ddim", "ddpm", "euler", "euler-a", "heun", "dpm++", "unipc")
 STEPS = (10, 20, 40, 100)
 GUESSED = 4
 """The number of images of each run whose x̂0 is measured."""
+TIMED = 3
+"""How often the default run is timed; the median counts."""
 
 Found = dict[str, Any]
 
@@ -160,7 +162,7 @@ def measure_speed(_model: Model, folder: Path, _pictures: Pictures) -> tuple[Fou
     finals = {}
     for dtype in ("float32", "bfloat16"):
         seconds = []
-        for _ in range(3):
+        for _ in range(TIMED):
             began = time.monotonic()
             run = record_settings(RunSettings(str(folder), device="cpu", dtype=dtype), None)
             seconds.append(time.monotonic() - began)

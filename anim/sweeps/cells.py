@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ..runs.trajectory import Trajectory, is_complete
 from ..schedulers.choosing import BY_NAME
 
 MOST_CELLS = 100_000
+_TOO_MANY = f"that makes more than {MOST_CELLS} cells; give fewer values, or sweep in parts"
 _DIGITS = 16
 """Hexadecimal digits of a cell's name."""
 _MOST_TOML = 16 << 20
@@ -122,7 +124,7 @@ def cells_of(wanted: Mapping[str, Any] | Sequence[Mapping[str, Any] | RunSetting
         cell = Cell(settings, located[settings.model])
         cells.setdefault(cell.name, cell)
         if len(cells) > MOST_CELLS:
-            raise SettingsError(f"that makes more than {MOST_CELLS} cells; give fewer values, or sweep in parts")
+            raise SettingsError(_TOO_MANY)
     if not cells:
         raise SettingsError("there is no cell to record; give settings, such as {'scheduler': ['ddim', 'heun']}")
     return list(cells.values())
@@ -133,7 +135,10 @@ def _all_settings(grids: Iterable[Any]) -> Iterator[RunSettings]:
         if isinstance(grid, RunSettings):
             yield grid
         elif isinstance(grid, Mapping):
-            yield from combinations(values_of("sweep", grid))
+            values = values_of("sweep", grid)
+            if math.prod(map(len, values.values())) > MOST_CELLS:  # Making them to count them takes half a minute.
+                raise SettingsError(_TOO_MANY)
+            yield from combinations(values)
         else:
             raise SettingsError(f"a cell is {shown(grid)}; give settings by name, such as {{'scheduler': 'ddim'}}")
 

@@ -45,7 +45,9 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
         (evaluate, "OF_EACH_CLASS", 2),
         (evaluate, "PLAIN_OF_EACH_CLASS", 1),
         (evaluate, "SCHEDULERS", ("ddim", "heun")),
-        (evaluate, "STEPS", (4, 40)),
+        (evaluate, "STEPS", (4, 8)),
+        (evaluate, "DEFAULT_STEPS", 8),
+        (evaluate, "TIMED", 1),
     ):
         monkeypatch.setattr(module, name, value)
 

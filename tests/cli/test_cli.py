@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from diffanim.schedulers.catalogue import CLASSES
 from diffanim.schedulers.choosing import SCHEDULERS
 from support.readers import frame_count
 from support.terminal import Run, files, shell
+from support.waiting import until
 
 README = Path(__file__).parents[2] / "README.md"
 HEAVY = ("torch", "diffusers", "numpy", "zarr", "matplotlib", "PIL", "imageio_ffmpeg", "rich")
@@ -335,12 +335,9 @@ def interrupt_when(condition: Callable[[], bool], *arguments: object, cwd: Path)
     """Start the command, send it a Ctrl-C once ``condition`` holds, and give its exit code and stderr."""
     command = [sys.executable, "-m", "diffanim", *map(str, arguments)]
     process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    for _ in range(1200):
-        if condition() or process.poll() is not None:
-            break
-        time.sleep(0.05)
+    until(lambda: condition() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     return process.returncode, err
 
 
@@ -362,7 +359,10 @@ def test_ctrl_c_while_rendering_leaves_the_old_file(recording: Path, tmp_path: P
         (tmp_path / name).write_text("what was there")
 
     def writing() -> bool:
-        return any(path.stat().st_size > 0 for path in tmp_path.glob(".*"))
+        try:
+            return any(path.stat().st_size > 0 for path in tmp_path.glob(".*"))
+        except FileNotFoundError:  # It was there for a moment only.
+            return False
 
     arguments = ["render", recording, "-o", "a.mp4", "-o", "a.gif", "--hold", "300", "--fps", "30"]
     code, err = interrupt_when(writing, *arguments, cwd=tmp_path)

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from diffanim.runs.step import Step
 from diffanim.runs.trajectory import RunInfo
 from diffanim.runs.writer import TrajectoryWriter
 from support.terminal import Run
+from support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +34,59 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class Clock:
+    """Stands still but for what a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.looks = 0
+        """How often the thread that watches silent work has looked at it."""
+
+    def monotonic(self) -> float:
+        if threading.current_thread().name == "diffanim-progress":
+            self.looks += 1
+        return self.now
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    def passes_watched(self, seconds: float) -> None:
+        """And whatever watches silent work has done what it does about it."""
+        self.passes(seconds)
+        seen = self.looks + 1
+        until(lambda: self.looks > seen)
+
+
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in ("diffanim.cli.progress", "diffanim.progress"):
+        monkeypatch.setattr(f"{module}.time", clock)
     monkeypatch.setattr("diffanim.cli.progress.SECONDS_OF_SILENCE", 0.2)
     monkeypatch.setattr("diffanim.progress.SECONDS_BETWEEN_LINES", 0.5)
+    return clock
 
 
-def test_work_in_silence_says_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_work_in_silence_says_that_it_goes_on(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     with Reporter(quiet=False) as reporter, reporter.going_on("writing"):
-        time.sleep(1.5)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) >= 2
-    assert all(re.fullmatch(r"writing, for \d s so far", line) for line in lines)
+        for seconds in (0.1, 0.3, 0.3, 0.3, 1.2):
+            clock.passes_watched(seconds)
+    lines = [f"writing, for {seconds} s so far" for seconds in (0, 1, 2)]
+    assert capsys.readouterr().err.splitlines() == lines
 
 
-def test_work_that_says_how_far_it_is_says_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_work_that_says_how_far_it_is_says_nothing_else(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     with Reporter(quiet=False) as reporter, reporter.going_on("writing"):
-        for done in range(1, 21):
-            reporter.advance("rendering", done, 20)
-            time.sleep(0.02)
-    assert "writing" not in capsys.readouterr().err
+        for done in range(1, 6):
+            reporter.advance("rendering", done, 5)
+            clock.passes_watched(0.15)
+    lines = ["rendering: 1 of 5", "rendering: 5 of 5"]
+    assert capsys.readouterr().err.splitlines() == lines
 
 
-def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     with Reporter(quiet=True) as reporter, reporter.going_on("writing"):
-        time.sleep(0.5)
+        clock.passes_watched(60)
     assert capsys.readouterr().err == ""
 
 
@@ -65,17 +96,17 @@ def test_errors_go_through(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_work_between_its_parts_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_work_between_its_parts_says_how_far_it_is(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     with Reporter(quiet=False) as reporter, reporter.going_on("recording"):
         reporter.advance("sampling", 1, 3)
-        time.sleep(0.5)
+        clock.passes_watched(0.3)
     assert capsys.readouterr().err.splitlines() == ["sampling: 1 of 3", "sampling: 1 of 3, 0 s ago"]
 
 
-def test_time_left_is_told_of_work_that_was_begun_before(capsys: pytest.CaptureFixture[str]) -> None:
+def test_time_left_is_told_of_work_that_was_begun_before(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     with Reporter(quiet=False) as reporter:
         reporter.advance("checking", 100, 1000)
-        time.sleep(0.6)
+        clock.passes(0.6)
         reporter.advance("checking", 160, 1000)
     assert capsys.readouterr().err.splitlines() == ["checking: 100 of 1000", "checking: 160 of 1000, 8 s left"]
 
@@ -84,28 +115,32 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
+    def shows(self, words: str) -> bool:
+        return words in self.getvalue()
 
-def test_a_terminal_shows_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_a_terminal_shows_for_how_long(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", shown := Terminal())
     with Reporter(quiet=False) as reporter, reporter.going_on("writing"):
-        time.sleep(2.5)
-        assert "writing, for 1 s so far" in shown.getvalue()
-        assert "writing, for 2 s so far" in shown.getvalue()
+        for words in ("writing, for 1 s so far", "writing, for 2 s so far"):
+            clock.passes(1)
+            until(partial(shown.shows, words))
         reporter.advance("rendering", 1, 2)
-        time.sleep(0.5)
-        before = len(shown.getvalue())
-        time.sleep(0.3)
-        assert "writing" not in shown.getvalue()[before:], "what is known has a bar of its own"
+        clock.passes_watched(1)
+        before = shown.getvalue().count("rendering")
+        until(lambda: shown.getvalue().count("rendering") > before + 2)
+        last = shown.getvalue().split("rendering")[before + 1 :]
+        assert not any("writing" in drawn for drawn in last), "what is known has a bar of its own"
 
 
-def test_a_terminal_that_draws_nothing_anew_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_draws_nothing_anew_gets_lines(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys, "stderr", shown := Terminal())
     with Reporter(quiet=False) as reporter, reporter.going_on("writing"):
-        time.sleep(0.5)
+        clock.passes_watched(0.4)
         reporter.advance("rendering", 1, 2)
-    assert re.fullmatch(r"writing, for \d s so far\nrendering: 1 of 2\n", shown.getvalue())
+    assert shown.getvalue() == "writing, for 0 s so far\nrendering: 1 of 2\n"
 
 
 def test_commands_that_are_done_at_once_say_nothing(run: Run, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +151,8 @@ def test_commands_that_are_done_at_once_say_nothing(run: Run, tiny_run: Path, mo
 def test_commands_that_take_long_say_what_they_do(run: Run, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("diffanim.cli.progress.SECONDS_OF_SILENCE", 0)
     assert re.search(r"^checking: \d of \d$", run("inspect", tiny_run).err, re.MULTILINE)
+    monkeypatch.setattr("diffanim.cli.progress.time", time)
+    monkeypatch.setattr("diffanim.cli.progress.SECONDS_OF_SILENCE", 0.01)
     done = run("render", tiny_run, "-o", "a-sheet.pdf")
     assert "writing the files, for 0 s so far" in done.err
 
@@ -153,11 +190,13 @@ def test_work_that_is_done_again_begins_again(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.splitlines() == ["decoding: 1 of 3", "decoding: 3 of 3"] * 2
 
 
-def test_what_trains_the_built_in_model_tells_of_it_in_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_trains_the_built_in_model_tells_of_it_in_the_same_way(
+    capsys: pytest.CaptureFixture[str], clock: Clock
+) -> None:
     share = Share("training", start=0.5)
     share.advance(0.5, "loss 1")
     share.advance(0.55)
-    time.sleep(0.6)
+    clock.passes(0.6)
     share.advance(0.6, "loss 0.5")
     share.advance(1.01)
     lines = ["training: 50.0%, loss 1", "training: 60.0%, 2 s left, loss 0.5", "training: 100.0%"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shlex
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import numpy as np
 import pytest
 
 from diffanim import Trajectory, open_sweep
+from support.sweeping import with_imports
 from support.terminal import Run
+
+
+@pytest.fixture
+def workers_with_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = multiprocessing.get_context(with_imports())
+    monkeypatch.setattr("diffanim.sweeps.engines.multiprocessing.get_context", lambda _: context)
 
 
 @pytest.fixture
@@ -19,6 +27,7 @@ def few() -> tuple[str, ...]:
     return ("--batch", "1", "--steps", "2,3", "--seed", "0..1")
 
 
+@pytest.mark.usefixtures("workers_with_imports")
 def test_cells_are_recorded_once_and_failed_ones_say_why(run: Run, tiny_model: Path, few: tuple[str, ...]) -> None:
     words = ("sweep", "--model", str(tiny_model), *few, "--scheduler", "ddim,flow-euler", "-o", "s")
     done = run(*words)
@@ -47,6 +56,7 @@ def test_cells_are_recorded_once_and_failed_ones_say_why(run: Run, tiny_model: P
     assert "0 done, 4 reused, 4 failed" in retried.err
 
 
+@pytest.mark.usefixtures("workers_with_imports")
 def test_a_cell_is_the_run_that_record_makes(run: Run, tiny_model: Path) -> None:
     words = ("--model", str(tiny_model), "--scheduler", "ddpm", "--steps", "3", "--batch", "2")
     assert run("sweep", *words, "--seed", "4,6,5", "--threads", "1", "-q", "-o", "s").code == 0

@@ -36,7 +36,7 @@ def overlaps(one: Box, other: Box) -> bool:
     return one.x < other.right and other.x < one.right and one.y < other.bottom and other.y < one.bottom
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     runs=st.lists(
         st.builds(Images, st.integers(1, 9), st.tuples(st.integers(8, 300), st.integers(8, 300))),

@@ -108,7 +108,7 @@ def test_nothing_overlaps(kind: str, shape: tuple[int, int, int, int], size: tup
                 assert 0 <= box.y < box.bottom <= canvas.height
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 17),
     high=st.integers(8, 80),
@@ -333,10 +333,10 @@ def test_one_panel_alone(run: Trajectory) -> None:
 def test_many_steps_cost_no_more_each() -> None:
     run = synthetic_run(steps=400, shape=(1, 1, 8, 8))
     composer = Composer(scene_of(run))
-    start = time.perf_counter()
+    start = time.process_time()
     for row in range(400):
         picture(composer, row)
-    assert time.perf_counter() - start < 20  # Typesetting every number anew would take longer.
+    assert time.process_time() - start < 20  # Typesetting every number anew would take longer.
 
 
 def test_composing_needs_no_torch() -> None:

@@ -69,6 +69,7 @@ SCRIPT = """
         found = state(suffix)
         assert found in (b"before", whole[suffix]), (suffix, len(found), len(whole[suffix]))
         finished += found != b"before"
+        seconds[suffix] *= 0.9 if found != b"before" else 1.1  # The machine may become busier, or idle.
     print(finished)
 """
 
@@ -76,10 +77,10 @@ SCRIPT = """
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills what it forked")
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(TESTS), str(tmp_path), str(KILLS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert 0 < int(done.stdout) < KILLS, "some were killed too late, and most in time"
-    end = time.monotonic() + 20
+    end = time.monotonic() + 300
     while any(name.startswith("process") for name in left_over(tmp_path)) and time.monotonic() < end:
         time.sleep(0.1)  # An ffmpeg ends when nothing more comes.
     material().write(tmp_path / "out.gif")  # The next one to write there sweeps it.

@@ -13,7 +13,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from diffanim.files.outputs import check_apart, check_output, timing_note
 from diffanim.whole import kept_beside, name_beside, reason_of
 from support import TESTS
 from support.films import left_over, material
+from support.waiting import until
 
 FILES = [suffix for suffix in FORMATS if suffix != FOLDER]
 every_format = pytest.mark.parametrize("suffix", FILES)
@@ -173,10 +173,10 @@ def test_control_c_in_a_terminal(folder: Path, suffix: str) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=300)
     assert b"KeyboardInterrupt" in said
     assert process.returncode != 0
-    time.sleep(0.1)
+    until(lambda: left_over(folder) == [], 60)  # An ffmpeg ends a little later.
 
 
 @every_format

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SHORT = ("--cases", "160", "--processes", "5", "--kills", "12")
+SHORT = ("--cases", "120", "--processes", "2", "--kills", "12")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="damages and kills what it forked")

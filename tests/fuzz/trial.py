@@ -24,9 +24,9 @@ from .subjects import Subject
 
 SECONDS = 5.0
 """Of a processor's time: how long it takes on a busy machine is nobody's fault."""
-_IMPORTS = 5.0
-"""Seconds more that a process of its own may take: it has torch to import."""
-_PATIENCE = 30.0
+_IMPORTS = 15.0
+"""Seconds more that a process of its own may take: it has torch to import, which takes five on an idle machine."""
+_PATIENCE = 300.0
 """Seconds after which something waits for what never comes."""
 BYTES = 1 << 30
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

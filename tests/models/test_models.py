@@ -76,16 +76,31 @@ def test_a_hub_id_from_the_local_cache(model: Path, tmp_path: Path, monkeypatch:
         locate("someone/else")
 
 
+def waits(tmp_path: Path, words: tuple[str, ...], **hub: str) -> float:
+    """How long a command with a model of the hub's takes beyond one that does not ask it: what is left of the busy
+    machine is the network.
+    """
+
+    def taken(offline: str) -> float:
+        began = time.monotonic()
+        surroundings = {**os.environ, **hub, "HF_HUB_OFFLINE": offline}
+        done = shell(words[0], "--model", "someone/tiny", *words[1:], cwd=tmp_path, env=surroundings)
+        seconds = time.monotonic() - began
+        assert (done.returncode, done.stdout) == (1, "")
+        if offline == "0":
+            assert re.fullmatch(
+                "diffanim: someone/tiny is not on this machine, and the hub cannot be reached; .*\n", done.stderr
+            )
+        return seconds
+
+    return taken("0") - taken("1")
+
+
 def test_out_of_reach_of_the_hub_an_id_fails_at_once_in_one_line(tmp_path: Path) -> None:
     """Of a closed port nobody answers, as without a network; nothing is retried, and nothing is told six times."""
-    surroundings = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-    began = time.monotonic()
-    done = shell("record", "--model", "someone/tiny", "-o", "run.zarr", cwd=tmp_path, env=surroundings)
-    assert time.monotonic() - began < 6, "a few hundred milliseconds, on a machine that is not busy"
-    assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(
-        "diffanim: someone/tiny is not on this machine, and the hub cannot be reached; .*\n", done.stderr
-    )
+    hub = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    taken = [waits(tmp_path, ("record", "-o", "run.zarr"), **hub) for _ in range(2)]
+    assert min(taken) < 1, "nobody is waited for"
 
 
 def test_a_hub_that_does_not_take_up_is_out_of_reach_within_two_seconds(tmp_path: Path) -> None:
@@ -97,19 +112,9 @@ def test_a_hub_that_does_not_take_up_is_out_of_reach_within_two_seconds(tmp_path
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(("127.0.0.1", port))
-        surroundings = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HUB_OFFLINE": "0", "no_proxy": "*"}
-        taken = []
-        for _ in range(3):
-            began = time.monotonic()
-            done = shell("render", "--model", "someone/tiny", "-o", "a.gif", cwd=tmp_path, env=surroundings)
-            taken.append(time.monotonic() - began)
-            assert (done.returncode, done.stdout) == (1, "")
-            assert re.fullmatch(
-                "diffanim: someone/tiny is not on this machine, and the hub cannot be reached; .*\n", done.stderr
-            )
-            if taken[-1] < 2:
-                return
-        pytest.fail(f"it took {taken} s")
+        hub = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "no_proxy": "*"}
+        taken = [waits(tmp_path, ("render", "-o", "a.gif"), **hub) for _ in range(2)]
+        assert min(taken) < 2
 
 
 def test_a_hub_behind_a_proxy_is_asked_of_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +21,10 @@ SMALL = {
     "comparing": ("--rounds 1 --steps 2", r"ratio +\d+\.\d{4}"),
     "composing": ("--rounds 1 --steps 2 --batch 1", r"figure_per_frame .* \d+\.\d × our time"),
     "decoders": ("--rounds 1 --size 64", r"full / tiny: \d+\.\d"),
-    "drawing": ("--pairs 1 --steps 3 --side 128", r"stages alone: reading \d+%.*ffmpeg \d+%"),
+    "drawing": ("--pairs 1 --steps 3 --side 128 --width 320", r"stages alone: reading \d+%.*ffmpeg \d+%"),
     "encoding": ("--pairs 1 --steps 4 --cells 16", r"MP4, ours +\d+\.\d\d +\d+\.\d×"),
-    "latents": ("--rounds 1 --steps 2", r"its first GIF and MP4 .* \d+\.\d\d times the pipeline"),
-    "pages": ("--steps 2 --visits 1", r"to_jshtml.html .* ours / it: \d+\.\d\d"),
+    "latents": ("--rounds 1 --steps 2 --size 64", r"its first GIF and MP4 .* \d+\.\d\d times the pipeline"),
+    "pages": ("--steps 2 --visits 1 --browsers chromium", r"to_jshtml.html .* ours / it: \d+\.\d\d"),
     "pipelines": ("--pairs 1 --steps 2 --images 1 --size 256", r"ratio +\d+\.\d{4}"),
     "plots": ("--rounds 1 --steps 4 --batch 1 --side 16", r"x,x0,error .* \d+\.\d\d × x,x0"),
     "points": ("--particles 20 --data 30 --steps 2 --rounds 1", r"ratio +\d+\.\d"),
@@ -38,8 +39,11 @@ ON_A_GPU = ("pipelines",)
 IN_TURN = """
 import contextlib, io, json, os, runpy, sys, traceback
 
-results = sys.argv[1]
-for script, *arguments in json.load(sys.stdin):
+asked, replies = os.fdopen(os.dup(0), encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # The scripts' own processes read nothing,
+os.dup2(2, 1)  # and what they print is no reply.
+for line in asked:
+    script, *arguments = json.loads(line)
     sys.path[0], sys.argv = os.path.dirname(script), [script, *arguments]
     said, error = io.StringIO(), ""
     try:
@@ -47,8 +51,7 @@ for script, *arguments in json.load(sys.stdin):
             runpy.run_path(script, run_name="__main__")
     except BaseException:
         error = traceback.format_exc()
-    with open(results, "a", encoding="utf-8") as lines:  # What a script's own processes print goes to standard output.
-        print(json.dumps({"said": said.getvalue(), "error": error, "left": os.listdir()}), file=lines)
+    print(json.dumps({"said": said.getvalue(), "error": error, "left": os.listdir()}), file=replies, flush=True)
 """
 
 
@@ -61,35 +64,43 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Ended]:
-    """By script. One process runs them all: what they import takes longer than what they do."""
-    import torch
+def ended(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Callable[[str], Ended]]:
+    """Runs a script. One process runs them all: what they import takes longer than what they do."""
+    folder, said = tmp_path_factory.mktemp("benchmarks"), tmp_path_factory.mktemp("said") / "errors.txt"
+    with (
+        said.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", IN_TURN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=folder,
+            encoding="utf-8",
+        ) as process,
+    ):
 
-    names = [name for name in SMALL if name not in ON_A_GPU or torch.cuda.is_available()]
-    folder, results = tmp_path_factory.mktemp("benchmarks"), tmp_path_factory.mktemp("results") / "lines"
-    wanted = [[str(BENCHMARKS / f"{name}.py"), *SMALL[name][0].split()] for name in names]
-    wanted = [[str(tiny_model) if word == "{model}" else word for word in words] for words in wanted]
-    done = subprocess.run(
-        [sys.executable, "-c", IN_TURN, str(results)],
-        input=json.dumps(wanted),
-        cwd=folder,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = results.read_text(encoding="utf-8").splitlines()
-    return {name: Ended(**json.loads(line)) for name, line in zip(names, lines, strict=True)}
+        def run(name: str) -> Ended:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            words = [str(BENCHMARKS / f"{name}.py"), *SMALL[name][0].format(model=tiny_model).split()]
+            process.stdin.write(json.dumps(words) + "\n")
+            process.stdin.flush()
+            reply = process.stdout.readline()
+            assert reply, said.read_text(errors="replace")
+            return Ended(**json.loads(reply))
+
+        yield run
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.cuda) if name in ON_A_GPU else name for name in SMALL]
 )
-def test_runs_to_its_end(ended: dict[str, Ended], name: str) -> None:
-    if name not in ended:
+def test_runs_to_its_end(ended: Callable[[str], Ended], name: str) -> None:
+    import torch
+
+    if name in ON_A_GPU and not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
-    said, error, left = ended[name]
+    said, error, left = ended(name)
     assert not error, error
     assert re.search(SMALL[name][1], said), said
     assert left == []

@@ -86,7 +86,7 @@ def test_every_promise_is_quoted_here() -> None:
     assert "".join(unquoted).split() == []
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=6, max_size=6),
     timestep=st.floats(0, 1000),

@@ -45,7 +45,7 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror="alert(1)">\' <iframe> 
 def execute(folder: Path, *cells: str) -> nbformat.NotebookNode:
     """Run a notebook in a folder, as Jupyter does."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
     places = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"), str(folder))
     return client.execute(env={**os.environ, **places})
 

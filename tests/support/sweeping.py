@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,14 +130,6 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
-def until(true: Any, seconds: float = 60.0) -> None:
-    """Wait until a function returns something true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.005)
-
-
 def has_steps(folder: Path, least: int = 1) -> bool:
     """Whether a cell that is not whole has some steps."""
     return any(len(list(cell.glob("x0/c.*"))) >= least and not _is_whole(cell) for cell in folder.glob("*.zarr"))
@@ -163,9 +155,21 @@ def are_gone(processes: list[int]) -> bool:
     return not any(map(runs, processes))
 
 
+def with_imports() -> str:
+    """The way to start workers' processes that have imported what a sweep needs, as copies of one that did so once."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    from multiprocessing import forkserver
+
+    forkserver.set_forkserver_preload(
+        ["diffanim.sweeps.worker", "diffusers.models.unets.unet_2d", "diffusers.schedulers.scheduling_ddim"]
+    )
+    forkserver.ensure_running()
+    return "forkserver"
+
+
 def _main() -> None:
     """Fork for each line of JSON that comes."""
-    import multiprocessing
     from unittest.mock import patch
 
     import diffusers  # noqa: F401  # Its parts are imported when they are named.

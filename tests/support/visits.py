@@ -14,7 +14,7 @@ from diffanim.pixels import Pixels
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Frame, Locator
 
-PATIENCE = 20_000
+PATIENCE = 120_000
 """Milliseconds."""
 
 LISTENING = """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import diffanim
-from support.sweeping import Sweeper, cell_files, sweeping
+from support.sweeping import Sweeper, cell_files, sweeping, with_imports
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,9 @@ def sweeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweeper]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A Dask cluster of two worker processes."""
+    import dask
     from distributed import LocalCluster
 
+    dask.config.set({"distributed.worker.multiprocessing-method": with_imports()})
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         yield cluster

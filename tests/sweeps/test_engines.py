@@ -26,7 +26,8 @@ from diffanim.sweeps import engines
 from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.engines import Engine
 from diffanim.sweeps.running import Progress, Summary, run
-from support.sweeping import cell_files, has_steps, index_of, until, whole_cells, write_script
+from support.sweeping import cell_files, has_steps, index_of, whole_cells, write_script
+from support.waiting import until
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 
@@ -45,7 +46,7 @@ def slurm() -> Iterator[None]:
         yield
         # Without its daemons, what is left of a job would stay.
         subprocess.run(["scancel", f"--user={getpass.getuser()}"], check=True)
-        until(lambda: _said(["squeue", "--noheader"]) == "", 30)
+        until(lambda: _said(["squeue", "--noheader"]) == "")
 
 
 def _path() -> str:
@@ -94,11 +95,11 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
     patch.setenv("SLURM_CONF", f"{folder}/slurm.conf")
     munge = [f"--{name}={folder}/{file}" for name, file in (("key-file", "munge.key"), ("socket", "munge.socket"))]
     _daemon(folder, ["munged", "--foreground", *munge, f"--seed-file={folder}/seed", f"--pid-file={folder}/pid"], stack)
-    until((folder / "munge.socket").exists, 10)
+    until((folder / "munge.socket").exists)
     _daemon(folder, ["slurmctld", "-D"], stack)
     _daemon(folder, ["slurmd", "-D", "-N", "node"], stack)
     try:
-        until(lambda: "idle" in _said(["sinfo", "--noheader", "--format=%t"]), 20)
+        until(lambda: "idle" in _said(["sinfo", "--noheader", "--format=%t"]), 60)
     except AssertionError:
         pytest.skip(f"Slurm does not begin here: {(folder / 'slurmctld.log').read_text()[-300:]}")
 
@@ -207,6 +208,7 @@ def test_a_job_that_is_killed_is_submitted_again(
     from submitit import SlurmJob
 
     monkeypatch.setattr(SlurmJob, "_results_timeout_s", 1)
+    monkeypatch.setattr(engines, "_SECONDS_BETWEEN_STATES", 1)
     folder, notes, killed = tmp_path / "s", list[str](), list[int]()
 
     def kill(progress: Progress) -> None:

@@ -34,10 +34,10 @@ from support.sweeping import (
     children_of,
     has_steps,
     index_of,
-    until,
     whole_cells,
     write_script,
 )
+from support.waiting import until
 
 KILLS = int(os.environ.get("DIFFANIM_KILLS", "5"))
 """Of the random ones: 30 are a minute."""
@@ -74,7 +74,7 @@ def test_a_killed_sweep_goes_on(
     assert workers
     sweep.kill()
     assert sweeper.wait(sweep) == -signal.SIGKILL
-    until(lambda: are_gone(workers), 10)
+    until(lambda: are_gone(workers))
     assert {entry["threads"] for entry in index_of(folder)} == {1}
     assert "failed=0" in sweeper.sweep(folder, long, threads=None)
     assert cell_files(folder) == long_right
@@ -90,7 +90,7 @@ def test_ctrl_c_saves_what_runs_and_says_nothing_else(
     workers = sweep.workers
     os.killpg(sweep.pid, signal.SIGINT)
     assert sweeper.wait(sweep) == 130
-    until(lambda: are_gone(workers), 5)
+    until(lambda: are_gone(workers))
     said = sweep.said.read_text().splitlines()
     assert said[-1] == "stopped"
     assert said[:-1] in ([], ["letting 1 running task save what is recorded; Ctrl-C again ends them at once"])
@@ -111,10 +111,10 @@ def test_ctrl_c_stops_workers_of_dask(long: dict[str, Any], long_right: dict[str
     until(lambda: has_steps(folder, 20))
     workers = children_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    until(lambda: are_gone(workers), 10)
+    until(lambda: are_gone(workers))
     assert all(diffanim.Trajectory.open(cell).steps >= 20 for cell in _cells(folder))
     with ThreadPoolExecutor(1) as executor:
         diffanim.sweep(long, folder, executor=executor)
@@ -326,15 +326,16 @@ def test_a_half_cell_with_a_damaged_checkpoint_starts_over(
     folder = tmp_path / "s"
     sweep = sweeper.start(folder, long)
     until(lambda: has_steps(folder, 20))
+    workers = sweep.workers
     sweep.kill()
     sweeper.wait(sweep)
+    until(lambda: are_gone(workers))  # They may still write.
     kept = list(folder.glob("*.zarr/checkpoint.safetensors"))
     assert kept
     for file in kept:
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 255
         file.write_bytes(content)
-    until(lambda: are_gone(children_of(sweep.pid)))
     sweeper.sweep(folder, long)
     assert cell_files(folder) == long_right
 
@@ -443,7 +444,7 @@ def test_random_kills(sweeper: Sweeper, labelled_model: Path, tmp_path: Path) ->
             code = sweeper.wait(sweep)
             kills += code == -signal.SIGKILL
             assert code in (0, -signal.SIGKILL), (seed, sweep.said.read_text())
-            until(partial(are_gone, victims), 10)
+            until(partial(are_gone, victims))
             now = whole_cells(folder)
             assert {file: now.get(file) for file in whole} == whole, seed
             whole = now

@@ -27,8 +27,9 @@ from diffanim.sweeps.cells import cells_of
 from diffanim.sweeps.dealing import batches
 from diffanim.sweeps.worker import Task, carry_out
 from support.stores import object_in, watched_store
-from support.sweeping import cell_files, index_of, until
+from support.sweeping import cell_files, index_of
 from support.terminal import Run
+from support.waiting import until
 
 GRID = {"model": ["points:two-moons"], "scheduler": ["ddim", "heun"], "steps": [3], "batch": [20], "seed": [0, 1]}
 
@@ -169,12 +170,12 @@ def sampled(tiny_model: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def held_up(true: Callable[[], bool]) -> Iterator[None]:
-    """The network waits in the middle of the run, for ten seconds at most, until a function returns true."""
+    """The network waits in the middle of the run, for a minute at most, until a function returns true."""
     calls = itertools.count(1)
 
     def wait(module: torch.nn.Module, _: Any) -> None:
         if isinstance(module, UNet2DModel) and next(calls) > 4:
-            end = time.monotonic() + 10.0
+            end = time.monotonic() + 60.0
             while not true() and time.monotonic() < end:
                 time.sleep(0.01)
 
