@@ -73,8 +73,9 @@ def notes_of(info: RunInfo) -> Iterator[str]:
     """What images were asked for, the best first: the prompt, the classes."""
     if info.prompt:
         yield f"“{info.prompt}”"
-    labels = dict.fromkeys(info.labels)  # One class for all images is named once.
-    yield ", ".join(labels if len(labels) == 1 else info.labels)
+    labels = dict.fromkeys(info.labels)
+    # One class for all images is named once, and so are those of particles, which nobody counts off.
+    yield ", ".join(labels if len(labels) == 1 or info.space == "point" else info.labels)
 
 
 def calls_of(run: Trajectory, word: str, *, ended: bool) -> Phrase:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from diffanim.drawing.composer import Composer
 from diffanim.drawing.layout import LECTURE_SIZE
 from diffanim.errors import OutputError, SettingsError
 from diffanim.runs.forward import forward_of
-from diffanim.runs.trajectory import Trajectory
+from diffanim.runs.trajectory import RunInfo, Trajectory
 from diffanim.scenes.changes import x0_changes
 from diffanim.scenes.panels import PANELS
 from diffanim.scenes.plane import Plane
 from diffanim.scenes.scene import Part, scene_of
+from diffanim.scenes.titles import notes_of
 from diffanim.scenes.views import PointsView, view_of
 from diffanim.sharing.embedding import target_of
 from diffanim.sharing.provenance import read_provenance
@@ -121,6 +123,12 @@ def test_few_steps_that_overshoot_do_not_make_the_data_small() -> None:
     noise = np.quantile(np.abs(calm.points.samples[0]), 0.975)
     assert calm.reach == pytest.approx(1.04 * max(noise, np.abs(data.places).max()))
     assert "outside" not in str(PANELS["x0"].sheet_words(calm))
+
+
+def test_classes_of_particles_are_named_once() -> None:
+    info = RunInfo("points:two-moons", "DDIMScheduler", labels=("upper", "lower", "upper"), space="point")
+    assert list(notes_of(info)) == ["upper, lower"]
+    assert list(notes_of(replace(info, space="pixel"))) == ["upper, lower, upper"]
 
 
 def test_three_flows_where_there_is_guidance() -> None:
