@@ -126,7 +126,9 @@ def run(
 def _demand_url(to: str) -> None:
     from ..runs.remote import is_remote, told
 
-    if not is_remote(to) or "::" in to:
+    if is_remote(to) and to.rstrip("/").endswith(".zarr"):  # Nobody would look for a sweep there.
+        raise SettingsError(f"to is {told(to)!r}, the name of a recording; name the sweep without .zarr")
+    if not is_remote(to) or "::" in to or "?" in to:
         raise SettingsError(f"to is {told(to)!r}; give the URL of a folder in a store, such as s3://bucket/sweep")
 
 
