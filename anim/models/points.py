@@ -31,6 +31,7 @@ _MOST_BYTES = 4 << 20
 _PLASTIC = 1.32471795724474602596
 """Real root of x³ = x + 1: steps of 1/p and 1/p² fill a square evenly (Roberts 2018)."""
 _NOTE = "points centred and scaled to unit variance"
+_NOTE_OF_ONE = "points centred"
 
 Array = NDArray[np.float64]
 _Made = tuple[Array, NDArray[np.int64] | None, tuple[str, ...]]
@@ -56,13 +57,15 @@ def points_model(name: str) -> IdealFiles:
         raise SettingsError(
             f"there are no points {name!r}; choose from {', '.join(DATA_SETS)}, {_LETTERS}TEXT, or a file.csv"
         )
-    return _files(file.name, file.parent, _read_csv(file), (_NOTE,))
+    return _files(file.name, file.parent, _read_csv(file), noted=True)
 
 
-def _files(name: str, folder: Path, made: _Made, notes: tuple[str, ...] = ()) -> IdealFiles:
+def _files(name: str, folder: Path, made: _Made, *, noted: bool = False) -> IdealFiles:
     points, classes, names = made
     centred = points - points.mean(axis=0)
-    deviation = float(np.sqrt((centred**2).mean())) or 1.0  # A single point has none.
+    deviation = float(np.sqrt((centred**2).mean()))
+    notes = (_NOTE if deviation else _NOTE_OF_ONE,) if noted else ()
+    deviation = deviation or 1.0  # A single point has none.
     data = DataSet(np.round(centred / deviation, _DECIMALS).astype(np.float32), classes, names, notes)
     return IdealFiles(POINTS + name, folder, {}, digest_of_data(data), lambda _width, _height: data, USUAL_POINTS)
 

@@ -126,7 +126,9 @@ def run(
 def _demand_url(to: str) -> None:
     from ..runs.remote import is_remote, told
 
-    if not is_remote(to) or "::" in to:
+    if is_remote(to) and to.rstrip("/").endswith(".zarr"):  # Nobody would look for a sweep there.
+        raise SettingsError(f"to is {told(to)!r}, the name of a recording; name the sweep without .zarr")
+    if not is_remote(to) or "::" in to or "?" in to:
         raise SettingsError(f"to is {told(to)!r}; give the URL of a folder in a store, such as s3://bucket/sweep")
 
 
@@ -172,7 +174,9 @@ class _Sweep:
         self._folder, self._to, self._engine, self._most = folder, to, engine, most_together
         self._on_progress, self._on_note = told
         before = read_index(folder / INDEX)
-        for name, entry in self._index_there().items():
+        there = self._index_there()
+        self._done_there = {name for name, entry in there.items() if entry.state == "done"}
+        for name, entry in there.items():
             if name not in before or (entry.state == "done" and before[name].state != "done"):
                 before[name] = entry
         self._is_there = False
@@ -261,9 +265,7 @@ class _Sweep:
         from ..runs.remote import joined
         from ..runs.uploading import exists_whole, names_in
 
-        # The store's own index saves asking it about each cell.
-        there = names_in(self._to)
-        done = {name for name, entry in self._index_there().items() if entry.state == "done"}
+        there, done = names_in(self._to), self._done_there  # This saves asking the store about each cell.
         return {
             name
             for name in self._cells

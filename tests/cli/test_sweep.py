@@ -132,6 +132,8 @@ def test_mistakes_in_a_file_name_the_table(run: Run, text: str, words: str) -> N
         (["--seed", "0..99999999", "-o", "s"], 2, "is not a range"),
         (["--seed", f"0..{'9' * 5000}", "-o", "s"], 2, "is not a valid integer"),
         (["--steps", "2", "-o", "s", "--to", "a/folder"], 1, "to is 'a/folder'; give the URL of a folder in a store"),
+        (["--steps", "2", "-o", "s", "--to", "s3://b/c?d=e"], 1, "to is 's3://b/c'; give the URL of a folder"),
+        (["--steps", "2", "-o", "s", "--to", "s3://b/c.zarr"], 1, "name the sweep without .zarr"),
         (["--seed", "0..400", "--steps", "1..300", "-o", "s"], 1, "more than 100000 cells"),
         (["--model", "nowhere", "-o", "s"], 1, "there is no model at nowhere"),
         (["--guidance", "2", "--model", "points:spiral", "-o", "s"], 1, "guidance needs a class"),

@@ -77,6 +77,8 @@ def test_points_of_a_file(tmp_path: Path) -> None:
     assert data.classes is not None
     assert [data.names[k] for k in data.classes] == ["red", "blue", "red", "blue"]
     assert data.notes == ("points centred and scaled to unit variance",)
+    (tmp_path / "one.csv").write_text("3,4\n", encoding="utf-8")
+    assert points_of(str(tmp_path / "one.csv")).notes == ("points centred",)
     assert locate(f"points:{file}").name == "points:mine.csv", "its folder may be private"
     before = locate(f"points:{file}").fingerprint
     file.write_text(file.read_text(encoding="utf-8").replace("4,3", "4,3.1"), encoding="utf-8")
