@@ -122,7 +122,7 @@ def sweep(
     """Record many runs: a cell for each combination of the values that options have.
 
     \b
-      diffanim sweep --scheduler ddim,heun --guidance 1,3 --seed 0..7 --label cat,dog -o sweep
+      diffanim sweep --scheduler ddim,heun --guidance 1,3 --seed 0..7 --label cat,bird -o sweep
       diffanim render sweep --rows scheduler --columns guidance --where seed=0,label=cat -o grid.mp4
 
     Whole numbers can be ranges, such as --seed 0..7. The same command goes on after an interruption: whole cells are

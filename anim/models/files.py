@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -46,6 +47,13 @@ def path_of(name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         return Path(name)
+
+
+def names_of(listed: str) -> list[str]:
+    """The names in a list that is separated by commas; a file or folder whose own name has commas is one."""
+    # Not by `Path.exists`, for which a name that is too long is an error.
+    is_one = bool(listed) and os.path.exists(path_of(listed))  # noqa: PTH110
+    return [listed] if is_one else [name for name in listed.split(",") if name]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..threads import ahead
-from .files import PICTURES, USUAL_BATCH, path_of
+from .files import PICTURES, USUAL_BATCH, names_of, path_of
 from .ideal import DataSet, IdealFiles
 from .pictures import digest_of, read_fitted
 
@@ -37,10 +38,10 @@ def pictures_model(names: str) -> IdealFiles:
         SettingsError: there are no pictures.
     """
     folder = path_of(names)
-    if names and folder.is_dir():
+    if names and os.path.isdir(folder):  # noqa: PTH112  # For `Path.is_dir`, a long list of pictures is an error.
         name, (paths, classes) = folder.resolve().name, _in_folder(folder)
     else:
-        paths, classes = [path_of(one) for one in names.split(",") if one], {}
+        paths, classes = [path_of(one) for one in names_of(names)], {}
         if not paths:
             raise SettingsError(
                 f"{PICTURES}… takes a folder of pictures, or pictures such as {PICTURES}cat.png,dog.png"

@@ -16,6 +16,7 @@ from ..arguments import shown
 from ..errors import SettingsError, TrajectoryError, first_line
 from ..models.files import ModelFiles
 from ..models.finding import locate
+from ..models.labels import class_numbers, labels_of
 from ..models.settings import RUN_OPTIONS, RunSettings
 from ..models.several import LISTS, combinations, values_of
 from ..recording import differences
@@ -112,22 +113,40 @@ def cells_of(wanted: Mapping[str, Any] | Sequence[Mapping[str, Any] | RunSetting
             combination. Or a list of such grids and of settings.
 
     Raises:
-        SettingsError: a value is out of range, or there are too many cells or none.
+        SettingsError: a value is out of range, a label is unknown, or there are too many cells or none.
         ModelError: there is no such model.
     """
     grids = [wanted] if isinstance(wanted, Mapping) else wanted
     cells: dict[str, Cell] = {}
     located: dict[str | None, ModelFiles] = {}
+    known: set[tuple[str | None, str]] = set()
     for settings in _all_settings(grids):
         if settings.model not in located:
             located[settings.model] = locate(settings.model)
-        cell = Cell(settings, located[settings.model])
+        files = located[settings.model]
+        _demand_labels(settings, files, known)
+        cell = Cell(settings, files)
         cells.setdefault(cell.name, cell)
         if len(cells) > MOST_CELLS:
             raise SettingsError(_TOO_MANY)
     if not cells:
         raise SettingsError("there is no cell to record; give settings, such as {'scheduler': ['ddim', 'heun']}")
     return list(cells.values())
+
+
+def _demand_labels(settings: RunSettings, files: ModelFiles, known: set[tuple[str | None, str]]) -> None:
+    """Refuse a label that is no class of a model whose classes have names, before a worker finds that out.
+
+    Args:
+        settings: with the labels.
+        files: the model's.
+        known: labels that are classes of a model; grows.
+    """
+    for label in settings.labels:
+        if (settings.model, label) not in known:
+            if not files.is_ideal and not label.isdecimal() and (names := labels_of(files)):
+                class_numbers(files.name, [label], names, len(names))
+            known.add((settings.model, label))
 
 
 def _all_settings(grids: Iterable[Any]) -> Iterator[RunSettings]:

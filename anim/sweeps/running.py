@@ -110,7 +110,7 @@ def run(
         KeyboardInterrupt: the user's; running cells have saved their state.
     """
     if to is not None:
-        _demand_url(to)
+        _demand_url(to, engine)
     with _held(folder):
         sweep = _Sweep(cells, folder, to, threads, engine, most_together, (on_progress, on_note))
         try:
@@ -123,8 +123,13 @@ def run(
         return sweep.summary
 
 
-def _demand_url(to: str) -> None:
+def _demand_url(to: str, engine: Engine) -> None:
     from ..runs.remote import is_remote, told
+
+    if to.startswith("memory:") and engine.is_here:
+        raise SettingsError(
+            f"to is {told(to)!r}, and each worker has a memory of its own; name a store that all processes share"
+        )
 
     if is_remote(to) and to.rstrip("/").endswith(".zarr"):  # Nobody would look for a sweep there.
         raise SettingsError(f"to is {told(to)!r}, the name of a recording; name the sweep without .zarr")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DiffanimError, ModelError, SweepError, TrajectoryError
-from ..models.files import PICTURES, POINTS
+from ..models.files import PICTURES, POINTS, names_of
 from ..models.finding import BUILTIN, locate
 from ..models.settings import RunSettings
 from ..recording import OnStep, OpenModels, PlannedRun, RunsTogether, record_planned
@@ -108,8 +108,8 @@ def findable(settings: RunSettings) -> RunSettings:
         if not kind:
             places["model"] = _absolute(model) if Path(model).is_dir() else model
         elif kind == PICTURES or names.endswith(".csv"):
-            several = [names] if Path(names).is_dir() else names.split(",")
-            places["model"] = kind + ",".join(_absolute(one) if Path(one).exists() else one for one in several)
+            several = [_absolute(one) if Path(one).exists() else one for one in names_of(names)]
+            places["model"] = kind + ",".join(several)
     changed: dict[str, Any] = {name: path for name, path in places.items() if path != getattr(settings, name)}
     return replace(settings, **changed) if changed else settings
 

@@ -134,6 +134,8 @@ def test_mistakes_in_a_file_name_the_table(run: Run, text: str, words: str) -> N
         (["--steps", "2", "-o", "s", "--to", "a/folder"], 1, "to is 'a/folder'; give the URL of a folder in a store"),
         (["--steps", "2", "-o", "s", "--to", "s3://b/c?d=e"], 1, "to is 's3://b/c'; give the URL of a folder"),
         (["--steps", "2", "-o", "s", "--to", "s3://b/c.zarr"], 1, "name the sweep without .zarr"),
+        (["--steps", "2", "-o", "s", "--to", "memory://s"], 1, "each worker has a memory of its own"),
+        (["--steps", "2", "-o", "s", "--label", "cat,dog"], 1, "--label 'dog' is not a class of emoji: give a number"),
         (["--seed", "0..400", "--steps", "1..300", "-o", "s"], 1, "more than 100000 cells"),
         (["--model", "nowhere", "-o", "s"], 1, "there is no model at nowhere"),
         (["--guidance", "2", "--model", "points:spiral", "-o", "s"], 1, "guidance needs a class"),

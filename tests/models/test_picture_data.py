@@ -15,9 +15,12 @@ from diffanim.drawing.composer import Composer
 from diffanim.errors import DiffanimError
 from diffanim.models.finding import locate
 from diffanim.models.ideal import DataSet, IdealFiles
+from diffanim.models.settings import RunSettings
 from diffanim.runs.trajectory import Trajectory
 from diffanim.scenes.differences import differences
 from diffanim.scenes.scene import scene_of
+from diffanim.sweeps.cells import Cell
+from diffanim.sweeps.worker import findable
 from support.pictures import FOLDER
 
 COLOURS = {"red": (200, 30, 20), "green": (10, 180, 60), "blue": (20, 40, 220)}
@@ -123,6 +126,20 @@ def test_a_crop_is_said_wherever_runs_are_named(folder: Path) -> None:
     found = differences([whole, local])
     assert "pictures cropped" in [fact.words for fact in found.shared]
     assert found.names == ("no window", "local score machine, 3×3 pixels")
+
+
+def test_pictures_one_by_one_whatever_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # As one name, the list is too long for any file system.
+    names = ["a,b.png", *(f"{'long' * 10}-{number}.png" for number in range(10))]
+    for name in names:
+        save(tmp_path / name, COLOURS["red"])
+    one = f"ideal:{tmp_path / names[0]}"
+    assert len(data_of(one).values) == 1
+    many = data_of("ideal:" + ",".join(names[1:]))
+    assert len(many.values) == 10
+    found = findable(RunSettings(model=one))
+    assert found.model == one
+    assert Cell(found, locate(one)).name == Cell(RunSettings(model=one), locate(one)).name
 
 
 def test_another_picture_is_another_model(folder: Path) -> None:
