@@ -64,7 +64,7 @@ _CELLS, _WHERE = "The cells", "Where they are recorded"
     type=click.IntRange(min=1),
     default=MOST_TOGETHER,
     show_default=True,
-    help="Images sampled at once when cells differ only in their seed: each cell gets the same images, faster.",
+    help="Images sampled at once when cells differ only in their seed: faster, and the same images up to rounding.",
 )
 @click.option(
     "--workers",
