@@ -76,10 +76,12 @@ def test_a_hub_id_from_the_local_cache(model: Path, tmp_path: Path, monkeypatch:
         locate("someone/else")
 
 
+TRIES = 5
+"""On a machine whose load changes, one of them is undisturbed."""
+
+
 def waits(tmp_path: Path, words: tuple[str, ...], **hub: str) -> float:
-    """How long a command with a model of the hub's takes beyond one that does not ask it: what is left of the busy
-    machine is the network.
-    """
+    """How many seconds longer a command takes than offline: it is the network that counts, not a busy machine."""
 
     def taken(offline: str) -> float:
         began = time.monotonic()
@@ -99,8 +101,7 @@ def waits(tmp_path: Path, words: tuple[str, ...], **hub: str) -> float:
 def test_out_of_reach_of_the_hub_an_id_fails_at_once_in_one_line(tmp_path: Path) -> None:
     """Of a closed port nobody answers, as without a network; nothing is retried, and nothing is told six times."""
     hub = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    taken = [waits(tmp_path, ("record", "-o", "run.zarr"), **hub) for _ in range(2)]
-    assert min(taken) < 1, "nobody is waited for"
+    assert any(waits(tmp_path, ("record", "-o", "run.zarr"), **hub) < 1 for _ in range(TRIES)), "nobody is waited for"
 
 
 def test_a_hub_that_does_not_take_up_is_out_of_reach_within_two_seconds(tmp_path: Path) -> None:
@@ -113,8 +114,7 @@ def test_a_hub_that_does_not_take_up_is_out_of_reach_within_two_seconds(tmp_path
             waiting.setblocking(False)
             waiting.connect_ex(("127.0.0.1", port))
         hub = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "no_proxy": "*"}
-        taken = [waits(tmp_path, ("render", "-o", "a.gif"), **hub) for _ in range(2)]
-        assert min(taken) < 2
+        assert any(waits(tmp_path, ("render", "-o", "a.gif"), **hub) < 2 for _ in range(TRIES))
 
 
 def test_a_hub_behind_a_proxy_is_asked_of_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
