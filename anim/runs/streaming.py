@@ -37,6 +37,7 @@ class Streaming:
         """
         self._urls = urls
         self._sent: dict[Path, dict[str, Version]] = {folder: {} for folder in urls}
+        self._tried: dict[Path, set[str]] = {folder: set() for folder in urls}
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -64,7 +65,7 @@ class Streaming:
         url = self._urls[folder]
         if not exists_whole(url):  # Its worker may have been killed when it was about to say so.
             put_whole(folder, url, sent=self._sent[folder])
-        self._sent[folder].clear()
+        self._tried[folder].clear()
 
     def _end(self) -> None:
         self._ended.set()
@@ -85,15 +86,16 @@ class Streaming:
         found = {key: folder / key for key in _complete_in(folder) if key not in sent}
         versions = {key: version_of(file) for key, file in found.items()}
         if found:
+            self._tried[folder].update(found)
             put_some(found, url)
             sent.update(versions)
 
     def _take_back(self) -> None:
         """Remove rows of recordings that have not become whole."""
-        for folder, sent in self._sent.items():
+        for folder, tried in self._tried.items():
             with contextlib.suppress(Exception):  # The error that ends the block says more.
-                if sent and not exists_whole(self._urls[folder]):
-                    remove_some(sent, self._urls[folder])
+                if tried and not exists_whole(self._urls[folder]):
+                    remove_some(tried, self._urls[folder])
 
 
 def _complete_in(folder: Path) -> Iterator[str]:

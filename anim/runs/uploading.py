@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -89,13 +89,14 @@ def put_some(files: Mapping[str, Path], url: str) -> None:
     _Store(url).put(files)
 
 
-def remove_some(names: Iterable[str], url: str) -> None:
-    """Remove files that `put_some` has put there.
+def remove_some(names: Set[str], url: str) -> None:
+    """Remove files that `put_some` has put there, as far as they are.
 
     Raises:
         SettingsError, TrajectoryError: as `put_whole`.
     """
-    _Store(url).remove(names)
+    store = _Store(url)
+    store.remove(names & store.listed().keys())
 
 
 def version_of(file: Path) -> Version:

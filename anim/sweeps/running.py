@@ -130,7 +130,6 @@ def _demand_url(to: str, engine: Engine) -> None:
         raise SettingsError(
             f"to is {told(to)!r}, and each worker has a memory of its own; name a store that all processes share"
         )
-
     if is_remote(to) and to.rstrip("/").endswith(".zarr"):  # Nobody would look for a sweep there.
         raise SettingsError(f"to is {told(to)!r}, the name of a recording; name the sweep without .zarr")
     if not is_remote(to) or "::" in to or "?" in to:

@@ -215,18 +215,24 @@ def test_rows_are_sent_while_the_run_goes_on(tmp_path: Path, sampled: dict[str, 
     assert sent == cell_files(tmp_path / "here")
 
 
-def test_rows_of_a_cell_that_fails_are_removed_from_the_store(tmp_path: Path, sampled: dict[str, Any]) -> None:
+@pytest.mark.parametrize("files", [None, 4])
+def test_rows_of_a_cell_that_fails_are_removed_from_the_store(
+    tmp_path: Path, sampled: dict[str, Any], files: int | None
+) -> None:
+    """Also if the store has taken only some of them."""
     store = watched_store()
+    store.failing_at = files
 
     def break_when_sent() -> bool:
-        if second_rows_in(store.putting):
+        if second_rows_in(store.putting) or len(store.putting) == files:
+            store.failing_at = None
             raise RuntimeError("the network broke")
         return False
 
     with ThreadPoolExecutor(1) as executor, held_up(break_when_sent):
         diffanim.sweep(sampled, tmp_path / "s", executor=executor, threads=1, to="watched://lab/sweep")
     assert ["the network broke" in line["error"] for line in index_of(tmp_path / "s")] == [True, True]
-    assert second_rows_in(store.putting)
+    assert any(".zarr/x" in name for name in store.putting)
     assert list(store.store) == ["/lab/sweep/index.jsonl"]
 
 
