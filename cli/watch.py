@@ -42,8 +42,7 @@ def watch(run: Path, opens: bool, quiet: bool, **given: Any) -> None:
             if not webbrowser.open(server.url):
                 reporter.note("no browser was found; open the address in one on this machine")
         _report(server, reporter)
-        reporter.note(f"{server.watched.growth.words}; the page stays until Ctrl-C")
-        _wait_for_ctrl_c()
+        _wait_for_ctrl_c(reporter, f"{server.watched.growth.words}; the page stays until Ctrl-C")
 
 
 def _report(server: Server, reporter: Reporter) -> None:
@@ -60,8 +59,9 @@ def _report(server: Server, reporter: Reporter) -> None:
             shown = growth.steps
 
 
-def _wait_for_ctrl_c() -> None:
+def _wait_for_ctrl_c(reporter: Reporter, words: str) -> None:
     try:
+        reporter.note(words)  # Whoever reads it may press Ctrl-C at once.
         while not threading.Event().wait(3600):
             pass
     except KeyboardInterrupt:
