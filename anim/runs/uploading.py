@@ -100,7 +100,7 @@ def remove_some(names: Set[str], url: str) -> None:
 
 
 def version_of(file: Path) -> Version:
-    """The version of a file on this machine; its size is the last number."""
+    """The version of a file on this machine."""
     told = file.stat()
     return told.st_ino, told.st_mtime_ns, told.st_size
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from ..errors import SettingsError, SweepError, TrajectoryError, first_line
 from ..runs.place import hold_to_write
+from ..runs.remote import is_remote, joined, told
+from ..runs.uploading import exists_whole, names_in, read_text, write_text
 from ..whole import reason_of
 from . import MOST_TOGETHER
 from .cells import Cell, is_recorded, recording_of
@@ -124,8 +126,6 @@ def run(
 
 
 def _demand_url(to: str, engine: Engine) -> None:
-    from ..runs.remote import is_remote, told
-
     if to.startswith("memory:") and engine.is_here:
         raise SettingsError(
             f"to is {told(to)!r}, and each worker has a memory of its own; name a store that all processes share"
@@ -172,11 +172,11 @@ class _Sweep:
         threads: int | None,
         engine: Engine,
         most_together: int,
-        told: tuple[OnProgress | None, OnNote | None],
+        listeners: tuple[OnProgress | None, OnNote | None],
     ) -> None:
         self._cells = {cell.name: cell for cell in cells}
         self._folder, self._to, self._engine, self._most = folder, to, engine, most_together
-        self._on_progress, self._on_note = told
+        self._on_progress, self._on_note = listeners
         before = read_index(folder / INDEX)
         there = self._index_there()
         self._done_there = {name for name, entry in there.items() if entry.state == "done"}
@@ -218,19 +218,12 @@ class _Sweep:
         """What the store's index says, if there is one; others may have swept to the same place."""
         if self._to is None:
             return {}
-        from ..runs.remote import joined, told
-        from ..runs.uploading import read_text
-
         return entries_in(read_text(joined(self._to, INDEX)) or "", joined(told(self._to), INDEX))
 
     @property
     def _sent_to(self) -> str | None:
         """Where recordings are sent, as the index says it; None if they stay."""
-        if self._to is None:
-            return None
-        from ..runs.remote import told
-
-        return told(self._to)
+        return None if self._to is None else told(self._to)
 
     def _with_settings(self, entry: Entry) -> Entry:
         return replace(entry, settings=settings_told(self._cells[entry.cell].record))
@@ -266,9 +259,6 @@ class _Sweep:
         """The names of the cells that are whole."""
         if self._to is None:
             return {name for name, cell in self._cells.items() if is_recorded(cell, self._folder)}
-        from ..runs.remote import joined
-        from ..runs.uploading import exists_whole, names_in
-
         there, done = names_in(self._to), self._done_there  # This saves asking the store about each cell.
         return {
             name
@@ -356,7 +346,7 @@ class _Sweep:
         return Task(
             tuple(tuple(findable(cell.settings) for cell in batch.cells) for batch in batches),
             tuple(tuple(cell.name for cell in batch.cells) for batch in batches),
-            frozenset(cell.name for batch in batches for cell in batch.cells if self._is_waiting(cell)),
+            frozenset(cell.name for batch in batches for cell in batch.cells if self._is_waiting(cell.name)),
             str(self._folder.resolve()),
             self._threads,
             self._to,
@@ -413,12 +403,12 @@ class _Sweep:
             self._note_outcome(outcome)
         return []
 
-    def _is_waiting(self, cell: Cell) -> bool:
-        return self._entries[cell.name].state == "waiting"
+    def _is_waiting(self, name: str) -> bool:
+        return self._entries[name].state == "waiting"
 
     def _left_of(self, task: _Dealt) -> set[str]:
         """The names of a task's cells that are not recorded, though nobody has said so."""
-        cells = [cell for batch in task for cell in batch.cells if self._is_waiting(cell)]
+        cells = [cell for batch in task for cell in batch.cells if self._is_waiting(cell.name)]
         if self._to is not None:
             return {cell.name for cell in cells}
         left = set()
@@ -450,7 +440,7 @@ class _Sweep:
             if self._tries[name] >= _MOST_TRIES or type(error).__name__ == _GIVEN_UP_BY_DASK:
                 words = f"its worker ended: {_in_a_line(error)}"
                 self._note(replace(self._entries[name], state="failed", error=words))
-        again = {name for name in left if self._entries[name].state == "waiting"}
+        again = {name for name in left if self._is_waiting(name)}
         if again:
             self._say(f"a worker has ended, and its cells are tried again: {_in_a_line(error)}")
         return _batches_with(again, task)
@@ -480,7 +470,7 @@ class _Sweep:
                 'under if __name__ == "__main__":'
             )
         self._say("a worker was killed; it is started again")
-        left = {name for name in left if self._entries[name].state == "waiting"}
+        left = {name for name in left if self._is_waiting(name)}
         return [batch for task in broken for batch in _batches_with(left, task)]
 
     def _stop(self, waiting: _Waiting) -> None:
@@ -534,9 +524,6 @@ class _Sweep:
         """Write the index to the store, with what others have swept to it in the meantime."""
         if self._to is None:
             return
-        from ..runs.remote import joined
-        from ..runs.uploading import write_text
-
         for name, entry in self._index_there().items():
             if name not in self._entries:
                 self._note(entry)
