@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
 from ..arguments import entry_named
 from ..errors import SettingsError
+from ..models.files import path_of
 from ..models.finding import name_of
 
 if TYPE_CHECKING:
@@ -86,4 +86,4 @@ def place_of(decoder: str) -> str | None:
 def without_folder(decoder: str) -> str:
     """The name of a decoder without the path of its directory, which is private."""
     place = place_of(decoder)
-    return decoder if place is None or not Path(place).expanduser().is_dir() else f"{_PLACED}{name_of(place)}"
+    return decoder if place is None or not path_of(place).is_dir() else f"{_PLACED}{name_of(place)}"

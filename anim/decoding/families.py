@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiffanimError, ModelError, OutputError
-from ..models.files import ModelFiles, read_files, read_object
+from ..models.files import ModelFiles, path_of, read_files, read_object
 from ..models.tiny import TinyFiles, cached_tiny, fetching, find_tiny
 from ..runs.trajectory import Trajectory
 from .choosing import ChosenDecoder, kind_of, place_of
@@ -154,7 +154,7 @@ def _files_of(run: Trajectory, model: str | Path | ModelFiles | None) -> ModelFi
     try:
         if model is None:
             return recorded_model(run)
-        folder = path if (path := Path(model).expanduser()).is_dir() else in_the_hubs_cache(str(model))
+        folder = path if (path := path_of(str(model))).is_dir() else in_the_hubs_cache(str(model))
         return None if folder is None else read_files(str(model), folder)
     except DiffanimError:
         return None

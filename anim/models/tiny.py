@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ModelError, first_line
 from ..untrusted import typed
-from .files import read_object
+from .files import path_of, read_object
 from .finding import is_hub_id, name_of
 from .hub import cached
 
@@ -62,7 +62,7 @@ def find_tiny(place: str) -> TinyFiles:
     Raises:
         ModelError: there is none, or it is not a tiny decoder.
     """
-    if (folder := Path(place).expanduser()).is_dir():
+    if (folder := path_of(place)).is_dir():
         return _read(name_of(place), folder)
     if not is_hub_id(place):
         raise ModelError(f"there is no tiny decoder at {place}: name a directory with its {_CONFIG}, or a hub id")

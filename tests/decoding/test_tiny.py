@@ -19,7 +19,7 @@ import torch
 
 import diffanim
 from diffanim import Trajectory
-from diffanim.decoding.choosing import ChosenDecoder
+from diffanim.decoding.choosing import ChosenDecoder, without_folder
 from diffanim.decoding.families import chosen_decoder, family_of
 from diffanim.errors import DiffanimWarning, ModelError, OutputError, TrajectoryError
 from diffanim.models.finding import locate
@@ -234,6 +234,14 @@ def test_what_is_no_tiny_decoder(how: str, message: str, tmp_path: Path) -> None
         diffanim.render(run, tmp_path / "a.gif", decoder=f"tiny:{small}")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "a.gif").exists()
+
+
+def test_a_home_of_nobody_is_no_folder(tmp_path: Path) -> None:
+    run, _, _ = kept_run(tmp_path)
+    place = "~nobody-of-this-name/small"
+    with pytest.raises(ModelError, match=f"there is no tiny decoder at {place}: name a directory"):
+        diffanim.render(run, tmp_path / "a.gif", decoder=f"tiny:{place}")
+    assert without_folder(f"tiny:{place}") == f"tiny:{place}"
 
 
 @pytest.mark.parametrize(
